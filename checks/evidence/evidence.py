@@ -1,0 +1,149 @@
+"""Evidence: everything a review knows of its target, observed once, immutable, saved with the review."""
+
+from __future__ import annotations
+
+import datetime as dt
+from functools import cached_property
+from typing import TypeVar
+
+import msgspec
+
+from checks.configuration import Configuration
+from checks.evidence.database.facts import (
+    Activity,
+    Catalog,
+    FreezeAges,
+    PlannerStatistics,
+    Plans,
+    Replica,
+    Replication,
+    Server,
+    Settings,
+    Statements,
+    Usage,
+)
+from checks.evidence.repository.facts import Repository
+from checks.model import Location, Reason, Subject, Unknown, Unobserved
+
+FORMAT = 1
+
+Section = TypeVar("Section")
+
+NO_DATABASE = Unobserved(Reason.DATABASE_NOT_GIVEN, "give a DSN")
+NO_REPOSITORY = Unobserved(Reason.REPO_NOT_GIVEN, "give the path of the application's repository")
+
+
+class Effort(msgspec.Struct, frozen=True):
+    """What observing cost the server: statements sent, and time it spent on them as seen from here (milliseconds)."""
+
+    statements: int = 0
+    server_ms: float = 0.0
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """One section per kind of fact; a section that could not be observed is an `Unobserved` with the reason."""
+
+    format: int = FORMAT
+    tool_version: str
+    observed_at: dt.datetime
+    server: Server | Unobserved = NO_DATABASE
+    catalog: Catalog | Unobserved = NO_DATABASE
+    planner_statistics: PlannerStatistics | Unobserved = NO_DATABASE
+    usage: Usage | Unobserved = NO_DATABASE
+    statements: Statements | Unobserved = NO_DATABASE
+    plans: Plans | Unobserved = NO_DATABASE
+    settings: Settings | Unobserved = NO_DATABASE
+    activity: Activity | Unobserved = NO_DATABASE
+    freeze_ages: FreezeAges | Unobserved = NO_DATABASE
+    replication: Replication | Unobserved = NO_DATABASE
+    replicas: tuple[Replica, ...] = ()
+    unreached_replicas: tuple[str, ...] = ()
+    repository: Repository | Unobserved = NO_REPOSITORY
+    configuration: Configuration = Configuration()
+    effort: Effort = Effort()
+    notices: tuple[str, ...] = ()
+
+    def get(self, section: type[Section]) -> Section:
+        """The section of that type. Raises Unknown with its reason where it could not be observed."""
+        value = getattr(self, SECTIONS[section])
+        if isinstance(value, Unobserved):
+            raise Unknown(value.reason, value.unlock)
+        return value  # type: ignore[no-any-return]  # SECTIONS ties the type to the attribute
+
+    def find(self, section: type[Section]) -> Section | None:
+        """The section of that type, or None where it could not be observed."""
+        value = getattr(self, SECTIONS[section])
+        return None if isinstance(value, Unobserved) else value
+
+    def gap(self, section: type) -> Unobserved | None:
+        """Why that section could not be observed; None if it was."""
+        value = getattr(self, SECTIONS[section])
+        return value if isinstance(value, Unobserved) else None
+
+    def limit(self, name: str) -> float:
+        """The threshold of that name in force (checks.limits)."""
+        return self.configuration.limit(name)
+
+    def require_window(self, limit: str, since: dt.datetime | None = None) -> float:
+        """Days that the cumulative statistics cover: since the server's reset or start, and not before `since`.
+
+        Raises Unknown(window_too_short) if that is less than the threshold of that name. An override of `window_days`
+        below a threshold caps it, so that one line in pgsurveyor.toml is enough.
+        """
+        server = self.get(Server)
+        days = server.statistics_window_days
+        if since is not None:
+            shorter = max(0.0, (server.observed_at - since).total_seconds() / 86400)
+            days = shorter if days is None else min(days, shorter)
+        needed = self.limit(limit)
+        if any(override.name == "window_days" for override in self.configuration.overrides):
+            needed = min(needed, self.limit("window_days"))
+        if days is None or days < needed:
+            seen = "an unknown time" if days is None else f"{days:.1f} days"
+            raise Unknown(
+                Reason.WINDOW_TOO_SHORT,
+                f"statistics cover {seen}, {needed:g} days are needed: run again later, "
+                f"or set window_days under [limits] in pgsurveyor.toml",
+            )
+        return days
+
+    @cached_property
+    def _declared(self) -> dict[Subject, tuple[Location, ...]]:
+        repository = self.find(Repository)
+        found: dict[Subject, tuple[Location, ...]] = {}
+        for entry in repository.declared if repository else ():
+            known = found.get(entry.subject, ())
+            found[entry.subject] = (*known, entry.location) if entry.action == "create" else (entry.location, *known)
+        return found
+
+    def locations(self, subject: Subject) -> tuple[Location, ...]:
+        """Where the repository created or changed that object; for a column, constraint or index not named there, its table."""
+        if found := self._declared.get(subject):
+            return found
+        if subject.kind in {"column", "constraint", "policy", "trigger"} and len(subject.path) == 3:
+            return self._declared.get(Subject("table", subject.path[:2]), ())
+        return ()
+
+    @cached_property
+    def statement_locations(self) -> dict[str, tuple[tuple[Location, str], ...]]:
+        """Where in the code each statement of pg_stat_statements is sent from, and how it was matched, by query id."""
+        repository = self.find(Repository)
+        found: dict[str, tuple[tuple[Location, str], ...]] = {}
+        for match in repository.matches if repository else ():
+            found[match.query_id] = (*found.get(match.query_id, ()), (match.location, match.how))
+        return found
+
+
+SECTIONS: dict[type, str] = {
+    Server: "server",
+    Catalog: "catalog",
+    PlannerStatistics: "planner_statistics",
+    Usage: "usage",
+    Statements: "statements",
+    Plans: "plans",
+    Settings: "settings",
+    Activity: "activity",
+    FreezeAges: "freeze_ages",
+    Replication: "replication",
+    Repository: "repository",
+}

@@ -1,0 +1,56 @@
+"""Save and load evidence: gzip over canonical JSON. Its hash is over the uncompressed bytes."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import zlib
+from pathlib import Path
+
+import msgspec
+
+from checks.errors import EvidenceError, StoreError
+from checks.evidence.evidence import FORMAT, Evidence
+from checks.files import write_atomically
+
+MAXIMUM_BYTES = 2 * 1024**3
+
+
+def encode(evidence: Evidence) -> bytes:
+    """Canonical JSON: keys sorted, no spaces, so that the same facts are the same bytes."""
+    return msgspec.json.encode(evidence, order="sorted")
+
+
+def sha256(evidence: Evidence) -> str:
+    return hashlib.sha256(encode(evidence)).hexdigest()
+
+
+def save(evidence: Evidence, path: Path) -> None:
+    """Replaces `path` in one step, readable by its owner only. Raises StoreError."""
+    try:
+        write_atomically(path, gzip.compress(encode(evidence), mtime=0), mode=0o600)
+    except OSError as error:
+        raise StoreError(f"cannot write evidence to {path}: {error.strerror}", "choose another path with -o") from error
+
+
+def load(path: Path) -> Evidence:
+    """Raises EvidenceError if the file is not there, not evidence, or of a newer format."""
+    try:
+        with gzip.open(path) as stream:
+            data = stream.read(MAXIMUM_BYTES + 1)
+        if len(data) > MAXIMUM_BYTES:
+            raise EvidenceError(f"{path} unpacks to more than 2 GiB", "collect again")
+        head = msgspec.json.decode(data, type=_Head)
+        if head.format > FORMAT:
+            raise EvidenceError(f"{path} was written by a newer pgsurveyor ({head.tool_version})", "update pgsurveyor")
+        return msgspec.json.decode(data, type=Evidence)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or "it is not an evidence file, or damaged"
+        raise EvidenceError(f"cannot read evidence from {path}: {reason}", "collect again with -o") from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise EvidenceError(f"{path} does not hold evidence: {error}", "collect again with -o") from error
+
+
+class _Head(msgspec.Struct):
+    format: int
+    tool_version: str = "unknown"

@@ -1,0 +1,47 @@
+"""Every threshold a check or criterion uses, in one place. `pgsurveyor.toml` may override each under `[limits]`."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Limit(msgspec.Struct, frozen=True):
+    """`stricter` says which way is stricter: 'lower' or 'higher'. An override the other way is a lowered threshold."""
+
+    default: float
+    unit: str
+    about: str
+    stricter: str = "lower"
+
+
+LIMITS: dict[str, Limit] = {
+    "window_days": Limit(7, "days", "statistics must cover this long before a counter is believed", "higher"),
+    "unused_window_days": Limit(
+        30, "days", "statistics must cover this long before an index is called unused", "higher"
+    ),
+    "table_rows_min": Limit(1_000, "rows", "tables with fewer rows need no key to be scored"),
+    "seq_scan_rows": Limit(10_000, "rows", "a sequential scan of fewer rows is no finding"),
+    "seq_scan_selectivity": Limit(
+        0.10, "ratio", "a sequential scan that returns a larger share is no finding", "higher"
+    ),
+    "dominant_share": Limit(0.25, "ratio", "a statement with this share of all execution time dominates"),
+    "chatty_calls_per_s": Limit(20, "calls/s", "a statement called more often is looked at as chatty"),
+    "chatty_calls_share": Limit(0.20, "ratio", "a statement with this share of all calls is looked at as chatty"),
+    "chatty_calls_min": Limit(1_000, "calls", "a statement called less often is never chatty"),
+    "key_used_note": Limit(0.45, "ratio", "an integer key is reported from this used share on"),
+    "key_used_high": Limit(0.70, "ratio", "an integer key this used is a high finding"),
+    "key_used_red": Limit(0.90, "ratio", "an integer key this used is a red flag"),
+    "connections_used": Limit(0.90, "ratio", "share of max_connections in use that counts as saturated"),
+    "idle_in_transaction_s": Limit(60, "s", "a session idle in its transaction this long is a finding"),
+    "xid_age": Limit(1_000_000_000, "transactions", "a transaction-id age that is reported"),
+    "xid_age_red": Limit(1_600_000_000, "transactions", "the default failsafe age: a red flag"),
+    "lag_bytes": Limit(64 * 1024 * 1024, "bytes", "WAL a standby may be behind"),
+    "lag_seconds": Limit(30, "s", "time a standby may be behind while it is behind in bytes too"),
+    "slot_retained_bytes": Limit(1024**3, "bytes", "WAL an inactive slot may hold"),
+    "slow_log_ms": Limit(1_000, "ms", "slow statements must be logged from this duration on"),
+    "vector_rows": Limit(10_000, "rows", "a vector column with fewer rows may be searched exactly"),
+    "unused_index_bytes": Limit(1024 * 1024, "bytes", "a smaller unused index is only a note"),
+    "parent_rows_min": Limit(1_000, "rows", "foreign keys of smaller child tables need no index"),
+    "analyze_share": Limit(0.20, "ratio", "share of a table changed since its last analyze"),
+    "archiver_failing_s": Limit(3_600, "s", "an archiver failing this long is a red flag"),
+}

@@ -1,0 +1,217 @@
+"""The scorecard as data: field for field what `--format json` writes (CONTRACT.md)."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import msgspec
+
+SCHEMA = "pgsurveyor.scorecard/1"
+
+
+class Tool(msgspec.Struct, frozen=True):
+    name: str
+    version: str
+
+
+class ReviewIdentity(msgspec.Struct, frozen=True):
+    id: str
+    title: str
+    started: str
+    reviewers: tuple[str, ...] = ()
+
+
+class DatabaseTarget(msgspec.Struct, frozen=True):
+    name: str
+    server_version: str
+    role: str
+    flavour: str
+    size_bytes: int | None
+    tables: int | None
+    statistics_window_days: float | None
+    user_sees: str
+
+
+class ReplicaTarget(msgspec.Struct, frozen=True):
+    name: str
+    server_version: str
+    role: str
+    flavour: str
+    size_bytes: int | None
+    tables: int | None
+    statistics_window_days: float | None
+    user_sees: str
+    lag_bytes: int | None
+    lag_seconds: float | None
+    state: str | None
+
+
+class RepositoryTarget(msgspec.Struct, frozen=True):
+    name: str
+    commit: str | None
+    files: int
+    lines: int
+    languages: dict[str, int]
+
+
+class Target(msgspec.Struct, frozen=True):
+    database: DatabaseTarget | None
+    replicas: tuple[ReplicaTarget, ...]
+    repository: RepositoryTarget | None
+
+
+class Overall(msgspec.Struct, frozen=True):
+    demonstrated: int | None
+    claimed: int | None
+    possible: int | None
+    index: int | None
+    coverage: float | None
+    red_flags: tuple[str, ...]
+    red_flags_unknown: tuple[str, ...]
+
+
+class Gate(msgspec.Struct, frozen=True):
+    asked: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    by: str
+    until: str
+
+
+class CriterionStatus(msgspec.Struct, frozen=True):
+    id: str
+    level: int
+    statement: str
+    status: str
+    evidence: str | None
+    observed: str | None
+    reason: str | None
+    unlock: str | None
+    accepted: Accepted | None = None
+    provisional: bool = False
+
+
+class AreaScore(msgspec.Struct, frozen=True):
+    area: str
+    not_applicable: str | None
+    demonstrated: int | None
+    claimed: int | None
+    possible: int | None
+    target: int | None
+    coverage: float | None
+    held_back_by: tuple[str, ...]
+    criteria: tuple[CriterionStatus, ...]
+
+
+class CheckStatus(msgspec.Struct, frozen=True):
+    id: str
+    area: str
+    outcome: str
+    examined: int | None
+    of: int | None
+    findings: int
+    reason: str | None
+    unlock: str | None
+
+
+class SubjectRef(msgspec.Struct, frozen=True):
+    kind: str
+    name: str
+    path: tuple[str, ...]
+
+
+class LocationRef(msgspec.Struct, frozen=True):
+    path: str
+    line: int
+
+
+class StatementLocation(msgspec.Struct, frozen=True):
+    path: str
+    line: int
+    match: str
+
+
+class FixAdvice(msgspec.Struct, frozen=True):
+    summary: str
+    sql: str | None
+    lock: str | None
+    rewrites: bool
+    undo: str | None
+
+
+class DecisionTaken(msgspec.Struct, frozen=True):
+    kind: str
+    reason: str | None
+    owner: str | None
+    expires: str | None
+    due: str | None
+    by: str | None
+    on: str
+
+
+class FindingEntry(msgspec.Struct, frozen=True):
+    id: str
+    check: str
+    area: str
+    severity: str
+    confidence: str
+    title: str
+    subject: SubjectRef
+    related: tuple[SubjectRef, ...]
+    locations: tuple[LocationRef, ...]
+    observed: dict[str, Any]
+    why: str
+    fix: FixAdvice
+    proof: None = None
+    decision: DecisionTaken | None = None
+
+
+class QuestionEntry(msgspec.Struct, frozen=True):
+    id: str
+    area: str
+    question: str
+    answer: str | None
+    by: str | None
+    on: str | None
+    artefact: str | None
+    artefact_date: str | None
+
+
+class StatementEntry(msgspec.Struct, frozen=True):
+    query_id: str
+    text: str
+    calls: int
+    mean_ms: float
+    total_share: float
+    locations: tuple[StatementLocation, ...]
+
+
+class Move(msgspec.Struct, frozen=True):
+    criterion: str
+    action: str
+    effect: str
+    effort: str
+
+
+class Scorecard(msgspec.Struct, frozen=True):
+    schema: str
+    tool: Tool
+    rubric: str
+    as_of: dt.date
+    review: ReviewIdentity
+    target: Target
+    evidence_sha256: str
+    overall: Overall
+    gate: Gate
+    areas: tuple[AreaScore, ...]
+    checks: tuple[CheckStatus, ...]
+    findings: tuple[FindingEntry, ...]
+    questions: tuple[QuestionEntry, ...]
+    statements: tuple[StatementEntry, ...]
+    growth: tuple[()] = ()
+    moves: tuple[Move, ...] = ()
+    overrides: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
