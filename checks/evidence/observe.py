@@ -1,0 +1,134 @@
+"""Observe a target: the only part of a review that talks to the world."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from checks import __version__
+from checks.configuration import Configuration, read_configuration
+from checks.errors import ReviewError, TargetError
+from checks.evidence.database.facts import Catalog, Statements
+from checks.evidence.evidence import NO_REPOSITORY, Effort, Evidence
+from checks.evidence.repository.facts import Repository
+from checks.model import Reason, Unobserved
+
+Progress = Callable[[str], None]
+
+
+class Target(msgspec.Struct, frozen=True):
+    """What to look at: a live database, an application's repository, or both. DSNs as the user wrote them."""
+
+    dsn: str | None = None
+    repository: Path | None = None
+    replicas: tuple[str, ...] = ()
+
+
+class Observation(msgspec.Struct, frozen=True):
+    """The evidence, and what was asked for but could not be reached or read."""
+
+    evidence: Evidence
+    problems: tuple[ReviewError, ...] = ()
+
+
+def now() -> dt.datetime:
+    """The present, in whole seconds of UTC."""
+    return dt.datetime.now(dt.UTC).replace(microsecond=0)
+
+
+def observe(
+    target: Target,
+    *,
+    user_folder: Path | None = None,
+    progress: Progress | None = None,
+    cancelled: threading.Event | None = None,
+    clock: Callable[[], dt.datetime] = now,
+) -> Observation:
+    """Everything that can be seen of the target. `user_folder` holds the reviewer's own pgsurveyor.toml.
+
+    Raises TargetError if nothing of what was asked for could be observed, UsageError for a mistake in the reviewer's own file.
+    """
+    problems: list[ReviewError] = []
+    repository: Repository | Unobserved = NO_REPOSITORY
+    configuration = read_configuration(None, user_folder)
+    if target.repository is not None:
+        from checks.evidence.repository.observe import observe_repository
+
+        try:
+            repository = observe_repository(target.repository, progress=progress, cancelled=cancelled)
+            configuration = read_configuration(target.repository, user_folder)
+        except TargetError as error:
+            problems.append(error)
+            repository = Unobserved(Reason.REPO_NOT_GIVEN, f"{error}; {error.hint}".rstrip("; "))
+    if target.dsn is None:
+        if isinstance(repository, Unobserved):
+            raise problems[0] if problems else TargetError("there is nothing to observe", "give a DSN or a repository")
+        return Observation(_evidence(clock(), configuration, repository=repository), tuple(problems))
+    return _with_database(target, repository, configuration, problems, progress, cancelled, clock)
+
+
+def _with_database(
+    target: Target,
+    repository: Repository | Unobserved,
+    configuration: Configuration,
+    problems: list[ReviewError],
+    progress: Progress | None,
+    cancelled: threading.Event | None,
+    clock: Callable[[], dt.datetime],
+) -> Observation:
+    from checks.evidence.database.observe import observe_database
+    from checks.evidence.repository.observe import match_statements
+
+    known = None if isinstance(repository, Unobserved) else repository
+    code = [statement.text for statement in known.statements if statement.parsed] if known else []
+    assert target.dsn is not None
+    try:
+        seen = observe_database(target.dsn, target.replicas, code=code, progress=progress, cancelled=cancelled)
+    except TargetError as error:
+        problems.append(error)
+        if known is None:
+            raise problems[0] from None
+        gap = Unobserved(Reason.CONNECTION_LOST, f"{error}; {error.hint}".rstrip("; "))
+        sections = dict.fromkeys(DATABASE_SECTIONS, gap)
+        return Observation(_evidence(clock(), configuration, repository=known, **sections), tuple(problems))
+    problems += [
+        TargetError(f"replica {name} could not be reached", "check its DSN and that it accepts connections")
+        for name in seen.unreached_replicas
+    ]
+    if known is not None:
+        statements = seen.statements if isinstance(seen.statements, Statements) else None
+        catalog = seen.catalog if isinstance(seen.catalog, Catalog) else None
+        repository = match_statements(known, statements, catalog, seen.identified)
+    evidence = _evidence(
+        clock(),
+        configuration,
+        repository=repository,
+        replicas=seen.replicas,
+        unreached_replicas=seen.unreached_replicas,
+        effort=Effort(seen.statements_sent, round(seen.server_ms, 1)),
+        notices=seen.notices,
+        **{name: getattr(seen, name) for name in DATABASE_SECTIONS},
+    )
+    return Observation(evidence, tuple(problems))
+
+
+DATABASE_SECTIONS = (
+    "server",
+    "catalog",
+    "planner_statistics",
+    "usage",
+    "statements",
+    "plans",
+    "settings",
+    "activity",
+    "freeze_ages",
+    "replication",
+)
+
+
+def _evidence(observed_at: dt.datetime, configuration: Configuration, **sections: object) -> Evidence:
+    return Evidence(tool_version=__version__, observed_at=observed_at, configuration=configuration, **sections)  # type: ignore[arg-type]
