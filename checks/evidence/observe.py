@@ -29,10 +29,11 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Observation(msgspec.Struct, frozen=True):
-    """The evidence, and what was asked for but could not be reached or read."""
+    """The evidence, and what was asked for but could not be reached or read. `interrupted`: the user ended it early."""
 
     evidence: Evidence
     problems: tuple[ReviewError, ...] = ()
+    interrupted: bool = False
 
 
 def now() -> dt.datetime:

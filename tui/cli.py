@@ -1,0 +1,368 @@
+"""The command line (CONTRACT.md). Everything heavy is imported inside the command that needs it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from checks import __version__
+from checks.errors import EvidenceError, ExportError, ReviewError, StoreError, TargetError, UsageError
+
+if TYPE_CHECKING:
+    from scorecards.session import Review
+
+DONE, GATE_FAILED, WRONG_USAGE, NOT_REACHED, DEFECT, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+DECISIONS = ("accept", "waive", "follow-up", "dispute", "reopen")
+AREAS = ("schema", "indexing", "plans", "replication", "observability", "hybrid")
+
+
+class Day(click.ParamType):
+    """A calendar day, YYYY-MM-DD."""
+
+    name = "date"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dt.date:
+        if isinstance(value, dt.date):
+            return value
+        try:
+            return dt.date.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a day as YYYY-MM-DD", param, ctx)
+
+
+def observing(command: Any) -> Any:
+    """The arguments of commands that look at a target."""
+    for decorate in (
+        click.argument("words", nargs=-1, metavar="[DSN] [REPO]"),
+        click.option("--replica", "replicas", multiple=True, metavar="DSN", help="A further node (repeatable)."),
+        click.option("--no-database", is_flag=True, help="Leave the database out."),
+        click.option("--no-repo", is_flag=True, help="Leave the repository out."),
+        click.option("--evidence", type=click.Path(path_type=Path), help="Saved evidence instead of a live target."),
+    ):
+        command = decorate(command)
+    return command
+
+
+def selecting(command: Any) -> Any:
+    """The options that choose among the checks."""
+    for decorate in (
+        click.option("--only", multiple=True, metavar="ID-OR-AREA", help="Run these checks only (repeatable; globs)."),
+        click.option("--skip", multiple=True, metavar="ID-OR-AREA", help="Leave these checks out (repeatable; globs)."),
+        click.option("--style", is_flag=True, help="Run the checks of style too."),
+    ):
+        command = decorate(command)
+    return command
+
+
+def exporting(command: Any) -> Any:
+    """The options that say what comes out."""
+    for decorate in (
+        click.option(
+            "--format", "formats", multiple=True, metavar="FORMAT", help="markdown (default), comment, json, ..."
+        ),
+        click.option("--output", default="-", metavar="PATH", help="A file, a folder, or - for standard output."),
+        click.option("--answers", type=click.Path(path_type=Path), help="Answers to the questions (TOML)."),
+        click.option(
+            "--baseline", metavar="REVIEW", help="A review folder, its id, or a scorecard JSON to compare with."
+        ),
+        click.option(
+            "--fail-on", multiple=True, type=click.Choice(["red", "new", "never"]), help="When to exit with 1."
+        ),
+        click.option("--min", "minimums", multiple=True, metavar="AREA=LEVEL", help="Lowest level that passes."),
+        click.option("--as-of", type=Day(), help="The day that date rules are judged at."),
+    ):
+        command = decorate(command)
+    return command
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="pgsurveyor")
+@click.option("--debug", is_flag=True, help="Show a traceback with an error.")
+@click.pass_context
+def pgsurveyor(context: click.Context, debug: bool) -> None:
+    """An architecture review for AI applications that run on PostgreSQL.
+
+    Looks at a live database and the application's repository, changes neither, and leaves you with a scorecard. Without
+    a command it opens the terminal program.
+
+    Put passwords into ~/.pgpass or a service file (PGSERVICE) rather than into a DSN on the command line.
+    """
+    if context.invoked_subcommand is None:
+        _open_terminal_program()
+
+
+@pgsurveyor.command()
+@observing
+@selecting
+def review(**options: Any) -> None:
+    """Open the terminal program on a target."""
+    from tui.unattended import resolve_target
+
+    if options["evidence"] is not None:
+        raise UsageError("review takes a live target", "use run --evidence FILE, then open the review it saves")
+    _open_terminal_program(target=resolve_target(options), selection=_selection(options))
+
+
+@pgsurveyor.command()
+@click.option(
+    "--check", "only_prepare", is_flag=True, help="Start the demo, print its DSN and code, and stop it again."
+)
+def demo(only_prepare: bool) -> None:
+    """Open the terminal program on a sample AI application in an embedded server."""
+    from checks.evidence.observe import Target
+    from tui.demo.launch import start_demo
+
+    sample = start_demo(progress=_progress())
+    try:
+        if only_prepare:
+            click.echo(f"dsn={sample.dsn}\nrepository={sample.repository}")
+        else:
+            _open_terminal_program(target=Target(sample.dsn, sample.repository, tuple(sample.replica_dsns)))
+    finally:
+        sample.stop()
+
+
+@pgsurveyor.command()
+@observing
+@selecting
+@exporting
+def run(**options: Any) -> None:
+    """Review a target without the terminal program and write the scorecard."""
+    from tui.unattended import run_review
+
+    sys.exit(run_review(options, _selection(options), _progress()))
+
+
+@pgsurveyor.command()
+@observing
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the evidence goes.")
+def collect(output: Path, **options: Any) -> None:
+    """Observe a target and save the evidence only."""
+    from checks.evidence import store
+    from tui.unattended import gather, report_problems
+
+    observation = gather(options, _progress())
+    store.save(observation.evidence, output)
+    click.echo(f"evidence saved to {output}", err=True)
+    sys.exit(report_problems(observation.problems))
+
+
+@pgsurveyor.command()
+@observing
+def doctor(**options: Any) -> None:
+    """Tell what this role can and can't see, and the GRANTs that would help."""
+    from tui.unattended import diagnose
+
+    sys.exit(diagnose(options, _progress()))
+
+
+@pgsurveyor.command()
+@click.argument("review")
+@click.argument("finding")
+@click.argument("kind", type=click.Choice(DECISIONS))
+@click.option("--reason", help="Why, in words; for waive one of the closed list and, after a colon, words.")
+@click.option("--owner", help="Who takes care of it.")
+@click.option("--expires", type=Day(), help="Until when a waiver holds (at most 365 days).")
+@click.option("--due", type=Day(), help="Until when it is to be done.")
+@click.option("--note", help="A remark to keep with the decision.")
+def decide(review: str, finding: str, kind: str, **details: Any) -> None:
+    """Decide about a finding of a saved review."""
+    _open_review(review).decide(finding, kind, by=_user(), now=_now(), **details)
+
+
+@pgsurveyor.command()
+@click.argument("review")
+@click.argument("question")
+@click.argument("value")
+@click.option("--artefact", metavar="URL-OR-PATH", help="What proves it.")
+@click.option("--artefact-date", type=Day(), help="The day of that proof.")
+def answer(review: str, question: str, value: str, **details: Any) -> None:
+    """Answer a question of a saved review: yes, no, unknown, or words."""
+    _open_review(review).answer(question, value, by=_user(), now=_now(), **details)
+
+
+@pgsurveyor.command()
+@click.argument("review")
+@click.argument("finding")
+@click.argument("text")
+def note(review: str, finding: str, text: str) -> None:
+    """Keep a remark with a finding."""
+    _open_review(review).note(finding, text, by=_user(), now=_now())
+
+
+@pgsurveyor.command()
+@click.argument("review")
+@click.argument("finding")
+@click.argument("owner")
+def assign(review: str, finding: str, owner: str) -> None:
+    """Give a finding an owner."""
+    _open_review(review).assign(finding, owner, by=_user(), now=_now())
+
+
+@pgsurveyor.command()
+@click.argument("review")
+def undo(review: str) -> None:
+    """Take back the last event of a review."""
+    undone = _open_review(review).undo(by=_user(), now=_now())
+    click.echo(f"undone: {undone}" if undone else "there is nothing to undo")
+
+
+@pgsurveyor.command()
+@click.argument("review")
+@exporting
+def export(review: str, **options: Any) -> None:
+    """Write the scorecard of a saved review."""
+    from tui.unattended import export_review
+
+    sys.exit(export_review(_open_review(review), options))
+
+
+@pgsurveyor.command()
+def reviews() -> None:
+    """List the saved reviews, newest first."""
+    from scorecards.store import default_root, recent
+
+    from checks.text import visible
+
+    for summary in recent(default_root()):
+        click.echo(visible(f"{summary.id}  {summary.started:%Y-%m-%d %H:%M}  {summary.title}"))
+
+
+@pgsurveyor.command()
+@click.argument("check_id", required=False, metavar="[ID]")
+def checks(check_id: str | None) -> None:
+    """List the checks, or explain one."""
+    from checks.registry import all_checks
+
+    known = all_checks()
+    if check_id is None:
+        for declared in known.values():
+            click.echo(f"{declared.id:<44} {declared.severity:<9} {declared.title}")
+        return
+    if check_id not in known:
+        raise UsageError(f"no check is called {check_id!r}", "`pgsurveyor checks` lists them")
+    from tui.explain import explain_check
+
+    click.echo(explain_check(known[check_id]))
+
+
+@pgsurveyor.command()
+def rubric() -> None:
+    """Show the criteria and questions by which a review is scored."""
+    from scorecards.rubric import load_rubric
+    from tui.explain import explain_rubric
+
+    click.echo(explain_rubric(load_rubric()))
+
+
+@pgsurveyor.command()
+def schema() -> None:
+    """Print the JSON Schema of the scorecard."""
+    from scorecards.exports.schema import schema_text
+
+    click.echo(schema_text(), nl=False)
+
+
+def main() -> None:
+    """The program. Every way out has its exit status; a traceback only with --debug."""
+    from tui.arguments import hide_passwords
+
+    hide_passwords(sys.argv[1:])
+    debug = "--debug" in sys.argv
+    try:
+        pgsurveyor.main([word for word in sys.argv[1:] if word != "--debug"], "pgsurveyor", standalone_mode=False)
+    except click.exceptions.Exit as leaving:
+        sys.exit(leaving.exit_code)
+    except click.UsageError as error:
+        sys.exit(
+            _complain(
+                error.format_message(), f"see `{error.ctx.command_path} --help`" if error.ctx else "", WRONG_USAGE
+            )
+        )
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(_complain("interrupted", "", INTERRUPTED))
+    except BrokenPipeError:
+        _forget_standard_output()
+        sys.exit(DONE)
+    except ReviewError as error:
+        if debug:
+            raise
+        sys.exit(_complain(str(error), error.hint, _status(error)))
+    except Exception as error:
+        if debug:
+            raise
+        words = f"a defect of pgsurveyor: {type(error).__name__}: {error}"
+        sys.exit(_complain(words, "run again with --debug and report what it prints", DEFECT))
+
+
+def _status(error: ReviewError) -> int:
+    if isinstance(error, UsageError):
+        return WRONG_USAGE
+    return NOT_REACHED if isinstance(error, TargetError | EvidenceError | StoreError | ExportError) else DEFECT
+
+
+def _complain(message: str, hint: str, status: int) -> int:
+    from checks.text import visible
+
+    click.echo(visible(f"pgsurveyor: {message}".replace("\n", " ")), err=True)
+    if hint:
+        click.echo(visible(f"  {hint}".replace("\n", " ")), err=True)
+    return status
+
+
+def _forget_standard_output() -> None:
+    """A closed pipe must not be reported again when Python flushes at its end."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _open_terminal_program(**options: Any) -> None:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("the terminal program needs a terminal", "use `pgsurveyor run` here")
+    from tui.app import SurveyorApp
+
+    SurveyorApp(user=_user(), **options).run()
+
+
+def _open_review(name: str) -> Review:
+    from tui.unattended import open_review
+
+    return open_review(name)
+
+
+def _selection(options: dict[str, Any]) -> Any:
+    from checks.checklist import Selection
+
+    return Selection(options["only"], options["skip"], options["style"])
+
+
+def _progress() -> Any:
+    """Writes to standard error, and only to a terminal."""
+    if not sys.stderr.isatty():
+        return None
+    from checks.text import visible
+
+    return lambda words: click.echo(visible(f"  {words}"), err=True)
+
+
+def _user() -> str:
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC).replace(microsecond=0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""Checks and the rubric, explained in plain text."""
+
+from __future__ import annotations
+
+import textwrap
+
+from checks.registry import Check
+from scorecards.rubric import Rubric
+
+
+def explain_check(check: Check) -> str:
+    """The page of a check: what it finds, why one should care, what to do, where that comes from."""
+    needs = ", ".join(need.__name__ for need in check.needs)
+    parts = [
+        f"{check.id}  ({check.severity}, catalogue {check.catalogue})",
+        check.title,
+        _wrapped("Why", check.why),
+        _wrapped("Fix", check.fix),
+        _wrapped("Needs", needs),
+        _wrapped("Source", check.source),
+    ]
+    if check.observed:
+        parts.append(_wrapped("Observed keys", ", ".join(check.observed)))
+    return "\n\n".join(parts)
+
+
+def _wrapped(label: str, text: str) -> str:
+    return textwrap.fill(f"{label}: {text}", 100, subsequent_indent="  ", break_long_words=False)
+
+
+def explain_rubric(rubric: Rubric) -> str:
+    """Every criterion by area and level, with the evidence it needs at least."""
+    lines = [f"Rubric {rubric.version}"]
+    area = ""
+    for criterion in rubric.criteria:
+        if criterion.area != area:
+            area = criterion.area
+            lines += ["", area]
+        level = "red flag" if criterion.level == 0 else f"level {criterion.level}"
+        provisional = ", provisional" if criterion.provisional else ""
+        lines.append(f"  {criterion.id:<8} {level:<9} {criterion.statement} [{criterion.minimum}{provisional}]")
+    return "\n".join(lines)

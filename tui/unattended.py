@@ -1,0 +1,254 @@
+"""A review without the terminal program: observe, check, score, write, judge."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from platformdirs import user_config_path
+from scorecards.answers import read_answers
+from scorecards.gate import judge, parse_minimums, read_baseline
+from scorecards.session import Review
+from scorecards.store import default_root, find
+
+from checks.checklist import EVERYTHING, Selection, run_checks
+from checks.errors import ExportError, ReviewError, StoreError, UsageError
+from checks.evidence import store
+from checks.evidence.observe import Observation, Target, now, observe
+from checks.model import CheckResult, Outcome
+from checks.text import visible
+from scorecards.exports import FORMATS, render
+from scorecards.model import Gate, Scorecard
+from tui.arguments import default_dsn, default_repository, split_words
+from tui.cli import DEFECT, DONE, GATE_FAILED, INTERRUPTED, NOT_REACHED
+
+Progress = Callable[[str], None] | None
+
+
+def resolve_target(options: dict[str, Any]) -> Target:
+    """The target that the words and options name, completed from the environment. Raises UsageError."""
+    dsn, repository = split_words(options["words"])
+    if (dsn is not None or options["replicas"]) and options["no_database"]:
+        raise UsageError("--no-database contradicts a DSN", "leave one of them out")
+    if repository is not None and options["no_repo"]:
+        raise UsageError("--no-repo contradicts a repository", "leave one of them out")
+    if dsn is None and not options["no_database"]:
+        dsn = default_dsn()
+    if repository is None and not options["no_repo"]:
+        repository = default_repository()
+    if dsn is None and repository is None:
+        raise UsageError("there is nothing to review", "give a DSN, a repository, or both; or set DATABASE_URL")
+    return Target(dsn, repository, tuple(options["replicas"]))
+
+
+def gather(options: dict[str, Any], progress: Progress) -> Observation:
+    """Evidence from the file of --evidence, else from the live target."""
+    if options["evidence"] is not None:
+        if options["words"] or options["replicas"]:
+            raise UsageError("--evidence stands instead of a target", "leave the DSN and the repository out")
+        return Observation(store.load(options["evidence"]))
+    target = resolve_target(options)
+    with _cancel_on_interrupt() as cancelled:
+        observation = observe(
+            target, user_folder=user_config_path("pgsurveyor"), progress=progress, cancelled=cancelled
+        )
+    return msgspec.structs.replace(observation, interrupted=cancelled.is_set())
+
+
+@contextlib.contextmanager
+def _cancel_on_interrupt() -> Iterator[threading.Event]:
+    """The first Ctrl-C asks the observation to end with what it has; a second one ends the program."""
+    cancelled = threading.Event()
+
+    def ask(number: int, frame: object) -> None:
+        del frame
+        if cancelled.is_set():
+            signal.default_int_handler(number, None)
+        cancelled.set()
+
+    previous = signal.signal(signal.SIGINT, ask)
+    try:
+        yield cancelled
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def run_review(options: dict[str, Any], selection: Selection, progress: Progress) -> int:
+    """The whole of `pgsurveyor run`; the exit status."""
+    plan = _plan_output(options)
+    answers = read_answers(options["answers"]) if options["answers"] else {}
+    observation = gather(options, progress)
+    results = run_checks(observation.evidence, selection)
+    review = Review.derived(observation.evidence, results, answers)
+    _keep(review)
+    status = _finish(review, options, plan)
+    return _worst(status, report_problems(observation.problems), _broken(results), _interrupted(observation))
+
+
+def export_review(review: Review, options: dict[str, Any]) -> int:
+    """The whole of `pgsurveyor export`; the exit status."""
+    plan = _plan_output(options)
+    if options["answers"]:
+        review = review.with_answers(read_answers(options["answers"]))
+    return _worst(_finish(review, options, plan), _broken(review.results))
+
+
+def open_review(name: str) -> Review:
+    """The saved review of that folder, id, or beginning of an id, its checks run again over its evidence."""
+    folder = find(name)
+    return Review(folder, run_checks(folder.evidence(), EVERYTHING))
+
+
+def diagnose(options: dict[str, Any], progress: Progress) -> int:
+    """What the role sees, and for what it does not: why, how many checks that hides, and the line that unlocks it."""
+    observation = gather({**options, "no_repo": True} if not _names_repository(options) else options, progress)
+    evidence = observation.evidence
+    server = evidence.server
+    if not isinstance(server, msgspec.Struct) or not hasattr(server, "user_sees"):
+        return report_problems(observation.problems)
+    click.echo(
+        visible(f"{server.user} on {server.database}: PostgreSQL {server.version}, {server.role}, {server.flavour}")
+    )
+    click.echo(f"this role sees: {server.user_sees}")
+    results = run_checks(evidence)
+    counts = Counter(result.outcome for result in results)
+    known = sum(counts[outcome] for outcome in (Outcome.PASSED, Outcome.FOUND, Outcome.NOT_APPLICABLE))
+    click.echo(f"checks that can be decided: {known} of {len(results)}")
+    for (reason, unlock), hidden in _gaps(results).items():
+        click.echo(visible(f"\nunknown ({reason}): {', '.join(hidden)}"))
+        if unlock:
+            click.echo(visible(f"  {unlock}"))
+    if server.user_sees in {"plain", "monitor"}:
+        click.echo("\nGrants that would help, the smallest first:")
+        role = _quoted(server.user)
+        if server.user_sees == "plain":
+            click.echo(f"  GRANT pg_monitor TO {role};        -- no table data at all")
+        click.echo(f"  GRANT pg_read_all_data TO {role};  -- planner statistics, sequences and plans; can read rows")
+    return _worst(report_problems(observation.problems), _broken(results))
+
+
+def report_problems(problems: Sequence[ReviewError]) -> int:
+    """Says on standard error what could not be reached; NOT_REACHED if anything."""
+    for problem in problems:
+        click.echo(visible(f"pgsurveyor: {problem}"), err=True)
+        if problem.hint:
+            click.echo(visible(f"  {problem.hint}"), err=True)
+    return NOT_REACHED if problems else DONE
+
+
+def _names_repository(options: dict[str, Any]) -> bool:
+    return options["evidence"] is not None or options["no_repo"] or split_words(options["words"])[1] is not None
+
+
+def _quoted(role: str) -> str:
+    from checks.model import quote_identifier
+
+    return visible(quote_identifier(role))
+
+
+def _gaps(results: Sequence[CheckResult]) -> dict[tuple[str, str], list[str]]:
+    gaps: dict[tuple[str, str], list[str]] = {}
+    for result in results:
+        if result.outcome is Outcome.UNKNOWN and result.reason not in {"repo_not_given", "not_run"}:
+            gaps.setdefault((str(result.reason), result.unlock or ""), []).append(result.check)
+    return gaps
+
+
+def _broken(results: Sequence[CheckResult]) -> int:
+    """DEFECT if a check failed, which is said on standard error."""
+    broken = [result for result in results if result.outcome is Outcome.ERROR]
+    for result in broken:
+        click.echo(visible(f"pgsurveyor: {result.check} failed: {result.message}"), err=True)
+    return DEFECT if broken else DONE
+
+
+def _interrupted(observation: Observation) -> int:
+    return INTERRUPTED if observation.interrupted else DONE
+
+
+def _worst(*statuses: int) -> int:
+    """Of several, the one that CONTRACT.md puts first."""
+    return next((status for status in (INTERRUPTED, DEFECT, NOT_REACHED, GATE_FAILED) if status in statuses), DONE)
+
+
+def _keep(review: Review) -> None:
+    """Save the review, so that it can be decided on and compared with. That it cannot be saved does not fail a run."""
+    try:
+        folder = review.save(default_root())
+    except StoreError as error:
+        click.echo(visible(f"pgsurveyor: the review was not saved: {error}"), err=True)
+    else:
+        click.echo(
+            visible(f"review {folder.id} saved; open it with `pgsurveyor`, or `pgsurveyor export {folder.id}`"),
+            err=True,
+        )
+
+
+class _Plan(msgspec.Struct, frozen=True):
+    """Which formats go where; an empty folder stands for one file or standard output."""
+
+    formats: tuple[str, ...]
+    path: Path | None
+    into_folder: bool
+
+
+def _plan_output(options: dict[str, Any]) -> _Plan:
+    """Checked before anything is observed, so that a long run does not fail at its end. Raises UsageError."""
+    formats = tuple(dict.fromkeys(options["formats"])) or ("markdown",)
+    for name in formats:
+        if name not in FORMATS:
+            raise UsageError(f"no format is called {name!r}", f"there are {', '.join(FORMATS)}")
+    parse_minimums(options["minimums"])
+    if "new" in options["fail_on"] and options["baseline"] is None:
+        raise UsageError("--fail-on new needs --baseline", "give the review or scorecard to compare with")
+    if options["output"] == "-":
+        if len(formats) > 1:
+            raise UsageError("several formats need a folder", "give --output FOLDER")
+        return _Plan(formats, None, False)
+    path = Path(options["output"])
+    into_folder = path.is_dir() or options["output"].endswith("/") or len(formats) > 1
+    if into_folder and path.exists() and not path.is_dir():
+        raise UsageError(f"{path} is a file, and several formats need a folder", "give --output FOLDER")
+    if not into_folder and not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent}", "make it first, or choose another --output")
+    return _Plan(formats, path, into_folder)
+
+
+def _finish(review: Review, options: dict[str, Any], plan: _Plan) -> int:
+    """Judge the gate, write every format; GATE_FAILED or DONE."""
+    scorecard = review.scorecard(as_of=options["as_of"])
+    gate = Gate()
+    if options["fail_on"] or options["minimums"]:
+        baseline = read_baseline(options["baseline"]) if options["baseline"] else None
+        minimums = parse_minimums(options["minimums"])
+        gate = judge(scorecard, options["fail_on"], minimums, baseline, today=now().date(), waivers=review.waivers)
+        scorecard = msgspec.structs.replace(scorecard, gate=gate)
+    _write(scorecard, plan)
+    for line in gate.failed:
+        click.echo(visible(f"gate: {line}"), err=True)
+    return GATE_FAILED if gate.failed else DONE
+
+
+def _write(scorecard: Scorecard, plan: _Plan) -> None:
+    from checks.files import write_atomically
+
+    for name in plan.formats:
+        text = render(scorecard, name)
+        if plan.path is None:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            continue
+        path = plan.path / FORMATS[name] if plan.into_folder else plan.path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, text.encode("utf-8"))
+        except OSError as error:
+            raise ExportError(f"cannot write {path}: {error.strerror}", "choose another --output") from error
