@@ -82,9 +82,9 @@ def exporting(command: Any) -> Any:
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="pgsurveyor")
-@click.option("--debug", is_flag=True, help="Show a traceback with an error.")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback with an error.")
 @click.pass_context
-def pgsurveyor(context: click.Context, debug: bool) -> None:
+def pgsurveyor(context: click.Context) -> None:
     """An architecture review for AI applications that run on PostgreSQL.
 
     Looks at a live database and the application's repository, changes neither, and leaves you with a scorecard. Without
