@@ -455,11 +455,13 @@ class Settings(msgspec.Struct, frozen=True, tag=True, dict=True):
     """Settings of the server as a fresh session of any role gets them: this session's own are undone.
 
     `hidden` says that this role sees not all of them. `roles` may log in; `role_settings` is pg_db_role_setting.
+    `privileged_roles` are those of the login roles that are superusers, may replicate, or are members of pg_monitor.
     """
 
     entries: tuple[Setting, ...] = ()
     role_settings: tuple[RoleSetting, ...] = ()
     login_roles: tuple[str, ...] = ()
+    privileged_roles: tuple[str, ...] = ()
     hidden: bool = False
 
     @cached_property
@@ -554,10 +556,13 @@ class Slot(msgspec.Struct, frozen=True):
 
 
 class Archiver(msgspec.Struct, frozen=True):
+    """One row of pg_stat_archiver. `unarchived_bytes`: WAL written since the end of the last archived segment."""
+
     archived: int
     failed: int
     last_archived: dt.datetime | None
     last_failed: dt.datetime | None
+    unarchived_bytes: int | None = None
 
 
 class Replication(msgspec.Struct, frozen=True, tag=True):
