@@ -295,6 +295,13 @@ class Catalog(msgspec.Struct, frozen=True, tag=True, dict=True):
         return found
 
     @cached_property
+    def taken_names(self) -> frozenset[tuple[str, str]]:
+        """Schema and name of every relation and of every constraint, which an index may be named after."""
+        relations = {(entry.schema, entry.name) for group in (self.tables, self.indexes, self.sequences) for entry in group}
+        named = {(self.table_by_oid[entry.table].schema, entry.name) for entry in self.constraints}
+        return frozenset(relations | named)
+
+    @cached_property
     def table_by_name(self) -> dict[tuple[str, str], Table]:
         return {(table.schema, table.name): table for table in self.tables}
 
