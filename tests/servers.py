@@ -1,0 +1,66 @@
+"""What the fixtures hand to tests: databases on an embedded server, and servers of older majors."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import sql
+
+from checks.shadow.server import EmbeddedServer, start
+
+OLDER_MAJORS = (14, 15, 16, 17)
+
+# Analyzing and vacuuming is left to the tests, so that what they see does not depend on the minute.
+TEST_SETTINGS = {"fsync": "off", "track_io_timing": "on", "autovacuum_naptime": "1d"}
+
+
+class PrimaryAndStandby(NamedTuple):
+    primary: EmbeddedServer
+    standby: EmbeddedServer
+
+
+class Database:
+    """A database of its own for one test. Connections made with `connect` are closed when it is dropped."""
+
+    def __init__(self, server: EmbeddedServer) -> None:
+        self.server = server
+        self.name = f"t_{uuid.uuid4().hex[:12]}"
+        self.dsn = server.dsn(self.name)
+        self._connections: list[psycopg.Connection[Any]] = []
+        self._maintain("CREATE DATABASE {}")
+
+    def connect(self, **parameters: Any) -> psycopg.Connection[Any]:
+        """A connection as superuser in autocommit; `parameters` are those of psycopg.connect (user=, row_factory=, ...)."""
+        connection = psycopg.connect(self.dsn, **{"autocommit": True, **parameters})
+        self._connections.append(connection)
+        return connection
+
+    def execute(self, *statements: str) -> None:
+        """Runs statements, each of which may hold several, on a connection of their own."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
+
+    def drop(self) -> None:
+        for connection in self._connections:
+            connection.close()
+        self._maintain("DROP DATABASE {} WITH (FORCE)")
+
+    def _maintain(self, statement: str) -> None:
+        with psycopg.connect(self.server.dsn(), autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(sql.Identifier(self.name)))
+
+
+def cache_folder() -> Path:
+    """Where scripts/fetch-servers keeps the servers of older majors."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pgsurveyor" / "servers"
+
+
+def start_major(major: int, settings: Mapping[str, str] = {}, *, folder: Path | None = None) -> EmbeddedServer:
+    """A server of an older major. Raises TargetError if scripts/fetch-servers has not brought its programs."""
+    return start({**TEST_SETTINGS, **settings}, folder=folder, binaries=cache_folder() / str(major) / "bin")
