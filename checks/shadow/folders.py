@@ -90,8 +90,9 @@ def kept_server_folder(folder: Path, account: Account) -> Path:
     """
     inside = folder / "server"
     if inside.is_symlink():
-        if inside.is_dir() and account.reaches(inside):
-            return inside.resolve()
+        elsewhere = inside.resolve()
+        if elsewhere.is_dir() and account.reaches(elsewhere):
+            return elsewhere
         inside.unlink()
     if not account.switch or account.reaches(folder):
         _make_owned(inside, account)

@@ -334,9 +334,14 @@ def _configuration(settings: Mapping[str, str]) -> str:
 
 
 def _last_words(log: Path) -> str:
+    """The line of a server's log that says why it ended. Mistakes in a configuration file stand before the last line."""
     lines = log.read_text("utf-8", "replace").splitlines() if log.exists() else []
-    telling = [line for line in lines if re.search(r"\b(FATAL|PANIC|ERROR):", line)] or lines
-    return telling[-1].strip() if telling else "it says nothing"
+    for pattern in (r"LOG:  (.* in file .* line \d+)", r"(?:FATAL|PANIC|ERROR):  (.*)", r"(.+)"):
+        for line in reversed(lines):
+            found = re.search(pattern, line)
+            if found is not None:
+                return found[1].strip()
+    return "it says nothing"
 
 
 def _not_usable(error: OSError) -> TargetError:
