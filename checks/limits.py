@@ -44,4 +44,13 @@ LIMITS: dict[str, Limit] = {
     "parent_rows_min": Limit(1_000, "rows", "foreign keys of smaller child tables need no index"),
     "analyze_share": Limit(0.20, "ratio", "share of a table changed since its last analyze"),
     "archiver_failing_s": Limit(3_600, "s", "an archiver failing this long is a red flag"),
+    "dominant_total_ms": Limit(1_000, "ms", "statements that took less all together have nothing to dominate", "lower"),
+    "dominant_load": Limit(0.01, "cores", "a dominant statement that keeps less of a core busy is only a low finding"),
+    "n_plus_one_calls": Limit(5, "calls", "lookups for each call of the statement that lists their keys"),
+    "wide_column_bytes": Limit(200, "bytes", "average width from which on a text column makes SELECT * costly"),
+    "analyze_rows_min": Limit(50, "rows", "tables with fewer rows need no planner statistics"),
+    "slot_retained_red": Limit(10 * 1024**3, "bytes", "WAL held by an inactive slot without a limit: a red flag"),
+    "unarchived_bytes": Limit(256 * 1024**2, "bytes", "WAL that may wait for the archiver"),
+    "idle_in_transaction_red_s": Limit(3_600, "s", "a session idle in its transaction this long is a red flag"),
+    "ivfflat_lists_factor": Limit(4, "ratio", "how far an IVFFlat index's lists may be from the recommended number"),
 }

@@ -1,0 +1,99 @@
+"""Statements that ask for every column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from checks.evidence.database.facts import Catalog, Column, PlannerStatistics, Statements, Table
+from checks.evidence.evidence import Evidence
+from checks.evidence.patterns import AccessPattern
+from checks.model import Confidence, Examined, Finding, Fix, Location, Severity, quote_identifier
+from checks.registry import check
+from checks.workload import (
+    TEXT_LIMIT,
+    counters,
+    observed_workload,
+    short_text,
+    statement_places,
+    statement_subject,
+    table_in_words,
+    unread_statements,
+)
+
+WIDE_TYPES = frozenset({"json", "jsonb", "bytea", "xml", "tsvector", "vector", "halfvec", "sparsevec", "hstore"})
+LONG_TYPES = frozenset({"text", "varchar", "_text", "_varchar", "_jsonb"})
+SHOWN = 5
+TYPED_BY_HAND = 10
+
+
+@check("plans.select-star", catalogue="P50", severity=Severity.NOTE, needs=[Catalog])
+def select_star(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """Statements ask for every column of a table.
+
+    Documents, vectors and long texts are stored out of line and fetched only when they are asked for: `SELECT *` asks for all
+    of them, and sends them over the network, whether the code looks at them or not. It also changes its meaning with every
+    migration.
+
+    Fix: Name the columns that the code reads.
+
+    Source: PostgreSQL manual, "TOAST"; "Select Lists"
+
+    Observed: statements, wide_columns, calls, examples
+    """
+    catalog = evidence.get(Catalog)
+    statements = evidence.find(Statements)
+    selects = [pattern for pattern in observed_workload(evidence) if pattern.verb == "select"]
+    yield Examined(len(selects), len(selects), "SELECT statements", gap=unread_statements(evidence))
+    starred: dict[int, list[AccessPattern]] = {}
+    for pattern in selects:
+        entry = statements.by_id.get(pattern.query_id or "") if statements else None
+        if entry is not None and entry.calls < TYPED_BY_HAND and not statement_places(evidence, pattern):
+            continue
+        for oid in set(pattern.stars):
+            table = catalog.table_by_oid.get(oid)
+            if table is not None and table.kind in {"table", "partitioned", "foreign"} and table.extension is None:
+                starred.setdefault(table.root or oid, []).append(pattern)
+    for oid, found in starred.items():
+        yield _starred(evidence, catalog, catalog.table_by_oid[oid], found)
+
+
+def _starred(evidence: Evidence, catalog: Catalog, table: Table, found: list[AccessPattern]) -> Finding:
+    wide = _wide_columns(evidence, catalog, table)
+    ordered = sorted(found, key=lambda pattern: -int(counters(evidence, pattern.query_id).get("calls", 0)))
+    count = "A statement asks" if len(found) == 1 else f"{len(found)} statements ask"
+    weight = f", {_listed(wide)} among them" if wide else ""
+    places: dict[Location, None] = {}
+    for pattern in ordered:
+        places.update(dict.fromkeys(statement_places(evidence, pattern)))
+    return Finding(
+        table.subject,
+        f"{count} for every column of {table_in_words(catalog, table.oid)}{weight}",
+        Fix("Name the columns that the code reads, in place of *."),
+        severity=Severity.MEDIUM if wide else Severity.NOTE,
+        confidence=Confidence.MEASURED if any(pattern.query_id for pattern in found) else Confidence.INFERRED,
+        observed={
+            "statements": len(found),
+            "wide_columns": [f"{column.name} {column.type}" for column in wide],
+            "calls": sum(int(counters(evidence, pattern.query_id).get("calls", 0)) for pattern in found),
+            "examples": [short_text(pattern.text, TEXT_LIMIT // 2) for pattern in ordered[:SHOWN]],
+        },
+        related=tuple(statement_subject(pattern) for pattern in ordered[:SHOWN]),
+        locations=tuple(places),
+    )
+
+
+def _wide_columns(evidence: Evidence, catalog: Catalog, table: Table) -> list[Column]:
+    """Columns whose values are large by their type, or by what the planner knows of their width."""
+    statistics = evidence.find(PlannerStatistics)
+    wide = []
+    for column in catalog.columns_of(table.oid).values():
+        entry = statistics.by_column.get((table.oid, column.number)) if statistics else None
+        long = entry is not None and entry.average_width >= evidence.limit("wide_column_bytes")
+        if column.base_type in WIDE_TYPES or (column.base_type in LONG_TYPES and long):
+            wide.append(column)
+    return wide
+
+
+def _listed(columns: list[Column]) -> str:
+    names = [f"{quote_identifier(column.name)} ({column.type})" for column in columns]
+    return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:2])} and {len(names) - 2} more wide ones"

@@ -1,0 +1,200 @@
+"""Sequential scans that read a whole table for a few of its rows, from the plans of statements that ran."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from checks.evidence.database.facts import Catalog, Index, Plan, PlanNode, Plans, Statements, Table
+from checks.evidence.evidence import Evidence
+from checks.evidence.patterns import AccessPattern
+from checks.model import (
+    Confidence,
+    Examined,
+    Finding,
+    Fix,
+    Reason,
+    Severity,
+    Unobserved,
+    qualified_name,
+    quote_identifier,
+)
+from checks.registry import check
+from checks.selectivity import table_rows
+from checks.workload import (
+    counters,
+    equality_columns,
+    pattern_by_query_id,
+    place_in_words,
+    statement_figures,
+    statement_in_words,
+    statement_places,
+    statement_subject,
+    table_in_words,
+)
+
+# With two workers and the leader, each process's share of the rows is the whole divided by 2.4 (cost_seqscan).
+PARALLEL_DIVISOR = 2.4
+BLOCKING_NODES = frozenset({"Sort", "Incremental Sort", "Aggregate", "Hash", "WindowAgg", "Materialize", "SetOp"})
+RANGE_OPERATORS = frozenset({"<", "<=", ">", ">=", "between"})
+
+
+class Scan(msgspec.Struct, frozen=True):
+    """Sequential scans of one table (of its partitions together) in one plan. `rows` are estimated to come out;
+    `read` is the share of the table that is read before a LIMIT stops the scan, 1 without one."""
+
+    table: int
+    filter: str
+    rows: float
+    read: float
+
+
+@check("plans.wasteful-sequential-scan", catalogue="P20", severity=Severity.HIGH, needs=[Plans, Statements, Catalog])
+def wasteful_sequential_scan(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """A statement reads a whole table to return a small part of it.
+
+    The time of such a statement grows with the table, not with its answer, and each run pushes other data out of memory.
+    The figures are the planner's own, from a generic plan of a statement that ran.
+
+    Fix: An index on the columns that the filter compares, those compared for equality first.
+
+    Source: PostgreSQL manual, "Using EXPLAIN"; "Indexes"
+
+    Observed: table, table_rows, estimated_rows, filter, calls, mean_ms, share, statement
+    """
+    plans, catalog, statements = evidence.get(Plans), evidence.get(Catalog), evidence.get(Statements)
+    unplanned = plans.unplanned[0] if plans.unplanned else None
+    gap = Unobserved(_reason(unplanned.reason), unplanned.unlock) if unplanned else None
+    yield Examined(len(plans.plans), len(plans.plans) + len(plans.unplanned), "most expensive statements", gap=gap)
+    known = pattern_by_query_id(evidence)
+    for plan in plans.plans:
+        entry = statements.by_id.get(plan.query_id)
+        if entry is None or entry.calls == 0:
+            continue
+        pattern = known.get(plan.query_id) or AccessPattern("other", entry.text, query_id=plan.query_id)
+        for scan in _scans(catalog, plan):
+            rows = table_rows(catalog, scan.table) or 0
+            if rows * scan.read <= evidence.limit("seq_scan_rows"):
+                continue
+            if scan.rows < evidence.limit("seq_scan_selectivity") * rows:
+                yield _wasteful(evidence, catalog, plan, pattern, scan, rows)
+
+
+def _reason(word: str) -> Reason:
+    return Reason(word) if word in set(Reason) else Reason.NOT_PARSED
+
+
+def _wasteful(
+    evidence: Evidence, catalog: Catalog, plan: Plan, pattern: AccessPattern, scan: Scan, rows: float
+) -> Finding:
+    table = catalog.table_by_oid[scan.table]
+    figures = statement_figures(evidence, pattern)
+    places = statement_places(evidence, pattern)
+    serving = _index_in_the_way(catalog, pattern, table)
+    words = statement_in_words(pattern, catalog)
+    name = table_in_words(catalog, scan.table)
+    return Finding(
+        statement_subject(pattern),
+        f"{words} reads all {rows:,.0f} rows of {name} to return about {scan.rows:,.0f}{place_in_words(places)}",
+        _fix(catalog, pattern, table, serving),
+        severity=_severity(evidence, pattern, rows),
+        confidence=Confidence.MEASURED if scan.read == 1 else Confidence.INFERRED,
+        observed={**figures, "table": table.subject.name, "table_rows": round(rows), "estimated_rows": round(scan.rows),
+                  "filter": scan.filter, "table_bytes": table.heap_bytes, "planned_as": plan.planned_as},
+        related=(table.subject, *((serving.subject,) if serving else ())),
+        locations=places,
+        discriminator=table.subject.name,
+    )  # fmt: skip
+
+
+def _severity(evidence: Evidence, pattern: AccessPattern, rows: float) -> Severity:
+    figures = counters(evidence, pattern.query_id)
+    if figures["calls"] < 10 and figures["share"] < 0.05:
+        return Severity.LOW
+    if rows >= 100_000 or figures["share"] >= 0.1 or figures["mean_ms"] >= 100:
+        return Severity.HIGH
+    return Severity.MEDIUM
+
+
+def _scans(catalog: Catalog, plan: Plan) -> list[Scan]:
+    """One entry per table that is scanned with a filter; partitions count as their topmost table."""
+    found: dict[int, Scan] = {}
+    for node, read in _with_share_read(plan.root, 1.0):
+        table = catalog.table_by_name.get((node.schema or "", node.relation or ""))
+        if node.node_type not in {"Seq Scan", "Parallel Seq Scan"} or node.filter is None or table is None:
+            continue
+        oid = table.root or table.oid
+        rows = node.rows * (PARALLEL_DIVISOR if node.parallel else 1)
+        before = found.get(oid)
+        found[oid] = Scan(oid, before.filter if before else node.filter, rows + (before.rows if before else 0),
+                          min(read, before.read if before else 1.0))  # fmt: skip
+    return list(found.values())
+
+
+def _with_share_read(node: PlanNode, share: float) -> list[tuple[PlanNode, float]]:
+    """Every node with the share of its rows that a LIMIT above it asks for: a node that must see all its input first, such
+    as a sort, needs the whole of it."""
+    below = share
+    if node.node_type == "Limit" and node.children:
+        below = share * min(1.0, node.rows / max(node.children[0].rows, 1.0))
+    elif node.node_type in BLOCKING_NODES:
+        below = 1.0
+    found = [(node, share)]
+    for child in node.children:
+        found += _with_share_read(child, below)
+    return found
+
+
+def _index_columns(catalog: Catalog, pattern: AccessPattern, table: Table) -> list[str]:
+    """Columns for a B-tree: those compared for equality, then the one that is ordered by, or else compared by range."""
+    columns = equality_columns(pattern, table.oid)
+    ordered = [
+        key.column.column for key in pattern.order_by if key.column and key.column.table == table.oid and key.bare
+    ]
+    ranged = [
+        entry.column.column
+        for entry in pattern.comparisons
+        if entry.column.table == table.oid and entry.operator in RANGE_OPERATORS
+        and not (entry.under_or or entry.function or entry.json_operator or entry.other)
+    ]  # fmt: skip
+    if (
+        len(pattern.order_by) == len(ordered) == 1
+        and pattern.limit is not None
+        and not pattern.order_by[0].distance_operator
+    ):
+        columns += ordered
+    elif ranged:
+        columns.append(ranged[0])
+    known = [name for name in dict.fromkeys(columns) if catalog.column_named(table.oid, name)]
+    return known[:3] if equality_columns(pattern, table.oid) or ranged else []
+
+
+def _index_in_the_way(catalog: Catalog, pattern: AccessPattern, table: Table) -> Index | None:
+    """An index that begins with a compared column and that the planner did not take all the same."""
+    compared = set(_index_columns(catalog, pattern, table))
+    for index in catalog.indexes_of(table.oid):
+        first = catalog.columns_of(table.oid).get(index.columns[0]) if index.keys else None
+        if index.valid and index.method == "btree" and index.predicate is None and first and first.name in compared:
+            return index
+    return None
+
+
+def _fix(catalog: Catalog, pattern: AccessPattern, table: Table, serving: Index | None) -> Fix:
+    if serving is not None:
+        return Fix(f"Index {serving.subject.name} begins with a column that this compares and is not taken: see whether "
+                   f"types or casts differ, ANALYZE the table, and compare with the plan for real parameters.")  # fmt: skip
+    columns = _index_columns(catalog, pattern, table)
+    if not columns:
+        return Fix("No plain column is compared here: an expression, trigram or GIN index on what the filter does, or "
+                   "another way to ask.")  # fmt: skip
+    name = f"{table.name}_{'_'.join(columns)}_idx"[:63]
+    listed = ", ".join(quote_identifier(column) for column in columns)
+    partitioned = table.kind == "partitioned"
+    return Fix(
+        f"Index {table_in_words(catalog, table.oid)} ({listed}), then look at the plan again.",
+        sql=f"CREATE INDEX {'' if partitioned else 'CONCURRENTLY '}{quote_identifier(name)} "
+            f"ON {qualified_name(table.schema, table.name)} ({listed});",
+        lock="SHARE" if partitioned else "SHARE UPDATE EXCLUSIVE",
+        undo=f"DROP INDEX {'' if partitioned else 'CONCURRENTLY '}{qualified_name(table.schema, name)};",
+    )  # fmt: skip

@@ -1,0 +1,222 @@
+"""What the statistics of statements say: one that dominates, and lookups sent one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from checks.evidence.database.facts import Catalog, Server, Statement, Statements
+from checks.evidence.evidence import Evidence
+from checks.evidence.patterns import AccessPattern
+from checks.model import Confidence, Examined, Finding, Fix, Severity, Subject
+from checks.registry import check
+from checks.workload import (
+    TEXT_LIMIT,
+    counters,
+    equality_columns,
+    observed_workload,
+    pattern_by_query_id,
+    place_in_words,
+    rows_per_call,
+    short_text,
+    statement_figures,
+    statement_in_words,
+    statement_places,
+    statement_subject,
+    unread_statements,
+)
+
+MINIMUM_RATE_WINDOW_DAYS = 1 / 24
+LISTED_ROWS = 2
+LOOKUP_SHARE_OF_LISTED = (0.5, 1.1)
+
+
+@check("plans.dominant-statement", catalogue="P01", severity=Severity.MEDIUM, needs=[Statements, Server])
+def dominant_statement(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """One statement takes a large share of all execution time.
+
+    Where one statement is a quarter of the load, it alone decides how much the server can grow: a plan that turns bad, or
+    twice the users, is felt by everybody. It is also the one place where an hour of work pays most.
+
+    Fix: Look at its plan and its place in the code first: an index, fewer calls (a cache, a batch) or fewer rows read.
+
+    Source: PostgreSQL manual, "pg_stat_statements"
+
+    Observed: share, calls, mean_ms, total_ms, statement
+    """
+    statements = evidence.get(Statements)
+    days = evidence.require_window("window_days", since=statements.since)
+    yield Examined(len(statements.entries), len(statements.entries) + statements.hidden, "statements",
+                   gap=unread_statements(evidence))  # fmt: skip
+    if statements.total_ms < evidence.limit("dominant_total_ms"):
+        return
+    known = pattern_by_query_id(evidence)
+    for entry in statements.entries:
+        share = statements.share(entry)
+        pattern = known.get(entry.query_id) or AccessPattern("other", entry.text, query_id=entry.query_id)
+        if share < evidence.limit("dominant_share") or not entry.toplevel or _is_maintenance(entry, pattern):
+            continue
+        places = statement_places(evidence, pattern)
+        load = entry.total_ms / max(days * 86_400_000, 1)
+        words = statement_in_words(pattern, evidence.find(Catalog))
+        yield Finding(
+            statement_subject(pattern),
+            f"{words} takes {share:.0%} of all execution time{place_in_words(places)}",
+            Fix(_advice(entry, days)),
+            severity=_dominance(share, load, evidence.limit("dominant_load")),
+            observed={**statement_figures(evidence, pattern), "total_ms": round(entry.total_ms, 1),
+                      "busy_cores": round(load, 4)},
+            locations=places,
+        )  # fmt: skip
+
+
+def _is_maintenance(entry: Statement, pattern: AccessPattern) -> bool:
+    """Commands that people and jobs give now and then: a load, an index built, a vacuum."""
+    first = entry.text.lstrip("( \n\t").partition(" ")[0].upper()
+    commands = {"COPY", "CREATE", "ALTER", "VACUUM", "ANALYZE", "REINDEX", "REFRESH", "CLUSTER", "DROP", "CALL", "DO"}
+    return pattern.verb == "other" and first in commands and entry.calls < 100
+
+
+def _dominance(share: float, load: float, low: float) -> Severity:
+    if load < low:
+        return Severity.LOW
+    return Severity.HIGH if share >= 0.5 else Severity.MEDIUM
+
+
+def _advice(entry: Statement, days: float) -> str:
+    rate = entry.calls / max(days * 86_400, 1)
+    if entry.mean_ms < 5:
+        return (
+            f"Each call is quick ({entry.mean_ms:.2f} ms); it is the number of calls ({rate:.1f} a second). "
+            "Batch it, cache its result, or ask less often."
+        )
+    return (
+        f"Each call takes {entry.mean_ms:.0f} ms on average: look at its plan (EXPLAIN with its real parameters), "
+        "and make it read fewer rows by an index or by asking for less."
+    )
+
+
+@check("plans.chatty-statement", catalogue="P03", severity=Severity.MEDIUM, needs=[Statements, Catalog, Server])
+def chatty_statement(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """Rows are fetched one by one by their key, very often.
+
+    A list that is read with one statement and completed with one more for each of its rows (N+1) pays the network and the
+    planner each time: what takes a millisecond in development takes seconds with a thousand rows, and no index helps.
+
+    Fix: Fetch them with the list: a join, `WHERE id = ANY($1)`, or the ORM's eager loading (selectinload, include).
+
+    Source: SQLAlchemy documentation, "Relationship Loading Techniques"; PostgreSQL manual, "pg_stat_statements"
+
+    Observed: calls, calls_share, calls_per_s, rows_per_call, listed_by, calls_per_list, statement
+    """
+    statements, catalog = evidence.get(Statements), evidence.get(Catalog)
+    days = evidence.require_window("window_days", since=statements.since)
+    all_calls = sum(entry.calls for entry in statements.entries)
+    selects = [pattern for pattern in observed_workload(evidence) if pattern.query_id and pattern.verb == "select"]
+    lookups = [pattern for pattern in selects if _looks_up(catalog, pattern)]
+    yield Examined(len(lookups), len(lookups), "lookups by key", gap=unread_statements(evidence))
+    for pattern in lookups:
+        entry = statements.by_id[pattern.query_id or ""]
+        if entry.calls < evidence.limit("chatty_calls_min") or not entry.toplevel:
+            continue
+        share = entry.calls / all_calls
+        rate = entry.calls / (days * 86_400) if days >= MINIMUM_RATE_WINDOW_DAYS else None
+        parent = _listing(evidence, catalog, pattern, entry, selects)
+        often = share >= evidence.limit("chatty_calls_share")
+        often |= rate is not None and rate >= evidence.limit("chatty_calls_per_s")
+        single = _by_unique_key(catalog, pattern) and rows_per_call(entry) <= 1.05
+        if parent is None and not (often and single):
+            continue
+        yield _chatty(evidence, catalog, pattern, entry, parent, share, rate)
+
+
+def _chatty(
+    evidence: Evidence, catalog: Catalog, pattern: AccessPattern, entry: Statement, parent: AccessPattern | None,
+    share: float, rate: float | None,
+) -> Finding:  # fmt: skip
+    places = statement_places(evidence, pattern)
+    observed = {**statement_figures(evidence, pattern), "calls_share": round(share, 4)}
+    if rate is not None:
+        observed["calls_per_s"] = round(rate, 2)
+    words = statement_in_words(pattern, catalog)
+    if parent is None:
+        return Finding(
+            statement_subject(pattern),
+            f"{words} runs {entry.calls:,} times, {share:.0%} of all calls{place_in_words(places)}",
+            Fix("Find what calls it for one row at a time: fetch the rows of one request together, or cache them."),
+            severity=Severity.LOW, confidence=Confidence.INFERRED, observed=observed, locations=places,
+        )  # fmt: skip
+    listing = evidence.get(Statements).by_id[parent.query_id or ""]
+    each = entry.calls / listing.calls
+    observed |= {
+        "listed_by": short_text(parent.text, TEXT_LIMIT),
+        "listed_by_calls": counters(evidence, parent.query_id)["calls"],
+        "calls_per_list": round(each, 1),
+    }
+    return Finding(
+        statement_subject(pattern),
+        f"{words} runs {each:.0f} times for each {statement_in_words(parent, catalog)}{place_in_words(places)}",
+        Fix("Fetch these rows together with the list: join them, or one statement with `= ANY($1)` over the keys of the "
+            "page; in an ORM, eager loading of that relation."),
+        severity=Severity.HIGH if share >= evidence.limit("chatty_calls_share") else Severity.MEDIUM,
+        confidence=Confidence.INFERRED,
+        observed=observed,
+        related=(Subject("statement", (parent.query_id or "",)),),
+        locations=tuple(dict.fromkeys((*places, *statement_places(evidence, parent)))),
+    )  # fmt: skip
+
+
+def _looks_up(catalog: Catalog, pattern: AccessPattern) -> bool:
+    """Reads one table by equality on a unique key or on the columns of a foreign key, and nothing else."""
+    if len(set(pattern.tables)) != 1 or pattern.unresolved or pattern.joined_relations > 1 or pattern.distances:
+        return False
+    return _by_unique_key(catalog, pattern) or bool(_foreign_key_parents(catalog, pattern))
+
+
+def _by_unique_key(catalog: Catalog, pattern: AccessPattern) -> bool:
+    table = pattern.tables[0]
+    columns = _numbers(catalog, pattern)
+    return any(
+        index.unique and index.valid and index.predicate is None and set(index.columns) <= columns
+        for index in catalog.indexes_of(table)
+        if 0 not in index.columns
+    )
+
+
+def _foreign_key_parents(catalog: Catalog, pattern: AccessPattern) -> set[int]:
+    """Tables that the compared columns refer to."""
+    columns = _numbers(catalog, pattern)
+    return {
+        constraint.referenced_table
+        for constraint in catalog.constraints_of(pattern.tables[0])
+        if constraint.kind == "foreign_key" and constraint.referenced_table and set(constraint.columns) <= columns
+    }
+
+
+def _numbers(catalog: Catalog, pattern: AccessPattern) -> set[int]:
+    table = pattern.tables[0]
+    columns = (catalog.column_named(table, name) for name in equality_columns(pattern, table))
+    return {column.number for column in columns if column is not None}
+
+
+def _listing(
+    evidence: Evidence, catalog: Catalog, lookup: AccessPattern, entry: Statement, selects: list[AccessPattern]
+) -> AccessPattern | None:
+    """The statement whose rows are looked up one by one: it reads a table tied to the lookup's by a foreign key, returns
+    several rows a call, and the lookup runs about once for each row that it returned."""
+    statements = evidence.get(Statements)
+    looked_up = lookup.tables[0]
+    tied = _foreign_key_parents(catalog, lookup)
+    if _by_unique_key(catalog, lookup):
+        tied |= {constraint.table for constraint in catalog.constraints if constraint.referenced_table == looked_up}
+    low, high = LOOKUP_SHARE_OF_LISTED
+    best: tuple[float, AccessPattern] | None = None
+    for pattern in selects:
+        listing = statements.by_id[pattern.query_id or ""]
+        if pattern.query_id == lookup.query_id or not tied & set(pattern.tables) or looked_up in pattern.tables:
+            continue
+        if rows_per_call(listing) < LISTED_ROWS or entry.calls / listing.calls < evidence.limit("n_plus_one_calls"):
+            continue
+        ratio = entry.calls / listing.rows
+        if low <= ratio <= high and (best is None or abs(1 - ratio) < best[0]):
+            best = (abs(1 - ratio), pattern)
+    return best[1] if best else None

@@ -1,0 +1,161 @@
+"""Whether the planner knows the tables it plans for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from checks.evidence.database.facts import Catalog, PlannerStatistics, Server, Settings, Table, TableUsage, Usage
+from checks.evidence.evidence import Evidence
+from checks.model import Examined, Finding, Fix, Reason, Severity, Unknown, Unobserved, qualified_name
+from checks.registry import check
+from checks.selectivity import table_rows
+from checks.settings import is_on
+
+SHOWN = 5
+FAR_PAST_TRIGGER = 2
+
+
+class Stale(msgspec.Struct, frozen=True):
+    """A table that needs ANALYZE. `changed` is None if it was never analysed."""
+
+    table: Table
+    rows: float
+    changed: int | None
+    trigger: float
+    enabled: bool
+
+
+@check("plans.never-analyzed", catalogue="P77", severity=Severity.MEDIUM, needs=[Catalog, Usage, Settings, Server])
+def never_analyzed(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """A table has no planner statistics, or ones that are long out of date.
+
+    Without statistics the planner takes constants for facts: joins are ordered wrongly and indexes passed over. Autovacuum
+    analyses a table once enough of it changed, but never a partitioned table as a whole, and nothing where it is off.
+
+    Fix: ANALYZE it; then find out why autovacuum does not.
+
+    Source: PostgreSQL manual, "Routine Vacuuming", "Updating Planner Statistics"
+
+    Observed: rows, modified_since_analyze, analyze_trigger, autovacuum, tables
+    """
+    if evidence.get(Server).is_standby:
+        raise Unknown(Reason.DATABASE_NOT_GIVEN, "give the DSN of the primary: only it knows when tables were analysed")
+    catalog, usage = evidence.get(Catalog), evidence.get(Usage)
+    tables = [table for table in catalog.tables if table.kind in {"table", "partitioned"} and table.extension is None]
+    undecided, stale = 0, list[Stale]()
+    for table in tables:
+        state = _state(evidence, table, usage.table_by_oid.get(table.oid))
+        if state is None:
+            undecided += 1
+        elif isinstance(state, Stale):
+            stale.append(state)
+    gap = Unobserved(Reason.NOT_PERMITTED, "GRANT pg_read_all_data to the reviewing role: pg_stats hides these tables")
+    yield Examined(len(tables) - undecided, len(tables), "tables", gap=gap if undecided else None, unmet=len(stale))
+    for family in _families(catalog, stale):
+        yield _finding(catalog, family)
+
+
+def _state(evidence: Evidence, table: Table, used: TableUsage | None) -> Stale | bool | None:
+    """Stale, or False if it is in order, or None if this role sees too little to tell."""
+    catalog, settings = evidence.get(Catalog), evidence.get(Settings)
+    live = table_rows(catalog, table.oid) if table.kind == "partitioned" else float(used.live_tuples if used else 0)
+    rows = max(live or 0, table.rows or 0)
+    enabled = is_on(table.options.get("autovacuum_enabled") or settings.value("autovacuum"))
+    trigger = _trigger(settings, table, rows)
+    if table.kind == "partitioned":
+        unknown = table.rows is None and (used is None or used.last_analyze is None)
+        return (
+            Stale(table, rows, None, trigger, False) if unknown and rows >= evidence.limit("seq_scan_rows") else False
+        )
+    if rows < evidence.limit("analyze_rows_min") or used is None:
+        return False
+    if used.last_analyze is None:
+        analysed = _has_statistics(evidence, table)
+        if analysed is not True:
+            return Stale(table, rows, None, trigger, enabled) if analysed is False and rows > trigger else analysed
+    changed = used.modified_since_analyze
+    if changed > FAR_PAST_TRIGGER * trigger and changed > evidence.limit("analyze_share") * rows:
+        return Stale(table, rows, changed, trigger, enabled)
+    return False
+
+
+def _has_statistics(evidence: Evidence, table: Table) -> bool | None:
+    """Whether pg_stats has rows for it; a table that was never vacuumed or analysed has none for sure."""
+    statistics = evidence.find(PlannerStatistics)
+    if statistics and any((table.oid, number) in statistics.by_column for number in _columns(evidence, table)):
+        return True
+    if table.rows is None:
+        return False
+    return None if statistics is None or statistics.hidden_tables else False
+
+
+def _columns(evidence: Evidence, table: Table) -> list[int]:
+    return list(evidence.get(Catalog).columns_of(table.oid))
+
+
+def _trigger(settings: Settings, table: Table, rows: float) -> float:
+    """Changed rows from which on autovacuum analyses the table, its own options honoured."""
+    threshold, scale = "autovacuum_analyze_threshold", "autovacuum_analyze_scale_factor"
+    base = float(table.options.get(threshold) or settings.value(threshold) or 50)
+    return base + float(table.options.get(scale) or settings.value(scale) or 0.1) * rows
+
+
+def _families(catalog: Catalog, stale: list[Stale]) -> list[list[Stale]]:
+    """Partitions of one table together, and the same table of more than five schemas; largest first."""
+    schemas: dict[str, int] = {}
+    for entry in stale:
+        schemas[entry.table.name] = schemas.get(entry.table.name, 0) + 1
+    groups: dict[tuple[str, ...], list[Stale]] = {}
+    for entry in stale:
+        root = catalog.table_by_oid[entry.table.root] if entry.table.root else entry.table
+        path = ("*", root.name) if schemas.get(root.name, 0) > SHOWN else (root.schema, root.name)
+        groups.setdefault(path, []).append(entry)
+    return [sorted(group, key=lambda entry: -entry.rows) for group in groups.values()]
+
+
+def _finding(catalog: Catalog, family: list[Stale]) -> Finding:
+    worst = family[0]
+    table = catalog.table_by_oid[worst.table.root] if worst.table.root else worst.table
+    what = (
+        f"Table {table.subject.name}"
+        if len(family) == 1
+        else f"{len(family)} tables such as {worst.table.subject.name}"
+    )
+    verb = "has" if len(family) == 1 else "have"
+    if worst.changed is None:
+        title = f"{what} {verb} no planner statistics, with about {worst.rows:,.0f} rows"
+    else:
+        title = f"{what} {verb} changed {worst.changed:,} rows of {worst.rows:,.0f} since the last ANALYZE"
+    automatic = "off for it" if not worst.enabled else "on"
+    if worst.table.kind == "partitioned":
+        automatic = "never analyses a partitioned table as a whole"
+    names = [qualified_name(entry.table.schema, entry.table.name) for entry in family[:SHOWN]]
+    return Finding(
+        table.subject,
+        title,
+        Fix(
+            "ANALYZE it now. Then let autovacuum do it: see whether it is switched off, blocked by locks, or starved."
+            if worst.table.kind == "table"
+            else "ANALYZE it by a scheduled job: autovacuum analyses the partitions only.",
+            sql=" ".join(f"ANALYZE {name};" for name in names),
+            lock="SHARE UPDATE EXCLUSIVE",
+            undo="Nothing to undo.",
+        ),
+        severity=_severity(worst),
+        observed={
+            "rows": round(worst.rows),
+            "modified_since_analyze": worst.changed,
+            "analyze_trigger": round(worst.trigger),
+            "autovacuum": automatic,
+            "tables": len(family),
+        },
+        related=tuple(entry.table.subject for entry in family[:SHOWN] if entry.table.oid != table.oid),
+    )
+
+
+def _severity(worst: Stale) -> Severity:
+    if worst.rows < 10_000:
+        return Severity.LOW
+    return Severity.HIGH if worst.changed is None and worst.table.kind == "table" else Severity.MEDIUM

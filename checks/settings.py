@@ -1,0 +1,120 @@
+"""Settings as checks need them: values in base units, how to change them, and who else has a hand in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from checks.evidence.database.facts import Server
+from checks.evidence.evidence import Evidence
+from checks.evidence.repository.facts import Repository
+from checks.model import Fix, Location, Subject, quote_identifier
+
+MANAGED_FLAVOURS = frozenset({"rds", "aurora", "cloudsql", "alloydb", "azure", "supabase", "neon", "crunchy"})
+
+_MILLISECONDS = {"us": 0.001, "ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+_BYTES = {"B": 1, "kB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
+_VALUE = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d|B|kB|MB|GB|TB)?\s*")
+
+
+def is_managed(server: Server) -> bool:
+    """Whether a provider runs this server: no superuser, no files, parameters set through the provider."""
+    return server.flavour in MANAGED_FLAVOURS
+
+
+def milliseconds(value: str | None, unit: str = "ms") -> float | None:
+    """A duration as pg_settings (`unit`) or ALTER ROLE ... SET (`5s`) has it; None if it is not one. 0 and -1 stay."""
+    return _number(value, unit, _MILLISECONDS)
+
+
+def size_in_bytes(value: str | None, unit: str = "B") -> float | None:
+    """A size as pg_settings or ALTER ROLE ... SET has it; None if it is not one. -1 stays -1."""
+    return _number(value, unit, _BYTES)
+
+
+def _number(value: str | None, unit: str, factors: Mapping[str, float]) -> float | None:
+    match = _VALUE.fullmatch(value or "")
+    if match is None:
+        return None
+    number, factor = float(match[1]), factors.get(match[2] or unit)
+    if number <= 0:
+        return number
+    return number * factor if factor else None
+
+
+def is_on(value: str | None) -> bool:
+    """A boolean setting, in any spelling that PostgreSQL takes."""
+    return (value or "").strip().lower() in {"on", "true", "yes", "1", "t", "y"}
+
+
+def quote_literal(text: str) -> str:
+    """`text` as an SQL string constant."""
+    escaped = text.replace("'", "''")
+    if "\\" in text:
+        return "E'" + escaped.replace("\\", "\\\\") + "'"
+    return f"'{escaped}'"
+
+
+def setting_subject(name: str) -> Subject:
+    return Subject("setting", (name,))
+
+
+def setting_fix(server: Server, summary: str, settings: dict[str, str], *, restart: bool = False) -> Fix:
+    """How to give the server those settings: ALTER SYSTEM, or the provider's parameters where nobody may say that."""
+    if is_managed(server):
+        names = ", ".join(f"{name} = {value}" for name, value in settings.items())
+        return Fix(f"{summary} Set {names} in the provider's parameter settings.",
+                   undo="Give the parameter its former value.")  # fmt: skip
+    sets = " ".join(f"ALTER SYSTEM SET {name} = {quote_literal(value)};" for name, value in settings.items())
+    resets = " ".join(f"ALTER SYSTEM RESET {name};" for name in settings)
+    if restart:
+        return Fix(f"{summary} It takes effect at the next restart.", sql=sets, undo=f"{resets} -- and restart")
+    return Fix(summary, sql=f"{sets} SELECT pg_reload_conf();", undo=f"{resets} SELECT pg_reload_conf();")
+
+
+def role_fix(summary: str, role: str, settings: dict[str, str]) -> Fix:
+    """How to give one role those settings. New sessions get them; those that are open keep theirs."""
+    name = quote_identifier(role)
+    return Fix(
+        summary,
+        sql=" ".join(f"ALTER ROLE {name} SET {key} = {quote_literal(value)};" for key, value in settings.items()),
+        undo=" ".join(f"ALTER ROLE {name} RESET {key};" for key in settings),
+    )
+
+
+def settings_in_code(evidence: Evidence, name: str) -> tuple[Location, ...]:
+    """Where deployment files or code set `name` themselves."""
+    repository = evidence.find(Repository)
+    pattern = re.compile(rf"(?<![\w.]){re.escape(name)}(?![\w.])")
+    return tuple(
+        fact.location
+        for fact in (repository.deployment if repository else ())
+        if fact.kind == "setting" and pattern.search(fact.detail)
+    )
+
+
+def server_locations(evidence: Evidence) -> tuple[Location, ...]:
+    """Where deployment files describe the server itself."""
+    repository = evidence.find(Repository)
+    facts = repository.deployment if repository else ()
+    return tuple(fact.location for fact in facts if fact.kind == "server_image")
+
+
+def bytes_in_words(size: float) -> str:
+    """A size for people, in binary units: `1.5 GB` as PostgreSQL's pg_size_pretty() means it."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if abs(size) < 1024:
+            return f"{size:.0f} {unit}" if unit == "bytes" or size >= 10 else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TB"
+
+
+def seconds_in_words(seconds: float) -> str:
+    """A duration for people: `45 s`, `12 min`, `3.5 h`, `9 days`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 172_800:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86_400:.0f} days"

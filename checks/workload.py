@@ -1,0 +1,165 @@
+"""The workload as checks speak of it: which statements there are, what each does in words, and its figures."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from checks.evidence import patterns
+from checks.evidence.database.facts import Catalog, Statement, Statements
+from checks.evidence.evidence import Evidence
+from checks.evidence.patterns import AccessPattern, Comparison
+from checks.evidence.repository.facts import Repository
+from checks.model import Confidence, Location, Reason, Subject, Unknown, Unobserved, qualified_name, quote_identifier
+
+TEXT_LIMIT = 300
+WORDS_LIMIT = 110
+_EQUALITY = frozenset({"=", "in"})
+
+
+def observed_workload(evidence: Evidence) -> tuple[AccessPattern, ...]:
+    """Access patterns of statements that ran, then of code that never ran.
+
+    Raises Unknown, with the reason of the statistics, if neither statements nor a repository could be observed.
+    """
+    gap = evidence.gap(Statements)
+    if gap and evidence.gap(Repository):
+        raise Unknown(gap.reason, gap.unlock)
+    return patterns.workload(evidence)
+
+
+def pattern_by_query_id(evidence: Evidence) -> dict[str, AccessPattern]:
+    """The patterns of the statements that ran; a statement that could not be read has none."""
+    return {pattern.query_id: pattern for pattern in patterns.workload(evidence) if pattern.query_id is not None}
+
+
+def unread_statements(evidence: Evidence) -> Unobserved | None:
+    """Why part of the workload is out of sight: no statistics of statements, or texts that this role may not read."""
+    if gap := evidence.gap(Statements):
+        return gap
+    statements = evidence.get(Statements)
+    if statements.hidden:
+        return Unobserved(Reason.NOT_PERMITTED, "GRANT pg_read_all_stats to the reviewing role (pg_monitor has it)")
+    return None
+
+
+def statement_subject(pattern: AccessPattern) -> Subject:
+    """The statement by its query id, or by the place where it stands if it never ran."""
+    if pattern.query_id is not None:
+        return Subject("statement", (pattern.query_id,))
+    location = pattern.locations[0]
+    return Subject("statement", (location.path, str(location.line)))
+
+
+def statement_confidence(pattern: AccessPattern) -> Confidence:
+    """Measured if it ran; inferred if it only stands in code."""
+    return Confidence.MEASURED if pattern.query_id is not None else Confidence.INFERRED
+
+
+def statement_places(evidence: Evidence, pattern: AccessPattern) -> tuple[Location, ...]:
+    """Where in the code it is sent from, best match first."""
+    matched = evidence.statement_locations.get(pattern.query_id or "", ())
+    order = {"query_id": 0, "text": 1, "pattern": 2}
+    found = [location for location, how in sorted(matched, key=lambda entry: (order.get(entry[1], 3), entry[0]))]
+    return tuple(dict.fromkeys((*found, *pattern.locations)))
+
+
+def place_in_words(places: tuple[Location, ...]) -> str:
+    """` (app/chat.py:40)` for a title, empty if no place is known."""
+    return f" ({places[0].path}:{places[0].line})" if places else ""
+
+
+def statement_figures(evidence: Evidence, pattern: AccessPattern) -> dict[str, Any]:
+    """What people want to know of a statement: its text (normalised, at most 300 characters) and, if it ran, its counters."""
+    return {"statement": short_text(pattern.text, TEXT_LIMIT), **counters(evidence, pattern.query_id)}
+
+
+def counters(evidence: Evidence, query_id: str | None) -> dict[str, Any]:
+    """calls, mean_ms, share of all execution time (0 to 1) and rows per call; empty if it never ran."""
+    statements = evidence.find(Statements)
+    entry = statements.by_id.get(query_id) if statements and query_id else None
+    if statements is None or entry is None:
+        return {}
+    return {
+        "calls": entry.calls,
+        "mean_ms": round(entry.mean_ms, 3),
+        "share": round(statements.share(entry), 4),
+        "rows_per_call": round(rows_per_call(entry), 2),
+    }
+
+
+def rows_per_call(entry: Statement) -> float:
+    """Rows returned or affected by one call on average."""
+    return entry.rows / entry.calls if entry.calls else 0.0
+
+
+def short_text(text: str, limit: int) -> str:
+    """`text` on one line, without comments, cut with an ellipsis."""
+    flat = " ".join(re.sub(r"/\*.*?\*/|--[^\n]*", " ", text, flags=re.DOTALL).split())
+    return flat if len(flat) <= limit else flat[: limit - 1].rstrip() + "…"
+
+
+def table_in_words(catalog: Catalog, oid: int) -> str:
+    """The table's name as it is spoken of: with its schema unless that is public."""
+    table = catalog.table_by_oid[oid]
+    return quote_identifier(table.name) if table.schema == "public" else qualified_name(table.schema, table.name)
+
+
+def statement_in_words(pattern: AccessPattern, catalog: Catalog | None) -> str:
+    """What a statement does, short enough for a title: `SELECT from messages by conversation_id, newest first`."""
+    if pattern.verb == "other":
+        return short_text(pattern.text, WORDS_LIMIT // 2)
+    names = [table_in_words(catalog, oid) for oid in pattern.tables if oid in catalog.table_by_oid] if catalog else []
+    names += [name for name in pattern.unresolved if name]
+    if not names:
+        return short_text(pattern.text, WORDS_LIMIT // 2)
+    verb = pattern.verb.upper()
+    preposition = {"select": " from", "insert": " into", "delete": " from", "merge": " into"}.get(pattern.verb, "")
+    words = f"{verb}{' aggregate' if pattern.aggregates and pattern.verb == 'select' else ''}{preposition} {names[0]}"
+    if len(names) > 1:
+        words += f" with {names[1]}" if len(names) == 2 else f" with {names[1]} and {len(names) - 2} more"
+    words += _conditions_in_words(pattern) + _order_in_words(pattern, catalog)
+    return words if len(words) <= WORDS_LIMIT else words[: WORDS_LIMIT - 1].rstrip() + "…"
+
+
+def _conditions_in_words(pattern: AccessPattern) -> str:
+    columns = list(dict.fromkeys(_compared(entry) for entry in pattern.comparisons if entry.other is None))
+    if not columns:
+        return ""
+    shown = columns if len(columns) <= 3 else [*columns[:2], f"{len(columns) - 2} more"]
+    return " by " + (" and ".join(shown) if len(shown) <= 2 else f"{shown[0]}, {shown[1]} and {shown[2]}")
+
+
+def _compared(comparison: Comparison) -> str:
+    name = quote_identifier(comparison.column.column)
+    key = comparison.json_key
+    return f"{name}.{key}" if key and not key.startswith("$") else name
+
+
+def _order_in_words(pattern: AccessPattern, catalog: Catalog | None) -> str:
+    if not pattern.order_by:
+        return ""
+    first = pattern.order_by[0]
+    if first.distance_operator:
+        return ", nearest first"
+    if first.column is None:
+        return ", sorted"
+    column = None
+    if catalog is not None and first.column.table is not None:
+        column = catalog.column_named(first.column.table, first.column.column)
+    if column is not None and column.base_type in {"timestamptz", "timestamp", "date"}:
+        return ", newest first" if first.descending else ", oldest first"
+    return f", sorted by {quote_identifier(first.column.column)}"
+
+
+def equality_columns(pattern: AccessPattern, table: int) -> list[str]:
+    """Plain columns of `table` that are compared with a value for equality, ANDed, in the order of the statement."""
+    found = [
+        entry.column.column
+        for entry in pattern.comparisons
+        if entry.column.table == table
+        and entry.operator in _EQUALITY
+        and entry.other is None
+        and not (entry.under_or or entry.function or entry.json_operator)
+    ]
+    return list(dict.fromkeys(found))
