@@ -11,7 +11,6 @@ from checks.registry import check
 from checks.relations import is_reviewed
 
 _WIDTHS = {"int2": 0, "int4": 1, "int8": 2}
-_NAMES = {"int2": "smallint", "int4": "integer", "int8": "bigint"}
 _TEXT = frozenset({"text", "varchar"})
 
 

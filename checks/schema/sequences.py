@@ -183,21 +183,20 @@ def _referencing(catalog: Catalog, column: Column) -> list[Column]:
 
 def _wider_key(catalog: Catalog, entry: NumberedColumn, referencing: list[Column]) -> Fix:
     column, sequence = entry.column, entry.sequence
-    statements, undo = [], []
-    if column.base_type != "int8":
-        for changed in (column, *referencing):
-            table = catalog.table_by_oid[changed.table]
-            alter = (
-                f"ALTER TABLE {qualified_name(table.schema, table.name)} ALTER COLUMN {quote_identifier(changed.name)}"
-            )
-            statements.append(f"{alter} TYPE bigint;")
-            undo.append(f"{alter} TYPE {_NAMES[changed.base_type]};")
-    if not column.identity and (sequence.type != "bigint" or abs(entry.sequence_limit) < abs(entry.column_limit)):
-        limit = "NO MAXVALUE" if sequence.increment > 0 else "NO MINVALUE"
-        statements.append(f"ALTER SEQUENCE {qualified_name(sequence.schema, sequence.name)} AS bigint {limit};")
+    name = qualified_name(sequence.schema, sequence.name)
+    bound = "MAXVALUE" if sequence.increment > 0 else "MINVALUE"
+    widen = f"ALTER SEQUENCE {name} AS bigint NO {bound};"
     if column.base_type == "int8":
-        return Fix("Let the sequence run as far as the column does.", statements[0] if statements else None,
-                   lock="SHARE ROW EXCLUSIVE")  # fmt: skip
+        return Fix("Let the sequence run as far as the column does.", widen, lock="SHARE ROW EXCLUSIVE on the sequence",
+                   undo=f"ALTER SEQUENCE {name} AS {sequence.type} {bound} {entry.sequence_limit};")  # fmt: skip
+    statements, undo = [], []
+    for changed in (column, *referencing):
+        table = catalog.table_by_oid[changed.table]
+        alter = f"ALTER TABLE {qualified_name(table.schema, table.name)} ALTER COLUMN {quote_identifier(changed.name)}"
+        statements.append(f"{alter} TYPE bigint;")
+        undo.append(f"{alter} TYPE {_NAMES[changed.base_type]};")
+    if not column.identity and not entry.outgrows_column:
+        statements.append(widen)
     return Fix(
         "Change the column and every column that references it to bigint. Each statement rewrites its table and indexes; on a "
         "large one add a bigint column, keep it filled by a trigger, fill it in batches, and swap the two. Check that no client "
