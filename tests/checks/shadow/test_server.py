@@ -35,6 +35,26 @@ time.sleep(600)
 """
 
 
+ORDINARY_USER = """
+import os, sys
+from pathlib import Path
+import concurrent.futures.thread, encodings.idna, psycopg
+from checks.shadow.binaries import copy_for_everyone, find_binaries
+from checks.shadow.server import start
+copy, uid, gid = sys.argv[1:]
+binaries = copy_for_everyone(find_binaries(), Path(copy))
+os.setgroups([])
+os.setgid(int(gid))
+os.setuid(int(uid))
+with start({"fsync": "off"}, binaries=binaries) as running:
+    running.standby()
+    with psycopg.connect(running.dsn(), autocommit=True) as connection:
+        print(connection.execute("SELECT state FROM pg_stat_replication").fetchone()[0])
+    print(running.data.stat().st_uid)
+print(running.folder.exists())
+"""
+
+
 class Owner:
     """A process that has started a server and holds it until it is killed."""
 
@@ -350,28 +370,14 @@ def test_pgvector_needs_what_its_build_machine_had(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_as_root_an_ordinary_user_can_start_one_too() -> None:
-    """The Python and the packages may be in root's closed home, so they are opened before the process changes its user."""
-    code = (
-        "import os, psycopg, checks.shadow.server as s, concurrent.futures.thread, getpass;"
-        "from checks.shadow import binaries; import encodings.idna, multiprocessing;"
-        "place = binaries.copy_for_everyone(s.find_binaries(), __import__('pathlib').Path(os.environ['COPY']));"
-        "os.chmod(os.environ['COPY'], 0o755);"
-        f"os.setgroups([]); os.setgid({pwd.getpwnam('nobody').pw_gid}); os.setuid({pwd.getpwnam('nobody').pw_uid});"
-        "running = s.start({'fsync': 'off'}, binaries=place); running.standby();"
-        "c = psycopg.connect(running.dsn(), autocommit=True);"
-        "print(c.execute('select state from pg_stat_replication').fetchone()[0], running.data.stat().st_uid);"
-        "c.close(); running.stop(); print(running.folder.exists())"
-    )
-    copy = Path("/var/tmp") / f"pgsurveyor-test-{os.getpid()}"
-    copy.mkdir()
-    try:
+    """From a process that becomes `nobody` after its imports, as the interpreter itself may lie in root's closed home."""
+    nobody = pwd.getpwnam("nobody")
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as copy:
+        Path(copy).chmod(0o755)
         run = subprocess.run(
-            [sys.executable, "-c", code],
+            [sys.executable, "-c", ORDINARY_USER, str(copy), str(nobody.pw_uid), str(nobody.pw_gid)],
             cwd=ROOT,
-            env={**os.environ, "COPY": str(copy)},
             capture_output=True,
             text=True,
         )
-    finally:
-        subprocess.run(["rm", "-rf", str(copy)], check=True)
-    assert run.stdout.split() == ["streaming", str(pwd.getpwnam("nobody").pw_uid), "False"], run.stderr
+    assert run.stdout.split() == ["streaming", str(nobody.pw_uid), "False"], run.stderr
