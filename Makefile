@@ -1,36 +1,47 @@
 # Two commands do everything on a fresh machine with Python 3.11+, git and make: `make demo` and `make test`.
+# PYTHON=... chooses the Python, JOBS=... how many tests run at once, ARGS=... what `run`, `test` and `test-all` pass on.
 
-PYTHON ?= python3
+PYTHON ?=
+JOBS ?= 2
+ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALLED := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest --dist worksteal -n $(JOBS)
 
-.PHONY: demo run test test-all check format bench screenshots clean
+.PHONY: demo run test test-all check format bench screenshots clean environment
 
-demo: $(INSTALLED)
-	$(BIN)/pgsurveyor demo
+demo: environment
+	$(BIN)/pgsurveyor demo $(ARGS)
 
-run: $(INSTALLED)
+run: environment
 	$(BIN)/pgsurveyor $(ARGS)
 
-test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+test: environment
+	$(PYTEST) -m "not all" $(ARGS)
 
-check: $(INSTALLED)
+test-all: environment
+	scripts/install-debian-packages
+	$(BIN)/python scripts/fetch-servers
+	$(PYTEST) -m all $(ARGS)
+
+check: environment
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-format: $(INSTALLED)
+format: environment
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-clean:
-	rm -rf $(VENV) build dist *.egg-info
+bench: environment
+	$(BIN)/python scripts/bench.py
 
-$(INSTALLED): pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=24"
-	$(BIN)/python -m pip install --quiet --editable ".[embedded,dev]"
-	touch $@
+screenshots: environment
+	$(BIN)/python scripts/screenshots.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+environment:
+	@scripts/make-environment $(VENV) "$(PYTHON)"
