@@ -1,0 +1,112 @@
+"""Can rows be found by what they refer to?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from checks.evidence import patterns
+from checks.evidence.database.facts import Catalog, Constraint, PlannerStatistics, TableUsage, Usage
+from checks.evidence.evidence import Evidence
+from checks.evidence.patterns import AccessPattern
+from checks.indexing.coverage import covering_index
+from checks.model import Confidence, Examined, Finding, Fix, Severity, qualified_name, quote_identifier
+from checks.registry import check
+from checks.relations import column_list, column_names, counters_believed, estimated_rows, new_name
+from checks.schema.foreign_keys import reviewed_foreign_keys
+
+_LARGE_ROWS = 100_000
+_MOSTLY_NULL = 0.5
+
+
+@check("indexing.foreign-key-without-index", catalogue="I01", severity=Severity.MEDIUM, needs=[Catalog])
+def foreign_key_without_index(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """A foreign key whose referencing columns no index covers.
+
+    Deleting a parent row, or changing its key, reads the whole child table to see whether anything still refers to it, and
+    holds its locks meanwhile; a cascade does so once for every row deleted. Every lookup of the children of a parent reads
+    the whole table too. It costs nothing while tables are small and everything once they are not.
+
+    Fix: Create an index whose leading columns are the foreign key's.
+
+    Source: PostgreSQL manual, "Constraints", section "Foreign Keys"
+
+    Observed: columns, rows, total_bytes, referenced_table, on_delete, parent_deletes, parent_updates, statements.
+    """
+    catalog = evidence.get(Catalog)
+    usage, statistics = evidence.find(Usage), evidence.find(PlannerStatistics)
+    keys = reviewed_foreign_keys(catalog)
+    workload = [entry for entry in patterns.workload(evidence) if entry.query_id]
+    unmet = 0
+    for key in keys:
+        table, parent = catalog.table_by_oid[key.table], catalog.table_by_oid.get(key.referenced_table or 0)
+        rows = estimated_rows(evidence, table)
+        if rows is not None and rows < evidence.limit("parent_rows_min"):
+            continue
+        if covering_index(catalog, key, statistics, rows):
+            continue
+        names = column_names(catalog, key.table, key.columns)
+        used = [entry for entry in workload if _looks_up(entry, catalog, key)]
+        counted = usage.table_by_oid.get(parent.oid) if usage and parent else None
+        severity = _severity(evidence, rows, counted, bool(used))
+        unmet += severity is not Severity.LOW
+        subject = catalog.constraint_subject(key)
+        yield Finding(
+            subject,
+            f"Foreign key {subject.name} has no index on ({column_list(names)})",
+            _fix(evidence, key, statistics),
+            severity=severity,
+            confidence=Confidence.MEASURED if table.rows is not None else Confidence.INFERRED,
+            observed={
+                "columns": names,
+                "rows": None if rows is None else round(rows),
+                "total_bytes": table.total_bytes,
+                "referenced_table": parent.subject.name if parent else None,
+                "on_delete": key.on_delete,
+                "parent_deletes": counted.deleted if counted else None,
+                "parent_updates": counted.updated if counted else None,
+                "statements": [entry.query_id for entry in used][:5],
+            },
+            related=(table.subject, *((parent.subject,) if parent else ())),
+        )
+    yield Examined(len(keys), len(keys), "foreign keys", unmet=unmet)
+
+
+def _looks_up(pattern: AccessPattern, catalog: Catalog, key: Constraint) -> bool:
+    """Whether a statement joins or filters the child table by the foreign key's first column."""
+    name = catalog.column(key.table, key.columns[0]).name
+    sides = [side for entry in pattern.comparisons if entry.operator in {"=", "in"} and not entry.function
+             and not entry.json_operator for side in (entry.column, entry.other) if side]  # fmt: skip
+    return any(side.table == key.table and side.column == name for side in sides)
+
+
+def _severity(evidence: Evidence, rows: float | None, parent: TableUsage | None, looked_up: bool) -> Severity:
+    """High for a large child that is looked up or whose parents are deleted; low where neither was ever seen."""
+    deleted = bool(parent and parent.deleted)
+    if deleted or looked_up:
+        return Severity.HIGH if rows is not None and rows >= _LARGE_ROWS else Severity.MEDIUM
+    return Severity.LOW if parent and counters_believed(evidence) else Severity.MEDIUM
+
+
+def _fix(evidence: Evidence, key: Constraint, statistics: PlannerStatistics | None) -> Fix:
+    catalog = evidence.get(Catalog)
+    table = catalog.table_by_oid[key.table]
+    name, columns = qualified_name(table.schema, table.name), column_names(catalog, key.table, key.columns)
+    index = new_name(catalog, table.schema, table.name, *columns, "idx")
+    dropped = qualified_name(table.schema, index)
+    if table.kind == "partitioned":
+        return Fix(
+            "Index the referencing columns on every partition. On a busy table create the index ON ONLY the parent, build it "
+            "CONCURRENTLY on each partition, and ATTACH each.",
+            f"CREATE INDEX {quote_identifier(index)} ON {name} ({column_list(columns)});",
+            lock="SHARE",
+            undo=f"DROP INDEX {dropped};",
+        )
+    entry = statistics.by_column.get((key.table, key.columns[0])) if statistics else None
+    mostly_null = len(columns) == 1 and entry is not None and entry.null_share >= _MOSTLY_NULL
+    where = f" WHERE {column_list(columns)} IS NOT NULL" if mostly_null else ""
+    return Fix(
+        "Index the referencing columns" + ("; most rows are null there, so leave those out." if mostly_null else "."),
+        f"CREATE INDEX CONCURRENTLY {quote_identifier(index)} ON {name} ({column_list(columns)}){where};",
+        lock="SHARE UPDATE EXCLUSIVE",
+        undo=f"DROP INDEX CONCURRENTLY {dropped};",
+    )

@@ -1,0 +1,162 @@
+"""Is each index read?"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+
+import msgspec
+
+from checks.evidence.database.facts import Catalog, Index, IndexUsage, Replication, Server, Usage
+from checks.evidence.evidence import Evidence
+from checks.indexing.coverage import covers
+from checks.indexing.duplicates import drop_index
+from checks.model import Confidence, Examined, Finding, Reason, Severity, Unknown, Unobserved
+from checks.registry import check
+from checks.relations import index_parts, is_usable, reviewed_indexes, size_bytes
+
+_APPROXIMATE_METHODS = frozenset({"hnsw", "ivfflat", "diskann", "vchordrq", "scann", "spann"})
+_LARGE_BYTES = 100 * 1024**2
+_RECEIVERS = frozenset({"pg_basebackup", "pg_receivewal", "barman_receive_wal", "pgbackrest", "wal-g"})
+
+
+class _Node(msgspec.Struct, frozen=True):
+    name: str
+    server: Server
+    usage: Usage
+
+
+@check("indexing.unused-index", catalogue="I06 I08 I09", severity=Severity.MEDIUM, needs=[Server, Catalog, Usage])
+def unused_index(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """An index that no query reads, on any node.
+
+    It costs every insert, most updates, WAL, memory, vacuum time and backup space, and keeps updates from being heap-only,
+    for nothing. The counters of the primary and of every replica must cover long enough to include the monthly jobs. Indexes
+    that enforce a rule, serve a foreign key, identify rows or search vectors are never counted as unused.
+
+    Fix: Ask who made it and for which query, then drop it; keep its definition.
+
+    Source: PostgreSQL manual, "The Cumulative Statistics System", pg_stat_all_indexes
+
+    Observed: table, size_bytes, scans, last_scan, window_days, nodes, table_writes.
+    """
+    catalog = evidence.get(Catalog)
+    nodes = _nodes(evidence)
+    window = min(_window(evidence, node) for node in nodes)
+    candidates = [index for index in reviewed_indexes(catalog) if _may_be_unused(catalog, index)]
+    if gap := _unseen_nodes(evidence, nodes):
+        yield Examined(0, len(candidates), "indexes", gap)
+        return
+    idle_days = evidence.limit("unused_window_days")
+    known = 0
+    for index in candidates:
+        entries = _entries(catalog, index, nodes)
+        if entries is None:
+            continue
+        known += 1
+        scanned, last = sum(entry.scans for entry in entries), _last_scan(entries)
+        idle = (evidence.get(Server).observed_at - last).total_seconds() / 86400 if last else 0.0
+        if scanned and not 0 < idle_days <= idle:
+            continue
+        yield _finding(evidence, index, scanned, last, window, nodes)
+    yield Examined(known, len(candidates), "indexes")
+
+
+def _nodes(evidence: Evidence) -> list[_Node]:
+    """The node asked and those given with --replica that hold the same database files."""
+    server = evidence.get(Server)
+    found = [_Node(server.role, server, evidence.get(Usage))]
+    for replica in evidence.replicas:
+        known = (server.system_identifier, replica.server.system_identifier)
+        if known[0] is None or known[1] is None or known[0] == known[1]:
+            found.append(_Node(replica.name, replica.server, replica.usage))
+    return found
+
+
+def _window(evidence: Evidence, node: _Node) -> float:
+    """Days that this node's statistics cover. Raises Unknown if too few."""
+    if node.server is evidence.get(Server):
+        return evidence.require_window("unused_window_days")
+    try:
+        return msgspec.structs.replace(evidence, server=node.server).require_window("unused_window_days")
+    except Unknown as unknown:
+        raise Unknown(unknown.gap.reason, f"on {node.name}: {unknown.gap.unlock}") from None
+
+
+def _unseen_nodes(evidence: Evidence, nodes: list[_Node]) -> Unobserved | None:
+    """Why some node's reads are out of sight; None if every node was asked."""
+    if evidence.unreached_replicas:
+        unreached = ", ".join(evidence.unreached_replicas)
+        return Unobserved(Reason.REPLICA_NOT_REACHABLE, f"make {unreached} reachable, given with --replica")
+    if all(node.server.is_standby for node in nodes):
+        return Unobserved(Reason.REPLICA_NOT_REACHABLE, "give the primary too: --replica DSN")
+    replication = evidence.find(Replication)
+    standbys = [
+        entry.application_name
+        for entry in (replication.standbys if replication else ())
+        if not entry.logical and entry.application_name not in _RECEIVERS and entry.state != "backup"
+    ]
+    asked = sum(node.server.is_standby for node in nodes)
+    if len(standbys) > asked:
+        return Unobserved(
+            Reason.REPLICA_NOT_REACHABLE,
+            f"--replica DSN for each standby ({len(standbys)} connected, {asked} given): {', '.join(sorted(standbys))}",
+        )
+    return None
+
+
+def _may_be_unused(catalog: Catalog, index: Index) -> bool:
+    """Whether being read is all that the index is for."""
+    if not is_usable(index) or index.method in _APPROXIMATE_METHODS:
+        return False
+    if index.unique or index.exclusion or index.constraint is not None or index.replica_identity:
+        return False
+    keys = [entry for entry in catalog.constraints_of(index.table) if entry.kind == "foreign_key"]
+    return not any(covers(catalog, index, key.columns) or index.columns[:1] == key.columns[:1] for key in keys)
+
+
+def _entries(catalog: Catalog, index: Index, nodes: list[_Node]) -> list[IndexUsage] | None:
+    """The counters of every part of the index on every node; None if some are missing."""
+    parts = index_parts(catalog, index)
+    leaves = [part for part in parts if catalog.table_by_oid[part.table].kind != "partitioned"]
+    found = [node.usage.index_by_oid.get(part.oid) for node in nodes for part in leaves]
+    known = [entry for entry in found if entry is not None]
+    return known if found and len(known) == len(found) else None
+
+
+def _last_scan(entries: list[IndexUsage]) -> dt.datetime | None:
+    """When any of them was last scanned; None if some that were scanned do not say (before PostgreSQL 16)."""
+    scanned = [entry for entry in entries if entry.scans]
+    moments = [entry.last_scan for entry in scanned if entry.last_scan is not None]
+    return max(moments) if moments and len(moments) == len(scanned) else None
+
+
+def _finding(
+    evidence: Evidence, index: Index, scanned: int, last: dt.datetime | None, window: float, nodes: list[_Node]
+) -> Finding:
+    catalog = evidence.get(Catalog)
+    size = size_bytes(catalog, index)
+    counted = evidence.get(Usage).table_by_oid.get(index.table)
+    since = f"since {last:%Y-%m-%d}" if last else f"in {window:.0f} days" if window >= 1 else "since statistics began"
+    severity = Severity.NOTE
+    if size >= evidence.limit("unused_index_bytes"):
+        severity = Severity.MEDIUM if size >= _LARGE_BYTES else Severity.LOW
+    return Finding(
+        index.subject,
+        f"Index {index.subject.name} has not been used {since}",
+        drop_index(
+            catalog, index, "Drop it, unless a job that runs more rarely than the statistics reach back needs it."
+        ),
+        severity=severity,
+        confidence=Confidence.MEASURED if index.method in {"btree", "hash"} else Confidence.INFERRED,
+        observed={
+            "table": catalog.table_by_oid[index.table].subject.name,
+            "size_bytes": size,
+            "scans": scanned,
+            "last_scan": last.isoformat() if last else None,
+            "window_days": round(window, 1),
+            "nodes": [node.name for node in nodes],
+            "table_writes": counted.inserted + counted.updated + counted.deleted if counted else None,
+        },
+        related=(catalog.table_by_oid[index.table].subject,),
+    )
