@@ -78,7 +78,7 @@ def redundant_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     indexes = reviewed_indexes(catalog)
     reported = {redundant.oid for redundant, _ in _duplicates(catalog)}
     for index in indexes:
-        if index.oid in reported or index.method != "btree" or not is_usable(index) or _is_needed(catalog, index):
+        if index.oid in reported or index.method != "btree" or not is_usable(index) or is_needed(index):
             continue
         wider = [other for other in catalog.indexes_of(index.table) if _begins_with(other, index)]
         if not wider:
@@ -154,9 +154,9 @@ def _referencing(catalog: Catalog, index: Index) -> list[str]:
     ]
 
 
-def _is_needed(catalog: Catalog, index: Index) -> bool:
+def is_needed(index: Index) -> bool:
     """Whether the index enforces a rule or identifies rows for replication."""
-    return bool(index.unique or index.exclusion or index.constraint or index.replica_identity)
+    return index.unique or index.exclusion or index.constraint is not None or index.replica_identity
 
 
 def _begins_with(wider: Index, index: Index) -> bool:
@@ -198,7 +198,7 @@ def _prefix_finding(evidence: Evidence, finding: Finding, index: Index, other: I
     catalog = evidence.get(Catalog)
     size, other_size = size_bytes(catalog, index), size_bytes(catalog, other)
     used, other_used = scans(evidence, index), scans(evidence, other)
-    deliberate = bool(used) and used > (other_used or 0) and size * _MUCH_SMALLER <= other_size
+    deliberate = used is not None and used > (other_used or 0) and size * _MUCH_SMALLER <= other_size
     observed = {**finding.observed, "other_size_bytes": other_size, "other_scans": other_used}
     fix = finding.fix
     if deliberate:
@@ -227,12 +227,13 @@ def drop_index(catalog: Catalog, index: Index, summary: str) -> Fix:
     name = qualified_name(index.schema, index.name)
     table = catalog.table_by_oid[index.table]
     definition = f"SELECT pg_get_indexdef({quote_literal(name)}::regclass)"
+    if needed := _referencing(catalog, index):
+        summary += f" Foreign keys depend on it and must be made anew first: {', '.join(needed)}."
+    if index.replica_identity:
+        summary += " It is the table's replica identity: choose another first."
     if index.constraint is not None:
         constraint = next((entry for entry in catalog.constraints_of(table.oid) if entry.oid == index.constraint), None)
         label = quote_identifier(constraint.name if constraint else index.name)
-        needed = _referencing(catalog, index)
-        if needed:
-            summary += f" Foreign keys depend on it and must be made anew first: {', '.join(needed)}."
         return Fix(summary, f"ALTER TABLE {qualified_name(table.schema, table.name)} DROP CONSTRAINT {label};",
                    lock="ACCESS EXCLUSIVE",
                    undo=f"Keep what {definition} says; make the index again and add the constraint USING INDEX.")  # fmt: skip

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from checks.evidence.database.facts import Catalog, Index, IndexUsage, Replication, Server, Usage
+from checks.evidence.database.facts import Catalog, Constraint, Index, IndexUsage, Replication, Server, Usage
 from checks.evidence.evidence import Evidence
 from checks.indexing.coverage import covers
-from checks.indexing.duplicates import drop_index
+from checks.indexing.duplicates import drop_index, is_needed
 from checks.model import Confidence, Examined, Finding, Reason, Severity, Unknown, Unobserved
 from checks.registry import check
 from checks.relations import index_parts, is_usable, reviewed_indexes, size_bytes
@@ -107,12 +107,18 @@ def _unseen_nodes(evidence: Evidence, nodes: list[_Node]) -> Unobserved | None:
 
 def _may_be_unused(catalog: Catalog, index: Index) -> bool:
     """Whether being read is all that the index is for."""
-    if not is_usable(index) or index.method in _APPROXIMATE_METHODS:
-        return False
-    if index.unique or index.exclusion or index.constraint is not None or index.replica_identity:
+    if not is_usable(index) or index.method in _APPROXIMATE_METHODS or is_needed(index):
         return False
     keys = [entry for entry in catalog.constraints_of(index.table) if entry.kind == "foreign_key"]
-    return not any(covers(catalog, index, key.columns) or index.columns[:1] == key.columns[:1] for key in keys)
+    return not any(covers(catalog, index, key.columns) and _only_cover(catalog, index, key) for key in keys)
+
+
+def _only_cover(catalog: Catalog, index: Index, key: Constraint) -> bool:
+    """Whether a foreign key would be left without an index; of several that cover it the oldest is the one to keep."""
+    others = (other for other in catalog.indexes_of(index.table) if other.oid != index.oid)
+    return not any(
+        (is_needed(other) or other.oid < index.oid) and covers(catalog, other, key.columns) for other in others
+    )
 
 
 def _entries(catalog: Catalog, index: Index, nodes: list[_Node]) -> list[IndexUsage] | None:
