@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from checks.evidence.database.facts import Server
+from checks.evidence.database.facts import Server, Settings
 from checks.evidence.evidence import Evidence
 from checks.evidence.repository.facts import Repository
 from checks.model import Fix, Location, Subject, quote_identifier
@@ -15,6 +15,7 @@ MANAGED_FLAVOURS = frozenset({"rds", "aurora", "cloudsql", "alloydb", "azure", "
 _MILLISECONDS = {"us": 0.001, "ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _BYTES = {"B": 1, "kB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
 _VALUE = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d|B|kB|MB|GB|TB)?\s*")
+_UNIT = re.compile(r"(\d*)(us|ms|s|min|h|d|B|kB|MB|GB|TB)")
 
 
 def is_managed(server: Server) -> bool:
@@ -22,24 +23,33 @@ def is_managed(server: Server) -> bool:
     return server.flavour in MANAGED_FLAVOURS
 
 
-def milliseconds(value: str | None, unit: str = "ms") -> float | None:
-    """A duration as pg_settings (`unit`) or ALTER ROLE ... SET (`5s`) has it; None if it is not one. 0 and -1 stay."""
-    return _number(value, unit, _MILLISECONDS)
+def milliseconds(settings: Settings, name: str, role: str = "", database: str = "") -> float | None:
+    """A duration that sessions of `role` in `database` start with, whatever unit it is written in.
+
+    None if the server has no such setting or hides it. 0 and -1, which switch things off, stay as they are.
+    """
+    return _number(settings, name, role, database, _MILLISECONDS)
 
 
-def size_in_bytes(value: str | None, unit: str = "B") -> float | None:
-    """A size as pg_settings or ALTER ROLE ... SET has it; None if it is not one. -1 stays -1."""
-    return _number(value, unit, _BYTES)
+def size_in_bytes(settings: Settings, name: str) -> float | None:
+    """A size in bytes; None if the server has no such setting or hides it. -1, no limit, stays -1."""
+    return _number(settings, name, "", "", _BYTES)
 
 
-def _number(value: str | None, unit: str, factors: Mapping[str, float]) -> float | None:
-    match = _VALUE.fullmatch(value or "")
+def _number(settings: Settings, name: str, role: str, database: str, factors: Mapping[str, float]) -> float | None:
+    match = _VALUE.fullmatch(settings.value(name, role, database) or "")
     if match is None:
         return None
-    number, factor = float(match[1]), factors.get(match[2] or unit)
+    number = float(match[1])
     if number <= 0:
         return number
-    return number * factor if factor else None
+    entry = settings.by_name.get(name)
+    unit = _UNIT.fullmatch((entry.unit or "") if entry else "")
+    if match[2]:
+        return number * factors[match[2]] if match[2] in factors else None
+    if unit is None or unit[2] not in factors:
+        return number
+    return number * int(unit[1] or 1) * factors[unit[2]]
 
 
 def is_on(value: str | None) -> bool:

@@ -58,7 +58,7 @@ def archiving(evidence: Evidence) -> Iterator[Finding | Examined]:
         yield Finding(
             setting_subject("archive_command"),
             "archive_mode is on with neither archive_command nor archive_library: WAL piles up",
-            setting_fix(server, "Set the command of your backup tool.", {"archive_command": "pgbackrest ..."}),
+            Fix("Set archive_command to that of your backup tool: until then every segment is kept."),
             observed={"archive_mode": mode, **_figures(replication.archiver, server.observed_at)},
         )
     elif replication.archiver is not None:
@@ -73,11 +73,10 @@ def _off(evidence: Evidence) -> Finding:
     return Finding(
         setting_subject("archive_mode"),
         f"archive_mode is off: no recovery to a point in time{told}",
-        setting_fix(
-            evidence.get(Server),
-            "Take a backup tool (pgBackRest, Barman, WAL-G), give it archive_command, and test a restore.",
-            {"archive_mode": "on"},
-            restart=True,
+        Fix(
+            "Take a backup tool (pgBackRest, Barman, WAL-G), set archive_command as it says and archive_mode = on together "
+            "(a restart; archive_mode alone would only pile up WAL), make a base backup, and test a restore.",
+            undo="Set archive_mode = off and restart.",
         ),
         observed={"archive_mode": "off", "receivers": [], "backup_evidence": [fact.detail for fact in facts]},
         locations=(*places, *server_locations(evidence)),
@@ -123,7 +122,7 @@ def _behind(evidence: Evidence, archiver: Archiver, mode: str) -> Iterator[Findi
 
 
 def _has_timeout(evidence: Evidence) -> bool:
-    return (milliseconds(evidence.get(Settings).value("archive_timeout"), "s") or 0) > 0
+    return (milliseconds(evidence.get(Settings), "archive_timeout") or 0) > 0
 
 
 def _figures(archiver: Archiver | None, now: dt.datetime) -> dict[str, int | None]:

@@ -30,7 +30,7 @@ CONSUMERS = {
 
 def _retention_bytes(evidence: Evidence) -> float:
     """max_slot_wal_keep_size in bytes; infinite where it is -1, the default."""
-    size = size_in_bytes(evidence.get(Settings).value("max_slot_wal_keep_size"), "MB")
+    size = size_in_bytes(evidence.get(Settings), "max_slot_wal_keep_size")
     return float("inf") if size is None or size < 0 else size
 
 
@@ -58,7 +58,7 @@ def inactive_slot(evidence: Evidence) -> Iterator[Finding | Examined]:
     slots, server = _lasting_slots(evidence), evidence.get(Server)
     limit = _retention_bytes(evidence)
     yield Examined(len(slots), len(slots), "replication slots")
-    timeout = milliseconds(evidence.get(Settings).value("idle_replication_slot_timeout"), "s") or 0
+    timeout = milliseconds(evidence.get(Settings), "idle_replication_slot_timeout") or 0
     for slot in slots:
         if slot.active:
             continue

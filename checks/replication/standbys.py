@@ -144,7 +144,7 @@ def _lags(evidence: Evidence) -> list[Lag]:
         found.append(Lag("standby", replication.replay_lag_bytes, replication.replay_lag_s, logical=False))
     for replica in evidence.replicas:
         if replica.server.is_standby:
-            delay = (milliseconds(replica.settings.value("recovery_min_apply_delay")) or 0) / 1000
+            delay = (milliseconds(replica.settings, "recovery_min_apply_delay") or 0) / 1000
             own = replica.replication
             found.append(Lag(replica.name, own.replay_lag_bytes, own.replay_lag_s, logical=False, delay_s=delay))
     return found

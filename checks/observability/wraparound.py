@@ -1,0 +1,97 @@
+"""How far transaction ids are from running out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from checks.evidence.database.facts import Activity, FreezeAge, FreezeAges, Replication, Server, Settings
+from checks.evidence.evidence import Evidence
+from checks.model import Examined, Finding, Fix, Severity, Subject, qualified_name
+from checks.registry import check
+
+# mxid_age() of a relation that never held a multixact.
+NO_MULTIXACT = 2_147_483_647
+HELD_XIDS = 1_000_000
+FORGOTTEN_S = 3_600
+SHOWN = 5
+
+
+@check("observability.wraparound", catalogue="O40", severity=Severity.HIGH, needs=[FreezeAges, Server])
+def wraparound(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """Transaction ids are being used up faster than vacuum frees them.
+
+    A row must be frozen before two billion transactions have passed. Three million before that the server refuses every
+    write until somebody has vacuumed by hand, which takes hours on a large table.
+
+    Fix: End what holds the horizon back, then VACUUM the oldest tables.
+
+    Source: PostgreSQL manual, "Preventing Transaction ID Wraparound Failures"; "vacuum_failsafe_age"
+
+    Observed: xid_age, multixact_age, freeze_max_age, held_back_by
+    """
+    server, ages = evidence.get(Server), evidence.get(FreezeAges)
+    yield Examined(len(ages.databases) + len(ages.oldest_tables), len(ages.databases) + len(ages.oldest_tables),
+                   "databases and oldest tables")  # fmt: skip
+    tables = [entry for entry in ages.oldest_tables if _age(entry) >= evidence.limit("xid_age")]
+    for entry in tables:
+        yield _old(evidence, entry, Subject("table", entry.path))
+    for entry in ages.databases:
+        here = entry.path == (server.database,)
+        if _age(entry) >= evidence.limit("xid_age") and not (here and tables):
+            yield _old(evidence, entry, Subject("database", entry.path))
+
+
+def _age(entry: FreezeAge) -> int:
+    return max(entry.xid_age, 0 if entry.multixact_age == NO_MULTIXACT else entry.multixact_age)
+
+
+def _old(evidence: Evidence, entry: FreezeAge, subject: Subject) -> Finding:
+    settings = evidence.find(Settings)
+    allowed = settings.value("autovacuum_freeze_max_age") if settings else None
+    trigger = int(allowed) if allowed and allowed.isdigit() else None
+    red = _age(entry) >= evidence.limit("xid_age_red")
+    waiting = trigger is not None and _age(entry) < trigger
+    held = _holders(evidence)
+    table = subject.kind == "table"
+    held_back = f" Nothing helps while {held[0]} holds the horizon: end it first." if held else ""
+    return Finding(
+        subject,
+        f"{subject.kind.capitalize()} {subject.name} is {_age(entry) / 1e9:.2f} billion transactions old",
+        Fix(
+            ("Freeze it now, outside peak hours." if table else "Connect to it and vacuum its oldest tables.")
+            + held_back,
+            sql=f"VACUUM (FREEZE, VERBOSE) {qualified_name(*entry.path)};" if table else None,
+            lock="SHARE UPDATE EXCLUSIVE" if table else None,
+            undo="Nothing to undo." if table else None,
+        ),
+        severity=Severity.CRITICAL if red else Severity.MEDIUM if waiting else Severity.HIGH,
+        observed={
+            "xid_age": entry.xid_age,
+            "multixact_age": None if entry.multixact_age == NO_MULTIXACT else entry.multixact_age,
+            "freeze_max_age": trigger,
+            "held_back_by": held,
+        },
+    )
+
+
+def _holders(evidence: Evidence) -> list[str]:
+    """What keeps old row versions visible, worst first: sessions, prepared transactions, slots."""
+    found: list[tuple[int, str]] = []
+    if activity := evidence.find(Activity):
+        found += [
+            (session.xmin_age, f"a session of {session.application_name or session.user}")
+            for session in activity.sessions
+            if session.xmin_age
+        ]
+        found += [
+            (NO_MULTIXACT, f"prepared transaction {prepared.name}")
+            for prepared in activity.prepared
+            if prepared.age_s > FORGOTTEN_S
+        ]
+    if replication := evidence.find(Replication):
+        found += [
+            (max(slot.xmin_age or 0, slot.catalog_xmin_age or 0), f"slot {slot.name}")
+            for slot in replication.slots
+            if slot.xmin_age or slot.catalog_xmin_age
+        ]
+    return [words for age, words in sorted(found, reverse=True) if age > HELD_XIDS][:SHOWN]
