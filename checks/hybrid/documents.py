@@ -1,0 +1,25 @@
+"""Columns that hold JSON documents."""
+
+from __future__ import annotations
+
+from checks.evidence.database.facts import Catalog, Column, Table
+from checks.evidence.patterns import Comparison
+
+
+def document_columns(catalog: Catalog, base_type: str) -> list[tuple[Table, Column]]:
+    """Columns of that type (`json`, `jsonb`) in tables of the application, of partitioned tables once."""
+    return [
+        (table, column)
+        for column in catalog.columns
+        if column.base_type == base_type
+        and (table := catalog.table_by_oid.get(column.table)) is not None
+        and table.kind in {"table", "partitioned"}
+        and not table.is_partition
+        and table.extension is None
+    ]
+
+
+def compares(catalog: Catalog, comparison: Comparison, column: Column) -> bool:
+    """Whether the comparison is about that column, be it of the table or of one of its partitions."""
+    table = catalog.table_by_oid.get(comparison.column.table or 0)
+    return table is not None and comparison.column.column == column.name and column.table in {table.oid, table.root}

@@ -1,0 +1,104 @@
+"""Documents stored as json, which is text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from checks.evidence.database.facts import Catalog, Column, Statements, Table
+from checks.evidence.evidence import Evidence
+from checks.evidence.patterns import AccessPattern
+from checks.evidence.repository.facts import Repository
+from checks.hybrid.documents import compares, document_columns
+from checks.model import Confidence, Examined, Finding, Fix, NotApplicable, Severity, qualified_name, quote_identifier
+from checks.registry import check
+from checks.selectivity import table_rows
+from checks.workload import (
+    observed_workload,
+    place_in_words,
+    statement_figures,
+    statement_places,
+    statement_subject,
+)
+
+SHOWN = 5
+
+
+@check("hybrid.json-not-jsonb", catalogue="H01", severity=Severity.MEDIUM, needs=[Catalog])
+def json_not_jsonb(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """Documents are stored as json, which is text.
+
+    json is parsed anew each time a statement looks inside it, has no equality and can have no GIN index: the larger the
+    documents, the slower each key. Where a document is only stored and returned as it came, json is right: it keeps the order
+    of keys and the spaces.
+
+    Fix: ALTER the column to jsonb; on a large table by a new column, a backfill in batches and a swap.
+
+    Source: PostgreSQL manual, "JSON Types"
+
+    Observed: rows, statements_looking_inside, default_kind
+    """
+    catalog = evidence.get(Catalog)
+    columns = document_columns(catalog, "json")
+    every = len(columns) + len(document_columns(catalog, "jsonb"))
+    if not every:
+        raise NotApplicable("no table has a json or jsonb column")
+    known = evidence.find(Statements) is not None or evidence.find(Repository) is not None
+    yield Examined(every, every, "document columns")
+    for table, column in columns:
+        looking = _looking_inside(evidence, catalog, column) if known else []
+        yield _as_text(evidence, catalog, table, column, looking, known)
+
+
+def _looking_inside(evidence: Evidence, catalog: Catalog, column: Column) -> list[AccessPattern]:
+    """Statements that take a document apart, in a condition or in what they return."""
+    taken_apart = re.compile(
+        rf'(?<![\w"])"?{re.escape(column.name)}"?\s*(?:->|#>)|json_\w+\(\s*(?:\w+\.)?"?{re.escape(column.name)}\b'
+    )
+    tables = {column.table} | {table.oid for table in catalog.tables if table.root == column.table}
+    return [
+        pattern
+        for pattern in observed_workload(evidence)
+        if any(entry.json_operator and compares(catalog, entry, column) for entry in pattern.comparisons)
+        or (tables & set(pattern.tables) and taken_apart.search(pattern.text))
+    ]
+
+
+def _as_text(
+    evidence: Evidence, catalog: Catalog, table: Table, column: Column, looking: list[AccessPattern], known: bool
+) -> Finding:
+    subject = catalog.column_subject(column)
+    rows = table_rows(catalog, table.oid)
+    places = tuple(dict.fromkeys(place for pattern in looking for place in statement_places(evidence, pattern)))
+    if looking:
+        count = "a statement looks" if len(looking) == 1 else f"{len(looking)} statements look"
+        title = f"Column {subject.name} is json, and {count} inside it{place_in_words(places)}"
+        severity = Severity.HIGH if (rows or 0) > evidence.limit("seq_scan_rows") else Severity.MEDIUM
+    else:
+        title = f"Column {subject.name} is json" + (", and no statement seen looks inside it" if known else "")
+        severity = Severity.NOTE if known else Severity.LOW
+    name, relation = quote_identifier(column.name), qualified_name(table.schema, table.name)
+    alter = f"ALTER TABLE {relation} ALTER COLUMN {name} TYPE"
+    measured = known and (not looking or any(pattern.query_id for pattern in looking))
+    return Finding(
+        subject,
+        title,
+        Fix(
+            "Change it to jsonb. That rewrites the table under an exclusive lock: on a large one add a jsonb column, fill it "
+            "in batches, and swap the names.",
+            sql=f"{alter} jsonb USING {name}::jsonb;",
+            lock="ACCESS EXCLUSIVE",
+            rewrites=True,
+            undo=f"{alter} json USING {name}::json; (the order of keys and duplicate keys are gone)",
+        ),
+        severity=severity,
+        confidence=Confidence.MEASURED if measured else Confidence.INFERRED,
+        observed={
+            "rows": None if rows is None else round(rows),
+            "statements_looking_inside": len(looking),
+            "default_kind": column.default,
+            **(statement_figures(evidence, looking[0]) if looking else {}),
+        },
+        related=tuple(statement_subject(pattern) for pattern in looking[:SHOWN]),
+        locations=places,
+    )

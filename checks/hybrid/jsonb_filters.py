@@ -1,0 +1,222 @@
+"""Filters on what stands inside a jsonb document, and the indexes that would serve them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import msgspec
+
+from checks.evidence.database.facts import Catalog, Column, Index, Table
+from checks.evidence.evidence import Evidence
+from checks.evidence.patterns import AccessPattern, Comparison
+from checks.hybrid.documents import compares, document_columns
+from checks.model import (
+    Confidence,
+    Examined,
+    Finding,
+    Fix,
+    Location,
+    NotApplicable,
+    Severity,
+    qualified_name,
+    quote_identifier,
+)
+from checks.registry import check
+from checks.selectivity import rows_left_by_equalities, table_rows
+from checks.settings import quote_literal
+from checks.workload import (
+    observed_workload,
+    place_in_words,
+    statement_figures,
+    statement_places,
+    statement_subject,
+    unread_statements,
+)
+
+SHOWN = 5
+CONTAINMENT = frozenset({"@>", "@?", "@@"})
+EXISTENCE = frozenset({"?", "?|", "?&"})
+SERVED_BY_CLASS = {"jsonb_ops": CONTAINMENT | EXISTENCE, "jsonb_path_ops": CONTAINMENT}
+BTREE_OPERATORS = frozenset({"=", "in", "<", "<=", ">", ">=", "between"})
+
+
+class Way(msgspec.Struct, frozen=True):
+    """One way of looking into a document that one kind of index would serve: whole documents by GIN, or one key."""
+
+    operators: frozenset[str]
+    json_operator: str | None = None
+    key: str | None = None
+    cast: str | None = None
+
+    @property
+    def discriminator(self) -> str:
+        return f"{self.json_operator} {self.key}" if self.json_operator else "document"
+
+
+@check("hybrid.jsonb-filter-without-index", catalogue="H02", severity=Severity.HIGH, needs=[Catalog])
+def jsonb_filter_without_index(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """Rows are chosen by what stands inside a document, and no index serves it.
+
+    Every such statement reads and unpacks all documents. A GIN index on the column does not help everywhere: it serves
+    containment (and key existence, with jsonb_ops), but never `document ->> 'key' = value`, which needs an index on that
+    expression; and the planner knows nothing of keys without one.
+
+    Fix: GIN (jsonb_path_ops) for @>; an index on the expression for ->>; or a generated column for a key used everywhere.
+
+    Source: PostgreSQL manual, "jsonb Indexing"; "Indexes on Expressions"
+
+    Observed: operators, key, rows, statements, statement, calls, mean_ms
+    """
+    catalog = evidence.get(Catalog)
+    columns = document_columns(catalog, "jsonb")
+    if not columns:
+        raise NotApplicable("no table has a jsonb column")
+    workload = observed_workload(evidence)
+    yield Examined(len(columns), len(columns), "jsonb columns", gap=unread_statements(evidence))
+    for table, column in columns:
+        rows = table_rows(catalog, table.oid) or 0
+        if rows <= evidence.limit("seq_scan_rows"):
+            continue
+        unserved: dict[str, list[tuple[AccessPattern, Way]]] = {}
+        for pattern in workload:
+            left = rows_left_by_equalities(evidence, pattern, table.oid, rows)
+            if (
+                left is not None
+                and left <= evidence.limit("seq_scan_rows")
+                and _narrowed_by_index(catalog, pattern, table)
+            ):
+                continue
+            for comparison in pattern.comparisons:
+                way = _way(comparison)
+                if way and compares(catalog, comparison, column) and not _is_served(catalog, column, way):
+                    unserved.setdefault(way.discriminator, []).append((pattern, way))
+        for found in unserved.values():
+            yield _unserved(evidence, catalog, table, column, rows, found)
+
+
+def _way(comparison: Comparison) -> Way | None:
+    """How the comparison looks into the document; None if it does not, or no index would serve it (LIKE, IS NULL)."""
+    operator, inside = comparison.operator, comparison.json_operator
+    if inside in CONTAINMENT | EXISTENCE:
+        return Way(frozenset({inside}))
+    if inside is None:
+        return Way(frozenset({operator})) if operator in CONTAINMENT | EXISTENCE else None
+    if operator in BTREE_OPERATORS | CONTAINMENT | EXISTENCE:
+        return Way(frozenset({operator}), inside, comparison.json_key, comparison.function)
+    return None
+
+
+def _is_served(catalog: Catalog, column: Column, way: Way) -> bool:
+    return any(index.valid and _serves(index, column, way) for index in catalog.indexes_of(column.table))
+
+
+def _serves(index: Index, column: Column, way: Way) -> bool:
+    for position, key in enumerate(index.keys):
+        gin = index.method == "gin"
+        if way.json_operator is None:
+            if gin and key.column == column.number:
+                served = SERVED_BY_CLASS.get(key.operator_class.rpartition(".")[2], frozenset())
+                if way.operators <= served:
+                    return True
+        elif (position == 0 or gin) and key.expression and column.number in key.expression_columns:
+            expected_method = gin if way.operators <= CONTAINMENT | EXISTENCE else index.method in {"btree", "hash"}
+            if expected_method and _same_key(key.expression, way):
+                return True
+    return False
+
+
+def _same_key(expression: str, way: Way) -> bool:
+    """Whether the indexed expression takes the same key in the same way; a key that was normalised away may be any."""
+    if way.json_operator not in re.findall(r"#>>|#>|->>|->", expression):
+        return False
+    if way.key is None or way.key.startswith("$"):
+        return True
+    return way.key in re.findall(r"'((?:[^']|'')*)'", expression)
+
+
+def _narrowed_by_index(catalog: Catalog, pattern: AccessPattern, table: Table) -> bool:
+    """Whether an index begins with a column that the statement compares for equality: the filter then sees few rows."""
+    compared = {
+        entry.column.column
+        for entry in pattern.comparisons
+        if entry.column.table == table.oid
+        and entry.operator in {"=", "in"}
+        and not (entry.under_or or entry.json_operator)
+    }
+    columns = catalog.columns_of(table.oid)
+    return any(
+        index.valid and index.keys and index.columns[0] in columns and columns[index.columns[0]].name in compared
+        for index in catalog.indexes_of(table.oid)
+    )
+
+
+def _unserved(
+    evidence: Evidence,
+    catalog: Catalog,
+    table: Table,
+    column: Column,
+    rows: float,
+    found: list[tuple[AccessPattern, Way]],
+) -> Finding:
+    patterns = list(dict.fromkeys(pattern for pattern, _ in found))
+    way = found[0][1]
+    operators = sorted({operator for _, each in found for operator in each.operators})
+    subject = catalog.column_subject(column)
+    places: tuple[Location, ...] = tuple(
+        dict.fromkeys(place for pattern in patterns for place in statement_places(evidence, pattern))
+    )
+    key = way.key if way.key and not way.key.startswith("$") else None
+    inside = (
+        f"{way.json_operator} {quote_literal(key) if key else 'a key'} {operators[0]}"
+        if way.json_operator
+        else "/".join(operators)
+    )
+    count = "A statement filters" if len(patterns) == 1 else f"{len(patterns)} statements filter"
+    ran = any(pattern.query_id for pattern in patterns)
+    return Finding(
+        subject,
+        f"{count} {rows:,.0f} rows by {subject.name} {inside}, which no index serves{place_in_words(places)}",
+        _index_fix(table, column, way, key, operators),
+        severity=Severity.HIGH if ran and rows > 10 * evidence.limit("seq_scan_rows") else Severity.MEDIUM,
+        confidence=Confidence.MEASURED if ran else Confidence.INFERRED,
+        observed={
+            "operators": operators,
+            "key": key,
+            "rows": round(rows),
+            "statements": len(patterns),
+            **statement_figures(evidence, patterns[0]),
+        },
+        related=(table.subject, *(statement_subject(pattern) for pattern in patterns[:SHOWN])),
+        locations=places,
+        discriminator=way.discriminator,
+    )
+
+
+def _index_fix(table: Table, column: Column, way: Way, key: str | None, operators: list[str]) -> Fix:
+    name = quote_identifier(column.name)
+    if way.json_operator is None:
+        existence = bool(EXISTENCE & set(operators))
+        what = f"USING gin ({name}{'' if existence else ' jsonb_path_ops'})"
+        summary = "A GIN index" + (
+            " with jsonb_ops, which knows keys" if existence else " with the smaller jsonb_path_ops"
+        )
+    elif key is None or way.json_operator not in {"->>", "->"}:
+        return Fix("An index on the expression as the statement writes it, or the key as a generated column with an index. "
+                   "Then ANALYZE, so that the planner learns its values.")  # fmt: skip
+    elif set(operators) <= CONTAINMENT | EXISTENCE:
+        what, summary = f"USING gin (({name} -> {quote_literal(key)}))", "A GIN index on that part of the document"
+    else:
+        cast = f"::{way.cast}" if way.cast and re.fullmatch(r"[a-z][a-z0-9_ ]*", way.cast) else ""
+        expression = f"({name} {way.json_operator} {quote_literal(key)}){cast}"
+        what, summary = f"(({expression}))" if cast else f"({expression})", "An index on the expression, then ANALYZE"
+    suffix = re.sub(r"\W+", "_", f"{column.name}_{key}" if key else column.name)
+    index = f"{table.name}_{suffix}_idx"[:63]
+    concurrently = "" if table.kind == "partitioned" else "CONCURRENTLY "
+    relation = qualified_name(table.schema, table.name)
+    return Fix(
+        f"{summary}.",
+        sql=f"CREATE INDEX {concurrently}{quote_identifier(index)} ON {relation} {what}; ANALYZE {relation};",
+        lock="SHARE UPDATE EXCLUSIVE" if concurrently else "SHARE",
+        undo=f"DROP INDEX {concurrently}{qualified_name(table.schema, index)};",
+    )
