@@ -29,6 +29,7 @@ check: environment
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python scripts/check-docs
 
 format: environment
 	$(BIN)/ruff format .
