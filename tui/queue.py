@@ -1,0 +1,166 @@
+"""The queue of findings: what is shown, in which order, and where to go next. Pure; it knows no widget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+import msgspec
+
+from checks.model import Area, Finding, Severity
+
+OPEN = "open"
+STATUSES = {"accept": "accepted", "waive": "waived", "follow-up": "follow-up", "dispute": "disputed"}
+
+_STATUS_WORDS = (OPEN, *STATUSES.values(), "decided", "noted", "marked")
+_AREA_WORDS = {**{area.value: area for area in Area}, **{
+    "sch": Area.SCHEMA, "idx": Area.INDEXING, "pln": Area.PLANS, "rep": Area.REPLICATION, "obs": Area.OBSERVABILITY,
+    "hyb": Area.HYBRID,
+}}  # fmt: skip
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """Where one finding stands: its status word, its owner, whether it has notes, whether it is marked."""
+
+    status: str = OPEN
+    owner: str = ""
+    noted: bool = False
+    marked: bool = False
+
+    @property
+    def decided(self) -> bool:
+        return self.status != OPEN
+
+
+class Filter(msgspec.Struct, frozen=True):
+    """What to show. Within one kind any value will do; all kinds and all words must hold."""
+
+    severities: frozenset[Severity] = frozenset()
+    areas: frozenset[Area] = frozenset()
+    statuses: frozenset[str] = frozenset()
+    owners: frozenset[str] = frozenset()
+    checks: frozenset[str] = frozenset()
+    words: tuple[str, ...] = ()
+    complaint: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        return self == Filter()
+
+
+def read_filter(text: str, user: str = "") -> Filter:
+    """`sev:high,critical area:idx status:open owner:me check:duplicate words ...`. A token it doesn't know becomes the
+    `complaint`, and the rest counts. `sev:high+` means high and worse."""
+    severities: set[Severity] = set()
+    areas: set[Area] = set()
+    statuses: set[str] = set()
+    owners: set[str] = set()
+    checks: set[str] = set()
+    words: list[str] = []
+    complaint = ""
+    for token in text.split():
+        key, colon, value = token.partition(":")
+        key = key.lower()
+        if not colon or key not in {"sev", "severity", "area", "status", "is", "owner", "check"}:
+            words.append(token.lower())
+            continue
+        for part in filter(None, value.lower().split(",")):
+            if key in {"sev", "severity"}:
+                found = _severities(part)
+                severities |= found
+                complaint = complaint or ("" if found else f"no severity begins with {part!r}")
+            elif key == "area":
+                area = next((area for word, area in _AREA_WORDS.items() if word.startswith(part)), None)
+                areas |= {area} if area else set()
+                complaint = complaint or ("" if area else f"no area begins with {part!r}")
+            elif key in {"status", "is"}:
+                status = next((word for word in _STATUS_WORDS if word.startswith(part)), None)
+                statuses |= {status} if status else set()
+                complaint = complaint or ("" if status else f"status is one of {', '.join(_STATUS_WORDS)}")
+            elif key == "owner":
+                owners.add(user.lower() if part == "me" else part.removeprefix("@"))
+            else:
+                checks.add(part)
+    return Filter(
+        frozenset(severities), frozenset(areas), frozenset(statuses), frozenset(owners), frozenset(checks), tuple(words),
+        complaint,
+    )  # fmt: skip
+
+
+def _severities(word: str) -> set[Severity]:
+    stem = word.removesuffix("+")
+    found = {severity for severity in Severity if stem and severity.value.startswith(stem)}
+    if word.endswith("+") and found:
+        worst = max(severity.rank for severity in found)
+        return {severity for severity in Severity if severity.rank <= worst}
+    return found
+
+
+class Queue:
+    """Findings in the order of every report (severity, check, subject), with what a filter looks at kept ready."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self.findings = tuple(findings)
+        self.index_of = {finding.id: index for index, finding in enumerate(self.findings)}
+        self.ids = tuple(finding.id for finding in self.findings)
+        self._areas = tuple(finding.area for finding in self.findings)
+        self._words = tuple(_haystack(finding) for finding in self.findings)
+
+    def __len__(self) -> int:
+        return len(self.findings)
+
+    def select(self, wanted: Filter, area: Area | None, standing: Callable[[str], Standing]) -> list[int]:
+        """The indexes of the findings to show, in order."""
+        chosen: Iterable[int] = range(len(self.findings))
+        areas = wanted.areas | {area} if area and not wanted.areas else wanted.areas
+        if area and wanted.areas:
+            areas = wanted.areas & {area}
+            if not areas:
+                return []
+        if areas:
+            chosen = (index for index in chosen if self._areas[index] in areas)
+        if wanted.severities:
+            chosen = (index for index in chosen if self.findings[index].severity in wanted.severities)
+        if wanted.checks:
+            chosen = (i for i in chosen if any(part in self.findings[i].check for part in wanted.checks))
+        for word in wanted.words:
+            chosen = [index for index in chosen if word in self._words[index]]
+        if wanted.statuses or wanted.owners:
+            chosen = (i for i in chosen if _stands(standing(self.ids[i]), wanted.statuses, wanted.owners))
+        return list(chosen)
+
+    def counts(self) -> dict[Area, int]:
+        counted = dict.fromkeys(Area, 0)
+        for area in self._areas:
+            counted[area] += 1
+        return counted
+
+
+def _stands(standing: Standing, statuses: Collection[str], owners: Collection[str]) -> bool:
+    if owners and not any(owner in standing.owner.lower() for owner in owners):
+        return False
+    return not statuses or any(
+        standing.status == status
+        or (status == "decided" and standing.decided)
+        or (status == "noted" and standing.noted)
+        or (status == "marked" and standing.marked)
+        for status in statuses
+    )
+
+
+def _haystack(finding: Finding) -> str:
+    places = " ".join(location.path for location in finding.locations[:5])
+    return f"{finding.id} {finding.check} {finding.title} {finding.subject.name} {places}".lower()
+
+
+def step(shown: Sequence[int], current: int, forward: bool, wanted: Callable[[int], bool]) -> int | None:
+    """The position after (or before) `current` in `shown` whose finding is wanted, going round the end; None if none is."""
+    count = len(shown)
+    for distance in range(1, count + 1):
+        position = (current + (distance if forward else -distance)) % count
+        if wanted(shown[position]):
+            return position
+    return None
+
+
+def worst_first(counts: Mapping[Severity, int]) -> list[tuple[Severity, int]]:
+    return [(severity, counts[severity]) for severity in Severity if counts.get(severity)]

@@ -1,0 +1,75 @@
+"""What all screens of the program have in common: the two bars, the size message, and actions that know if they make sense."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.screen import Screen
+
+from tui.actions import ACTIONS, MAXIMUM_SHOWN, Action
+from tui.widgets.bars import HeaderBar, KeyBar, TooSmall
+
+if TYPE_CHECKING:
+    from tui.app import SurveyorApp
+
+
+class SurveyScreen(Screen[None]):
+    """A screen with the header above and the key bar below. `NAME` is its mode and its scope in the registry."""
+
+    NAME: ClassVar[str] = ""
+
+    @property
+    def surveyor(self) -> SurveyorApp:
+        return cast("SurveyorApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        yield HeaderBar()
+        yield from self.compose_body()
+        yield KeyBar()
+        yield TooSmall()
+
+    def compose_body(self) -> ComposeResult:
+        """The widgets between the bars."""
+        yield from ()
+
+    def on_screen_resume(self) -> None:
+        self.show_bars()
+        self.refresh_content()
+
+    def refresh_content(self) -> None:
+        """Called when the screen comes to the front and when the review has changed."""
+
+    def show_bars(self) -> None:
+        header = self.query_one(HeaderBar)
+        surveyor = self.surveyor
+        header.target = surveyor.target_words
+        header.current = self.NAME
+        header.tabs = surveyor.review is not None and self.NAME not in {"connect", "run"}
+        header.progress = surveyor.progress_words if header.tabs else ""
+        header.said = ""
+        self.query_one(KeyBar).actions = self.shown_actions()
+
+    def shown_actions(self) -> tuple[Action, ...]:
+        """What the key bar shows now: of this screen, then of the program, at most six."""
+        own = [action for action in ACTIONS[self.NAME] if action.shown and self.is_possible(action)]
+        common = [action for action in ACTIONS["app"] if action.shown]
+        kept = own[: MAXIMUM_SHOWN - 1]
+        return (*kept, *common[: MAXIMUM_SHOWN - len(kept)])
+
+    def is_possible(self, action: Action) -> bool:
+        """Whether that action of this screen makes sense now."""
+        name, _, rest = action.run.partition("(")
+        arguments = (rest.rstrip(")").strip("'"),) if rest else ()
+        return self.check_action(name, arguments) is True
+
+    def say(self, words: str, seconds: float = 5) -> None:
+        """A short word in the header that goes away by itself."""
+        header = self.query_one(HeaderBar)
+        header.said = words
+        self.set_timer(seconds, lambda: self._unsay(words), name="said")
+
+    def _unsay(self, words: str) -> None:
+        header = self.query_one(HeaderBar)
+        if header.said == words:
+            header.said = ""

@@ -1,0 +1,189 @@
+"""Export: a format, a path, and what it will look like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Container, Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import Input, Markdown, Static
+
+from checks.errors import ExportError
+from checks.text import visible
+from scorecards.exports import FORMATS
+from tui.background import Finished, start
+from tui.screens.base import SurveyScreen
+from tui.screens.confirm import Confirm
+from tui.text import block, line
+from tui.widgets.document import Document, Paragraph
+from tui.widgets.rows import RowList
+from tui.words import plural, size
+
+PREVIEW_LINES = 120
+MEANINGS = {
+    "markdown": "to paste into a pull request or a wiki",
+    "comment": "a short comment for a pull request",
+    "json": "everything, for scripts",
+    "html": "one page, for a browser",
+    "sarif": "findings for code scanning",
+    "junit": "checks as tests, for CI",
+    "badge": "a shield for the README",
+    "sql": "the fixes, to read and run by hand",
+    "adr": "decisions as records",
+}
+
+
+class Export(SurveyScreen):
+    NAME = "export"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.formats: list[str] = list(FORMATS)
+        self._texts: dict[str, str] = {}
+        self._wanted = ""
+        self._touched = False
+
+    def compose_body(self) -> ComposeResult:
+        with Container(id="export"):
+            with Vertical(id="export-choice"):
+                yield Static(line("Format"), classes="heading")
+                yield RowList(id="export-formats")
+                yield Static(line("Path"), classes="heading spaced")
+                yield Input(id="export-path", compact=True)
+                yield Static(line(""), id="export-note")
+            with Vertical(id="export-preview"):
+                yield Static(line("Preview"), id="export-head", classes="heading")
+                with VerticalScroll(id="export-rendered"):
+                    yield Markdown("", id="export-markdown", open_links=False)
+                yield Document(id="export-text", measure=400)
+
+    def on_mount(self) -> None:
+        formats = self.query_one("#export-formats", RowList)
+        formats.styles.height = len(self.formats)
+        formats.show(len(self.formats), self._draw)
+        formats.focus()
+        self.query_one("#export-text").display = False
+
+    @property
+    def format(self) -> str:
+        return self.formats[self.query_one("#export-formats", RowList).cursor]
+
+    def _draw(self, row: int, width: int) -> Content:
+        name = self.formats[row]
+        about = MEANINGS.get(name, "")
+        return line((f"{name:<10}", "$strong"), (about if width > 30 else "", "$muted"))
+
+    def refresh_content(self) -> None:
+        """The review may have changed: what was rendered before is out of date."""
+        self._texts.clear()
+        self._prepare()
+
+    @on(RowList.Moved, "#export-formats")
+    def _prepare(self) -> None:
+        name = self.format
+        self._wanted = name
+        if not self._touched:
+            path = self.query_one("#export-path", Input)
+            with self.prevent(Input.Changed):
+                path.value = FORMATS[name]
+        if name in self._texts:
+            self._show(name)
+            return
+        review = self.surveyor.review
+        assert review is not None
+
+        def work() -> str:
+            from scorecards.exports import render
+
+            return render(review.scorecard(), name)
+
+        start(name, self, work)
+
+    async def on_finished(self, event: Finished) -> None:
+        event.stop()
+        if event.error is not None:
+            self._preview(line((f"{event.error}", "$error")))
+            return
+        self._texts[event.name] = event.result
+        if event.name == self._wanted:
+            self._show(event.name)
+
+    def _show(self, name: str) -> None:
+        text = self._texts[name]
+        lines = text.splitlines()
+        about = f"Preview   {plural(len(lines), 'line')}, {size(len(text.encode()))}"
+        self.query_one("#export-head", Static).update(line(about))
+        kept = "\n".join(lines[:PREVIEW_LINES])
+        rendered = name in {"markdown", "comment"}
+        self.query_one("#export-rendered").display = rendered
+        self.query_one("#export-text").display = not rendered
+        if rendered:
+            self.query_one("#export-markdown", Markdown).update(visible(kept, None))
+        else:
+            self._preview(block(kept, limit=60_000))
+
+    def _preview(self, text: Content) -> None:
+        self.query_one("#export-rendered").display = False
+        page = self.query_one("#export-text", Document)
+        page.display = True
+        page.show([Paragraph(text)])
+
+    # Actions
+
+    @on(Input.Changed, "#export-path")
+    def _path_changed(self) -> None:
+        self._touched = True
+
+    def action_edit_path(self) -> None:
+        self.query_one("#export-path").focus()
+
+    @on(RowList.Chosen, "#export-formats")
+    def _to_path(self) -> None:
+        self.action_edit_path()
+
+    def action_back(self) -> None:
+        self.query_one("#export-formats").focus()
+
+    @on(Input.Submitted, "#export-path")
+    def action_write(self) -> None:
+        name = self.format
+        text = self._texts.get(name)
+        typed = self.query_one("#export-path", Input).value.strip()
+        if text is None or not typed:
+            self.say("There is nothing to write yet" if text is None else "Give a path")
+            return
+        path = Path(typed).expanduser()
+        if path.is_dir():
+            path = path / FORMATS[name]
+        if not path.exists():
+            self._write(path, text)
+            return
+
+        def overwrite(yes: bool | None) -> None:
+            if yes:
+                self._write(path, text)
+
+        self.app.push_screen(
+            Confirm("Overwrite?", f"{path} is there already ({size(path.stat().st_size)})."), overwrite
+        )
+
+    def _write(self, path: Path, text: str) -> None:
+        from checks.files import write_atomically
+
+        note = self.query_one("#export-note", Static)
+        try:
+            write_atomically(path, text.encode("utf-8"))
+        except OSError as error:
+            problem = ExportError(f"{path} cannot be written: {error.strerror}", "choose another path")
+            note.update(line((f"{problem}; {problem.hint}", "$error")))
+            return
+        note.update(line(("✓ ", "$success"), f"written to {path.absolute()}"))
+        self.say("written")
+
+    def action_scroll_preview(self, direction: int) -> None:
+        if self.query_one("#export-text").display:
+            self.query_one("#export-text", Document).action_scroll(direction * 3)
+        else:
+            self.query_one("#export-rendered", VerticalScroll).scroll_relative(y=direction * 3, animate=False)

@@ -1,0 +1,243 @@
+"""What only people can answer, one question at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Container, Vertical
+from textual.content import Content
+from textual.widgets import Static
+
+from scorecards.model import CriterionStatus, Scorecard
+from scorecards.rubric import Criterion, Strength, load_rubric
+from tui.background import Finished, start
+from tui.queue import step
+from tui.screens.base import SurveyScreen
+from tui.screens.form import Field, Form, Values
+from tui.text import AREA_SHORT, Part, line, prose
+from tui.widgets.document import EMPTY, Document, Paragraph
+from tui.widgets.rows import RowList
+
+if TYPE_CHECKING:
+    from scorecards.review import Answer
+    from scorecards.session import Review
+
+MINIMUM = {
+    Strength.STATED: "your word counts",
+    Strength.ARTEFACT: "counts with a link or file that has a date of the last 12 months",
+    Strength.INFERRED: "your word makes it claimed; what the repository shows makes it demonstrated",
+    Strength.MEASURED: "your word makes it claimed; only a measurement makes it demonstrated",
+}
+WORDS = {"yes": "yes", "no": "no", "unknown": "don't know"}
+SYMBOLS = {"yes": ("✓", "$success"), "no": ("✗", "$error"), "unknown": ("?", "$warning")}
+
+
+class Questions(SurveyScreen):
+    NAME = "questions"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.criteria: list[Criterion] = []
+        self._statuses: dict[str, CriterionStatus] = {}
+
+    @property
+    def review(self) -> Review:
+        review = self.surveyor.review
+        assert review is not None
+        return review
+
+    def compose_body(self) -> ComposeResult:
+        with Container(id="questions"):
+            with Vertical(id="question-list"):
+                yield Static(line(""), id="question-head")
+                yield RowList(id="question-rows")
+            yield Document(id="question-detail")
+
+    def on_mount(self) -> None:
+        self.criteria = [criterion for criterion in load_rubric().criteria if criterion.question is not None]
+        first = next((at for at, one in enumerate(self.criteria) if self.answer_to(one) is None), 0)
+        self.rows.show(len(self.criteria), self._draw, first)
+        self.rows.focus()
+
+    @property
+    def rows(self) -> RowList:
+        return self.query_one("#question-rows", RowList)
+
+    @property
+    def current(self) -> Criterion | None:
+        return self.criteria[self.rows.cursor] if self.criteria else None
+
+    def answer_to(self, criterion: Criterion) -> Answer | None:
+        return self.review.state.answers.get(criterion.id)
+
+    def refresh_content(self) -> None:
+        start("scorecard", self, self.review.scorecard)
+        self.rows.redraw()
+        self._show_head()
+        self._show_detail(keep_place=True)
+
+    def on_finished(self, event: Finished) -> None:
+        """What evidence says about the criteria has been worked out."""
+        event.stop()
+        if isinstance(event.result, Scorecard):
+            self._statuses = {status.id: status for area in event.result.areas for status in area.criteria}
+            self._show_detail(keep_place=True)
+            self.rows.redraw()
+
+    def _draw(self, row: int, width: int) -> Content:
+        criterion = self.criteria[row]
+        answer = self.answer_to(criterion)
+        assert criterion.question is not None
+        symbol, look = SYMBOLS.get(answer.value, ("✎", "$success")) if answer else (" ", "")
+        status = self._statuses.get(criterion.id)
+        quiet = answer is not None or (status is not None and status.status in {"met", "not_applicable"})
+        return line(
+            (f"{symbol} ", f"bold {look}".strip()),
+            (f"{AREA_SHORT[criterion.area]} ", "$muted"),
+            (f"{criterion.id[4:]:<4} ", "$muted"),
+            (criterion.question.text[: width * 2], "$muted" if quiet else "$foreground"),
+        )
+
+    def _show_head(self) -> None:
+        answered = sum(self.answer_to(criterion) is not None for criterion in self.criteria)
+        self.query_one("#question-head", Static).update(
+            line((f" {answered} of {len(self.criteria)} answered", "$muted"))
+        )
+
+    def _show_detail(self, *, keep_place: bool = False) -> None:
+        criterion = self.current
+        pane = self.query_one("#question-detail", Document)
+        if criterion is None:
+            pane.show([Paragraph(line((" This rubric asks nothing.", "$muted")))])
+        else:
+            status = self._statuses.get(criterion.id)
+            pane.show(question_paragraphs(criterion, self.answer_to(criterion), status), keep_place=keep_place)
+
+    @on(RowList.Moved, "#question-rows")
+    def _moved(self) -> None:
+        self._show_detail()
+
+    @on(RowList.Chosen, "#question-rows")
+    def action_zoom(self) -> None:
+        self.add_class("-zoomed")
+        self.query_one("#question-detail").focus()
+
+    def action_back(self) -> None:
+        self.remove_class("-zoomed")
+        self.rows.focus()
+
+    # Answers
+
+    def action_answer(self, value: str) -> None:
+        criterion = self.current
+        if criterion is not None:
+            self._record(criterion, {"value": value})
+
+    def _record(self, criterion: Criterion, values: Values) -> None:
+        """UsageError goes to the form."""
+        value = values.get("words") or values["value"]
+        self.review.answer(
+            criterion.id,
+            value,
+            by=self.surveyor.user,
+            now=self.surveyor.clock(),
+            artefact=values.get("artefact") or None,
+            artefact_date=values.get("artefact_date") or None,
+        )
+        self.surveyor.review_changed()
+        self.say(f"{criterion.id}: {WORDS.get(value, 'answered')} · u undoes")
+        self.action_next_open(1, quietly=True)
+
+    def action_answer_in_words(self) -> None:
+        criterion = self.current
+        if criterion is None or criterion.question is None:
+            return
+        known = self.answer_to(criterion)
+        value = known.value if known and known.value in WORDS else "yes"
+        words = known.value if known and known.value not in WORDS else ""
+        fields = [
+            Field(
+                "artefact",
+                "Artefact",
+                value=(known.artefact or "") if known else "",
+                hint="a link or a path that shows it",
+            ),
+            Field("artefact_date", "Its date", "day", hint="2026-11-02"),
+        ]
+        if criterion.question.type == "text":
+            fields.insert(0, Field("words", "Answer", value=words, required=True))
+        else:
+            choices = (("yes", ""), ("no", ""), ("unknown", "don't know"))
+            fields.insert(0, Field("value", "Answer", "choice", value=value, choices=choices))
+        title = f"{criterion.id} {criterion.area.value}"
+        self.app.push_screen(
+            Form(title, criterion.question.text, fields, lambda values: self._record(criterion, values),
+                 self.surveyor.clock().date())
+        )  # fmt: skip
+
+    def action_next_open(self, direction: int, quietly: bool = False) -> None:
+        everything = range(len(self.criteria))
+        position = step(
+            everything, self.rows.cursor, direction > 0, lambda at: self.answer_to(self.criteria[at]) is None
+        )
+        if position is not None:
+            self.rows.cursor = position
+        elif not quietly:
+            self.say("Every question is answered")
+
+    def action_undo(self) -> None:
+        words = self.review.undo(by=self.surveyor.user, now=self.surveyor.clock())
+        self.surveyor.review_changed()
+        self.say(f"undone: {words}" if words else "Nothing to undo")
+
+    def action_redo(self) -> None:
+        words = self.review.redo(by=self.surveyor.user, now=self.surveyor.clock())
+        self.surveyor.review_changed()
+        self.say(f"redone: {words}" if words else "Nothing to redo")
+
+
+def question_paragraphs(criterion: Criterion, answer: Answer | None, status: CriterionStatus | None) -> list[Paragraph]:
+    """A question in full, with its answer and what the evidence says about the same criterion."""
+    question = criterion.question
+    assert question is not None
+    level = "red flag" if criterion.red_flag else f"level {criterion.level}"
+    space = Content(" ")
+    shown = [
+        Paragraph(line((f"{criterion.id}   {criterion.area.value}   {level}", "$muted")), space),
+        Paragraph(prose(question.text, "bold $strong"), space),
+        Paragraph(EMPTY),
+        Paragraph(_answer_line(answer), space),
+    ]
+    if answer is not None and answer.artefact:
+        shown.append(Paragraph(line((answer.artefact, "$code"), (f"  {answer.artefact_date or ''}", "$muted")), space))
+    for heading, text in (("Why it matters", question.why), ("A good answer names", question.good)):
+        if text:
+            shown += [
+                Paragraph(EMPTY),
+                Paragraph(line((heading, "bold $accent")), space),
+                Paragraph(prose(text), space),
+            ]
+    shown += [
+        Paragraph(EMPTY),
+        Paragraph(line(("The criterion", "bold $accent")), space),
+        Paragraph(prose(criterion.statement), space),
+        Paragraph(line((MINIMUM[criterion.minimum], "$muted")), space),
+    ]
+    if status is not None:
+        said: list[Part] = [("now ", "$muted"), (status.status.replace("_", " "), "bold")]
+        if status.observed:
+            said.append(f": {status.observed}")
+        if status.reason:
+            said.append((f"  ({status.reason.replace('_', ' ')})", "$muted"))
+        shown.append(Paragraph(line(*said), space))
+    return shown
+
+
+def _answer_line(answer: Answer | None) -> Content:
+    if answer is None:
+        return line(("not answered yet", "$warning"))
+    symbol, look = SYMBOLS.get(answer.value, ("✎", "$success"))
+    words = WORDS.get(answer.value, answer.value)
+    return line((f"{symbol} {words}", f"bold {look}"), (f"   {answer.by or ''}", "$muted"))

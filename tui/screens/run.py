@@ -1,0 +1,325 @@
+"""A run: the target is observed and the checklist fills in, area by area."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.message import Message
+
+from checks.errors import ReviewError
+from checks.model import Area, CheckResult, Outcome
+from tui.background import Finished, send, start
+from tui.screens.base import SurveyScreen
+from tui.text import Part, line, prose
+from tui.widgets.document import EMPTY, Document, Paragraph
+from tui.words import figure, plural
+
+if TYPE_CHECKING:
+    from scorecards.session import Review
+
+    from checks.checklist import Selection
+    from checks.evidence.observe import Target
+
+BAR = 16
+LOOKS_SHOWN = 4
+
+
+class Looking(Message):
+    """What is being looked at now."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__()
+        self.words = words
+
+
+class Checking(Message):
+    """Observing has ended; so many checks are to be run in each area."""
+
+    def __init__(self, totals: Counter[Area], statements: int, server_ms: float) -> None:
+        super().__init__()
+        self.totals = totals
+        self.statements = statements
+        self.server_ms = server_ms
+
+
+class Checked(Message):
+    """One check has a result."""
+
+    def __init__(self, result: CheckResult) -> None:
+        super().__init__()
+        self.result = result
+
+
+class Outcomes(msgspec.Struct, frozen=True):
+    """What a run left: the saved review, and what was asked for and could not be reached."""
+
+    review: Review
+    problems: tuple[ReviewError, ...]
+
+
+class Run(SurveyScreen):
+    NAME = "run"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._reset()
+
+    def _reset(self) -> None:
+        self._begun = time.monotonic()
+        self._ended: float | None = None
+        self._looks: list[str] = []
+        self._totals: Counter[Area] = Counter()
+        self._outcomes: Counter[tuple[Area, Outcome]] = Counter()
+        self._findings: Counter[Area] = Counter()
+        self._statements: int | None = None
+        self._server_ms = 0.0
+        self._failure: ReviewError | None = None
+        self._done: Outcomes | None = None
+        self._stale = True
+
+    def compose_body(self) -> ComposeResult:
+        yield Document(id="run", measure=110)
+
+    def on_mount(self) -> None:
+        self.query_one("#run").focus()
+        self.set_interval(0.1, self._tick)
+        self._begin()
+
+    def _begin(self) -> None:
+        surveyor = self.surveyor
+        target = surveyor.target
+        if target is None or surveyor.is_running:
+            return
+        self._reset()
+        from tui import targets
+
+        surveyor.cancelled = threading.Event()
+        surveyor.problems = ()
+        surveyor.target_words = targets.display(target)
+        surveyor.state.remember_target(targets.recent(target))
+        selection, configuration = surveyor.selection, surveyor.configuration_folder
+        cancelled, user, root, clock = surveyor.cancelled, surveyor.user, surveyor.reviews_folder, surveyor.clock
+        surveyor.running = start(
+            "run",
+            self,
+            lambda: review_target(
+                target, selection, lambda message: send(self, message), cancelled,
+                configuration=configuration, root=root, reviewer=user, clock=clock,
+            ),
+        )  # fmt: skip
+        self.show_bars()
+
+    # What the thread says
+
+    def on_looking(self, event: Looking) -> None:
+        self._looks = [*self._looks, event.words][-LOOKS_SHOWN:]
+        self._stale = True
+
+    def on_checking(self, event: Checking) -> None:
+        self._totals = event.totals
+        self._statements, self._server_ms = event.statements, event.server_ms
+        self._stale = True
+
+    def on_checked(self, event: Checked) -> None:
+        result = event.result
+        self._outcomes[result.area, result.outcome] += 1
+        self._findings[result.area] += len(result.findings)
+        self._stale = True
+
+    def on_finished(self, event: Finished) -> None:
+        event.stop()
+        self._ended = time.monotonic()
+        self.surveyor.running = None
+        if event.error is not None:
+            self._failure = event.error
+            if self.surveyor.cancelled.is_set():
+                self.surveyor.tell("Cancelled: there was too little to review yet")
+                self.surveyor.action_go("connect")
+        else:
+            self._done = event.result
+            self.surveyor.problems = event.result.problems
+        self._paint()
+        self.show_bars()
+
+    # What is shown
+
+    def refresh_content(self) -> None:
+        self._paint()
+
+    def _tick(self) -> None:
+        if self.surveyor.is_running or self._stale:
+            self._paint()
+
+    def _paint(self) -> None:
+        self._stale = False
+        self.query_one("#run", Document).show(self.paragraphs(), keep_place=True)
+
+    @property
+    def _elapsed(self) -> float:
+        return (self._ended or time.monotonic()) - self._begun
+
+    def paragraphs(self) -> list[Paragraph]:
+        shown = [Paragraph(), Paragraph(self._headline()), Paragraph()]
+        shown += [Paragraph(text) for text in self._table()]
+        shown += [Paragraph(), Paragraph(self._effort()), Paragraph()]
+        if self._failure is not None:
+            shown += problem_paragraphs("Nothing could be observed", self._failure)
+        elif self._done is not None:
+            for problem in self._done.problems:
+                shown += problem_paragraphs("Not observed", problem)
+            shown += self._conclusion(self._done)
+        else:
+            for number, words in enumerate(self._looks):
+                last = number == len(self._looks) - 1
+                shown.append(
+                    Paragraph(
+                        line((words, "$foreground" if last else "$muted")),
+                        line((" ▸ " if last else "   ", "$accent")),
+                    )
+                )
+        return shown
+
+    def _headline(self) -> Content:
+        clock = f"{int(self._elapsed) // 60}:{int(self._elapsed) % 60:02d}"
+        if self._failure is not None:
+            state: Part = ("Stopped", "bold $error")
+        elif self._done is not None:
+            state = ("Cancelled, with what there was" if self.surveyor.cancelled.is_set() else "Ready", "bold $success")
+        elif self.surveyor.cancelled.is_set():
+            state = ("Cancelling", "bold $warning")
+        elif self._totals:
+            state = ("Checking", "bold $accent")
+        else:
+            state = ("Observing", "bold $accent")
+        return line(" ", state, ("   elapsed ", "$muted"), clock)
+
+    def _table(self) -> list[Content]:
+        head = f" {'area':<15}{'':<{BAR + 2}}{'checks':>8}{'passed':>9}{'found':>8}{'unknown':>9}{'n/a':>6}"
+        rows = [line((head, "$muted"))]
+        for area in Area:
+            total = self._totals[area]
+            counted = {outcome: self._outcomes[area, outcome] for outcome in Outcome}
+            done = sum(counted.values())
+            filled = round(BAR * done / total) if total else 0
+            found = self._findings[area]
+            errors = counted[Outcome.ERROR]
+            parts: list[Part] = [
+                f" {area.value:<15}",
+                ("█" * filled, "$accent"),
+                ("░" * (BAR - filled), "$faint"),
+                f"  {f'{done}/{total}' if total else '-':>8}",
+                (f"{_count(counted[Outcome.PASSED], total):>9}", "$success" if counted[Outcome.PASSED] else "$muted"),
+                (f"{_count(found, total):>8}", "$severity-high" if found else "$muted"),
+                (
+                    f"{_count(counted[Outcome.UNKNOWN], total):>9}",
+                    "$foreground" if counted[Outcome.UNKNOWN] else "$muted",
+                ),
+                (f"{_count(counted[Outcome.NOT_APPLICABLE], total):>6}", "$muted"),
+            ]
+            if errors:
+                parts.append((f"  {plural(errors, 'error')}", "$error"))
+            rows.append(line(*parts))
+        return rows
+
+    def _effort(self) -> Content:
+        if self._statements is None:
+            return line((" statements are counted when observing has ended", "$muted"))
+        return line(
+            (" statements sent ", "$muted"), f"{self._statements:,}",
+            ("   time on the server ", "$muted"), figure("server_ms", self._server_ms),
+        )  # fmt: skip
+
+    def _conclusion(self, done: Outcomes) -> list[Paragraph]:
+        count = len(done.review.findings)
+        words = f"{plural(count, 'finding')} to walk through. " if count else "No findings. "
+        return [
+            Paragraph(
+                line(
+                    (words, "bold $strong"), ("enter", "bold $accent"), " opens " + ("them." if count else "the walk.")
+                ),
+                line(" "),
+            ),
+            Paragraph(line(("The review is saved as you decide; quit whenever you like.", "$muted")), line(" ")),
+        ]
+
+    # Actions
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "proceed":
+            return self._done is not None
+        if action == "cancel":
+            return self._done is None
+        if action == "again":
+            return self._ended is not None and self.surveyor.target is not None
+        return super().check_action(action, parameters)
+
+    def action_proceed(self) -> None:
+        if self._done is not None:
+            self.surveyor.open_review(self._done.review, self.surveyor.repository)
+
+    def action_cancel(self) -> None:
+        if self.surveyor.is_running:
+            self.surveyor.cancelled.set()
+            self._paint()
+        else:
+            self.surveyor.action_go("connect")
+
+    def action_again(self) -> None:
+        self._begin()
+
+
+def _count(number: int, total: int) -> str:
+    return str(number) if total else "-"
+
+
+def problem_paragraphs(heading: str, problem: ReviewError) -> list[Paragraph]:
+    """What went wrong, and what to do next."""
+    shown = [Paragraph(line((heading, "bold $error")), line(" "))]
+    shown.append(Paragraph(prose(str(problem), limit=2_000), line(" ")))
+    if problem.hint:
+        shown.append(Paragraph(prose(problem.hint, limit=2_000), line((" ▸ ", "$accent"))))
+    return [*shown, Paragraph(EMPTY)]
+
+
+def review_target(
+    target: Target,
+    selection: Selection | None,
+    report: Callable[[Message], None],
+    cancelled: threading.Event,
+    **how: Any,
+) -> Outcomes:
+    """In a thread: observe, check, save. Raises ReviewError if nothing could be observed."""
+    from scorecards.session import Review
+    from scorecards.store import ReviewFolder, default_root
+
+    from checks.checklist import EVERYTHING, run_checks
+    from checks.evidence.observe import observe
+    from checks.registry import all_checks
+    from tui.words import target_words
+
+    observation = observe(
+        target,
+        user_folder=how["configuration"],
+        progress=lambda words: report(Looking(words)),
+        cancelled=cancelled,
+        clock=how["clock"],
+    )
+    evidence = observation.evidence
+    totals = Counter(check.area for check in all_checks().values())
+    report(Checking(totals, evidence.effort.statements, evidence.effort.server_ms))
+    results = run_checks(evidence, selection or EVERYTHING, lambda result: report(Checked(result)))
+    folder = ReviewFolder.create(
+        how["root"] or default_root(),
+        evidence,
+        title=target_words(evidence),
+        reviewers=(how["reviewer"],),
+        now=how["clock"](),
+    )
+    return Outcomes(Review(folder, results), observation.problems)

@@ -1,0 +1,69 @@
+"""The scorecard: six areas, what holds each back, and what to do next."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.widgets import Static
+
+from checks.model import Area
+from scorecards.model import Scorecard
+from tui.background import Finished, start
+from tui.screens.base import SurveyScreen
+from tui.text import line
+from tui.widgets.document import Document
+from tui.widgets.scores import area_paragraphs, overview_paragraphs
+
+
+class ScorecardPage(SurveyScreen):
+    NAME = "scorecard"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.area: Area | None = None
+        self.card: Scorecard | None = None
+
+    def compose_body(self) -> ComposeResult:
+        yield Static(line((" working it out ...", "$muted")), id="scorecard-wait")
+        yield Document(id="scorecard", measure=130)
+
+    def on_mount(self) -> None:
+        self.query_one("#scorecard").focus()
+
+    def refresh_content(self) -> None:
+        review = self.surveyor.review
+        if review is not None:
+            start("scorecard", self, review.scorecard)
+
+    def on_finished(self, event: Finished) -> None:
+        event.stop()
+        self.query_one("#scorecard-wait").display = False
+        if event.error is not None:
+            self.surveyor.tell(f"{event.error}. {event.error.hint}", title="No scorecard", severity="error")
+            return
+        self.card = event.result
+        self._paint(keep_place=True)
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._paint, keep_place=True)
+
+    def _paint(self, *, keep_place: bool = False) -> None:
+        if self.card is None:
+            return
+        page = self.query_one("#scorecard", Document)
+        width = min(page.scrollable_content_region.width, 130)
+        paragraphs = (
+            overview_paragraphs(self.card, width) if self.area is None else area_paragraphs(self.card, self.area, width)
+        )
+        page.show(paragraphs, keep_place=keep_place)
+
+    def action_area(self, number: int) -> None:
+        self.area = list(Area)[number - 1] if number else None
+        self._paint()
+
+    def action_page_area(self, direction: int) -> None:
+        pages = [None, *Area]
+        self.area = pages[(pages.index(self.area) + direction) % len(pages)]
+        self._paint()
+
+    async def action_go_export(self) -> None:
+        self.surveyor.action_go("export")

@@ -1,0 +1,314 @@
+"""The walk: the queue of findings, and always the one under the cursor in full."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Container, Vertical
+from textual.content import Content
+from textual.timer import Timer
+from textual.widgets import Input, Static
+
+from checks.model import Area, Finding, Severity
+from tui.queue import OPEN, STATUSES, Filter, Queue, Standing, read_filter, step, worst_first
+from tui.screens.deciding import Deciding
+from tui.text import AREA_SHORT, SEVERITY_SYMBOLS, STATUS_SYMBOLS, Part, line, severity_mark, severity_style
+from tui.widgets.detail import detail
+from tui.widgets.document import Document, Paragraph
+from tui.widgets.rows import RowList
+
+REPEAT_S = 0.08
+REMEMBER_S = 0.5
+FILTER_S = 0.05
+
+
+class Walk(Deciding):
+    NAME = "walk"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue = Queue(())
+        self.shown: list[int] = []
+        self.marks: set[str] = set()
+        self.area: Area | None = None
+        self.wanted = Filter()
+        self._detail_of = ""
+        self._detail_timer: Timer | None = None
+        self._place_timer: Timer | None = None
+        self._filter_timer: Timer | None = None
+
+    def compose_body(self) -> ComposeResult:
+        with Container(id="walk"):
+            with Vertical(id="walk-list"):
+                yield Static(line(""), id="walk-areas")
+                yield Input(id="walk-filter", compact=True, placeholder="sev:high area:idx status:open owner:me words")
+                yield RowList(id="walk-rows")
+                yield Static(line(""), id="walk-foot")
+            yield Document(id="walk-detail")
+
+    def on_mount(self) -> None:
+        self.queue = Queue(self.review.findings)
+        self.query_one("#walk-filter").display = False
+        self.query_one("#walk-rows").focus()
+        presence = self.surveyor.state.presence(self.review.folder.id)
+        self._refill(self.queue.index_of.get(presence.finding if presence else ""))
+
+    def refresh_content(self) -> None:
+        if len(self.queue.findings) != len(self.review.findings):
+            return
+        if self.wanted.statuses or self.wanted.owners:
+            self._refill(self._current_index)
+        self.rows.redraw()
+        self._show_foot()
+        self._show_detail(keep_place=True)
+
+    # The queue
+
+    @property
+    def rows(self) -> RowList:
+        return self.query_one("#walk-rows", RowList)
+
+    @property
+    def _current_index(self) -> int | None:
+        return self.shown[self.rows.cursor] if self.shown else None
+
+    @property
+    def current(self) -> Finding | None:
+        """The finding under the cursor."""
+        index = self._current_index
+        return None if index is None else self.queue.findings[index]
+
+    def standing(self, id: str) -> Standing:
+        """Where that finding stands now."""
+        state = self.review.state
+        decision = state.decisions.get(id)
+        return Standing(
+            STATUSES.get(decision.kind, decision.kind) if decision else OPEN,
+            state.owners.get(id) or (decision.owner if decision else "") or "",
+            bool(state.notes.get(id)),
+            id in self.marks,
+        )
+
+    def _refill(self, keep: int | None) -> None:
+        """Chooses what is shown; the cursor stays on `keep`, or goes to what follows it."""
+        self.shown = self.queue.select(self.wanted, self.area, self.standing)
+        cursor = 0
+        if keep is not None:
+            cursor = next((at for at, index in enumerate(self.shown) if index >= keep), max(0, len(self.shown) - 1))
+        self.rows.show(len(self.shown), self._draw, cursor)
+        self._show_areas()
+        self._show_foot()
+        self._show_detail()
+
+    def _draw(self, row: int, width: int) -> Content:
+        finding = self.queue.findings[self.shown[row]]
+        standing = self.standing(finding.id)
+        assert finding.severity is not None
+        decided = standing.decided
+        ending = line(
+            (STATUS_SYMBOLS.get(standing.status, "·"), "bold $accent"),
+            ("▪" if standing.noted else " ", "$muted"),
+            (AREA_SHORT[finding.area], "$muted"),
+        )
+        title = finding.title[: width * 2]
+        begin = line(
+            ("● " if standing.marked else "  ", "bold $accent"),
+            severity_mark(finding.severity) if not decided else line((severity_mark(finding.severity).plain, "$muted")),
+            " ",
+            (title, "$muted" if decided else "$foreground"),
+        )
+        room = width - ending.cell_length - 1
+        kept = begin.truncate(room, ellipsis=True)
+        return line(kept, " " * (room - kept.cell_length + 1), ending)
+
+    def _show_areas(self) -> None:
+        counts = self.queue.counts()
+        parts: list[Part] = [" "]
+        width = self.query_one("#walk-areas").size.width
+        for number, area in enumerate(Area, 1):
+            look = "bold $strong underline" if area is self.area else "$muted"
+            parts += [(str(number), "bold $accent"), (f"{AREA_SHORT[area].lower()} {counts[area]}", look), " "]
+        parts += [("0", "bold $accent"), ("all", "bold $strong underline" if self.area is None else "$muted")]
+        short = line(*parts)
+        if width and short.cell_length > width:
+            parts = [" "]
+            for number, area in enumerate(Area, 1):
+                look = "bold $strong underline" if area is self.area else "$muted"
+                parts += [(str(number), "bold $accent"), (AREA_SHORT[area].lower(), look), " "]
+            parts += [("0", "bold $accent"), ("all", "bold $strong underline" if self.area is None else "$muted")]
+            short = line(*parts)
+        self.query_one("#walk-areas", Static).update(line(short))
+
+    def _show_foot(self) -> None:
+        parts: list[Part] = [" "]
+        if self.wanted.complaint:
+            parts.append((self.wanted.complaint, "$error"))
+        elif self.marks:
+            parts.append((f"{len(self.marks)} marked: the next decision is on all of them", "bold $accent"))
+        else:
+            severities = Counter(self.queue.findings[index].severity for index in self.shown)
+            at = self.rows.cursor + 1 if self.shown else 0
+            parts.append((f"{at}/{len(self.shown)}  ", "$muted"))
+            for severity, count in worst_first({s: severities[s] for s in Severity}):
+                parts += [(f"{SEVERITY_SYMBOLS[severity]}", severity_style(severity)), (f" {count}  ", "$muted")]
+            if not self.wanted.is_empty:
+                parts.append((f"of {len(self.queue)}  / changes the filter, esc clears it", "$muted"))
+        self.query_one("#walk-foot", Static).update(line(*parts))
+
+    # The detail
+
+    def _show_detail(self, *, keep_place: bool = False) -> None:
+        pane = self.query_one("#walk-detail", Document)
+        finding = self.current
+        if finding is None:
+            words = "No finding is like that." if len(self.queue) else "No findings: every check that could run passed."
+            pane.show([Paragraph(line((words, "$muted")), line(" "))])
+            self._detail_of = ""
+            return
+        state = self.review.state
+        paragraphs = detail(
+            finding,
+            owner=self.standing(finding.id).owner,
+            decision=state.decisions.get(finding.id),
+            notes=state.notes.get(finding.id, ()),
+            history=(),
+        )
+        pane.show(paragraphs, keep_place=keep_place and self._detail_of == finding.id)
+        self._detail_of = finding.id
+
+    @on(RowList.Moved, "#walk-rows")
+    def _moved(self) -> None:
+        """While a key repeats, the detail waits until it rests."""
+        self._show_foot()
+        if self._detail_timer is not None:
+            self._detail_timer.stop()
+            self._detail_timer = self.set_timer(REPEAT_S, self._settle)
+        else:
+            self._show_detail()
+            self._detail_timer = self.set_timer(REPEAT_S, self._settle)
+        if self._place_timer is not None:
+            self._place_timer.stop()
+        self._place_timer = self.set_timer(REMEMBER_S, self.remember)
+
+    def _settle(self) -> None:
+        self._detail_timer = None
+        finding = self.current
+        if finding is not None and finding.id != self._detail_of:
+            self._show_detail()
+
+    def remember(self) -> None:
+        """Keeps the place for the next start."""
+        self._place_timer = None
+        if self.current is not None:
+            self.surveyor.remember_place(self.current.id, "walk")
+
+    def on_unmount(self) -> None:
+        if self._place_timer is not None:
+            self.remember()
+
+    def show_finding(self, id: str) -> None:
+        """Moves to that finding, out of any filter that hides it."""
+        index = self.queue.index_of.get(id)
+        if index is None:
+            return
+        if index not in self.shown:
+            self.area, self.wanted = None, Filter()
+            self.query_one("#walk-filter", Input).value = ""
+        self._refill(index)
+
+    def after_decision(self, single: bool) -> None:
+        """After one decision the cursor goes to the next undecided finding, so that a review is one key a finding."""
+        if single and not self.wanted.statuses:
+            self._step(1, lambda index: not self.standing(self.queue.ids[index]).decided, "Everything here is decided")
+
+    # Moving and filtering
+
+    def action_area(self, number: int) -> None:
+        self.area = list(Area)[number - 1] if number else None
+        self._refill(self._current_index)
+
+    def action_next_open(self, direction: int) -> None:
+        self._step(
+            direction, lambda index: not self.standing(self.queue.ids[index]).decided, "Nothing is undecided here"
+        )
+
+    def action_next_match(self, direction: int) -> None:
+        self._step(direction, lambda _: True, "No finding is like that")
+
+    def _step(self, direction: int, wanted: Callable[[int], bool], otherwise: str) -> None:
+        position = step(self.shown, self.rows.cursor, direction > 0, wanted)
+        if position is None:
+            self.say(otherwise)
+        else:
+            self.rows.cursor = position
+
+    def action_filter(self) -> None:
+        field = self.query_one("#walk-filter", Input)
+        field.display = True
+        field.focus()
+
+    @on(Input.Changed, "#walk-filter")
+    def _filter_changed(self) -> None:
+        if self._filter_timer is not None:
+            self._filter_timer.stop()
+        self._filter_timer = self.set_timer(FILTER_S, self._apply_filter)
+
+    def _apply_filter(self) -> None:
+        self._filter_timer = None
+        self.wanted = read_filter(self.query_one("#walk-filter", Input).value, self.surveyor.user)
+        self._refill(self._current_index)
+
+    @on(Input.Submitted, "#walk-filter")
+    def _filter_done(self) -> None:
+        if self._filter_timer is not None:
+            self._filter_timer.stop()
+            self._apply_filter()
+        field = self.query_one("#walk-filter", Input)
+        field.display = bool(field.value.strip())
+        self.rows.focus()
+
+    def action_back(self) -> None:
+        """Out of the detail, then out of the marks, then out of the filter."""
+        field = self.query_one("#walk-filter", Input)
+        if self.has_class("-zoomed"):
+            self.remove_class("-zoomed")
+        elif self.marks and not field.has_focus:
+            self.marks.clear()
+            self.rows.redraw()
+            self._show_foot()
+        elif field.display:
+            field.value = ""
+            field.display = False
+            self._apply_filter()
+        elif self.area is not None:
+            self.action_area(0)
+        self.rows.focus()
+
+    @on(RowList.Chosen, "#walk-rows")
+    def action_zoom(self) -> None:
+        self.add_class("-zoomed")
+        self.query_one("#walk-detail").focus()
+
+    def action_scroll_detail(self, direction: int) -> None:
+        self.query_one("#walk-detail", Document).action_scroll(direction * 3)
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._show_areas)
+
+    # Marks
+
+    def action_mark(self) -> None:
+        if self.current is not None:
+            self.marks ^= {self.current.id}
+            self.rows.refresh_line(self.rows.cursor)
+            self.rows.cursor += 1
+            self._show_foot()
+
+    def action_mark_all(self) -> None:
+        ids = {self.queue.ids[index] for index in self.shown}
+        self.marks = self.marks - ids if ids <= self.marks else self.marks | ids
+        self.rows.redraw()
+        self._show_foot()

@@ -1,0 +1,105 @@
+"""The two bars that frame every screen: where one is, and what one can press."""
+
+from __future__ import annotations
+
+from textual import events
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from tui.actions import Action, key_label
+from tui.text import Part, line
+
+TABS = (
+    ("walk", "W", "Walk"),
+    ("questions", "Q", "Questions"),
+    ("scorecard", "S", "Scorecard"),
+    ("export", "E", "Export"),
+)
+
+
+def spread(left: Content, right: Content, width: int) -> Content:
+    """One line with `left` and `right` at its ends; `left` gives way."""
+    room = max(0, width - right.cell_length - 2)
+    shown = left.truncate(room, ellipsis=True)
+    return line(shown, " " * (width - right.cell_length - shown.cell_length), right)
+
+
+class HeaderBar(Widget):
+    """The product, the target, the READ-ONLY badge and how far the review is; below it the screens of a review."""
+
+    ALLOW_SELECT = False
+
+    target: reactive[str] = reactive("")
+    progress: reactive[str] = reactive("")
+    current: reactive[str] = reactive("")
+    tabs: reactive[bool] = reactive(False)
+    said: reactive[str] = reactive("")
+
+    def render(self) -> Content:
+        width = self.size.width
+        left: list[Part] = [(" pgsurveyor ", "bold $accent")]
+        if self.target:
+            left += [("  ", ""), (self.target, "$strong")]
+        right: list[Part] = [(" READ-ONLY ", "bold $background on $success")]
+        if self.progress:
+            right = [(f"{self.progress}  ", "$foreground"), *right]
+        first = spread(line(*left), line(*right, " "), width)
+        return line(first, limit=None) + "\n" + self._second(width)
+
+    def _second(self, width: int) -> Content:
+        said = line((self.said, "$accent"), " ") if self.said else Content("")
+        if not self.tabs:
+            return spread(line((" An architecture review in the terminal", "$muted")), said, width)
+        parts: list[Part] = [" "]
+        for mode, key, name in TABS:
+            here = mode == self.current
+            parts += [
+                (key, "bold $accent" if not here else "bold $accent underline"),
+                (f" {name}", "bold $strong underline" if here else "$muted"),
+                "   ",
+            ]
+        return spread(line(*parts), said, width)
+
+    async def on_click(self, event: events.Click) -> None:
+        if not self.tabs or event.y != 1:
+            return
+        at = 1
+        for mode, _, name in TABS:
+            if at <= event.x < at + len(name) + 2:
+                await self.run_action(f"app.go('{mode}')")
+                return
+            at += len(name) + 5
+
+
+class KeyBar(Widget):
+    """At most six keys of this screen; all the others are behind `?`."""
+
+    ALLOW_SELECT = False
+
+    actions: reactive[tuple[Action, ...]] = reactive(())
+
+    def render(self) -> Content:
+        parts: list[Part] = [" "]
+        for action in self.actions:
+            parts += [(key_label(action.key), "bold $accent"), (f" {action.label}", "$muted"), "   "]
+        return line(*parts)
+
+    async def on_click(self, event: events.Click) -> None:
+        at = 1
+        for action in self.actions:
+            length = len(key_label(action.key)) + len(action.label) + 1
+            if at <= event.x < at + length:
+                await self.screen.run_action(action.run)
+                return
+            at += length + 3
+
+
+class TooSmall(Widget):
+    """Instead of everything else when the terminal has fewer than 60 columns or 15 rows."""
+
+    ALLOW_SELECT = False
+
+    def render(self) -> Content:
+        size = self.app.size
+        return line(("Too small. ", "bold"), f"This terminal has {size.width}x{size.height}; 60x15 is the least.")

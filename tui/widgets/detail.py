@@ -1,0 +1,145 @@
+"""A finding, in full: what, how sure, the figures, where, why, the fix, and what was decided."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from checks.model import Finding
+from checks.text import visible
+from tui.queue import STATUSES
+from tui.text import SEVERITY_SYMBOLS, STATUS_SYMBOLS, Part, block, line, prose, severity_style
+from tui.widgets.document import EMPTY, Paragraph
+from tui.words import figure, label
+
+if TYPE_CHECKING:
+    from scorecards.review import Decision, Note
+
+PLACES_SHOWN = 8
+RELATED_SHOWN = 6
+LABEL = 12
+INDENT = Content(" ")
+
+_KEYWORD = re.compile(
+    r"\b(ADD|ALTER|ANALYZE|AS|BEGIN|BY|CASCADE|CHECK|COLUMN|COMMIT|CONCURRENTLY|CONSTRAINT|CREATE|DATABASE|DEFAULT|DELETE|DROP|"
+    r"EXTENSION|FOREIGN|FROM|GRANT|IF|IN|INDEX|INSERT|INTO|IS|KEY|NOT|NULL|ON|OR|ORDER|PRIMARY|REFERENCES|REINDEX|RESET|"
+    r"RESTRICT|ROLE|SELECT|SET|SYSTEM|TABLE|TO|TYPE|UNIQUE|UPDATE|USING|VACUUM|VALID|VALIDATE|VALUES|WHERE|WITH)\b"
+)
+
+
+def detail(
+    finding: Finding, *, owner: str, decision: Decision | None, notes: Sequence[Note], history: Sequence[str]
+) -> list[Paragraph]:
+    """What the detail pane shows of `finding`. `history` are earlier decisions in words, oldest first."""
+    return [
+        *_heading(finding),
+        *_decided(decision, owner, notes),
+        *_facts(finding),
+        *_section("Why it matters"),
+        *(Paragraph(prose(part), INDENT) for part in finding.why.split("\n\n")),
+        *_fix(finding),
+        *_history(history),
+    ]
+
+
+def _heading(finding: Finding) -> list[Paragraph]:
+    severity = finding.severity
+    assert severity is not None
+    kind: list[Part] = [
+        (f"{SEVERITY_SYMBOLS[severity]} {severity.value.upper()}", f"bold {severity_style(severity)}"),
+        (f"   {finding.confidence.value}   {finding.area.value}   ", "$muted"),
+        (finding.check, "$muted"),
+    ]
+    return [
+        Paragraph(line(*kind), INDENT),
+        Paragraph(prose(finding.title, "bold $strong", limit=2_000), INDENT),
+        Paragraph(),
+    ]
+
+
+def _facts(finding: Finding) -> list[Paragraph]:
+    shown = [_labelled("subject", line(f"{finding.subject.kind} ", (finding.subject.name, "$code")))]
+    for number, location in enumerate(finding.locations[:PLACES_SHOWN]):
+        where = line((location.path, "$code"), (f":{location.line}", "$code"))
+        shown.append(_labelled("" if number else "where", where))
+    if len(finding.locations) > PLACES_SHOWN:
+        shown.append(_labelled("", line((f"and {len(finding.locations) - PLACES_SHOWN} more places", "$muted"))))
+    if finding.related:
+        related = ", ".join(f"{subject.kind} {subject.name}" for subject in finding.related[:RELATED_SHOWN])
+        more = len(finding.related) - RELATED_SHOWN
+        shown.append(_labelled("related", line(related, f", and {more} more" if more > 0 else "")))
+    if finding.observed:
+        shown += _section("Observed")
+        width = min(28, max(len(label(key)) for key in finding.observed) + 2)
+        for key, value in finding.observed.items():
+            name = visible(label(key), 60)
+            shown.append(Paragraph(block(figure(key, value), limit=2_000), line((f" {name:<{width}}", "$muted"))))
+    return shown
+
+
+def _fix(finding: Finding) -> list[Paragraph]:
+    fix = finding.fix
+    shown = [*_section("Fix"), Paragraph(prose(fix.summary), INDENT)]
+    if fix.sql:
+        shown += [Paragraph(), *sql_paragraphs(fix.sql), Paragraph()]
+    if fix.lock:
+        rewrite = "; rewrites the table" if fix.rewrites else "; no rewrite"
+        shown.append(_labelled("lock", line(fix.lock, (rewrite, "$warning" if fix.rewrites else "$muted"))))
+    elif fix.rewrites:
+        shown.append(_labelled("lock", line(("rewrites the table", "$warning"))))
+    if fix.undo:
+        shown.append(_labelled("undo", prose(fix.undo)))
+    return shown
+
+
+def sql_paragraphs(sql: str) -> list[Paragraph]:
+    """SQL behind a bar, its key words set apart."""
+    bar = line(("  ┃ ", "$accent"))
+    shown = []
+    for text in sql.splitlines():
+        content = block(text, "$code", limit=4_000)
+        for match in _KEYWORD.finditer(content.plain):
+            content = content.stylize("bold", match.start(), match.end())
+        shown.append(Paragraph(content, bar, bar))
+    return shown
+
+
+def _decided(decision: Decision | None, owner: str, notes: Sequence[Note]) -> list[Paragraph]:
+    shown: list[Paragraph] = []
+    if decision is not None:
+        status = STATUSES.get(decision.kind, decision.kind)
+        parts: list[Part] = [(f"{STATUS_SYMBOLS.get(status, '·')} {status}", "bold $accent")]
+        if decision.reason:
+            parts.append(f": {decision.reason}")
+        if decision.due:
+            parts.append(f", due {decision.due}")
+        if decision.expires:
+            parts.append(f", until {decision.expires}")
+        parts.append((f"   {decision.by}", "$muted"))
+        shown.append(_labelled("decided", line(*parts)))
+        if decision.note:
+            shown.append(_labelled("", block(decision.note)))
+    if owner:
+        shown.append(_labelled("owner", line(f"@{owner}")))
+    for number, note in enumerate(notes):
+        shown.append(
+            _labelled("" if number else "notes", line(block(note.text), (f"   {note.by}", "$muted"), limit=None))
+        )
+    return [*shown, Paragraph()] if shown else []
+
+
+def _history(history: Sequence[str]) -> list[Paragraph]:
+    if not history:
+        return []
+    return [*_section("History"), *(Paragraph(line((words, "$muted")), INDENT) for words in history)]
+
+
+def _section(title: str) -> list[Paragraph]:
+    return [Paragraph(EMPTY), Paragraph(line((title, "bold $accent")), INDENT)]
+
+
+def _labelled(name: str, text: Content) -> Paragraph:
+    return Paragraph(text, line((f" {name:<{LABEL}}", "$muted")))

@@ -1,0 +1,87 @@
+"""Wrapped text to read: the detail of a finding, the scorecard, a preview."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from textual.content import Content
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+from textual.visual import Visual
+
+from tui.actions import bindings
+
+EMPTY = Content("")
+
+
+class Paragraph(NamedTuple):
+    """`first` stands before the first line, `rest` before the others (by default as many spaces)."""
+
+    text: Content = EMPTY
+    first: Content = EMPTY
+    rest: Content | None = None
+    wrapped: bool = True
+
+
+class Document(ScrollView, can_focus=True):
+    """Paragraphs, wrapped at the width there is, at most `measure` cells."""
+
+    BINDINGS = bindings("document")
+    ALLOW_SELECT = False
+
+    def __init__(self, *, measure: int = 96, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._measure = measure
+        self._paragraphs: tuple[Paragraph, ...] = ()
+        self._lines: list[Content] = []
+        self._width = 0
+
+    def show(self, paragraphs: Sequence[Paragraph], *, keep_place: bool = False) -> None:
+        """Shows `paragraphs` from the top, or where one was reading with `keep_place`."""
+        self._paragraphs = tuple(paragraphs)
+        self._wrap()
+        if not keep_place:
+            self.scroll_to(y=0, animate=False)
+        self.refresh()
+
+    @property
+    def text(self) -> str:
+        """What is shown, without its looks."""
+        return "\n".join(line.plain for line in self._lines)
+
+    def on_resize(self) -> None:
+        if min(self.scrollable_content_region.width, self._measure) != self._width:
+            self._wrap()
+            self.refresh()
+
+    def _wrap(self) -> None:
+        self._width = min(self.scrollable_content_region.width, self._measure)
+        self._lines = []
+        for paragraph in self._paragraphs if self._width > 4 else ():
+            before = paragraph.first.cell_length
+            rest = Content(" " * before) if paragraph.rest is None else paragraph.rest
+            room = max(8, self._width - before)
+            lines = paragraph.text.wrap(room) if paragraph.wrapped else paragraph.text.split(allow_blank=True)
+            for number, text in enumerate(lines or [EMPTY]):
+                self._lines.append((rest if number else paragraph.first) + text)
+        self.virtual_size = Size(1, len(self._lines))
+
+    def render_line(self, y: int) -> Strip:
+        width = self.scrollable_content_region.width
+        style = self.visual_style
+        row = self.scroll_offset.y + y
+        if row >= len(self._lines) or width < 1:
+            return Strip.blank(width, style.rich_style)
+        strips = Visual.to_strips(self, self._lines[row].truncate(width), width, 1, style)
+        return (strips[0] if strips else Strip.blank(width)).adjust_cell_length(width, style.rich_style)
+
+    def action_scroll(self, by: int) -> None:
+        self.scroll_to(y=self.scroll_offset.y + by, animate=False)
+
+    def action_scroll_page(self, direction: int) -> None:
+        self.action_scroll(direction * max(1, self.scrollable_content_region.height - 2))
+
+    def action_scroll_edge(self, direction: int) -> None:
+        self.scroll_to(y=0 if direction < 0 else len(self._lines), animate=False)

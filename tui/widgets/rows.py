@@ -1,0 +1,134 @@
+"""A list that draws only the rows that can be seen, so that its length costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual import events
+from textual.content import Content
+from textual.geometry import Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+from textual.visual import Visual
+
+from tui.actions import bindings
+
+Draw = Callable[[int, int], Content]
+
+
+def _nothing(row: int, width: int) -> Content:
+    del row, width
+    return Content("")
+
+
+class RowList(ScrollView, can_focus=True):
+    """`draw(row, width)` gives the one line of a row. Posts Moved when the cursor moves, Chosen for enter or a second click."""
+
+    BINDINGS = bindings("rows")
+    ALLOW_SELECT = False
+    COMPONENT_CLASSES = {"row-list--row", "row-list--cursor", "row-list--cursor-blurred"}  # noqa: RUF012  # as Textual has it
+
+    cursor: reactive[int] = reactive(0, repaint=False)
+
+    class Moved(Message):
+        def __init__(self, rows: RowList, row: int) -> None:
+            super().__init__()
+            self.rows = rows
+            self.row = row
+
+        @property
+        def control(self) -> RowList:
+            return self.rows
+
+    class Chosen(Moved):
+        pass
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._count = 0
+        self._draw: Draw = _nothing
+
+    @property
+    def count(self) -> int:
+        return self._count
+
+    def show(self, count: int, draw: Draw, cursor: int = 0) -> None:
+        """Shows `count` rows with the cursor on that one."""
+        self._count, self._draw = count, draw
+        self.virtual_size = Size(1, count)
+        self.cursor = cursor
+        self._keep_in_sight()
+        self.refresh()
+
+    def redraw(self) -> None:
+        """The rows are the same and say something else."""
+        self.refresh()
+
+    def validate_cursor(self, row: int) -> int:
+        return max(0, min(row, self._count - 1))
+
+    def watch_cursor(self, old: int, new: int) -> None:
+        if old == new:
+            return
+        self.refresh_line(old)
+        self.refresh_line(new)
+        self._keep_in_sight()
+        if self._count:
+            self.post_message(self.Moved(self, new))
+
+    def _keep_in_sight(self) -> None:
+        height = self.scrollable_content_region.height
+        if not height:
+            return
+        top = self.scroll_offset.y
+        margin = min(2, (height - 1) // 2)
+        if self.cursor < top + margin:
+            self.scroll_to(y=max(0, self.cursor - margin), animate=False)
+        elif self.cursor > top + height - 1 - margin:
+            self.scroll_to(y=self.cursor - height + 1 + margin, animate=False)
+
+    def on_resize(self) -> None:
+        self._keep_in_sight()
+
+    def render_line(self, y: int) -> Strip:
+        row = self.scroll_offset.y + y
+        width = self.scrollable_content_region.width
+        if row == self.cursor and self._count:
+            name = "row-list--cursor" if self.has_focus else "row-list--cursor-blurred"
+            bar = Content.styled("▌", "$accent" if self.has_focus else "$faint")
+        else:
+            name, bar = "row-list--row", Content(" ")
+        style = self.get_visual_style(name)
+        if row >= self._count or width < 4:
+            return Strip.blank(width, style.rich_style)
+        content = bar + self._draw(row, width - 2)
+        strips = Visual.to_strips(self, content.truncate(width - 1, ellipsis=True), width, 1, style)
+        return (strips[0] if strips else Strip.blank(width)).adjust_cell_length(width, style.rich_style)
+
+    def on_focus(self) -> None:
+        self.refresh()
+
+    def on_blur(self) -> None:
+        self.refresh()
+
+    def on_click(self, event: events.Click) -> None:
+        row = self.scroll_offset.y + event.y
+        if 0 <= row < self._count:
+            if row == self.cursor and event.chain > 1:
+                self.action_choose()
+            self.cursor = row
+
+    def action_move(self, by: int) -> None:
+        self.cursor += by
+
+    def action_page(self, direction: int) -> None:
+        self.cursor += direction * max(1, self.scrollable_content_region.height - 2)
+
+    def action_edge(self, direction: int) -> None:
+        self.cursor = 0 if direction < 0 else self._count - 1
+
+    def action_choose(self) -> None:
+        if self._count:
+            self.post_message(self.Chosen(self, self.cursor))

@@ -1,0 +1,83 @@
+"""Facts in words and figures for people."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from checks.evidence.database.facts import Server
+from checks.evidence.evidence import Evidence
+from checks.evidence.repository.facts import Repository
+from checks.text import visible_line
+
+LONGEST_LIST = 6
+
+
+def target_words(evidence: Evidence) -> str:
+    """`app, PostgreSQL 18.6 primary + support-assistant`: what was looked at, in a few words."""
+    server, repository = evidence.find(Server), evidence.find(Repository)
+    parts = []
+    if server is not None:
+        parts.append(
+            f"{visible_line(server.database, 40)} · PostgreSQL {visible_line(server.version, 20)} {server.role}"
+        )
+    if repository is not None:
+        parts.append(visible_line(repository.name, 40))
+    return " + ".join(parts)
+
+
+def label(key: str) -> str:
+    """The key of an observed figure as words; its unit goes with the value."""
+    for unit in ("_bytes", "_ms", "_s", "_days", "_ratio", "_share"):
+        if key.endswith(unit) and unit not in {"_share", "_ratio"}:
+            key = key.removesuffix(unit)
+    return key.replace("_", " ")
+
+
+def figure(key: str, value: Any) -> str:
+    """A figure with its unit: bytes in powers of 1024, ratios in percent, thousands set apart."""
+    if value is None:
+        return "not visible"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return _number(key, value)
+    if isinstance(value, dt.datetime):
+        return value.strftime("%Y-%m-%d %H:%M")
+    if isinstance(value, Mapping):
+        return ", ".join(f"{label(str(name))} {figure(str(name), inner)}" for name, inner in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        shown = ", ".join(figure(key, inner) for inner in value[:LONGEST_LIST])
+        more = len(value) - LONGEST_LIST
+        return f"{shown}, and {more} more" if more > 0 else shown
+    return str(value)
+
+
+def _number(key: str, value: float) -> str:
+    if key == "bytes" or key.endswith("_bytes"):
+        return size(value)
+    if key.endswith(("_ms",)):
+        return f"{value:,.1f} ms" if abs(value) < 100 else f"{value:,.0f} ms"
+    if key.endswith(("_s", "_seconds")):
+        return f"{value:,.0f} s"
+    if key.endswith("_days"):
+        return f"{value:,.1f} days"
+    if key.endswith(("_ratio", "_share", "used", "selectivity", "share")) and isinstance(value, float):
+        return f"{value:.1%}" if abs(value) <= 1 else f"{value:,.2f}"
+    if isinstance(value, int) or value.is_integer():
+        return f"{int(value):,}"
+    return f"{value:,.2f}"
+
+
+def size(value: float) -> str:
+    """Bytes as PostgreSQL's pg_size_pretty names them."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if abs(value) < 1024 * (10 if unit == "bytes" else 1):
+            return f"{value:,.0f} {unit}" if unit == "bytes" or abs(value) >= 100 else f"{value:,.1f} {unit}"
+        value /= 1024
+    return f"{value:,.1f} TB"
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
