@@ -8,16 +8,6 @@ from checks.evidence.patterns import AccessPattern
 from checks.workload import equality_columns
 
 
-def table_rows(catalog: Catalog, oid: int) -> float | None:
-    """Estimated rows of a table, of all its leaves for a partitioned one; None if none of them was ever analysed."""
-    table = catalog.table_by_oid[oid]
-    if table.kind != "partitioned":
-        return table.rows
-    leaves = [part.rows for part in catalog.tables if part.root == oid and part.kind == "table"]
-    known = [rows for rows in leaves if rows is not None]
-    return sum(known) if known else None
-
-
 def rows_left_by_equalities(evidence: Evidence, pattern: AccessPattern, table: int, rows: float) -> float | None:
     """Rows of `table` that the most selective `column = value` of the statement leaves on average.
 

@@ -9,6 +9,7 @@ from checks.evidence.database.facts import Server, Settings
 from checks.evidence.evidence import Evidence
 from checks.evidence.repository.facts import Repository
 from checks.model import Fix, Location, Subject, quote_identifier
+from checks.relations import quote_literal
 
 MANAGED_FLAVOURS = frozenset({"rds", "aurora", "cloudsql", "alloydb", "azure", "supabase", "neon", "crunchy"})
 
@@ -55,14 +56,6 @@ def _number(settings: Settings, name: str, role: str, database: str, factors: Ma
 def is_on(value: str | None) -> bool:
     """A boolean setting, in any spelling that PostgreSQL takes."""
     return (value or "").strip().lower() in {"on", "true", "yes", "1", "t", "y"}
-
-
-def quote_literal(text: str) -> str:
-    """`text` as an SQL string constant."""
-    escaped = text.replace("'", "''")
-    if "\\" in text:
-        return "E'" + escaped.replace("\\", "\\\\") + "'"
-    return f"'{escaped}'"
 
 
 def setting_subject(name: str) -> Subject:

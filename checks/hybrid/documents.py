@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from checks.evidence.database.facts import Catalog, Column, Table
 from checks.evidence.patterns import Comparison
+from checks.relations import is_reviewed
 
 
 def document_columns(catalog: Catalog, base_type: str) -> list[tuple[Table, Column]]:
@@ -13,9 +14,7 @@ def document_columns(catalog: Catalog, base_type: str) -> list[tuple[Table, Colu
         for column in catalog.columns
         if column.base_type == base_type
         and (table := catalog.table_by_oid.get(column.table)) is not None
-        and table.kind in {"table", "partitioned"}
-        and not table.is_partition
-        and table.extension is None
+        and is_reviewed(table)
     ]
 
 

@@ -10,7 +10,7 @@ from checks.evidence.evidence import Evidence
 from checks.hybrid.vectors import vector_columns
 from checks.model import Confidence, Examined, Finding, Fix, Location, NotApplicable, Severity, qualified_name
 from checks.registry import check
-from checks.selectivity import table_rows
+from checks.relations import estimated_rows
 
 DEFAULT_LISTS = 100
 
@@ -40,7 +40,7 @@ def ivfflat_lists(evidence: Evidence) -> Iterator[Finding | Examined]:
         raise NotApplicable("no IVFFlat index")
     yield Examined(len(indexes), len(indexes), "IVFFlat indexes")
     for index, table in indexes:
-        rows = table_rows(catalog, table.oid)
+        rows = estimated_rows(evidence, table)
         if rows is None:
             continue
         lists = int(index.options.get("lists", DEFAULT_LISTS))

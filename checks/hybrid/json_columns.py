@@ -12,7 +12,7 @@ from checks.evidence.repository.facts import Repository
 from checks.hybrid.documents import compares, document_columns
 from checks.model import Confidence, Examined, Finding, Fix, NotApplicable, Severity, qualified_name, quote_identifier
 from checks.registry import check
-from checks.selectivity import table_rows
+from checks.relations import estimated_rows
 from checks.workload import (
     observed_workload,
     place_in_words,
@@ -68,7 +68,7 @@ def _as_text(
     evidence: Evidence, catalog: Catalog, table: Table, column: Column, looking: list[AccessPattern], known: bool
 ) -> Finding:
     subject = catalog.column_subject(column)
-    rows = table_rows(catalog, table.oid)
+    rows = estimated_rows(evidence, table)
     places = tuple(dict.fromkeys(place for pattern in looking for place in statement_places(evidence, pattern)))
     if looking:
         count = "a statement looks" if len(looking) == 1 else f"{len(looking)} statements look"

@@ -23,8 +23,8 @@ from checks.model import (
     quote_identifier,
 )
 from checks.registry import check
-from checks.selectivity import rows_left_by_equalities, table_rows
-from checks.settings import quote_literal
+from checks.relations import estimated_rows, new_name, quote_literal
+from checks.selectivity import rows_left_by_equalities
 from checks.workload import (
     observed_workload,
     place_in_words,
@@ -75,7 +75,7 @@ def jsonb_filter_without_index(evidence: Evidence) -> Iterator[Finding | Examine
     workload = observed_workload(evidence)
     yield Examined(len(columns), len(columns), "jsonb columns", gap=unread_statements(evidence))
     for table, column in columns:
-        rows = table_rows(catalog, table.oid) or 0
+        rows = estimated_rows(evidence, table) or 0
         if rows <= evidence.limit("seq_scan_rows"):
             continue
         unserved: dict[str, list[tuple[AccessPattern, Way]]] = {}
@@ -177,7 +177,7 @@ def _unserved(
     return Finding(
         subject,
         f"{count} {rows:,.0f} rows by {subject.name} {inside}, which no index serves{place_in_words(places)}",
-        _index_fix(table, column, way, key, operators),
+        _index_fix(catalog, table, column, way, key, operators),
         severity=Severity.HIGH if ran and rows > 10 * evidence.limit("seq_scan_rows") else Severity.MEDIUM,
         confidence=Confidence.MEASURED if ran else Confidence.INFERRED,
         observed={
@@ -193,7 +193,7 @@ def _unserved(
     )
 
 
-def _index_fix(table: Table, column: Column, way: Way, key: str | None, operators: list[str]) -> Fix:
+def _index_fix(catalog: Catalog, table: Table, column: Column, way: Way, key: str | None, operators: list[str]) -> Fix:
     name = quote_identifier(column.name)
     if way.json_operator is None:
         existence = bool(EXISTENCE & set(operators))
@@ -211,7 +211,7 @@ def _index_fix(table: Table, column: Column, way: Way, key: str | None, operator
         expression = f"({name} {way.json_operator} {quote_literal(key)}){cast}"
         what, summary = f"(({expression}))" if cast else f"({expression})", "An index on the expression, then ANALYZE"
     suffix = re.sub(r"\W+", "_", f"{column.name}_{key}" if key else column.name)
-    index = f"{table.name}_{suffix}_idx"[:63]
+    index = new_name(catalog, table.schema, table.name, suffix, "idx")
     concurrently = "" if table.kind == "partitioned" else "CONCURRENTLY "
     relation = qualified_name(table.schema, table.name)
     return Fix(

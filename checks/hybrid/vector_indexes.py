@@ -21,7 +21,7 @@ from checks.hybrid.vectors import (
 )
 from checks.model import Confidence, Examined, Finding, Fix, Location, NotApplicable, Severity
 from checks.registry import check
-from checks.selectivity import table_rows
+from checks.relations import estimated_rows
 from checks.workload import (
     place_in_words,
     statement_figures,
@@ -50,10 +50,10 @@ def vector_without_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     """
     catalog = evidence.get(Catalog)
     columns = vector_columns(catalog)
-    sized = [(table, column) for table, column in columns if table_rows(catalog, column.table) is not None]
+    sized = [(table, column) for table, column in columns if estimated_rows(evidence, table) is not None]
     yield Examined(len(sized), len(columns), "vector columns")
     for table, column in sized:
-        rows = table_rows(catalog, column.table) or 0
+        rows = estimated_rows(evidence, table) or 0
         if rows > evidence.limit("vector_rows") and not ann_indexes(catalog, column):
             yield _unindexed(evidence, table, column, rows)
 
@@ -81,7 +81,9 @@ def _unindexed(evidence: Evidence, table: Table, column: Column, rows: float) ->
     return Finding(
         subject,
         title,
-        _index_fix(table, column, wide, confined=bool(searches) and len(narrow) == len(searches)),
+        _index_fix(
+            evidence.get(Catalog), table, column, wide, confined=bool(searches) and len(narrow) == len(searches)
+        ),
         severity=severity,
         confidence=confidence,
         observed={
@@ -102,19 +104,19 @@ def _is_narrow(evidence: Evidence, search: Search) -> bool:
     return search.rows_left is not None and search.rows_left <= evidence.limit("vector_rows")
 
 
-def _index_fix(table: Table, column: Column, searches: list[Search], *, confined: bool) -> Fix:
+def _index_fix(catalog: Catalog, table: Table, column: Column, searches: list[Search], *, confined: bool) -> Fix:
     if confined:
         return Fix("Exact search is right here as long as these conditions stay: see that an index serves them, and write "
                    "the decision down.")  # fmt: skip
     operator = searches[0].operator if searches else "<=>"
-    sql = index_sql(table, column, operator)
+    sql = index_sql(catalog, table, column, operator)
     if sql is None:
         return Fix("Give the column its dimension first (at most 2,000 for vector, 4,000 for halfvec): without it no index "
                    "can be built.")  # fmt: skip
     seen = "as the searches use it" if searches else "take the operator class of the distance that will be searched by"
     return Fix(
         f"An HNSW index for {DISTANCE_NAMES[operator]}, {seen}. Give maintenance_work_mem room for the graph.",
-        sql=sql, lock=index_lock(table), undo=index_undo(table, column, operator),
+        sql=sql, lock=index_lock(table), undo=index_undo(catalog, table, column, operator),
     )  # fmt: skip
 
 
@@ -154,7 +156,7 @@ def _mismatch(
     evidence: Evidence, table: Table, column: Column, indexes: list[Index], searches: list[Search]
 ) -> Finding:
     catalog = evidence.get(Catalog)
-    rows = table_rows(catalog, column.table) or 0
+    rows = estimated_rows(evidence, table) or 0
     first = searches[0]
     places = tuple(dict.fromkeys(place for entry in searches for place in statement_places(evidence, entry.pattern)))
     served = sorted({operator for index in indexes for operator in index_operators(index)})
@@ -168,9 +170,9 @@ def _mismatch(
         Fix(
             f"Use {served[0]} in these statements if {DISTANCE_NAMES[served[0]]} is the embedding model's; otherwise build "
             f"an index for {first.operator} and drop {indexes[0].subject.name}.",
-            sql=index_sql(table, column, first.operator),
+            sql=index_sql(catalog, table, column, first.operator),
             lock=index_lock(table),
-            undo=index_undo(table, column, first.operator),
+            undo=index_undo(catalog, table, column, first.operator),
         ),
         severity=Severity.LOW if low else Severity.HIGH,
         confidence=Confidence.MEASURED if any(entry.pattern.query_id for entry in searches) else Confidence.INFERRED,

@@ -8,7 +8,8 @@ from checks.evidence.database.facts import Catalog, Column, Index, IndexKey, Tab
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern
 from checks.model import NotApplicable, qualified_name, quote_identifier
-from checks.selectivity import rows_left_by_equalities, table_rows
+from checks.relations import estimated_rows, is_of_the_application, new_name
+from checks.selectivity import rows_left_by_equalities
 from checks.workload import observed_workload
 
 VECTOR_TYPES = frozenset({"vector", "halfvec", "sparsevec"})
@@ -43,7 +44,7 @@ def vector_columns(catalog: Catalog) -> list[tuple[Table, Column]]:
         and (table := catalog.table_by_oid.get(column.table)) is not None
         and table.kind in {"table", "partitioned", "materialized_view"}
         and not table.is_partition
-        and table.extension is None
+        and is_of_the_application(table)
     ]
     if not found:
         raise NotApplicable("no table has a vector column")
@@ -76,7 +77,7 @@ def index_operators(index: Index) -> set[str]:
 def searches_of(evidence: Evidence, column: Column) -> list[Search]:
     """Statements, run or only written, that order rows by a distance to the column or limit what a distance gives."""
     catalog = evidence.get(Catalog)
-    rows = table_rows(catalog, column.table) or 0
+    rows = estimated_rows(evidence, catalog.table_by_oid[column.table]) or 0
     found = []
     for pattern in observed_workload(evidence):
         operators = {
@@ -101,7 +102,7 @@ def dimensions(column: Column) -> int | None:
     return column.type_modifier if column.type_modifier > 0 else None
 
 
-def index_sql(table: Table, column: Column, operator: str) -> str | None:
+def index_sql(catalog: Catalog, table: Table, column: Column, operator: str) -> str | None:
     """CREATE INDEX for searches by that operator; None if the column cannot be indexed as it is."""
     count, suffix = dimensions(column), CLASS_OF_OPERATOR[operator]
     name, base = quote_identifier(column.name), column.base_type
@@ -114,7 +115,10 @@ def index_sql(table: Table, column: Column, operator: str) -> str | None:
     else:
         key, kind = f"({name}::halfvec({count}))", "halfvec"
     concurrently = "" if table.kind == "partitioned" else "CONCURRENTLY "
-    relation, index = qualified_name(table.schema, table.name), quote_identifier(_index_name(table, column, operator))
+    relation, index = (
+        qualified_name(table.schema, table.name),
+        quote_identifier(_index_name(catalog, table, column, operator)),
+    )
     return f"CREATE INDEX {concurrently}{index} ON {relation} USING hnsw ({key} {kind}_{suffix});"
 
 
@@ -123,11 +127,13 @@ def index_lock(table: Table) -> str:
     return "SHARE" if table.kind == "partitioned" else "SHARE UPDATE EXCLUSIVE"
 
 
-def index_undo(table: Table, column: Column, operator: str) -> str:
+def index_undo(catalog: Catalog, table: Table, column: Column, operator: str) -> str:
     """How to drop what `index_sql` makes."""
     concurrently = "" if table.kind == "partitioned" else "CONCURRENTLY "
-    return f"DROP INDEX {concurrently}{qualified_name(table.schema, _index_name(table, column, operator))};"
+    return f"DROP INDEX {concurrently}{qualified_name(table.schema, _index_name(catalog, table, column, operator))};"
 
 
-def _index_name(table: Table, column: Column, operator: str) -> str:
-    return f"{table.name}_{column.name}_{CLASS_OF_OPERATOR[operator].removesuffix('_ops')}_idx"[:63]
+def _index_name(catalog: Catalog, table: Table, column: Column, operator: str) -> str:
+    return new_name(
+        catalog, table.schema, table.name, column.name, CLASS_OF_OPERATOR[operator].removesuffix("_ops"), "idx"
+    )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checks.evidence.database.facts import Catalog
+from checks.evidence.database.facts import Catalog, Table
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern
-from checks.model import Confidence, Examined, Finding, Fix, Severity, Subject
+from checks.model import Confidence, Examined, Finding, Fix, Severity
 from checks.registry import check
-from checks.selectivity import rows_left_by_equalities, table_rows
+from checks.relations import estimated_rows
+from checks.selectivity import rows_left_by_equalities
 from checks.workload import (
     observed_workload,
     place_in_words,
@@ -43,41 +44,38 @@ def offset_pagination(evidence: Evidence) -> Iterator[Finding | Examined]:
     for pattern in selects:
         if pattern.offset is None or pattern.limit is None:
             continue
-        table, rows = _largest(catalog, pattern)
-        if rows is not None and table is not None and catalog is not None:
-            left = rows_left_by_equalities(evidence, pattern, table, rows)
-            if (rows if left is None else left) < evidence.limit("seq_scan_rows"):
-                continue
-            yield _finding(evidence, catalog, pattern, table, rows, rows if left is None else left)
+        found = _largest(evidence, catalog, pattern) if catalog else None
+        if found is not None:
+            table, rows = found
+            left = rows_left_by_equalities(evidence, pattern, table.oid, rows)
+            pages = rows if left is None else left
+            if pages >= evidence.limit("seq_scan_rows"):
+                yield _finding(evidence, pattern, table, rows, pages)
         elif pattern.query_id is None:
-            yield _finding(evidence, catalog, pattern, None, None, None)
+            yield _finding(evidence, pattern, None, None, None)
 
 
-def _largest(catalog: Catalog | None, pattern: AccessPattern) -> tuple[int | None, float | None]:
-    """The table of the statement with most rows; None where no size is known."""
-    sizes = (
-        [(table_rows(catalog, oid), oid) for oid in pattern.tables if oid in catalog.table_by_oid] if catalog else []
-    )
-    known = [(rows, oid) for rows, oid in sizes if rows is not None]
+def _largest(evidence: Evidence, catalog: Catalog, pattern: AccessPattern) -> tuple[Table, float] | None:
+    """The table of the statement with most rows; None where the size of one is not known."""
+    tables = [catalog.table_by_oid[oid] for oid in pattern.tables if oid in catalog.table_by_oid]
+    sizes = [(estimated_rows(evidence, table), table) for table in tables]
+    known = [(rows, table) for rows, table in sizes if rows is not None]
     if not known or len(known) < len(sizes):
-        return None, None
-    rows, oid = max(known)
-    return oid, rows
+        return None
+    rows, table = max(known, key=lambda entry: entry[0])
+    return table, rows
 
 
 def _finding(
-    evidence: Evidence, catalog: Catalog | None, pattern: AccessPattern, table: int | None, rows: float | None,
-    pages: float | None,
-) -> Finding:  # fmt: skip
+    evidence: Evidence, pattern: AccessPattern, table: Table | None, rows: float | None, pages: float | None
+) -> Finding:
     places = statement_places(evidence, pattern)
+    catalog = evidence.find(Catalog)
     observed = statement_figures(evidence, pattern)
     over = "a table of unknown size"
-    related: tuple[Subject, ...] = ()
     if catalog and table is not None and rows is not None and pages is not None:
-        subject = catalog.table_by_oid[table].subject
-        observed |= {"table": subject.name, "table_rows": round(rows), "rows_to_page": round(pages)}
-        over = f"{pages:,.0f} rows of {table_in_words(catalog, table)}"
-        related = (subject,)
+        observed |= {"table": table.subject.name, "table_rows": round(rows), "rows_to_page": round(pages)}
+        over = f"{pages:,.0f} rows of {table_in_words(catalog, table.oid)}"
     return Finding(
         statement_subject(pattern),
         f"{statement_in_words(pattern, catalog)} pages by OFFSET through {over}{place_in_words(places)}",
@@ -85,7 +83,7 @@ def _finding(
         severity=_severity(pages, pattern),
         confidence=statement_confidence(pattern) if pages is not None else Confidence.INFERRED,
         observed=observed,
-        related=related,
+        related=(table.subject,) if table else (),
         locations=places,
     )
 

@@ -21,7 +21,7 @@ from checks.model import (
     quote_identifier,
 )
 from checks.registry import check
-from checks.selectivity import table_rows
+from checks.relations import column_list, estimated_rows, new_name
 from checks.workload import (
     counters,
     equality_columns,
@@ -74,7 +74,7 @@ def wasteful_sequential_scan(evidence: Evidence) -> Iterator[Finding | Examined]
             continue
         pattern = known.get(plan.query_id) or AccessPattern("other", entry.text, query_id=plan.query_id)
         for scan in _scans(catalog, plan):
-            rows = table_rows(catalog, scan.table) or 0
+            rows = estimated_rows(evidence, catalog.table_by_oid[scan.table]) or 0
             if rows * scan.read <= evidence.limit("seq_scan_rows"):
                 continue
             if scan.rows < evidence.limit("seq_scan_selectivity") * rows:
@@ -188,8 +188,8 @@ def _fix(catalog: Catalog, pattern: AccessPattern, table: Table, serving: Index 
     if not columns:
         return Fix("No plain column is compared here: an expression, trigram or GIN index on what the filter does, or "
                    "another way to ask.")  # fmt: skip
-    name = f"{table.name}_{'_'.join(columns)}_idx"[:63]
-    listed = ", ".join(quote_identifier(column) for column in columns)
+    name = new_name(catalog, table.schema, table.name, *columns, "idx")
+    listed = column_list(columns)
     partitioned = table.kind == "partitioned"
     return Fix(
         f"Index {table_in_words(catalog, table.oid)} ({listed}), then look at the plan again.",

@@ -10,7 +10,7 @@ from checks.evidence.database.facts import Catalog, PlannerStatistics, Server, S
 from checks.evidence.evidence import Evidence
 from checks.model import Examined, Finding, Fix, Reason, Severity, Unknown, Unobserved, qualified_name
 from checks.registry import check
-from checks.selectivity import table_rows
+from checks.relations import estimated_rows, is_of_the_application
 from checks.settings import is_on
 
 SHOWN = 5
@@ -43,7 +43,9 @@ def never_analyzed(evidence: Evidence) -> Iterator[Finding | Examined]:
     if evidence.get(Server).is_standby:
         raise Unknown(Reason.DATABASE_NOT_GIVEN, "give the DSN of the primary: only it knows when tables were analysed")
     catalog, usage = evidence.get(Catalog), evidence.get(Usage)
-    tables = [table for table in catalog.tables if table.kind in {"table", "partitioned"} and table.extension is None]
+    tables = [
+        table for table in catalog.tables if table.kind in {"table", "partitioned"} and is_of_the_application(table)
+    ]
     undecided, stale = 0, list[Stale]()
     for table in tables:
         state = _state(evidence, table, usage.table_by_oid.get(table.oid))
@@ -59,8 +61,8 @@ def never_analyzed(evidence: Evidence) -> Iterator[Finding | Examined]:
 
 def _state(evidence: Evidence, table: Table, used: TableUsage | None) -> Stale | bool | None:
     """Stale, or False if it is in order, or None if this role sees too little to tell."""
-    catalog, settings = evidence.get(Catalog), evidence.get(Settings)
-    live = table_rows(catalog, table.oid) if table.kind == "partitioned" else float(used.live_tuples if used else 0)
+    settings = evidence.get(Settings)
+    live = estimated_rows(evidence, table) if table.kind == "partitioned" else float(used.live_tuples if used else 0)
     rows = max(live or 0, table.rows or 0)
     enabled = is_on(table.options.get("autovacuum_enabled") or settings.value("autovacuum"))
     trigger = _trigger(settings, table, rows)

@@ -8,10 +8,10 @@ from checks.evidence.database.facts import Replication, Server, Settings, Slot
 from checks.evidence.evidence import Evidence
 from checks.model import Examined, Finding, Fix, NotApplicable, Severity, Subject
 from checks.registry import check
+from checks.relations import quote_literal
 from checks.settings import (
     bytes_in_words,
     milliseconds,
-    quote_literal,
     seconds_in_words,
     setting_fix,
     setting_subject,
