@@ -295,8 +295,11 @@ def test_data_of_another_major_are_refused(kept: Path) -> None:
         start(QUICK, folder=kept)
 
 
-def test_the_server_ends_with_its_owner_and_the_next_start_sweeps() -> None:
+def test_the_server_ends_with_its_owner_and_the_next_start_sweeps(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(kept.parent))
+    monkeypatch.setattr(tempfile, "tempdir", str(kept.parent))
     owner = Owner()
+    assert owner.folder.parent == kept.parent
     owner.kill()
     wait_until_gone(owner.pid)
     assert owner.folder.exists()
