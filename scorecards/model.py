@@ -115,6 +115,7 @@ class CheckStatus(msgspec.Struct, frozen=True):
     findings: int
     reason: str | None
     unlock: str | None
+    title: str = ""
 
 
 class SubjectRef(msgspec.Struct, frozen=True):
@@ -149,6 +150,13 @@ class DecisionTaken(msgspec.Struct, frozen=True):
     expires: str | None
     due: str | None
     by: str | None
+    on: str | None
+    note: str | None = None
+
+
+class NoteTaken(msgspec.Struct, frozen=True):
+    text: str
+    by: str
     on: str
 
 
@@ -167,6 +175,8 @@ class FindingEntry(msgspec.Struct, frozen=True):
     fix: FixAdvice
     proof: None = None
     decision: DecisionTaken | None = None
+    owner: str | None = None
+    notes: tuple[NoteTaken, ...] = ()
 
 
 class QuestionEntry(msgspec.Struct, frozen=True):
@@ -178,6 +188,9 @@ class QuestionEntry(msgspec.Struct, frozen=True):
     on: str | None
     artefact: str | None
     artefact_date: str | None
+    type: str = "yes/no"
+    why: str = ""
+    good: str = ""
 
 
 class StatementEntry(msgspec.Struct, frozen=True):
@@ -194,6 +207,29 @@ class Move(msgspec.Struct, frozen=True):
     action: str
     effect: str
     effort: str
+    criteria: tuple[str, ...] = ()
+
+
+class Contradiction(msgspec.Struct, frozen=True):
+    """What a person said and evidence does not bear out."""
+
+    criterion: str
+    words: str
+
+
+class Provenance(msgspec.Struct, frozen=True):
+    """What observing took: the moment, statements sent to the server, milliseconds they took as seen from here."""
+
+    observed_at: str
+    statements_sent: int
+    server_ms: float
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """How large the installation is: S, M, L, or null; from which the targets follow."""
+
+    scale: str | None
+    basis: str
 
 
 class Scorecard(msgspec.Struct, frozen=True):
@@ -215,3 +251,6 @@ class Scorecard(msgspec.Struct, frozen=True):
     moves: tuple[Move, ...] = ()
     overrides: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+    contradictions: tuple[Contradiction, ...] = ()
+    profile: Profile | None = None
+    provenance: Provenance | None = None

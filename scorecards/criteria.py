@@ -1,0 +1,223 @@
+"""The status of each criterion: from its checks, from facts, and from what people answered."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from checks.evidence.evidence import Evidence
+from checks.model import CheckResult, Finding, NotApplicable, Outcome, Reason, Unknown
+from scorecards.facts import FACTS, PRECONDITIONS
+from scorecards.facts.verdict import Verdict, absent, met, unknown, unmet
+from scorecards.maturity import ANSWER_DAYS, ARTEFACT_DAYS, Standing
+from scorecards.profile import Scale
+from scorecards.review import Answer
+from scorecards.rubric import Criterion, Question, Require, Rubric, Rule, Strength
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """A criterion and its verdict. `findings` are those that make it unmet; `contradiction` is said and measured, if they
+    differ; `asked`: an answer could decide it."""
+
+    criterion: Criterion
+    verdict: Verdict
+    findings: tuple[Finding, ...] = ()
+    contradiction: str = ""
+    asked: bool = False
+
+    @property
+    def answerable(self) -> bool:
+        """Whether all that is missing is a person's word."""
+        return self.asked and self.verdict.reason in (Reason.NEEDS_ANSWER, Reason.STALE_ANSWER)
+
+    @property
+    def standing(self) -> Standing:
+        criterion, verdict = self.criterion, self.verdict
+        return Standing(
+            criterion.id, criterion.area, criterion.level, verdict.status, verdict.strength, criterion.minimum,
+            criterion.provisional,
+        )  # fmt: skip
+
+
+def judge_criteria(
+    rubric: Rubric,
+    evidence: Evidence,
+    results: Mapping[str, CheckResult],
+    answers: Mapping[str, Answer],
+    as_of: dt.date,
+    scale: Scale,
+    *,
+    strict: tuple[Evidence, Mapping[str, CheckResult]] | None = None,
+) -> tuple[Judged, ...]:
+    """Every criterion of the rubric, in its order. `strict` is what red flags are judged on: evidence and results under
+    thresholds that the repository has not lowered."""
+    judged = []
+    for criterion in rubric.criteria:
+        facts, outcomes = strict if strict and criterion.red_flag else (evidence, results)
+        judged.append(_judge(criterion, facts, outcomes, answers.get(criterion.id), as_of, scale))
+    return tuple(judged)
+
+
+def _judge(
+    criterion: Criterion,
+    evidence: Evidence,
+    results: Mapping[str, CheckResult],
+    answer: Answer | None,
+    as_of: dt.date,
+    scale: Scale,
+) -> Judged:
+    fact = _not_applicable(criterion, evidence, scale)
+    if fact:
+        return Judged(criterion, absent(fact))
+    seen, findings = _from_evidence(criterion.rule, evidence, results)
+    question = criterion.question
+    if question is None:
+        return Judged(criterion, seen or unknown(Reason.NOT_RUN, "no check decides this yet"), findings)
+    said = _from_answer(question, answer, as_of)
+    if seen is None:
+        return Judged(criterion, said, asked=True)
+    if seen.status == "unmet":
+        contradiction = f"said yes, seen: {seen.observed}" if said.status == "met" else ""
+        return Judged(criterion, seen, findings, contradiction)
+    if question.role == "also":
+        return Judged(criterion, _both(seen, said), findings, asked=seen.status == "met")
+    if seen.status in ("met", "not_applicable"):
+        return Judged(criterion, seen, findings)
+    if said.status == "unknown":
+        stale = said.reason is Reason.STALE_ANSWER
+        open_question = stale or seen.reason is Reason.NEEDS_ANSWER
+        reason, unlock = (said.reason, said.unlock) if open_question else (seen.reason, seen.unlock)
+        return Judged(criterion, unknown(reason or Reason.NEEDS_ANSWER, unlock, seen.observed), findings, asked=True)
+    return Judged(criterion, said, findings, asked=True)
+
+
+def _not_applicable(criterion: Criterion, evidence: Evidence, scale: Scale) -> str:
+    if not scale.reaches(criterion.scale):
+        return f"scale profile {scale.profile}: {scale.basis}"
+    if not criterion.applies:
+        return ""
+    try:
+        return PRECONDITIONS[criterion.applies](evidence)
+    except Unknown:
+        return ""
+
+
+def _from_evidence(
+    rule: Rule | None, evidence: Evidence, results: Mapping[str, CheckResult]
+) -> tuple[Verdict | None, tuple[Finding, ...]]:
+    """What checks and fact say together; None if the criterion has no rule."""
+    if rule is None:
+        return None, ()
+    verdicts: list[Verdict] = []
+    findings: list[Finding] = []
+    for check in rule.checks:
+        result = results.get(check)
+        if result is None:
+            verdicts.append(unknown(Reason.NOT_RUN, f"--only {check}"))
+            continue
+        verdict, blamed = _from_check(rule, result)
+        verdicts.append(verdict)
+        findings += blamed
+    if rule.fact:
+        verdicts.append(_from_fact(rule.fact, evidence))
+    combined = verdicts[0]
+    for verdict in verdicts[1:]:
+        combined = _both(combined, verdict)
+    return combined, tuple(findings)
+
+
+def _from_fact(name: str, evidence: Evidence) -> Verdict:
+    try:
+        return FACTS[name](evidence)
+    except Unknown as gap:
+        return unknown(gap.gap.reason, gap.gap.unlock)
+    except NotApplicable as fact:
+        return absent(str(fact))
+
+
+def _from_check(rule: Rule, result: CheckResult) -> tuple[Verdict, list[Finding]]:
+    reason, unlock = result.reason or Reason.NOT_RUN, result.unlock or ""
+    if result.outcome is Outcome.NOT_APPLICABLE:
+        return absent(result.fact or ""), []
+    if result.outcome is Outcome.ERROR:
+        return unknown(Reason.CHECK_ERROR, unlock), []
+    blamed = [entry for entry in result.findings if entry.severity and entry.severity.rank <= rule.at_least.rank]
+    strength = Strength.INFERRED if all(entry.confidence != "measured" for entry in blamed) else Strength.MEASURED
+    strength = strength if blamed else rule.evidence
+    if rule.require is not Require.NONE_FOUND and result.outcome is not Outcome.UNKNOWN and result.of == 0:
+        return absent(f"there are no {result.noun or 'objects'}"), []
+    bad = _unmet_objects(result, blamed)
+    words = _counted(result, bad)
+    if rule.share is not None:
+        return _by_share(rule.share, result, bad, words, strength), blamed
+    if blamed:
+        return unmet(words, strength), blamed
+    if result.reason is not None:
+        return unknown(reason, unlock, words), []
+    return met(words, strength), []
+
+
+def _unmet_objects(result: CheckResult, blamed: Sequence[Finding]) -> int:
+    """Objects that fail, where the check counted them, less the findings that are too mild."""
+    mild = len(result.findings) - len(blamed)
+    return max(len(blamed), (result.unmet if result.unmet is not None else len(result.findings)) - mild)
+
+
+def _counted(result: CheckResult, bad: int) -> str:
+    """`397 of 400 tables` are fine."""
+    name = result.check.partition(".")[2].replace("-", " ")
+    if result.examined is None or result.of is None:
+        return f"{name}: {bad} found" if bad else ""
+    return f"{max(0, result.examined - bad)} of {result.of} {result.noun or 'objects'}"
+
+
+def _by_share(share: float, result: CheckResult, bad: int, words: str, strength: Strength) -> Verdict:
+    """Objects that were not examined may pass or fail: the status is known only if neither would change it."""
+    gap = unknown(result.reason or Reason.NOT_RUN, result.unlock or "", words)
+    if result.of is None or result.examined is None:
+        if result.outcome is Outcome.UNKNOWN:
+            return gap
+        return unmet(words, strength) if bad else met(words, strength)
+    bad = min(bad, result.of)
+    worst, best = (result.examined - bad) / result.of, (result.of - bad) / result.of
+    if worst >= share:
+        return met(words, Strength.MEASURED if strength is not Strength.INFERRED or not bad else strength)
+    return unmet(words, strength) if best < share else gap
+
+
+def _from_answer(question: Question, answer: Answer | None, as_of: dt.date) -> Verdict:
+    if answer is None or answer.value == "unknown":
+        return unknown(Reason.NEEDS_ANSWER, question.text)
+    if answer.on is not None and (as_of - answer.on).days > ANSWER_DAYS:
+        return unknown(
+            Reason.STALE_ANSWER, f"answered on {answer.on}, more than {ANSWER_DAYS} days ago: {question.text}"
+        )
+    strength = Strength.STATED
+    if answer.artefact and answer.artefact_date and (as_of - answer.artefact_date).days <= ARTEFACT_DAYS:
+        strength = Strength.ARTEFACT
+    by = f" by {answer.by}" if answer.by else ""
+    if answer.value == "no":
+        return unmet(f"answered no{by}", strength)
+    proof = f", {answer.artefact} of {answer.artefact_date}" if strength is Strength.ARTEFACT else ""
+    return met(f"answered {answer.value}{by}{proof}", strength)
+
+
+def _both(one: Verdict, other: Verdict) -> Verdict:
+    """Both must hold: unmet wins, then unknown; what is not applicable says nothing; of two that are met the weaker counts."""
+    if one.status == "not_applicable":
+        return other
+    if other.status == "not_applicable":
+        return one
+    for status in ("unmet", "unknown"):
+        chosen = [verdict for verdict in (one, other) if verdict.status == status]
+        if chosen:
+            observed = "; ".join(dict.fromkeys(verdict.observed for verdict in chosen if verdict.observed))
+            first = max(chosen, key=lambda verdict: verdict.reason is not Reason.NEEDS_ANSWER)
+            strengths = [verdict.strength for verdict in chosen if verdict.strength]
+            strongest = min(strengths, key=list(Strength).index) if strengths else None
+            return Verdict(status, observed, strongest, first.reason, first.unlock)
+    strengths = [verdict.strength for verdict in (one, other) if verdict.strength]
+    observed = "; ".join(dict.fromkeys(verdict.observed for verdict in (one, other) if verdict.observed))
+    return Verdict("met", observed, max(strengths, key=list(Strength).index))

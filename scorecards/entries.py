@@ -1,0 +1,76 @@
+"""Findings as a scorecard lists them, with what was decided about each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from checks.configuration import Waiver
+from checks.model import Finding, Subject
+from checks.text import visible, visible_line
+from scorecards.model import DecisionTaken, FindingEntry, FixAdvice, LocationRef, NoteTaken, SubjectRef
+from scorecards.review import ReviewState
+from scorecards.waivers import longest, waives_finding
+from scorecards.words import cleaned, encodable, instant
+
+
+def finding_entry(finding: Finding, state: ReviewState, waivers: Sequence[Waiver]) -> FindingEntry:
+    """`waivers` are those that have not expired."""
+    assert finding.severity is not None
+    fix, id = finding.fix, finding.id
+    return FindingEntry(
+        id,
+        finding.check,
+        finding.area.value,
+        finding.severity.value,
+        finding.confidence.value,
+        visible_line(finding.title, 500),
+        _subject(finding.subject),
+        tuple(_subject(subject) for subject in finding.related),
+        tuple(LocationRef(encodable(place.path), place.line) for place in finding.locations),
+        cleaned(finding.observed),
+        visible(finding.why, 4_000),
+        FixAdvice(visible(fix.summary, 2_000), _sql(fix.sql), fix.lock, fix.rewrites, _sql(fix.undo)),
+        None,
+        decision_of(finding, state, waivers),
+        visible_line(state.owners[id]) if id in state.owners else None,
+        tuple(
+            NoteTaken(visible(note.text, 4_000), visible_line(note.by), instant(note.at)[:10])
+            for note in state.notes.get(id, ())
+        ),
+    )
+
+
+def decision_of(finding: Finding, state: ReviewState, waivers: Sequence[Waiver]) -> DecisionTaken | None:
+    """What the reviewers decided; where they did not, the waiver in the repository's pgsurveyor.toml that holds longest."""
+    taken = state.decisions.get(finding.id)
+    if taken is not None:
+        return DecisionTaken(
+            taken.kind,
+            _words(taken.reason),
+            _words(taken.owner or state.owners.get(finding.id)),
+            taken.expires.isoformat() if taken.expires else None,
+            taken.due.isoformat() if taken.due else None,
+            _words(taken.by),
+            taken.on.isoformat() if taken.on else None,
+            visible(taken.note, 4_000) if taken.note else None,
+        )
+    waiver = longest(
+        waiver for waiver in waivers if waives_finding(waiver, finding.id, finding.check, finding.subject.name)
+    )
+    if waiver is None:
+        return None
+    return DecisionTaken(
+        "waive", waiver.reason, _words(waiver.owner), waiver.expires.isoformat(), None, None, None, _words(waiver.note)
+    )
+
+
+def _words(text: str | None) -> str | None:
+    return visible_line(text) if text else None
+
+
+def _sql(text: str | None) -> str | None:
+    return encodable(text) if text is not None else None
+
+
+def _subject(subject: Subject) -> SubjectRef:
+    return SubjectRef(subject.kind, visible_line(subject.name, 500), tuple(encodable(part) for part in subject.path))

@@ -1,0 +1,60 @@
+"""Small predicates over evidence that the rubric names: each says whether a criterion is met, or why that is unknown."""
+
+from __future__ import annotations
+
+from scorecards.facts import hybrid, schema, server, workload
+from scorecards.facts.verdict import Precondition, Predicate, Verdict
+
+__all__ = ["FACTS", "PRECONDITIONS", "Verdict"]
+
+FACTS: dict[str, Predicate] = {
+    predicate.__name__: predicate
+    for predicate in (
+        schema.sequences_have_room,
+        schema.small_keys_below_half,
+        schema.freeze_ages_below_failsafe,
+        schema.migrations_in_repository,
+        schema.exact_types,
+        schema.no_huge_unpartitioned_table,
+        schema.hot_updates,
+        schema.unique_indexes_valid,
+        schema.index_budget,
+        workload.no_old_transaction,
+        workload.connections_available,
+        workload.statements_readable,
+        workload.statements_cover_a_week,
+        workload.plans_captured,
+        workload.hot_statements_are_fast,
+        workload.joins_are_narrow,
+        workload.sessions_named,
+        server.autovacuum_on,
+        server.durability_on,
+        server.slow_statements_recorded,
+        server.slow_threshold,
+        server.events_logged,
+        server.ddl_history,
+        server.metrics_agent,
+        server.slots_are_safe,
+        server.synchronous_standby_streams,
+        server.archiver_not_failing,
+        server.backup_in_deployment,
+        server.replication_alerts,
+        server.transaction_pooling,
+        hybrid.pgvector_safe,
+        hybrid.vectors_have_dimensions,
+        hybrid.embeddings_have_provenance,
+        hybrid.dimensions_indexable,
+        hybrid.embeddings_rarely_updated,
+    )
+}
+
+PRECONDITIONS: dict[str, Precondition] = {
+    precondition.__name__: precondition
+    for precondition in (
+        schema.json_columns,
+        schema.documents,
+        schema.gin_indexes,
+        schema.large_tables,
+        hybrid.vectors,
+    )
+}

@@ -1,0 +1,135 @@
+"""Facts about embeddings that decide criteria."""
+
+from __future__ import annotations
+
+import re
+
+from checks.evidence.database.facts import Catalog, Column, Server, Table, Usage
+from checks.evidence.evidence import Evidence
+from checks.evidence.repository.facts import Repository
+from checks.model import Reason, qualified_name
+from scorecards.facts.verdict import Verdict, absent, listed, met, undecided, unknown, unmet
+
+VECTOR_TYPES = frozenset({"vector", "halfvec", "sparsevec"})
+INDEXABLE = {"vector": 2_000, "halfvec": 4_000}
+VULNERABLE_FROM, FIXED_IN = (0, 6, 0), (0, 8, 2)
+REPEATED_UPDATES = 0.1
+_FLOAT_ARRAYS = frozenset({"_float4", "_float8"})
+_EMBEDDING = re.compile(r"embed|vector", re.IGNORECASE)
+_MODEL = re.compile(r"model", re.IGNORECASE)
+
+
+def vectors(evidence: Evidence) -> str:
+    """The precondition of all vector criteria. A vector store may also be outside the database, so that both the catalog and
+    the repository must have been seen to say that there is none."""
+    catalog = evidence.get(Catalog)
+    if _vector_columns(catalog) or any(
+        column.base_type in _FLOAT_ARRAYS and _EMBEDDING.search(column.name) for column in catalog.columns
+    ):
+        return ""
+    if any(fact.kind == "vector_client" for fact in evidence.get(Repository).deployment):
+        return ""
+    return "no vector column, no array of embeddings and no vector-store client"
+
+
+def pgvector_safe(evidence: Evidence) -> Verdict:
+    """Version of the catalog and, where the server shows it, of the loaded library, which is what runs."""
+    extension = evidence.get(Server).extension("vector")
+    if extension is None:
+        return absent("pgvector is not installed")
+    built = [index for index in evidence.get(Catalog).indexes if index.method == "hnsw"]
+    running = extension.loaded_version or extension.version
+    if not built:
+        return met(f"pgvector {running}, no HNSW index")
+    if VULNERABLE_FROM <= _version(running) < FIXED_IN:
+        return unmet(f"pgvector {running} with {len(built)} HNSW indexes")
+    return met(f"pgvector {running}")
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
+
+
+def vectors_have_dimensions(evidence: Evidence) -> Verdict:
+    columns = _vector_columns(evidence.get(Catalog))
+    if not columns:
+        return absent("no vector column")
+    loose = [_name(table, column) for table, column in columns if column.type_modifier == -1]
+    if loose:
+        return unmet(f"{len(columns) - len(loose)} of {len(columns)} vector columns; without: {listed(loose)}")
+    return met(f"{len(columns)} of {len(columns)} vector columns")
+
+
+def embeddings_have_provenance(evidence: Evidence) -> Verdict:
+    """A column named after the model, and a foreign key to the source or the source's own text in the row. Names may differ,
+    so that their absence decides nothing."""
+    catalog = evidence.get(Catalog)
+    columns = _vector_columns(catalog)
+    if not columns:
+        return absent("no vector column")
+    without = []
+    for table, column in columns:
+        siblings = catalog.columns_of(table.oid).values()
+        named = any(_MODEL.search(sibling.name) for sibling in siblings)
+        referenced = any(constraint.kind == "foreign_key" for constraint in catalog.constraints_of(table.oid))
+        if not (named and referenced):
+            without.append(_name(table, column))
+    if without:
+        return undecided(f"no column for the model, or no foreign key, beside {listed(without)}")
+    return met(f"{len(columns)} of {len(columns)} vector columns")
+
+
+def dimensions_indexable(evidence: Evidence) -> Verdict:
+    """A wider column is fine where an index is built on an expression of it (a cast to halfvec, binary quantisation)."""
+    catalog = evidence.get(Catalog)
+    columns = [entry for entry in _vector_columns(catalog) if entry[1].base_type in INDEXABLE]
+    if not columns:
+        return absent("no vector column")
+    wide = [
+        f"{_name(table, column)} ({column.type_modifier})"
+        for table, column in columns
+        if column.type_modifier > INDEXABLE[column.base_type]
+        and not any(
+            column.number in key.expression_columns for index in catalog.indexes_of(table.oid) for key in index.keys
+        )
+    ]
+    if wide:
+        return unmet(f"{len(columns) - len(wide)} of {len(columns)} vector columns; too wide: {listed(wide)}")
+    return met(f"{len(columns)} of {len(columns)} vector columns")
+
+
+def embeddings_rarely_updated(evidence: Evidence) -> Verdict:
+    """Rare: no more updates than inserts (each row embedded once), and a tenth of the rows besides, in the window."""
+    catalog, usage = evidence.get(Catalog), evidence.get(Usage)
+    tables = {table.oid: table for table, _ in _vector_columns(catalog)}
+    if not tables:
+        return absent("no vector column")
+    if evidence.get(Server).is_standby:
+        return unknown(Reason.DATABASE_NOT_GIVEN, "give the DSN of the primary: only it counts updates")
+    days = evidence.require_window("window_days")
+    used = [usage.table_by_oid[oid] for oid in tables if oid in usage.table_by_oid]
+    often = sorted(
+        tables[entry.table].subject.name
+        for entry in used
+        if entry.updated > entry.inserted + REPEATED_UPDATES * entry.live_tuples
+    )
+    if often:
+        return unmet(f"updated often: {listed(often)}")
+    return met(f"{len(used)} of {len(used)} tables with vectors, over {days:.1f} days")
+
+
+def _vector_columns(catalog: Catalog) -> list[tuple[Table, Column]]:
+    """Of tables; a partition shows its parent's columns again."""
+    return [
+        (table, column)
+        for column in catalog.columns
+        if column.base_type in VECTOR_TYPES
+        and (table := catalog.table_by_oid.get(column.table)) is not None
+        and table.kind in ("table", "partitioned")
+        and not table.is_partition
+        and table.extension is None
+    ]
+
+
+def _name(table: Table, column: Column) -> str:
+    return qualified_name(table.schema, table.name, column.name)

@@ -1,0 +1,172 @@
+"""What moves the needle next, by exact simulation: set criteria met, score again, rank by effect over effort.
+
+Singles, pairs inside an area's next level, and everything that one look (a GRANT, an option, a DSN) would show at once.
+Looking and answering rank with fixing; the effect of a look is what it has if all turns out well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import msgspec
+
+from scorecards.criteria import Judged
+from scorecards.maturity import Levels, Standing, score
+from scorecards.model import Move
+from scorecards.rubric import Strength
+
+MAXIMUM = 10
+_EFFORT = {"S": 1, "M": 2, "L": 4}
+
+
+class _Candidate(msgspec.Struct, frozen=True):
+    """Criteria to be met together, what it takes, and what comes of it. `one_look`: one action shows all of them."""
+
+    judged: tuple[Judged, ...]
+    before: Levels
+    after: Levels
+    one_look: bool = False
+
+    @property
+    def effort(self) -> int:
+        return 1 if self.one_look else sum(_EFFORT[effort_of(entry)] for entry in self.judged)
+
+    @property
+    def gain(self) -> tuple[int, int, int, int]:
+        """Overall level, area levels, index, red flags cleared."""
+        areas = sum(
+            (new.demonstrated or 0) - (old.demonstrated or 0)
+            for old, new in zip(self.before.areas, self.after.areas, strict=True)
+        )
+        return (
+            (self.after.demonstrated or 0) - (self.before.demonstrated or 0),
+            areas,
+            (self.after.index or 0) - (self.before.index or 0),
+            len(self.before.red_flags) - len(self.after.red_flags),
+        )
+
+    @property
+    def key(self) -> tuple[float | str, ...]:
+        return (*(-part / self.effort for part in self.gain), *(entry.criterion.id for entry in self.judged))
+
+
+def find_moves(judged: Sequence[Judged], before: Levels | None = None) -> tuple[Move, ...]:
+    """At most ten moves, the best first, no criterion in two of them."""
+    standings = [entry.standing for entry in judged]
+    before = before or score(standings)
+    open_ones = [entry for entry in judged if _movable(entry)]
+    blocking = {id for levels in before.areas for id in levels.held_back_by} | set(before.red_flags)
+    singles = [(entry,) for entry in open_ones if entry.criterion.id in blocking]
+    pairs = [
+        pair
+        for levels in before.areas
+        for pair in combinations([entry for entry in open_ones if entry.criterion.id in levels.held_back_by], 2)
+    ]
+    candidates = [
+        candidate
+        for groups, one_look in (([*singles, *pairs], False), (_looks(open_ones), True))
+        for group in groups
+        if any(part > 0 for part in (candidate := _simulate(standings, before, group, one_look)).gain)
+    ]
+    # A pair is worth its own line only if it lifts a level that neither of its halves lifts.
+    lifted = {
+        candidate.judged[0].criterion.id: candidate.gain[:2] for candidate in candidates if len(candidate.judged) == 1
+    }
+    worth = [
+        candidate
+        for candidate in candidates
+        if candidate.one_look
+        or len(candidate.judged) == 1
+        or all(candidate.gain[:2] > lifted.get(entry.criterion.id, (0, 0)) for entry in candidate.judged)
+    ]
+    chosen: list[_Candidate] = []
+    taken: set[str] = set()
+    for candidate in sorted(worth, key=lambda candidate: candidate.key):
+        ids = {entry.criterion.id for entry in candidate.judged}
+        if not ids & taken and len(chosen) < MAXIMUM:
+            chosen.append(candidate)
+            taken |= ids
+    return tuple(_move(candidate) for candidate in chosen)
+
+
+def _simulate(standings: Sequence[Standing], before: Levels, group: Sequence[Judged], one_look: bool) -> _Candidate:
+    return _Candidate(tuple(group), before, score(_with_met(standings, group)), one_look)
+
+
+def _looks(open_ones: Sequence[Judged]) -> list[tuple[Judged, ...]]:
+    """Unknown criteria that the same unlock line would show."""
+    groups: dict[str, list[Judged]] = {}
+    for entry in open_ones:
+        verdict = entry.verdict
+        if verdict.status == "unknown" and verdict.unlock and not entry.answerable:
+            groups.setdefault(verdict.unlock, []).append(entry)
+    return [tuple(group) for group in groups.values() if len(group) > 1]
+
+
+def effort_of(judged: Judged) -> str:
+    """Looking and answering are cheap; an artefact must first exist."""
+    if judged.verdict.status == "unmet":
+        return judged.criterion.effort
+    if judged.asked and judged.criterion.minimum is Strength.ARTEFACT:
+        return judged.criterion.effort
+    return "S"
+
+
+def _movable(entry: Judged) -> bool:
+    standing = entry.standing
+    return standing.counts and not standing.demonstrated and _best(entry).reaches(entry.criterion.minimum)
+
+
+def _best(entry: Judged) -> Strength:
+    """The strongest evidence that the move can bring: words can't measure."""
+    if entry.asked and entry.criterion.rule is None:
+        return Strength.ARTEFACT
+    return Strength.MEASURED
+
+
+def _with_met(standings: Sequence[Standing], group: Sequence[Judged]) -> list[Standing]:
+    met = {entry.criterion.id: _best(entry) for entry in group}
+    return [
+        msgspec.structs.replace(entry, status="met", strength=met[entry.id]) if entry.id in met else entry
+        for entry in standings
+    ]
+
+
+def _move(candidate: _Candidate) -> Move:
+    actions = dict.fromkeys(action_of(entry) for entry in candidate.judged)
+    if candidate.one_look:
+        actions = {f"look: {candidate.judged[0].verdict.unlock}": None}
+    effort = (
+        "S"
+        if candidate.one_look
+        else max((effort_of(entry) for entry in candidate.judged), key=lambda effort: _EFFORT[effort])
+    )
+    ids = tuple(entry.criterion.id for entry in candidate.judged)
+    return Move(ids[0], "; ".join(actions), effect_of(candidate.before, candidate.after), effort, ids)
+
+
+def action_of(entry: Judged) -> str:
+    """Fix, answer or look, in one sentence."""
+    criterion, verdict = entry.criterion, entry.verdict
+    if verdict.status == "unmet":
+        return criterion.action
+    if criterion.question is not None and (entry.answerable or verdict.status == "met"):
+        proof = " (with a dated link)" if criterion.minimum is Strength.ARTEFACT else ""
+        return f"answer{proof}: {criterion.question.text}"
+    return f"look: {verdict.unlock}" if verdict.unlock else f"look: {criterion.action}"
+
+
+def effect_of(before: Levels, after: Levels) -> str:
+    """`clears red flag SCH-R1, schema 0→1, overall 0→1`; the index only if no level moves."""
+    parts = [f"clears red flag {id}" for id in before.red_flags if id not in after.red_flags]
+    levels = [
+        f"{old.area} {old.demonstrated}→{new.demonstrated}"
+        for old, new in zip(before.areas, after.areas, strict=True)
+        if old.demonstrated != new.demonstrated
+    ]
+    if before.demonstrated != after.demonstrated:
+        levels.append(f"overall {before.demonstrated}→{after.demonstrated}")
+    if not levels and before.index != after.index:
+        levels = [f"index {before.index}→{after.index}"]
+    return ", ".join(parts + levels)

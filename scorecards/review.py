@@ -1,0 +1,139 @@
+"""What people said in a review, as events, and what the events add up to. Pure: the clock and the user are parameters."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+
+import msgspec
+
+DECISION_KINDS = ("accept", "waive", "follow-up", "dispute", "reopen")
+
+
+class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was decided about a finding. `reason` of a waiver is one of a closed list, of others words."""
+
+    kind: str
+    by: str | None = None
+    on: dt.date | None = None
+    reason: str | None = None
+    owner: str | None = None
+    expires: dt.date | None = None
+    due: dt.date | None = None
+    note: str | None = None
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`value`: yes, no, unknown, or words. `on` is the day it was given."""
+
+    value: str
+    by: str | None = None
+    on: dt.date | None = None
+    artefact: str | None = None
+    artefact_date: dt.date | None = None
+
+
+class Note(msgspec.Struct, frozen=True, omit_defaults=True):
+    text: str
+    by: str
+    at: dt.datetime
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of events.jsonl. `kind`: decided, answered, noted, assigned, undone, redone; others are of a newer version and
+    mean nothing here. `target` is the event that undone and redone speak of."""
+
+    kind: str
+    by: str
+    at: dt.datetime
+    id: str = ""
+    finding: str = ""
+    question: str = ""
+    decision: Decision | None = None
+    answer: Answer | None = None
+    text: str = ""
+    owner: str = ""
+    target: str = ""
+
+    @property
+    def summary(self) -> str:
+        """In a few words, for undo and for the log."""
+        if self.decision:
+            return f"{self.decision.kind} {self.finding}"
+        if self.answer:
+            return f"answer {self.question}: {self.answer.value}"
+        if self.kind == "assigned":
+            return f"assign {self.finding} to {self.owner}"
+        return f"note on {self.finding}" if self.kind == "noted" else self.kind
+
+
+class ReviewState(msgspec.Struct, frozen=True):
+    """What holds after all events. A reopened finding has no decision."""
+
+    decisions: dict[str, Decision] = {}
+    answers: dict[str, Answer] = {}
+    notes: dict[str, tuple[Note, ...]] = {}
+    owners: dict[str, str] = {}
+
+
+_ACTS = frozenset({"decided", "answered", "noted", "assigned"})
+
+
+def replay(events: Iterable[Event]) -> ReviewState:
+    """The state after those events. What was undone, and not redone since, counts as never said."""
+    entries = list(events)
+    dead = undone_ids(entries)
+    decisions: dict[str, Decision] = {}
+    answers: dict[str, Answer] = {}
+    notes: dict[str, tuple[Note, ...]] = {}
+    owners: dict[str, str] = {}
+    for event in entries:
+        if event.id in dead:
+            continue
+        if event.kind == "decided" and event.decision:
+            decisions.pop(event.finding, None)
+            if event.decision.kind != "reopen":
+                decisions[event.finding] = event.decision
+        elif event.kind == "answered" and event.answer:
+            answers[event.question] = event.answer
+        elif event.kind == "noted":
+            notes[event.finding] = (*notes.get(event.finding, ()), Note(event.text, event.by, event.at))
+        elif event.kind == "assigned":
+            owners[event.finding] = event.owner
+    return ReviewState(decisions, answers, notes, owners)
+
+
+def undone_ids(events: Iterable[Event]) -> set[str]:
+    """Ids of the events that are undone and not redone."""
+    dead: set[str] = set()
+    for event in events:
+        if event.kind == "undone":
+            dead.add(event.target)
+        elif event.kind == "redone":
+            dead.discard(event.target)
+    return dead
+
+
+def undoable(events: Iterable[Event], by: str) -> Event | None:
+    """The last live event of that user: nobody takes back by accident what somebody else said."""
+    entries = list(events)
+    dead = undone_ids(entries)
+    mine = [event for event in entries if event.kind in _ACTS and event.by == by and event.id not in dead]
+    return mine[-1] if mine else None
+
+
+def redoable(events: Iterable[Event], by: str) -> Event | None:
+    """What that user undid last, unless they said something new since."""
+    entries = list(events)
+    dead = undone_ids(entries)
+    by_id = {event.id: event for event in entries if event.kind in _ACTS}
+    for event in reversed(entries):
+        if event.by != by:
+            continue
+        if event.kind in _ACTS and event.id not in dead:
+            redone = any(later.kind == "redone" and later.target == event.id for later in entries)
+            if not redone:
+                return None
+        if event.kind == "undone" and event.target in dead:
+            return by_id.get(event.target)
+    return None
