@@ -28,35 +28,36 @@ class Account(msgspec.Struct, frozen=True):
         return {"user": self.uid, "group": self.gid, "extra_groups": []} if self.switch else {}
 
     def own(self, path: Path) -> None:
-        """Gives `path` to the account. Raises TargetError where root has no right to, as in some containers."""
-        if not self.switch:
-            return
-        try:
+        """Gives `path` to the account."""
+        if self.switch:
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
-        except OSError as error:
-            raise TargetError(
-                f"PostgreSQL does not run as root, and this container has no other account ({error.strerror})",
-                NO_ACCOUNT_HINT,
-            ) from error
 
     def reaches(self, path: Path) -> bool:
         """Whether the account may enter the folder `path`."""
         if not self.switch:
             return os.access(path, os.X_OK)
-        try:
-            found = subprocess.run(
-                ["/bin/sh", "-c", 'test -x "$1"', "sh", str(path)], cwd="/", **self.process_arguments()
-            )
-        except (OSError, subprocess.SubprocessError):
-            return False
+        found = subprocess.run(["/bin/sh", "-c", 'test -x "$1"', "sh", str(path)], cwd="/", **self.process_arguments())
         return found.returncode == 0
 
 
 def server_account(data_folder: Path | None = None) -> Account:
     """The account for a server whose files are, or will be, in `data_folder`: the owner of existing files, else
-    SUDO_USER, else nobody; for an ordinary user that user. Raises TargetError where there is none."""
+    SUDO_USER, else nobody; for an ordinary user that user. Raises TargetError where there is none, as in containers that
+    have root only."""
     if os.geteuid() != 0:
         return Account("", os.geteuid(), os.getegid(), switch=False)
+    account = _unprivileged_account(data_folder)
+    try:
+        subprocess.run(["/bin/sh", "-c", ":"], cwd="/", check=True, **account.process_arguments())
+    except (OSError, subprocess.SubprocessError) as error:
+        raise TargetError(
+            f"PostgreSQL does not run as root, and root cannot become {account.name!r} in this container",
+            NO_ACCOUNT_HINT,
+        ) from error
+    return account
+
+
+def _unprivileged_account(data_folder: Path | None) -> Account:
     owner = data_folder.stat().st_uid if data_folder is not None and data_folder.exists() else 0
     if owner:
         try:

@@ -232,8 +232,9 @@ class _Home:
             **self.account.process_arguments(),
         )
         if run.returncode:
-            words = (run.stderr.strip() or run.stdout.strip()).splitlines() or [f"exit status {run.returncode}"]
-            raise TargetError(f"{program} failed: {words[-1]}", "see that there is room on the disk")
+            words = re.search(r"(?:error|FATAL|PANIC): +(.+)", run.stderr)
+            why = words[1] if words else f"exit status {run.returncode}"
+            raise TargetError(f"{program} failed: {why}", "see that there are room on the disk and memory")
 
     def write(self, path: Path, text: str) -> None:
         """Writes a file of the server's account, never through a link that this account may have put there."""
