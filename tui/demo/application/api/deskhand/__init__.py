@@ -1,0 +1,1 @@
+"""Deskhand: a support assistant that answers from an organization's own documents."""
