@@ -54,13 +54,14 @@ _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _LINE_BREAK_BETWEEN = re.compile(r"[ \t\f\v]*[\n\r][ \t\n\r\f\v]*")
 
 
-def tokens(sql: str) -> Iterator[Token]:
-    """Every token of `sql` in order, white space and comments included: their texts joined are `sql` again."""
-    position, end = 0, len(sql)
+def tokens(sql: str, position: int = 0) -> Iterator[Token]:
+    """Every token of `sql` from `position` on, white space and comments included: their texts joined are `sql` again."""
+    end = len(sql)
     match_at = _TOKEN.match
     while position < end:
         match = match_at(sql, position)
-        assert match is not None and match.lastgroup is not None
+        assert match is not None
+        assert match.lastgroup is not None
         name, stop = match.lastgroup, match.end()
         if name == "BLOCK":
             kind, stop = Kind.COMMENT, _end_of_comment(sql, stop)
