@@ -102,15 +102,20 @@ class SurveyorApp(App[None]):
         self.problems: tuple[ReviewError, ...] = ()
         self._start = start or ("run" if target else "walk" if review else "connect")
         self._target_words = ""
-
-    def on_mount(self) -> None:
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         remembered = self.state.comfort().theme
-        self.theme = remembered if remembered in {DARK.name, LIGHT.name} else DARK.name
+        self.set_reactive(App.theme, remembered if remembered in {DARK.name, LIGHT.name} else DARK.name)
+        self.stylesheet.set_variables(self.get_css_variables())
+
+    def on_mount(self) -> None:
         if self.review is not None:
             self._adopt(self.review)
         self.switch_mode(self._start)
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """So that the style sheet can be read under Textual's own themes too."""
+        return DARK.variables
 
     # What the screens ask for
 

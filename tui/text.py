@@ -69,7 +69,7 @@ def block(text: str, style: str = "", limit: int | None = 20_000) -> Content:
 def prose(text: str, style: str = "", limit: int | None = 20_000) -> Content:
     """Sentences in which `backticks` mark code."""
     parts: list[Content] = []
-    for number, piece in enumerate(_CODE.split(visible(text, limit))):
+    for number, piece in enumerate(_CODE.split(visible(text, limit).expandtabs(4))):
         if piece:
             look = f"{style} $code".strip() if number % 2 else style
             parts.append(Content.styled(piece, look) if look else Content(piece))

@@ -29,10 +29,11 @@ def target_words(evidence: Evidence) -> str:
 
 def label(key: str) -> str:
     """The key of an observed figure as words; its unit goes with the value."""
-    for unit in ("_bytes", "_ms", "_s", "_days", "_ratio", "_share"):
-        if key.endswith(unit) and unit not in {"_share", "_ratio"}:
-            key = key.removesuffix(unit)
-    return key.replace("_", " ")
+    for unit, word in (("_bytes", " size"), ("_ms", " time"), ("_s", ""), ("_days", "")):
+        if key.endswith(unit):
+            key = key.removesuffix(unit) + word
+            break
+    return "size" if key == "bytes" else key.replace("_", " ")
 
 
 def figure(key: str, value: Any) -> str:

@@ -12,11 +12,13 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Input, Static
 
+from checks.text import visible
+from tui.actions import bindings
 from tui.background import Finished, start
 from tui.days import how_long_ago
 from tui.screens.base import SurveyScreen
 from tui.state import RecentTarget
-from tui.text import line, prose
+from tui.text import Part, line, prose
 from tui.widgets.bars import spread
 from tui.widgets.dsn_input import DsnInput
 from tui.widgets.rows import RowList
@@ -39,6 +41,7 @@ DOES_NOT = (
 
 class Connect(SurveyScreen):
     NAME = "connect"
+    BINDINGS = bindings("connect")
 
     def __init__(self) -> None:
         super().__init__()
@@ -119,12 +122,14 @@ class Connect(SurveyScreen):
         empty.display = count == 0
         empty.update(prose("Nothing yet. `pgsurveyor demo` opens a sample application.", "$muted"))
         source = "DATABASE_URL" if os.environ.get("DATABASE_URL") else "PG* variables"
-        note = line(("empty: ", "$muted"), self._dsn_words, (f"  from {source}", "$muted")) if self._dsn_words else line(
+        parts: list[Part] = [
             ("neither DATABASE_URL nor PG* is set: without a DSN only the repository is read", "$muted")
-        )  # fmt: skip
-        self.query_one("#dsn-note", Static).update(note)
+        ]
+        if self._dsn_words:
+            parts = [("if empty: ", "$muted"), self._dsn_words, (f"  from {source}", "$muted")]
+        self.query_one("#dsn-note", Static).update(line(*parts))
         field = self.query_one("#repository", Input)
-        if repository is not None and not field.value:
+        if repository is not None and not field.value and visible(str(repository)) == str(repository):
             field.value = str(repository)
         if count == 0 and self.focused in (None, rows):
             self.query_one("#dsn").focus()
@@ -158,8 +163,8 @@ class Connect(SurveyScreen):
                 start("open", self, lambda: open_saved(path))
         elif row < len(self._reviews) + len(self._targets):
             target = self._targets[row - len(self._reviews)]
-            self.query_one("#dsn", Input).value = target.dsn
-            self.query_one("#repository", Input).value = target.repository
+            self.query_one("#dsn", Input).value = visible(target.dsn)
+            self.query_one("#repository", Input).value = visible(target.repository)
             self.query_one("#start").focus()
 
     def action_new(self) -> None:

@@ -13,6 +13,7 @@ from textual.widgets import Input, Markdown, Static
 from checks.errors import ExportError
 from checks.text import visible
 from scorecards.exports import FORMATS
+from tui.actions import bindings
 from tui.background import Finished, start
 from tui.screens.base import SurveyScreen
 from tui.screens.confirm import Confirm
@@ -37,6 +38,7 @@ MEANINGS = {
 
 class Export(SurveyScreen):
     NAME = "export"
+    BINDINGS = bindings("export")
 
     def __init__(self) -> None:
         super().__init__()

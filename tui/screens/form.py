@@ -16,6 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from checks.errors import UsageError
+from checks.text import visible_line
 from tui.actions import bindings
 from tui.days import read_day
 from tui.text import Part, line, prose
@@ -71,7 +72,7 @@ class Form(ModalScreen[bool]):
     def _widget(self, field: Field) -> Widget:
         if field.kind == "choice":
             return RowList(id=f"field-{field.name}", classes="form-choice")
-        return Input(field.value, id=f"field-{field.name}", select_on_focus=False, compact=True)
+        return Input(visible_line(field.value), id=f"field-{field.name}", select_on_focus=False, compact=True)
 
     def on_mount(self) -> None:
         for field in self._fields:

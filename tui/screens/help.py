@@ -61,8 +61,9 @@ class Help(ModalScreen[Action | None]):
         keys = " ".join(key_label(key) for key in choice.action.keys.split())
         about = f"  {choice.action.about}" if choice.action.about and width > 60 else ""
         look = "$foreground" if choice.possible else "$faint"
+        same = row > 0 and self._shown[row - 1].heading == choice.heading
         return line(
-            (f"{choice.heading:<11}", "$muted"),
+            (f"{'' if same else choice.heading:<11}", "$muted"),
             (f"{keys:>9}  ", "bold $accent" if choice.possible else "$faint"),
             (choice.action.title, look),
             (about, "$muted" if choice.possible else "$faint"),

@@ -12,6 +12,7 @@ from textual.widgets import Static
 
 from scorecards.model import CriterionStatus, Scorecard
 from scorecards.rubric import Criterion, Strength, load_rubric
+from tui.actions import bindings
 from tui.background import Finished, start
 from tui.queue import step
 from tui.screens.base import SurveyScreen
@@ -21,8 +22,9 @@ from tui.widgets.document import EMPTY, Document, Paragraph
 from tui.widgets.rows import RowList
 
 if TYPE_CHECKING:
-    from scorecards.review import Answer
     from scorecards.session import Review
+
+    from scorecards.review import Answer
 
 MINIMUM = {
     Strength.STATED: "your word counts",
@@ -36,6 +38,7 @@ SYMBOLS = {"yes": ("✓", "$success"), "no": ("✗", "$error"), "unknown": ("?",
 
 class Questions(SurveyScreen):
     NAME = "questions"
+    BINDINGS = bindings("questions")
 
     def __init__(self) -> None:
         super().__init__()

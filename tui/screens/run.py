@@ -15,6 +15,7 @@ from textual.message import Message
 
 from checks.errors import ReviewError
 from checks.model import Area, CheckResult, Outcome
+from tui.actions import bindings
 from tui.background import Finished, send, start
 from tui.screens.base import SurveyScreen
 from tui.text import Part, line, prose
@@ -66,6 +67,7 @@ class Outcomes(msgspec.Struct, frozen=True):
 
 class Run(SurveyScreen):
     NAME = "run"
+    BINDINGS = bindings("run")
 
     def __init__(self) -> None:
         super().__init__()

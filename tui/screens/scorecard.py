@@ -7,6 +7,7 @@ from textual.widgets import Static
 
 from checks.model import Area
 from scorecards.model import Scorecard
+from tui.actions import bindings
 from tui.background import Finished, start
 from tui.screens.base import SurveyScreen
 from tui.text import line
@@ -16,6 +17,7 @@ from tui.widgets.scores import area_paragraphs, overview_paragraphs
 
 class ScorecardPage(SurveyScreen):
     NAME = "scorecard"
+    BINDINGS = bindings("scorecard")
 
     def __init__(self) -> None:
         super().__init__()

@@ -13,6 +13,7 @@ from textual.timer import Timer
 from textual.widgets import Input, Static
 
 from checks.model import Area, Finding, Severity
+from tui.actions import bindings
 from tui.queue import OPEN, STATUSES, Filter, Queue, Standing, read_filter, step, worst_first
 from tui.screens.deciding import Deciding
 from tui.text import AREA_SHORT, SEVERITY_SYMBOLS, STATUS_SYMBOLS, Part, line, severity_mark, severity_style
@@ -27,6 +28,7 @@ FILTER_S = 0.05
 
 class Walk(Deciding):
     NAME = "walk"
+    BINDINGS = bindings("walk")
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,6 +37,8 @@ class Walk(Deciding):
         self.marks: set[str] = set()
         self.area: Area | None = None
         self.wanted = Filter()
+        self._severities: list[tuple[Severity, int]] = []
+        self._place = ""
         self._detail_of = ""
         self._detail_timer: Timer | None = None
         self._place_timer: Timer | None = None
@@ -98,6 +102,8 @@ class Walk(Deciding):
         cursor = 0
         if keep is not None:
             cursor = next((at for at, index in enumerate(self.shown) if index >= keep), max(0, len(self.shown) - 1))
+        counted = Counter(self.queue.findings[index].severity for index in self.shown)
+        self._severities = worst_first({severity: counted[severity] for severity in Severity})
         self.rows.show(len(self.shown), self._draw, cursor)
         self._show_areas()
         self._show_foot()
@@ -126,21 +132,19 @@ class Walk(Deciding):
 
     def _show_areas(self) -> None:
         counts = self.queue.counts()
-        parts: list[Part] = [" "]
         width = self.query_one("#walk-areas").size.width
-        for number, area in enumerate(Area, 1):
-            look = "bold $strong underline" if area is self.area else "$muted"
-            parts += [(str(number), "bold $accent"), (f"{AREA_SHORT[area].lower()} {counts[area]}", look), " "]
-        parts += [("0", "bold $accent"), ("all", "bold $strong underline" if self.area is None else "$muted")]
-        short = line(*parts)
-        if width and short.cell_length > width:
-            parts = [" "]
+        for with_counts, gap in ((True, "   "), (True, "  "), (True, " "), (False, " ")):
+            parts: list[Part] = [" "]
             for number, area in enumerate(Area, 1):
                 look = "bold $strong underline" if area is self.area else "$muted"
-                parts += [(str(number), "bold $accent"), (AREA_SHORT[area].lower(), look), " "]
-            parts += [("0", "bold $accent"), ("all", "bold $strong underline" if self.area is None else "$muted")]
-            short = line(*parts)
-        self.query_one("#walk-areas", Static).update(line(short))
+                count = f" {counts[area]}" if with_counts else ""
+                parts += [(f"{number} ", "bold $accent"), (f"{AREA_SHORT[area].lower()}{count}", look), gap]
+            shown = line(
+                *parts, ("0 ", "bold $accent"), ("all", "bold $strong underline" if self.area is None else "$muted")
+            )
+            if shown.cell_length <= width:
+                break
+        self.query_one("#walk-areas", Static).update(line(shown), layout=False)
 
     def _show_foot(self) -> None:
         parts: list[Part] = [" "]
@@ -149,14 +153,13 @@ class Walk(Deciding):
         elif self.marks:
             parts.append((f"{len(self.marks)} marked: the next decision is on all of them", "bold $accent"))
         else:
-            severities = Counter(self.queue.findings[index].severity for index in self.shown)
             at = self.rows.cursor + 1 if self.shown else 0
             parts.append((f"{at}/{len(self.shown)}  ", "$muted"))
-            for severity, count in worst_first({s: severities[s] for s in Severity}):
+            for severity, count in self._severities:
                 parts += [(f"{SEVERITY_SYMBOLS[severity]}", severity_style(severity)), (f" {count}  ", "$muted")]
             if not self.wanted.is_empty:
                 parts.append((f"of {len(self.queue)}  / changes the filter, esc clears it", "$muted"))
-        self.query_one("#walk-foot", Static).update(line(*parts))
+        self.query_one("#walk-foot", Static).update(line(*parts), layout=False)
 
     # The detail
 
@@ -189,6 +192,7 @@ class Walk(Deciding):
         else:
             self._show_detail()
             self._detail_timer = self.set_timer(REPEAT_S, self._settle)
+        self._place = self.current.id if self.current else ""
         if self._place_timer is not None:
             self._place_timer.stop()
         self._place_timer = self.set_timer(REMEMBER_S, self.remember)
@@ -202,8 +206,8 @@ class Walk(Deciding):
     def remember(self) -> None:
         """Keeps the place for the next start."""
         self._place_timer = None
-        if self.current is not None:
-            self.surveyor.remember_place(self.current.id, "walk")
+        if self._place:
+            self.surveyor.remember_place(self._place, "walk")
 
     def on_unmount(self) -> None:
         if self._place_timer is not None:

@@ -39,7 +39,7 @@ def detail(
         *_decided(decision, owner, notes),
         *_facts(finding),
         *_section("Why it matters"),
-        *(Paragraph(prose(part), INDENT) for part in finding.why.split("\n\n")),
+        *_why(finding.why),
         *_fix(finding),
         *_history(history),
     ]
@@ -50,7 +50,7 @@ def _heading(finding: Finding) -> list[Paragraph]:
     assert severity is not None
     kind: list[Part] = [
         (f"{SEVERITY_SYMBOLS[severity]} {severity.value.upper()}", f"bold {severity_style(severity)}"),
-        (f"   {finding.confidence.value}   {finding.area.value}   ", "$muted"),
+        (f"   {finding.confidence.value}   ", "$muted"),
         (finding.check, "$muted"),
     ]
     return [
@@ -77,6 +77,13 @@ def _facts(finding: Finding) -> list[Paragraph]:
         for key, value in finding.observed.items():
             name = visible(label(key), 60)
             shown.append(Paragraph(block(figure(key, value), limit=2_000), line((f" {name:<{width}}", "$muted"))))
+    return shown
+
+
+def _why(why: str) -> list[Paragraph]:
+    shown: list[Paragraph] = []
+    for part in why.split("\n\n"):
+        shown += [*([Paragraph()] if shown else []), Paragraph(prose(part), INDENT)]
     return shown
 
 

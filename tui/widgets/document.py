@@ -51,13 +51,17 @@ class Document(ScrollView, can_focus=True):
         """What is shown, without its looks."""
         return "\n".join(line.plain for line in self._lines)
 
+    @property
+    def _room(self) -> int:
+        return min(self.scrollable_content_region.width - 1, self._measure)
+
     def on_resize(self) -> None:
-        if min(self.scrollable_content_region.width, self._measure) != self._width:
+        if self._room != self._width:
             self._wrap()
             self.refresh()
 
     def _wrap(self) -> None:
-        self._width = min(self.scrollable_content_region.width, self._measure)
+        self._width = self._room
         self._lines = []
         for paragraph in self._paragraphs if self._width > 4 else ():
             before = paragraph.first.cell_length
