@@ -35,9 +35,8 @@ def no_primary_key(evidence: Evidence) -> Iterator[Finding | Examined]:
         large = rows is None or rows >= evidence.limit("table_rows_min")
         unmet += large
         key = next(iter(_identifying_keys(catalog, table)), None)
-        severity = Severity.HIGH if large else Severity.MEDIUM
-        if key or table.persistence == "unlogged":
-            severity = Severity.LOW
+        mild = key is not None or table.persistence == "unlogged"
+        severity = Severity.LOW if not large else Severity.MEDIUM if mild else Severity.HIGH
         yield Finding(
             table.subject,
             f"Table {table.subject.name} has no primary key",

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import datetime as dt
+
+import msgspec
+import psycopg
+import pytest
+
+from checks.evidence.database.facts import Server, Usage
+from checks.model import Outcome, Reason, Severity
+from tests.checks.survey import conclude, examine, finding, names, survey
+from tests.servers import Database, PrimaryAndStandby
+
+CHECK = "indexing.unused-index"
+NO_WINDOW = {"window_days": 0}
+
+SCHEMA = """
+    CREATE EXTENSION vector;
+    CREATE TABLE parents (id bigint PRIMARY KEY);
+    CREATE TABLE t (
+        id bigint PRIMARY KEY, code text UNIQUE, used int, spare text, parent_id bigint REFERENCES parents, v vector(3),
+        period int4range, EXCLUDE USING gist (period WITH &&)
+    );
+    INSERT INTO parents VALUES (1);
+    INSERT INTO t (id, code, used, spare, parent_id, v)
+        SELECT n, 'c' || n, n, repeat('s', 10) || n, 1, '[1,2,3]' FROM generate_series(1, 40000) n;
+    CREATE INDEX t_used ON t (used);
+    CREATE INDEX "t; spare" ON t (spare);
+    CREATE INDEX t_small ON t (spare) WHERE id < 10;
+    CREATE INDEX t_parent ON t (parent_id);
+    CREATE INDEX t_parent_again ON t (parent_id, spare);
+    CREATE INDEX t_vector ON t USING hnsw (v vector_l2_ops);
+    CREATE UNIQUE INDEX t_unique ON t (used, spare);
+    CREATE INDEX t_broken ON t (code, spare);
+    UPDATE pg_index SET indisvalid = false WHERE indexrelid = 't_broken'::regclass;
+    CREATE TABLE parted (id bigint, day date) PARTITION BY RANGE (day);
+    CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
+    CREATE TABLE parted_2 PARTITION OF parted FOR VALUES FROM ('2026-02-01') TO ('2026-03-01');
+    INSERT INTO parted SELECT n, date '2026-01-01' + n % 59 FROM generate_series(1, 5000) n;
+    CREATE INDEX parted_used ON parted (id);
+    CREATE INDEX parted_spare ON parted (day, id);
+"""
+
+
+def read_some(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("SET enable_seqscan = off")
+        connection.execute("SELECT * FROM t WHERE used = 5")
+        connection.execute("SELECT * FROM parted_1 WHERE id = 59")
+        connection.execute("SELECT pg_stat_force_next_flush()")
+
+
+@pytest.fixture
+def filled(database: Database) -> Database:
+    database.execute(SCHEMA, "ANALYZE")
+    read_some(database.dsn)
+    return database
+
+
+def test_indexes_that_nothing_reads(filled: Database) -> None:
+    result = examine(filled, CHECK, limits=NO_WINDOW)
+
+    assert {found.subject.name: found.severity for found in result.findings} == {
+        'public."t; spare"': Severity.LOW,
+        "public.t_parent_again": Severity.LOW,
+        "public.t_small": Severity.NOTE,
+        "public.parted_spare": Severity.NOTE,
+    }
+    found = finding(result, 'public."t; spare"')
+    assert found.fix.sql == 'DROP INDEX CONCURRENTLY public."t; spare";'
+    assert found.observed["table_writes"] == 40000
+    assert found.observed["nodes"] == ["primary"]
+    assert (result.examined, result.of) == (6, 6)
+
+
+def test_a_young_window_proves_nothing(filled: Database) -> None:
+    result = examine(filled, CHECK)
+
+    assert (result.outcome, result.reason) == (Outcome.UNKNOWN, Reason.WINDOW_TOO_SHORT)
+    assert result.unlock is not None
+    assert "30 days are needed" in result.unlock
+
+
+def test_an_index_last_used_long_ago(filled: Database) -> None:
+    evidence = survey(filled, limits=NO_WINDOW)
+    server = evidence.get(Server)
+    later = msgspec.structs.replace(server, observed_at=server.observed_at + dt.timedelta(days=45))
+
+    result = conclude(msgspec.structs.replace(evidence, server=later), CHECK)
+
+    found = finding(result, "public.t_used")
+    assert found.observed["scans"] == 1
+    assert found.title.startswith("Index public.t_used has not been used since 20")
+
+
+def test_an_index_without_counters_is_not_judged(filled: Database) -> None:
+    evidence = survey(filled, limits=NO_WINDOW)
+    empty = msgspec.structs.replace(evidence.get(Usage), indexes=())
+
+    result = conclude(msgspec.structs.replace(evidence, usage=empty), CHECK)
+
+    assert (names(result), result.examined, result.of) == (set(), 0, 6)
+
+
+def test_standbys_count_and_must_be_asked(primary_and_standby: PrimaryAndStandby) -> None:
+    primary, standby = primary_and_standby
+    database = Database(primary)
+    try:
+        database.execute(SCHEMA, "ANALYZE")
+        with database.connect() as connection, psycopg.connect(primary.dsn(), autocommit=True) as watching:
+            connection.execute("CHECKPOINT")
+            for _ in range(200):
+                caught_up = watching.execute(
+                    "SELECT bool_and(replay_lsn >= pg_current_wal_flush_lsn()) FROM pg_stat_replication"
+                ).fetchone()
+                if caught_up == (True,):
+                    break
+                watching.execute("SELECT pg_sleep(0.1)")
+        read_some(standby.dsn(database.name))
+
+        alone = examine(database, CHECK, limits=NO_WINDOW)
+        assert (alone.outcome, alone.reason) == (Outcome.UNKNOWN, Reason.REPLICA_NOT_REACHABLE)
+        assert alone.unlock is not None
+        assert "--replica DSN" in alone.unlock
+        assert (alone.examined, alone.of) == (0, 6)
+
+        both = examine(database, CHECK, replicas=[standby.dsn(database.name)], limits=NO_WINDOW)
+        assert names(both) == {
+            'public."t; spare"', "public.t_parent_again", "public.t_small", "public.parted_spare",
+        }  # fmt: skip
+        assert len(finding(both, 'public."t; spare"').observed["nodes"]) == 2
+    finally:
+        database.drop()
+
+
+def test_no_indexes(database: Database) -> None:
+    database.execute("CREATE TABLE bare (a int)")
+
+    assert examine(database, CHECK, limits=NO_WINDOW).outcome is Outcome.NOT_APPLICABLE

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from checks.model import Outcome, Severity
+from tests.checks.survey import examine, finding, names
+from tests.servers import Database
+
+SCHEMA = """
+    CREATE TABLE keyed (id bigint PRIMARY KEY, name text);
+    CREATE TABLE events (at timestamptz, payload jsonb);
+    CREATE TABLE lookups (code text NOT NULL UNIQUE, label text);
+    CREATE TABLE indexed (code text NOT NULL, label text);
+    CREATE UNIQUE INDEX indexed_code ON indexed (code);
+    CREATE TABLE subscribers (email text UNIQUE, name text);
+    CREATE TABLE vouchers (code text NOT NULL, used boolean);
+    CREATE UNIQUE INDEX unused_code ON vouchers (code) WHERE NOT used;
+    CREATE TABLE people (name text NOT NULL);
+    CREATE UNIQUE INDEX people_name ON people (lower(name));
+    CREATE TABLE queue_slots (slot int NOT NULL, CONSTRAINT slot_once UNIQUE (slot) DEFERRABLE);
+    CREATE UNLOGGED TABLE scratch (value text);
+    CREATE TABLE measured (day date NOT NULL, value int) PARTITION BY RANGE (day);
+    CREATE TABLE measured_2025 PARTITION OF measured FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+    CREATE TABLE measured_2026 PARTITION OF measured FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+    CREATE TABLE billed (day date NOT NULL, id bigint, PRIMARY KEY (id, day)) PARTITION BY RANGE (day);
+    CREATE TABLE billed_2026 PARTITION OF billed FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+    CREATE VIEW events_view AS SELECT * FROM events;
+    CREATE MATERIALIZED VIEW events_summary AS SELECT count(*) FROM events;
+    CREATE SCHEMA "Sales, Ltd.";
+    CREATE TABLE "Sales, Ltd."."Order ""x""; DROP TABLE keyed; --" (id bigint, "select" text);
+"""
+HOSTILE = '"Sales, Ltd."."Order ""x""; DROP TABLE keyed; --"'
+
+TOOL_TABLES = (
+    "flyway_schema_history databasechangelog alembic_version django_migrations schema_migrations __drizzle_migrations "
+    '_prisma_migrations knex_migrations goose_db_version ar_internal_metadata "SequelizeMeta" "__EFMigrationsHistory" '
+    "__diesel_schema_migrations _sqlx_migrations typeorm_metadata"
+).split()
+
+
+def test_tables_without_a_primary_key(database: Database) -> None:
+    database.execute(SCHEMA)
+
+    result = examine(database, "schema.no-primary-key")
+
+    assert names(result) == {
+        "public.events", "public.lookups", "public.indexed", "public.subscribers", "public.vouchers", "public.people",
+        "public.queue_slots", "public.scratch", "public.measured", HOSTILE,
+    }  # fmt: skip
+    assert (result.examined, result.of) == (12, 12)
+    assert finding(result, "public.measured").observed["partitions"] == 2
+    assert finding(result, "public.scratch").severity is Severity.LOW
+
+
+def test_a_unique_key_that_can_become_the_primary_key_is_used(database: Database) -> None:
+    database.execute(SCHEMA)
+
+    result = examine(database, "schema.no-primary-key")
+
+    lookups = finding(result, "public.lookups")
+    assert lookups.severity is Severity.LOW
+    assert lookups.observed["unique_key"] == "public.lookups_code_key"
+    for name in ("public.lookups", "public.indexed", "public.events", HOSTILE):
+        fix = finding(result, name).fix
+        assert fix.sql is not None
+        for statement in fix.sql.splitlines():
+            database.execute(statement)
+    fixed = names(examine(database, "schema.no-primary-key"))
+    assert fixed.isdisjoint({"public.lookups", "public.indexed", "public.events", HOSTILE})
+
+
+def test_only_tables_of_some_size_are_unmet(database: Database) -> None:
+    database.execute(
+        "CREATE TABLE small (v int); INSERT INTO small SELECT 1 FROM generate_series(1, 999)",
+        "CREATE TABLE large (v int); INSERT INTO large SELECT 1 FROM generate_series(1, 1001)",
+        "ANALYZE",
+    )
+
+    result = examine(database, "schema.no-primary-key")
+
+    assert (finding(result, "public.small").severity, finding(result, "public.large").severity) == (
+        Severity.LOW,
+        Severity.HIGH,
+    )
+    assert finding(result, "public.large").observed["rows"] == 1001
+    assert result.unmet == 1
+
+
+def test_tables_without_a_key_that_identifies_every_row(database: Database) -> None:
+    database.execute(SCHEMA)
+
+    result = examine(database, "schema.no-usable-unique-key")
+
+    assert names(result) == {
+        "public.events", "public.subscribers", "public.vouchers", "public.people", "public.queue_slots",
+        "public.scratch", "public.measured", HOSTILE,
+    }  # fmt: skip
+    nullable = finding(result, "public.subscribers")
+    assert nullable.title == "Table public.subscribers has only a nullable unique key"
+    assert nullable.observed["nullable_keys"] == ["public.subscribers_email_key"]
+    assert nullable.fix.sql is not None
+    database.execute(nullable.fix.sql)
+    assert "public.subscribers" not in names(examine(database, "schema.no-usable-unique-key"))
+
+
+def test_a_published_table_without_key_is_worse(database: Database) -> None:
+    database.execute("CREATE TABLE events (at timestamptz)", "CREATE PUBLICATION everything FOR ALL TABLES")
+
+    found = finding(examine(database, "schema.no-usable-unique-key"), "public.events")
+
+    assert found.severity is Severity.HIGH
+    assert found.observed["published"] is True
+
+
+def test_tables_of_extensions_and_migration_tools_are_not_the_applications(database: Database) -> None:
+    database.execute(
+        "CREATE EXTENSION pg_stat_statements", *(f"CREATE TABLE {name} (version text)" for name in TOOL_TABLES)
+    )
+    database.execute(
+        "CREATE EXTENSION vector",
+        "CREATE TABLE owned (v text)",
+        "ALTER EXTENSION vector ADD TABLE owned",
+    )
+
+    assert examine(database, "schema.no-primary-key").outcome is Outcome.NOT_APPLICABLE
+
+    database.execute("CREATE TABLE mine (v text)")
+    assert names(examine(database, "schema.no-primary-key")) == {"public.mine"}
+
+
+def test_a_database_without_tables(database: Database) -> None:
+    for check in ("schema.no-primary-key", "schema.no-usable-unique-key"):
+        result = examine(database, check)
+        assert result.outcome is Outcome.NOT_APPLICABLE
+        assert result.fact == "the database has no tables"

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import pytest
+
+from checks.model import Confidence, Outcome, Severity
+from checks.schema.inference import singulars
+from tests.checks.survey import examine, finding, names
+from tests.servers import Database
+
+SCHEMA = """
+    CREATE TABLE users (id bigint PRIMARY KEY, email text UNIQUE);
+    CREATE TABLE categories (category_id uuid PRIMARY KEY);
+    CREATE TABLE "Workspace" (id text PRIMARY KEY);
+    CREATE TABLE addresses (id bigint PRIMARY KEY);
+    CREATE TABLE traces (id text PRIMARY KEY);
+
+    CREATE TABLE orders (
+        id bigserial PRIMARY KEY,
+        user_id bigint REFERENCES users,
+        category_id uuid,
+        billing_address_id bigint,
+        parent_id bigint
+    );
+    CREATE TABLE documents (
+        id bigint PRIMARY KEY, owner_user_id bigint, "workspaceId" text, trace_id text, stripe_user_id bigint,
+        external_id bigint, request_id bigint, account_id bigint, wrong_type_id int, user_email text
+    );
+    CREATE TABLE comments (id bigint PRIMARY KEY, user_id int, subject_type text, subject_id bigint);
+    CREATE TABLE subjects (id bigint PRIMARY KEY);
+    CREATE TABLE audit_log (id bigint PRIMARY KEY, user_id bigint);
+    CREATE TABLE usage_events (id bigint PRIMARY KEY, user_id bigint);
+    CREATE TABLE staging_orders (user_id bigint);
+    CREATE VIEW user_orders AS SELECT id AS order_id, user_id FROM orders;
+    CREATE TABLE parted (user_id bigint, day date) PARTITION BY RANGE (day);
+    CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+    CREATE TABLE memberships (tenant_id int, user_id bigint, PRIMARY KEY (tenant_id, user_id));
+    CREATE TABLE user_settings (user_id bigint PRIMARY KEY);
+    CREATE SCHEMA crm;
+    CREATE TABLE crm.leads (id bigint PRIMARY KEY);
+    CREATE TABLE leads (id bigint PRIMARY KEY);
+    CREATE SCHEMA sales;
+    CREATE TABLE sales.offers (id bigint PRIMARY KEY, lead_id bigint);
+    CREATE TABLE tickets (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), user_id bigint REFERENCES users);
+    ALTER TABLE tickets DROP CONSTRAINT tickets_user_id_fkey;
+    ALTER TABLE tickets ADD CONSTRAINT tickets_user FOREIGN KEY (user_id) REFERENCES users NOT VALID;
+"""
+
+
+def test_references_known_by_their_names(database: Database) -> None:
+    database.execute(SCHEMA)
+
+    result = examine(database, "schema.missing-foreign-key")
+
+    assert {found.subject.name: found.observed["references"] for found in result.findings} == {
+        "public.orders.category_id": "public.categories.category_id",
+        "public.orders.billing_address_id": "public.addresses.id",
+        "public.orders.parent_id": "public.orders.id",
+        "public.documents.owner_user_id": "public.users.id",
+        'public.documents."workspaceId"': 'public."Workspace".id',
+        "public.parted.user_id": "public.users.id",
+        "public.memberships.user_id": "public.users.id",
+        "public.user_settings.user_id": "public.users.id",
+    }
+    assert {found.confidence for found in result.findings} == {Confidence.INFERRED}
+    assert {found.severity for found in result.findings} == {Severity.LOW}
+    # Of ten references one foreign key is validated, one is not, eight are missing.
+    assert (result.examined, result.of, result.unmet) == (10, 10, 9)
+
+
+def test_the_fix_declares_them(database: Database) -> None:
+    database.execute(SCHEMA)
+
+    for found in examine(database, "schema.missing-foreign-key").findings:
+        assert found.fix.sql is not None
+        for statement in found.fix.sql.splitlines():
+            database.execute(statement)
+
+    result = examine(database, "schema.missing-foreign-key")
+    assert (names(result), result.unmet) == (set(), 1)
+
+
+def test_references_known_by_joins(database: Database) -> None:
+    database.execute(
+        """
+        CREATE EXTENSION pg_stat_statements;
+        CREATE TABLE people (id bigint PRIMARY KEY, email text UNIQUE);
+        CREATE TABLE projects (id bigint PRIMARY KEY);
+        CREATE TABLE tasks (id bigint PRIMARY KEY, created_by bigint, project bigint, email text, either bigint);
+        CREATE TABLE usage_events (id bigint PRIMARY KEY, person_id bigint, people_id bigint);
+        """,
+        "SELECT pg_stat_statements_reset()",
+        "SELECT * FROM tasks t JOIN people p ON p.id = t.created_by WHERE t.id = 1",
+        "SELECT * FROM tasks t, projects p WHERE p.id = t.project",
+        "SELECT * FROM tasks t JOIN people p ON p.email = t.email",
+        "SELECT * FROM tasks t JOIN people p ON p.id = t.either",
+        "SELECT * FROM tasks t JOIN projects p ON p.id = t.either",
+        "SELECT * FROM tasks t JOIN people p ON p.id = t.id",
+        "SELECT * FROM usage_events e JOIN people p ON e.person_id = p.id",
+    )
+
+    result = examine(database, "schema.missing-foreign-key")
+
+    assert {found.subject.name: found.observed["references"] for found in result.findings} == {
+        "public.tasks.created_by": "public.people.id",
+        "public.tasks.project": "public.projects.id",
+        "public.usage_events.person_id": "public.people.id",
+    }
+    known = finding(result, "public.tasks.created_by")
+    assert known.observed["known_by"] == ["join"]
+    assert len(known.observed["joining_statements"]) == 1
+    assert finding(result, "public.usage_events.person_id").observed["known_by"] == ["name", "join"]
+
+
+def test_no_references(database: Database) -> None:
+    database.execute("CREATE TABLE alone (id int PRIMARY KEY)")
+
+    assert examine(database, "schema.missing-foreign-key").outcome is Outcome.NOT_APPLICABLE
+
+
+@pytest.mark.parametrize(
+    ("plural", "singular"),
+    [
+        ("users", "user"), ("categories", "category"), ("addresses", "address"), ("boxes", "box"), ("branches", "branch"),
+        ("people", "person"), ("children", "child"), ("cases", "case"), ("statuses", "status"), ("movies", "movie"),
+        ("status", "status"), ("news", "new"), ("analysis", "analysis"),
+    ],
+)  # fmt: skip
+def test_singulars(plural: str, singular: str) -> None:
+    assert singular in singulars(plural)
