@@ -24,6 +24,8 @@ REGISTRIES = [
 ]
 MACHINE_PATHS = ["/wo" + "rk/", "/ro" + "ot/", "/home/[a-z]+/", "/Us" + "ers/", "/opt/(pypi|wheels)"]
 
+HEAVY = {"textual", "psycopg", "sqlglot", "postgast", "tree_sitter", "jinja2", "rich"}
+
 
 def modules_of(package: str) -> list[str]:
     """The names of all modules of a package, by their files."""
@@ -63,8 +65,18 @@ def test_the_checks_know_no_scorecards() -> None:
 
 
 def test_the_command_line_starts_without_what_is_heavy() -> None:
-    heavy = {"textual", "psycopg", "sqlglot", "postgast", "tree_sitter", "jinja2", "rich"}
-    assert not loaded_after("tui.cli") & heavy
+    assert not loaded_after("tui.cli") & HEAVY
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['pgsurveyor', '--help']\n"
+        "from tui.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: print(*sys.modules, file=sys.stderr)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not {name.partition(".")[0] for name in run.stderr.split()} & HEAVY
 
 
 @pytest.mark.parametrize("pattern", [*(re.escape(host) for host in REGISTRIES), *MACHINE_PATHS])
