@@ -72,8 +72,8 @@ def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys; sys.argv = ['pgsurveyor', '--help']\n"
         "from tui.cli import main\n"
-        "try: main()\n"
-        "except SystemExit: print(*sys.modules, file=sys.stderr)"
+        "try:\n    main()\n"
+        "finally: print(*sys.modules, file=sys.stderr)"
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not {name.partition(".")[0] for name in run.stderr.split()} & HEAVY
