@@ -188,7 +188,7 @@ def _by_share(share: float, result: CheckResult, bad: int, words: str, strength:
 
 
 def _from_answer(question: Question, answer: Answer | None, as_of: dt.date) -> Verdict:
-    if answer is None or answer.value == "unknown":
+    if answer is None or answer.word == "unknown":
         return unknown(Reason.NEEDS_ANSWER, question.text)
     if answer.on is not None and (as_of - answer.on).days > ANSWER_DAYS:
         return unknown(
@@ -198,8 +198,8 @@ def _from_answer(question: Question, answer: Answer | None, as_of: dt.date) -> V
     if answer.artefact and answer.artefact_date and (as_of - answer.artefact_date).days <= ARTEFACT_DAYS:
         strength = Strength.ARTEFACT
     by = f" by {answer.by}" if answer.by else ""
-    if answer.value == "no":
-        return unmet(f"answered no{by}", strength)
+    if answer.word == "no":
+        return unmet(f"answered {answer.value}{by}", strength)
     proof = f", {answer.artefact} of {answer.artefact_date}" if strength is Strength.ARTEFACT else ""
     return met(f"answered {answer.value}{by}{proof}", strength)
 

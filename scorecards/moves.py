@@ -63,12 +63,9 @@ def find_moves(judged: Sequence[Judged], before: Levels | None = None) -> tuple[
         for levels in before.areas
         for pair in combinations([entry for entry in open_ones if entry.criterion.id in levels.held_back_by], 2)
     ]
-    candidates = [
-        candidate
-        for groups, one_look in (([*singles, *pairs], False), (_looks(open_ones), True))
-        for group in groups
-        if any(part > 0 for part in (candidate := _simulate(standings, before, group, one_look)).gain)
-    ]
+    simulated = [_simulate(standings, before, group, False) for group in (*singles, *pairs)]
+    simulated += [_simulate(standings, before, group, True) for group in _looks(open_ones)]
+    candidates = [candidate for candidate in simulated if any(part > 0 for part in candidate.gain)]
     # A pair is worth its own line only if it lifts a level that neither of its halves lifts.
     lifted = {
         candidate.judged[0].criterion.id: candidate.gain[:2] for candidate in candidates if len(candidate.judged) == 1

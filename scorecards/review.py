@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterable
 
 import msgspec
+
+_WORD = re.compile(r"\s*(yes|no|unknown)(?![\w-])", re.IGNORECASE)
 
 DECISION_KINDS = ("accept", "waive", "follow-up", "dispute", "reopen")
 
@@ -24,13 +27,19 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`value`: yes, no, unknown, or words. `on` is the day it was given."""
+    """`value`: yes, no or unknown, perhaps with words behind it; or words alone. `on` is the day it was given."""
 
     value: str
     by: str | None = None
     on: dt.date | None = None
     artefact: str | None = None
     artefact_date: dt.date | None = None
+
+    @property
+    def word(self) -> str:
+        """What it comes to: yes, no, unknown, or "" for words alone."""
+        match = _WORD.match(self.value)
+        return match[1].lower() if match else ""
 
 
 class Note(msgspec.Struct, frozen=True, omit_defaults=True):

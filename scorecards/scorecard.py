@@ -1,4 +1,4 @@
-"""The scorecard of a review: a function of evidence, check results, events, rubric, tool version and as_of, and of nothing else."""
+"""The scorecard: a function of evidence, check results, events, rubric, tool version and as_of, and of nothing else."""
 
 from __future__ import annotations
 

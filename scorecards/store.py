@@ -1,0 +1,256 @@
+"""Review folders: `review.toml`, `evidence.json.gz` and `events.jsonl`, which only ever grows.
+
+An event is one write under a lock, synced before it counts as said. A process killed while writing leaves at most a torn last
+line; readers pass over it, and the next event begins on a line of its own.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import fcntl
+import hashlib
+import os
+import re
+import tomllib
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import tomli_w
+from platformdirs import user_data_path
+
+from checks import __version__
+from checks.errors import StoreError, UsageError
+from checks.evidence import store
+from checks.evidence.evidence import Evidence
+from checks.files import write_atomically
+from scorecards.model import ReviewIdentity
+from scorecards.review import Event
+from scorecards.rubric import CURRENT
+from scorecards.targets import describe_target
+from scorecards.words import instant
+
+HEAD, EVIDENCE, EVENTS = "review.toml", "evidence.json.gz", "events.jsonl"
+ID_LENGTH = 12
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """A saved review, as a list shows it."""
+
+    path: Path
+    id: str
+    title: str
+    started: dt.datetime
+    reviewers: tuple[str, ...] = ()
+
+
+def default_root() -> Path:
+    """Where reviews are kept unless somebody says otherwise."""
+    return user_data_path("pgsurveyor") / "reviews"
+
+
+def derived_identity(evidence: Evidence, title: str, reviewers: tuple[str, ...] = ()) -> ReviewIdentity:
+    """Of a review that nobody started by hand: the same for the same evidence."""
+    return ReviewIdentity(_id(evidence, ""), title, instant(evidence.observed_at), reviewers)
+
+
+def _id(evidence: Evidence, started: str) -> str:
+    return hashlib.sha256(f"{store.sha256(evidence)}\n{started}".encode()).hexdigest()[:ID_LENGTH]
+
+
+class ReviewFolder:
+    """One review on disk. Several processes may read and append at a time."""
+
+    def __init__(self, path: Path, head: dict[str, Any]) -> None:
+        self.path = path
+        self.id: str = head["id"]
+        self.title: str = head["title"]
+        self.started: dt.datetime = head["started"]
+        self.reviewers: tuple[str, ...] = tuple(head.get("reviewers", ()))
+        self._seen: tuple[int, tuple[Event, ...]] = (-1, ())
+
+    @classmethod
+    def create(
+        cls, root: Path, evidence: Evidence, *, title: str, reviewers: tuple[str, ...] = (), now: dt.datetime
+    ) -> ReviewFolder:
+        """A new review of that evidence, beside those of the same target. Raises StoreError."""
+        started = instant(now)
+        return cls._create(root, evidence, ReviewIdentity(_id(evidence, started), title, started, tuple(reviewers)))
+
+    @classmethod
+    def keep(cls, root: Path, evidence: Evidence, identity: ReviewIdentity) -> ReviewFolder:
+        """The folder of a derived review: the one that is there, else a new one. Raises StoreError."""
+        try:
+            return cls.open(_path(root, identity))
+        except StoreError:
+            return cls._create(root, evidence, identity)
+
+    @classmethod
+    def _create(cls, root: Path, evidence: Evidence, identity: ReviewIdentity) -> ReviewFolder:
+        path = _path(root, identity)
+        try:
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            store.save(evidence, path / EVIDENCE)
+            (path / EVENTS).touch(mode=0o600)
+            # The head comes last: a folder without one is no review, so that a kill before leaves none that is half there.
+            write_atomically(path / HEAD, tomli_w.dumps(_head(evidence, identity)).encode(), mode=0o600)
+            _sync(path)
+        except OSError as error:
+            raise StoreError(
+                f"cannot write a review to {path}: {error.strerror}", "check the folder's permissions"
+            ) from error
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path) -> ReviewFolder:
+        """Raises StoreError if there is no review, or not one that can be read."""
+        try:
+            head = tomllib.loads((path / HEAD).read_text("utf-8"))
+        except FileNotFoundError as error:
+            raise StoreError(
+                f"{path} is not a review: it has no {HEAD}", "`pgsurveyor reviews` lists those there are"
+            ) from error
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"cannot read {path / HEAD}: {error}", "restore the file, or start a new review"
+            ) from error
+        started = head.get("started")
+        if not (
+            isinstance(head.get("id"), str) and isinstance(head.get("title"), str) and isinstance(started, dt.datetime)
+        ):
+            raise StoreError(
+                f"{path / HEAD} lacks an id, a title or a start", "restore the file, or start a new review"
+            )
+        return cls(path, head)
+
+    @property
+    def identity(self) -> ReviewIdentity:
+        return ReviewIdentity(self.id, self.title, instant(self.started), self.reviewers)
+
+    @cached_property
+    def _evidence(self) -> Evidence:
+        return store.load(self.path / EVIDENCE)
+
+    def evidence(self) -> Evidence:
+        """Raises EvidenceError if it cannot be read."""
+        return self._evidence
+
+    def events(self) -> tuple[Event, ...]:
+        """Every event that was said, in order; read again only when the file has grown. Raises StoreError."""
+        try:
+            data = (self.path / EVENTS).read_bytes() if self._size() != self._seen[0] else None
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise StoreError(f"cannot read {self.path / EVENTS}: {error.strerror}", "check its permissions") from error
+        if data is not None:
+            self._seen = (len(data), _read(data))
+        return self._seen[1]
+
+    def _size(self) -> int:
+        return (self.path / EVENTS).stat().st_size
+
+    def append(self, event: Event) -> Event:
+        """Says one event for good; returns it with its id. Raises StoreError."""
+        path = self.path / EVENTS
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                end = os.lseek(handle, 0, os.SEEK_END)
+                torn = end > 0 and os.pread(handle, 1, end - 1) != b"\n"
+                said = msgspec.structs.replace(event, id=_event_id(event, end))
+                _write(handle, (b"\n" if torn else b"") + msgspec.json.encode(said) + b"\n")
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise StoreError(f"cannot write to {path}: {error.strerror}", "what was said last is not saved") from error
+        return said
+
+
+def recent(root: Path) -> list[Summary]:
+    """The reviews under that folder, newest first. What can't be read is passed over."""
+    found = []
+    for path in root.iterdir() if root.is_dir() else ():
+        try:
+            folder = ReviewFolder.open(path)
+        except StoreError:
+            continue
+        found.append(Summary(path, folder.id, folder.title, folder.started, folder.reviewers))
+    return sorted(found, key=lambda summary: (summary.started, summary.id), reverse=True)
+
+
+def find(review: str, root: Path | None = None) -> ReviewFolder:
+    """A review by its folder, its id, or a beginning of its id that no other has. Raises UsageError, StoreError."""
+    path = Path(review)
+    if (path / HEAD).is_file():
+        return ReviewFolder.open(path)
+    saved = recent(root or default_root())
+    exact = [summary for summary in saved if summary.id == review]
+    matching = exact or [summary for summary in saved if review and summary.id.startswith(review)]
+    if len({summary.id for summary in matching}) > 1:
+        ids = ", ".join(sorted(summary.id for summary in matching))
+        raise UsageError(f"{review!r} begins the id of several reviews: {ids}", "give more of it")
+    if not matching:
+        raise UsageError(f"there is no review {review!r}", "`pgsurveyor reviews` lists those there are")
+    return ReviewFolder.open(matching[0].path)
+
+
+def _path(root: Path, identity: ReviewIdentity) -> Path:
+    slug = re.sub(r"[^a-z0-9]+", "-", identity.title.lower()).strip("-")[:40] or "review"
+    return root / f"{slug}-{identity.started.replace('-', '').replace(':', '')}-{identity.id}"
+
+
+def _head(evidence: Evidence, identity: ReviewIdentity) -> dict[str, Any]:
+    target = describe_target(evidence)
+    described: dict[str, Any] = {}
+    if target.database:
+        described["database"] = target.database.name
+        described["server_version"] = target.database.server_version
+    if target.repository:
+        described["repository"] = target.repository.name
+        if target.repository.commit:
+            described["commit"] = target.repository.commit
+    return {
+        "id": identity.id,
+        "title": identity.title,
+        "started": dt.datetime.fromisoformat(identity.started),
+        "reviewers": list(identity.reviewers),
+        "rubric": CURRENT,
+        "tool_version": __version__,
+        "evidence_sha256": store.sha256(evidence),
+        "target": described,
+    }
+
+
+def _read(data: bytes) -> tuple[Event, ...]:
+    """A line that is no event is what a killed process left of one, which nobody was told of as said."""
+    complete = data.splitlines() if data.endswith(b"\n") else data.splitlines()[:-1]
+    events = []
+    for line in complete:
+        try:
+            events.append(msgspec.json.decode(line, type=Event))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue
+    return tuple(events)
+
+
+def _event_id(event: Event, offset: int) -> str:
+    """Unique in the file by its offset, and across copies of a review that went on apart by its content."""
+    content = msgspec.json.encode(msgspec.structs.replace(event, id=""))
+    return hashlib.sha256(f"{offset}\n".encode() + content).hexdigest()[:ID_LENGTH]
+
+
+def _write(handle: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(handle, data) :]
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
