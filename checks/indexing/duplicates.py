@@ -8,6 +8,7 @@ import msgspec
 
 from checks.evidence.database.facts import Catalog, Index, IndexKey, Usage
 from checks.evidence.evidence import Evidence
+from checks.families import once_per_family
 from checks.indexing.coverage import collation
 from checks.model import Confidence, Examined, Finding, Fix, Severity, qualified_name, quote_identifier
 from checks.registry import check
@@ -18,6 +19,7 @@ _MUCH_SMALLER = 3
 
 
 @check("indexing.duplicate-index", catalogue="I02", severity=Severity.MEDIUM, needs=[Catalog])
+@once_per_family
 def duplicate_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Two indexes are the same in everything but their names.
 
@@ -39,6 +41,7 @@ def duplicate_index(evidence: Evidence) -> Iterator[Finding | Examined]:
 
 
 @check("indexing.index-duplicates-unique", catalogue="I04", severity=Severity.MEDIUM, needs=[Catalog])
+@once_per_family
 def index_duplicates_unique(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A plain index repeats the index of a primary key, unique or exclusion constraint.
 
@@ -62,6 +65,7 @@ def index_duplicates_unique(evidence: Evidence) -> Iterator[Finding | Examined]:
 
 
 @check("indexing.redundant-index", catalogue="I03", severity=Severity.MEDIUM, needs=[Catalog])
+@once_per_family
 def redundant_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     """An index is the beginning of another index.
 

@@ -8,6 +8,7 @@ from checks.evidence import patterns
 from checks.evidence.database.facts import Catalog, Constraint, PlannerStatistics, TableUsage, Usage
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern
+from checks.families import once_per_family
 from checks.indexing.coverage import covering_index
 from checks.model import Confidence, Examined, Finding, Fix, Severity, qualified_name, quote_identifier
 from checks.registry import check
@@ -19,6 +20,7 @@ _MOSTLY_NULL = 0.5
 
 
 @check("indexing.foreign-key-without-index", catalogue="I01", severity=Severity.MEDIUM, needs=[Catalog])
+@once_per_family
 def foreign_key_without_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A foreign key whose referencing columns no index covers.
 

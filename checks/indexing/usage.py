@@ -9,6 +9,7 @@ import msgspec
 
 from checks.evidence.database.facts import Catalog, Constraint, Index, IndexUsage, Replication, Server, Usage
 from checks.evidence.evidence import Evidence
+from checks.families import once_per_family
 from checks.indexing.coverage import covers
 from checks.indexing.duplicates import drop_index, is_needed
 from checks.model import Confidence, Examined, Finding, Reason, Severity, Unknown, Unobserved
@@ -27,6 +28,7 @@ class _Node(msgspec.Struct, frozen=True):
 
 
 @check("indexing.unused-index", catalogue="I06 I08 I09", severity=Severity.MEDIUM, needs=[Server, Catalog, Usage])
+@once_per_family
 def unused_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     """An index that no query reads, on any node.
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from checks.evidence.database.facts import Catalog, Index, Server, Table
 from checks.evidence.evidence import Evidence
+from checks.families import once_per_family
 from checks.model import Confidence, Examined, Finding, Fix, NotApplicable, Severity, qualified_name
 from checks.registry import check
 
@@ -14,6 +15,7 @@ _LEFTOVER = re.compile(r"(?P<original>.*)_cc(?P<which>new|old)[0-9]*", re.DOTALL
 
 
 @check("indexing.invalid-index", catalogue="I10", severity=Severity.HIGH, needs=[Catalog])
+@once_per_family
 def invalid_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     """An index is invalid: a concurrent build of it failed or was broken off.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from checks.evidence.database.facts import Catalog, PlannerStatistics, Statements, Table, Usage
 from checks.evidence.evidence import Evidence
+from checks.families import once_per_family
 from checks.indexing.coverage import covering_index
 from checks.indexing.filters import Filter, filters_of_large_tables, is_served, planned_as_scan
 from checks.model import (
@@ -30,6 +31,7 @@ _FEW_CALLS = 10
 
 
 @check("indexing.missing-index", catalogue="I19", severity=Severity.MEDIUM, needs=[Catalog, Statements])
+@once_per_family
 def missing_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Statements that ran filter a large table by columns that no index serves.
 
@@ -113,11 +115,13 @@ def _places(evidence: Evidence, group: list[Filter]) -> tuple[Location, ...]:
 def _fix(evidence: Evidence, table: Table, columns: tuple[str, ...]) -> Fix:
     catalog = evidence.get(Catalog)
     name, index = qualified_name(table.schema, table.name), new_name(catalog, table.schema, table.name, *columns, "idx")
-    numbers = {column.number for one in columns if (column := catalog.column_named(table.oid, one))}
+    numbers = [column.number for one in columns if (column := catalog.column_named(table.oid, one))]
     keys = [
         key
         for key in catalog.constraints_of(table.oid)
-        if key.kind == "foreign_key" and set(key.columns) <= numbers and not covering_index(catalog, key)
+        if key.kind == "foreign_key"
+        and set(numbers[: len(key.columns)]) == set(key.columns)
+        and not covering_index(catalog, key)
     ]
     summary = "Create an index with the columns compared for equality first."
     if keys:

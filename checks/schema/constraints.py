@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from checks.evidence.database.facts import Catalog, Constraint
 from checks.evidence.evidence import Evidence
+from checks.families import once_per_family
 from checks.model import Examined, Finding, Fix, NotApplicable, Severity, qualified_name, quote_identifier
 from checks.registry import check
 from checks.relations import estimated_rows, reviewed_tables
@@ -14,6 +15,7 @@ _WORDS = {"foreign_key": "Foreign key", "check": "Check constraint"}
 
 
 @check("schema.constraint-not-validated", catalogue="S04", severity=Severity.MEDIUM, needs=[Catalog])
+@once_per_family
 def constraint_not_validated(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A constraint was left NOT VALID.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from checks.evidence.database.facts import Catalog, Column, Constraint
 from checks.evidence.evidence import Evidence
+from checks.families import once_per_family
 from checks.model import Examined, Finding, Fix, NotApplicable, Severity, qualified_name, quote_identifier
 from checks.registry import check
 from checks.relations import is_reviewed
@@ -15,6 +16,7 @@ _TEXT = frozenset({"text", "varchar"})
 
 
 @check("schema.foreign-key-type-mismatch", catalogue="S03", severity=Severity.HIGH, needs=[Catalog])
+@once_per_family
 def foreign_key_type_mismatch(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A foreign-key column has another type than the column it references.
 

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 from checks.evidence.database.facts import Catalog, Index, Replication, Table, Usage
 from checks.evidence.evidence import Evidence
+from checks.families import once_per_family
 from checks.model import Examined, Finding, Fix, Severity, qualified_name, quote_identifier
 from checks.registry import check
 from checks.relations import column_list, column_names, estimated_rows, keys_of, new_name, reviewed_tables
 
 
 @check("schema.no-primary-key", catalogue="S01", severity=Severity.HIGH, needs=[Catalog])
+@once_per_family
 def no_primary_key(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A table has no primary key.
 
@@ -57,6 +59,7 @@ def no_primary_key(evidence: Evidence) -> Iterator[Finding | Examined]:
 
 
 @check("schema.no-usable-unique-key", catalogue="S02", severity=Severity.MEDIUM, needs=[Catalog])
+@once_per_family
 def no_usable_unique_key(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A table has no unique key that identifies every row.
 

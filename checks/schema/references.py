@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from checks.evidence import patterns
 from checks.evidence.database.facts import Catalog, Server, Usage
 from checks.evidence.evidence import Evidence
+from checks.families import once_per_family
 from checks.model import Confidence, Examined, Finding, Fix, NotApplicable, Severity, qualified_name, quote_identifier
 from checks.registry import check
 from checks.relations import estimated_rows, is_reviewed, new_name
@@ -14,6 +15,7 @@ from checks.schema.inference import Reference, undeclared_references
 
 
 @check("schema.missing-foreign-key", catalogue="S10", severity=Severity.MEDIUM, needs=[Catalog])
+@once_per_family
 def missing_foreign_key(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A column refers to another table's key and no foreign key says so.
 

@@ -8,6 +8,7 @@ import msgspec
 
 from checks.evidence.database.facts import Catalog, Column, Sequence
 from checks.evidence.evidence import Evidence
+from checks.families import once_per_family
 from checks.model import (
     Examined,
     Finding,
@@ -76,6 +77,7 @@ def numbered_columns(catalog: Catalog) -> list[NumberedColumn]:
 
 
 @check("schema.integer-key-running-out", catalogue="S30", severity=Severity.HIGH, needs=[Catalog])
+@once_per_family
 def integer_key_running_out(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A numbered key has used up a large share of its range.
 
@@ -120,6 +122,7 @@ def integer_key_running_out(evidence: Evidence) -> Iterator[Finding | Examined]:
 
 
 @check("schema.sequence-wider-than-column", catalogue="S32", severity=Severity.LOW, needs=[Catalog])
+@once_per_family
 def sequence_wider_than_column(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A sequence gives out larger numbers than its column can hold.
 

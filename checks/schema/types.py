@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from checks.evidence.database.facts import Catalog, Column, Table
 from checks.evidence.evidence import Evidence
+from checks.families import once_per_family
 from checks.model import Examined, Finding, Fix, Severity, qualified_name, quote_identifier
 from checks.registry import check
 from checks.relations import estimated_rows, reviewed_tables
@@ -16,6 +17,7 @@ _NOW = frozenset(
 
 
 @check("schema.timestamp-without-time-zone", catalogue="S35", severity=Severity.LOW, needs=[Catalog])
+@once_per_family
 def timestamp_without_time_zone(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A column holds points in time without their time zone.
 
