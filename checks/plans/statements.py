@@ -27,6 +27,8 @@ from checks.workload import (
 
 MINIMUM_RATE_WINDOW_DAYS = 1 / 24
 LISTED_ROWS = 2
+# What ran less often is a load or a repair of somebody's, not the application.
+REPEATED_CALLS = 5
 LOOKUP_SHARE_OF_LISTED = (0.5, 1.1)
 
 
@@ -53,7 +55,7 @@ def dominant_statement(evidence: Evidence) -> Iterator[Finding | Examined]:
     for entry in statements.entries:
         share = statements.share(entry)
         pattern = known.get(entry.query_id) or AccessPattern("other", entry.text, query_id=entry.query_id)
-        if share < evidence.limit("dominant_share") or not entry.toplevel or _is_maintenance(entry, pattern):
+        if share < evidence.limit("dominant_share") or not entry.toplevel or entry.calls < REPEATED_CALLS:
             continue
         places = statement_places(evidence, pattern)
         load = entry.total_ms / max(days * 86_400_000, 1)
@@ -67,13 +69,6 @@ def dominant_statement(evidence: Evidence) -> Iterator[Finding | Examined]:
                       "busy_cores": round(load, 4)},
             locations=places,
         )  # fmt: skip
-
-
-def _is_maintenance(entry: Statement, pattern: AccessPattern) -> bool:
-    """Commands that people and jobs give now and then: a load, an index built, a vacuum."""
-    first = entry.text.lstrip("( \n\t").partition(" ")[0].upper()
-    commands = {"COPY", "CREATE", "ALTER", "VACUUM", "ANALYZE", "REINDEX", "REFRESH", "CLUSTER", "DROP", "CALL", "DO"}
-    return pattern.verb == "other" and first in commands and entry.calls < 100
 
 
 def _dominance(share: float, load: float, low: float) -> Severity:

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterator
 
 from checks.evidence.database.facts import Archiver, Replication, Server, Settings
+from checks.evidence.database.shown import SET
 from checks.evidence.evidence import Evidence
 from checks.evidence.repository.facts import Repository
 from checks.model import Confidence, Examined, Finding, Fix, Location, Reason, Severity, Unknown
@@ -54,7 +55,7 @@ def archiving(evidence: Evidence) -> Iterator[Finding | Examined]:
             yield _off(evidence)
         return
     yield Examined(1, 1, "archiver")
-    if not (settings.value("archive_command") or settings.value("archive_library")):
+    if SET not in {settings.value("archive_command"), settings.value("archive_library")}:
         yield Finding(
             setting_subject("archive_command"),
             "archive_mode is on with neither archive_command nor archive_library: WAL piles up",
