@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from checks.evidence.database.facts import Catalog, Index, Table
 from checks.evidence.evidence import Evidence
+from checks.families import once_per_family
 from checks.hybrid.vectors import vector_columns
 from checks.model import Confidence, Examined, Finding, Fix, Location, NotApplicable, Severity, qualified_name
 from checks.registry import check
@@ -16,6 +17,7 @@ DEFAULT_LISTS = 100
 
 
 @check("hybrid.ivfflat-lists", catalogue="H25", severity=Severity.MEDIUM, needs=[Catalog])
+@once_per_family
 def ivfflat_lists(evidence: Evidence) -> Iterator[Finding | Examined]:
     """An IVFFlat index has lists that do not fit its rows, or was built before they came.
 
@@ -38,7 +40,6 @@ def ivfflat_lists(evidence: Evidence) -> Iterator[Finding | Examined]:
     ]
     if not indexes:
         raise NotApplicable("no IVFFlat index")
-    yield Examined(len(indexes), len(indexes), "IVFFlat indexes")
     for index, table in indexes:
         rows = estimated_rows(evidence, table)
         if rows is None:
@@ -52,6 +53,7 @@ def ivfflat_lists(evidence: Evidence) -> Iterator[Finding | Examined]:
             yield _finding(
                 index, table, rows, lists, early, fits=off <= factor, large=rows > evidence.limit("vector_rows")
             )
+    yield Examined(len(indexes), len(indexes), "IVFFlat indexes")
 
 
 def _recommended(rows: float) -> int:

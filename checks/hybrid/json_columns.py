@@ -9,6 +9,7 @@ from checks.evidence.database.facts import Catalog, Column, Statements, Table
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern
 from checks.evidence.repository.facts import Repository
+from checks.families import once_per_family
 from checks.hybrid.documents import compares, document_columns
 from checks.model import Confidence, Examined, Finding, Fix, NotApplicable, Severity, qualified_name, quote_identifier
 from checks.registry import check
@@ -25,6 +26,7 @@ SHOWN = 5
 
 
 @check("hybrid.json-not-jsonb", catalogue="H01", severity=Severity.MEDIUM, needs=[Catalog])
+@once_per_family
 def json_not_jsonb(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Documents are stored as json, which is text.
 
@@ -44,10 +46,10 @@ def json_not_jsonb(evidence: Evidence) -> Iterator[Finding | Examined]:
     if not every:
         raise NotApplicable("no table has a json or jsonb column")
     known = evidence.find(Statements) is not None or evidence.find(Repository) is not None
-    yield Examined(every, every, "document columns")
     for table, column in columns:
         looking = _looking_inside(evidence, catalog, column) if known else []
         yield _as_text(evidence, catalog, table, column, looking, known)
+    yield Examined(every, every, "document columns")
 
 
 def _looking_inside(evidence: Evidence, catalog: Catalog, column: Column) -> list[AccessPattern]:

@@ -10,6 +10,7 @@ import msgspec
 from checks.evidence.database.facts import Catalog, Column, Index, Table
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern, Comparison
+from checks.families import once_per_family
 from checks.hybrid.documents import compares, document_columns
 from checks.model import (
     Confidence,
@@ -55,6 +56,7 @@ class Way(msgspec.Struct, frozen=True):
 
 
 @check("hybrid.jsonb-filter-without-index", catalogue="H02", severity=Severity.HIGH, needs=[Catalog])
+@once_per_family
 def jsonb_filter_without_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Rows are chosen by what stands inside a document, and no index serves it.
 
@@ -73,7 +75,6 @@ def jsonb_filter_without_index(evidence: Evidence) -> Iterator[Finding | Examine
     if not columns:
         raise NotApplicable("no table has a jsonb column")
     workload = observed_workload(evidence)
-    yield Examined(len(columns), len(columns), "jsonb columns", gap=unread_statements(evidence))
     for table, column in columns:
         rows = estimated_rows(evidence, table) or 0
         if rows <= evidence.limit("seq_scan_rows"):
@@ -93,6 +94,7 @@ def jsonb_filter_without_index(evidence: Evidence) -> Iterator[Finding | Examine
                     unserved.setdefault(way.discriminator, []).append((pattern, way))
         for found in unserved.values():
             yield _unserved(evidence, catalog, table, column, rows, found)
+    yield Examined(len(columns), len(columns), "jsonb columns", gap=unread_statements(evidence))
 
 
 def _way(comparison: Comparison) -> Way | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from checks.evidence.database.facts import Catalog, Column, Index, Statements, Table
 from checks.evidence.evidence import Evidence
 from checks.evidence.repository.facts import Repository
+from checks.families import once_per_family
 from checks.hybrid.vectors import (
     DISTANCE_NAMES,
     Search,
@@ -35,6 +36,7 @@ SHOWN = 5
 
 
 @check("hybrid.vector-without-index", catalogue="H20", severity=Severity.HIGH, needs=[Catalog])
+@once_per_family
 def vector_without_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A large vector column has no index for nearest-neighbour search.
 
@@ -51,11 +53,11 @@ def vector_without_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     catalog = evidence.get(Catalog)
     columns = vector_columns(catalog)
     sized = [(table, column) for table, column in columns if estimated_rows(evidence, table) is not None]
-    yield Examined(len(sized), len(columns), "vector columns")
     for table, column in sized:
         rows = estimated_rows(evidence, table) or 0
         if rows > evidence.limit("vector_rows") and not ann_indexes(catalog, column):
             yield _unindexed(evidence, table, column, rows)
+    yield Examined(len(sized), len(columns), "vector columns")
 
 
 def _unindexed(evidence: Evidence, table: Table, column: Column, rows: float) -> Finding:
@@ -121,6 +123,7 @@ def _index_fix(catalog: Catalog, table: Table, column: Column, searches: list[Se
 
 
 @check("hybrid.distance-operator-mismatch", catalogue="H21", severity=Severity.HIGH, needs=[Catalog])
+@once_per_family
 def distance_operator_mismatch(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Searches use a distance that the vector index does not serve.
 
@@ -140,8 +143,6 @@ def distance_operator_mismatch(evidence: Evidence) -> Iterator[Finding | Examine
     if not indexed:
         raise NotApplicable("no vector column has an index for approximate search")
     searched = [(table, column, found, searches_of(evidence, column)) for table, column, found in indexed]
-    count = sum(len(searches) for *_, searches in searched)
-    yield Examined(count, count, "searches of indexed vector columns", gap=unread_statements(evidence))
     for table, column, indexes, searches in searched:
         served = {operator for index in indexes for operator in index_operators(index)}
         if not served:
@@ -150,6 +151,8 @@ def distance_operator_mismatch(evidence: Evidence) -> Iterator[Finding | Examine
             yield _mismatch(
                 evidence, table, column, indexes, [entry for entry in searches if entry.operator == operator]
             )
+    count = sum(len(searches) for *_, searches in searched)
+    yield Examined(count, count, "searches of indexed vector columns", gap=unread_statements(evidence))
 
 
 def _mismatch(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from checks.evidence.database.facts import Catalog, Column, PlannerStatistics, Statements, Table
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern
+from checks.families import once_per_family
 from checks.model import Confidence, Examined, Finding, Fix, Location, Severity, quote_identifier
 from checks.registry import check
 from checks.workload import (
@@ -27,6 +28,7 @@ TYPED_BY_HAND = 10
 
 
 @check("plans.select-star", catalogue="P50", severity=Severity.NOTE, needs=[Catalog])
+@once_per_family
 def select_star(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Statements ask for every column of a table.
 
@@ -43,7 +45,6 @@ def select_star(evidence: Evidence) -> Iterator[Finding | Examined]:
     catalog = evidence.get(Catalog)
     statements = evidence.find(Statements)
     selects = [pattern for pattern in observed_workload(evidence) if pattern.verb == "select"]
-    yield Examined(len(selects), len(selects), "SELECT statements", gap=unread_statements(evidence))
     starred: dict[int, list[AccessPattern]] = {}
     for pattern in selects:
         entry = statements.by_id.get(pattern.query_id or "") if statements else None
@@ -55,6 +56,7 @@ def select_star(evidence: Evidence) -> Iterator[Finding | Examined]:
                 starred.setdefault(table.root or oid, []).append(pattern)
     for oid, found in starred.items():
         yield _starred(evidence, catalog, catalog.table_by_oid[oid], found)
+    yield Examined(len(selects), len(selects), "SELECT statements", gap=unread_statements(evidence))
 
 
 def _starred(evidence: Evidence, catalog: Catalog, table: Table, found: list[AccessPattern]) -> Finding:

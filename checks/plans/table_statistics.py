@@ -8,6 +8,7 @@ import msgspec
 
 from checks.evidence.database.facts import Catalog, PlannerStatistics, Server, Settings, Table, TableUsage, Usage
 from checks.evidence.evidence import Evidence
+from checks.families import once_per_family
 from checks.model import Examined, Finding, Fix, Reason, Severity, Unknown, Unobserved, qualified_name
 from checks.registry import check
 from checks.relations import estimated_rows, is_of_the_application
@@ -28,6 +29,7 @@ class Stale(msgspec.Struct, frozen=True):
 
 
 @check("plans.never-analyzed", catalogue="P77", severity=Severity.MEDIUM, needs=[Catalog, Usage, Settings, Server])
+@once_per_family
 def never_analyzed(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A table has no planner statistics, or ones that are long out of date.
 
@@ -105,15 +107,10 @@ def _trigger(settings: Settings, table: Table, rows: float) -> float:
 
 
 def _families(catalog: Catalog, stale: list[Stale]) -> list[list[Stale]]:
-    """Partitions of one table together, and the same table of more than five schemas; largest first."""
-    schemas: dict[str, int] = {}
+    """Partitions of one table together, largest first."""
+    groups: dict[int, list[Stale]] = {}
     for entry in stale:
-        schemas[entry.table.name] = schemas.get(entry.table.name, 0) + 1
-    groups: dict[tuple[str, ...], list[Stale]] = {}
-    for entry in stale:
-        root = catalog.table_by_oid[entry.table.root] if entry.table.root else entry.table
-        path = ("*", root.name) if schemas.get(root.name, 0) > SHOWN else (root.schema, root.name)
-        groups.setdefault(path, []).append(entry)
+        groups.setdefault(entry.table.root or entry.table.oid, []).append(entry)
     return [sorted(group, key=lambda entry: -entry.rows) for group in groups.values()]
 
 
