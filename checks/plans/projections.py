@@ -56,7 +56,8 @@ def select_star(evidence: Evidence) -> Iterator[Finding | Examined]:
                 starred.setdefault(table.root or oid, []).append(pattern)
     for oid, found in starred.items():
         yield _starred(evidence, catalog, catalog.table_by_oid[oid], found)
-    yield Examined(len(selects), len(selects), "SELECT statements", gap=unread_statements(evidence))
+    every = {id(pattern) for found in starred.values() for pattern in found}
+    yield Examined(len(selects), len(selects), "SELECT statements", gap=unread_statements(evidence), unmet=len(every))
 
 
 def _starred(evidence: Evidence, catalog: Catalog, table: Table, found: list[AccessPattern]) -> Finding:

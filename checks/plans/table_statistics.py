@@ -57,7 +57,7 @@ def never_analyzed(evidence: Evidence) -> Iterator[Finding | Examined]:
             stale.append(state)
     gap = Unobserved(Reason.NOT_PERMITTED, "GRANT pg_read_all_data to the reviewing role: pg_stats hides these tables")
     yield Examined(len(tables) - undecided, len(tables), "tables", gap=gap if undecided else None, unmet=len(stale))
-    for family in _families(catalog, stale):
+    for family in _families(stale):
         yield _finding(catalog, family)
 
 
@@ -106,7 +106,7 @@ def _trigger(settings: Settings, table: Table, rows: float) -> float:
     return base + float(table.options.get(scale) or settings.value(scale) or 0.1) * rows
 
 
-def _families(catalog: Catalog, stale: list[Stale]) -> list[list[Stale]]:
+def _families(stale: list[Stale]) -> list[list[Stale]]:
     """Partitions of one table together, largest first."""
     groups: dict[int, list[Stale]] = {}
     for entry in stale:
