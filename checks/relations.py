@@ -156,6 +156,11 @@ def counters_believed(evidence: Evidence) -> bool:
     return evidence.find(Usage) is not None
 
 
+def grant(evidence: Evidence, role: str) -> str:
+    """The statement that lets the reviewing role see what it may not."""
+    return f"GRANT {role} TO {user_name(evidence)};"
+
+
 def user_name(evidence: Evidence) -> str:
     """The role that observed the server, quoted for a GRANT."""
     server = evidence.find(Server)

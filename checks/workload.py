@@ -11,6 +11,7 @@ from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern, Comparison
 from checks.evidence.repository.facts import Repository
 from checks.model import Confidence, Location, Reason, Subject, Unknown, Unobserved, qualified_name, quote_identifier
+from checks.relations import grant
 
 TEXT_LIMIT = 300
 WORDS_LIMIT = 110
@@ -39,7 +40,7 @@ def unread_statements(evidence: Evidence) -> Unobserved | None:
         return gap
     statements = evidence.get(Statements)
     if statements.hidden:
-        return Unobserved(Reason.NOT_PERMITTED, "GRANT pg_read_all_stats to the reviewing role (pg_monitor has it)")
+        return Unobserved(Reason.NOT_PERMITTED, grant(evidence, "pg_read_all_stats"))
     return None
 
 

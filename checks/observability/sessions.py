@@ -9,9 +9,9 @@ from checks.evidence.database.facts import Activity, Server, Session
 from checks.evidence.evidence import Evidence
 from checks.model import Examined, Finding, Fix, Reason, Severity, Subject, Unknown, Unobserved
 from checks.registry import check
+from checks.relations import grant
 from checks.settings import role_fix, seconds_in_words, setting_subject
 
-SEE_STATES = Unobserved(Reason.NOT_PERMITTED, "GRANT pg_monitor TO the reviewing role: it hides other sessions' state")
 SHOWN = 5
 
 
@@ -33,7 +33,8 @@ def idle_in_transaction(evidence: Evidence) -> Iterator[Finding | Examined]:
     sessions = [session for session in activity.sessions if session.backend_type == "client backend"]
     visible = [session for session in sessions if session.state is not None]
     hidden = activity.states_hidden and len(visible) < len(sessions)
-    yield Examined(len(visible), len(sessions), "sessions", gap=SEE_STATES if hidden else None)
+    gap = Unobserved(Reason.NOT_PERMITTED, grant(evidence, "pg_monitor"))
+    yield Examined(len(visible), len(sessions), "sessions", gap=gap if hidden else None)
     groups: dict[str, list[Session]] = {}
     for session in visible:
         idle = (session.state or "").startswith("idle in transaction")
@@ -84,7 +85,7 @@ def connection_saturation(evidence: Evidence) -> Iterator[Finding | Examined]:
     """
     activity = evidence.get(Activity)
     if activity.max_connections <= 0:
-        raise Unknown(Reason.NOT_PERMITTED, "GRANT pg_monitor TO the reviewing role")
+        raise Unknown(Reason.NOT_PERMITTED, grant(evidence, "pg_monitor"))
     clients = [session for session in activity.sessions if session.backend_type == "client backend"]
     available = max(1, activity.max_connections - activity.reserved_connections)
     used = len(clients) / available

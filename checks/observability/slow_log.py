@@ -9,6 +9,7 @@ from checks.evidence.evidence import Evidence
 from checks.model import Examined, Finding, Reason, Severity, Unknown
 from checks.observability.application_roles import application_roles
 from checks.registry import check
+from checks.relations import grant
 from checks.settings import is_managed, milliseconds, server_locations, setting_fix, setting_subject
 
 NAME = "log_min_duration_statement"
@@ -33,7 +34,7 @@ def slow_log(evidence: Evidence) -> Iterator[Finding | Examined]:
         milliseconds(settings, NAME)
     ]
     if any(threshold is None for threshold in thresholds):
-        raise Unknown(Reason.NOT_PERMITTED, "GRANT pg_read_all_settings TO the reviewing role")
+        raise Unknown(Reason.NOT_PERMITTED, grant(evidence, "pg_read_all_settings"))
     known = [threshold for threshold in thresholds if threshold is not None]
     sample, explain = _sample_ms(settings), milliseconds(settings, "auto_explain.log_min_duration")
     observed = {

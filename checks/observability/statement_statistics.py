@@ -8,6 +8,7 @@ from checks.evidence.database.facts import Server, Settings, Statements
 from checks.evidence.evidence import Evidence
 from checks.model import Examined, Finding, Fix, Reason, Severity, Subject, Unknown
 from checks.registry import check
+from checks.relations import grant
 from checks.settings import is_managed, is_on, server_locations, setting_fix, setting_subject
 
 NAME = "pg_stat_statements"
@@ -109,7 +110,7 @@ def no_io_timing(evidence: Evidence) -> Iterator[Finding | Examined]:
     settings = evidence.get(Settings)
     entry = settings.by_name.get("track_io_timing")
     if entry is None:
-        raise Unknown(Reason.NOT_PERMITTED, "GRANT pg_read_all_settings TO the reviewing role")
+        raise Unknown(Reason.NOT_PERMITTED, grant(evidence, "pg_read_all_settings"))
     yield Examined(1, 1, "setting")
     if not is_on(entry.value):
         yield Finding(

@@ -11,7 +11,7 @@ from checks.evidence.evidence import Evidence
 from checks.families import once_per_family
 from checks.model import Examined, Finding, Fix, Reason, Severity, Unknown, Unobserved, qualified_name
 from checks.registry import check
-from checks.relations import estimated_rows, is_of_the_application
+from checks.relations import estimated_rows, grant, is_of_the_application
 from checks.settings import is_on
 
 SHOWN = 5
@@ -55,7 +55,7 @@ def never_analyzed(evidence: Evidence) -> Iterator[Finding | Examined]:
             undecided += 1
         elif isinstance(state, Stale):
             stale.append(state)
-    gap = Unobserved(Reason.NOT_PERMITTED, "GRANT pg_read_all_data to the reviewing role: pg_stats hides these tables")
+    gap = Unobserved(Reason.NOT_PERMITTED, grant(evidence, "pg_read_all_data"))
     yield Examined(len(tables) - undecided, len(tables), "tables", gap=gap if undecided else None, unmet=len(stale))
     for family in _families(stale):
         yield _finding(catalog, family)

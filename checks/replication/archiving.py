@@ -11,7 +11,8 @@ from checks.evidence.evidence import Evidence
 from checks.evidence.repository.facts import Repository
 from checks.model import Confidence, Examined, Finding, Fix, Location, Reason, Severity, Unknown
 from checks.registry import check
-from checks.replication.standbys import RECEIVERS, SEE_SENDERS
+from checks.relations import grant
+from checks.replication.standbys import RECEIVERS
 from checks.settings import (
     bytes_in_words,
     is_managed,
@@ -46,10 +47,10 @@ def archiving(evidence: Evidence) -> Iterator[Finding | Examined]:
     if is_managed(server):
         raise Unknown(Reason.MANAGED_SERVICE_HIDES, "ask for the provider's point-in-time recovery and its retention")
     if mode is None:
-        raise Unknown(Reason.NOT_PERMITTED, "GRANT pg_read_all_settings TO the reviewing role")
+        raise Unknown(Reason.NOT_PERMITTED, grant(evidence, "pg_read_all_settings"))
     if mode == "off":
         if replication.standbys_hidden:
-            raise Unknown(Reason.NOT_PERMITTED, SEE_SENDERS)
+            raise Unknown(Reason.NOT_PERMITTED, grant(evidence, "pg_monitor"))
         yield Examined(1, 1, "archiver")
         if not receivers:
             yield _off(evidence)

@@ -11,9 +11,9 @@ from checks.evidence.evidence import Evidence
 from checks.evidence.repository.facts import Repository
 from checks.model import Examined, Finding, Fix, NotApplicable, Reason, Severity, Subject, Unknown
 from checks.registry import check
+from checks.relations import grant
 from checks.settings import bytes_in_words, is_managed, milliseconds, seconds_in_words, server_locations
 
-SEE_SENDERS = "GRANT pg_monitor TO the reviewing role: pg_stat_replication hides its columns"
 # Clients that stream WAL to files: they archive, nobody can fail over to them.
 RECEIVERS = frozenset({"pg_receivewal", "pg_basebackup", "barman_receive_wal", "pgbackrest", "wal-g"})
 
@@ -48,7 +48,7 @@ def no_standby(evidence: Evidence) -> Iterator[Finding | Examined]:
         yield Examined(1, 1, "primary")
         return
     if replication.standbys_hidden:
-        raise Unknown(Reason.NOT_PERMITTED, SEE_SENDERS)
+        raise Unknown(Reason.NOT_PERMITTED, grant(evidence, "pg_monitor"))
     if is_managed(server):
         raise Unknown(Reason.MANAGED_SERVICE_HIDES, "ask whether the provider's high availability is switched on")
     yield Examined(1, 1, "primary")
@@ -96,7 +96,7 @@ def lag(evidence: Evidence) -> Iterator[Finding | Examined]:
         raise NotApplicable("no standby or subscriber is connected")
     known = [entry for entry in lags if entry.size is not None or entry.seconds is not None]
     if not known:
-        raise Unknown(Reason.NOT_PERMITTED, SEE_SENDERS)
+        raise Unknown(Reason.NOT_PERMITTED, grant(evidence, "pg_monitor"))
     yield Examined(len(known), len(lags), "standbys and subscribers")
     for entry in known:
         far = entry.size is not None and entry.size > evidence.limit("lag_bytes")
