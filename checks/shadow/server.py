@@ -6,7 +6,6 @@ It listens on a socket in a folder that only its own account can enter, and ends
 from __future__ import annotations
 
 import atexit
-import os
 import re
 import shutil
 import subprocess
@@ -20,10 +19,9 @@ from typing import Self
 import psycopg
 
 from checks.errors import TargetError
-from checks.shadow.account import server_account
-from checks.shadow.binaries import copy_for_everyone, find_binaries, library_folder, server_major, vector_supported
-from checks.shadow.folders import kept_server_folder, lock, temporary_folder
-from checks.shadow.process import launch, read_postmaster_file, stop_left_over, stop_process
+from checks.shadow.binaries import find_binaries, vector_supported
+from checks.shadow.home import Home
+from checks.shadow.process import read_postmaster_file, stop_left_over, stop_process
 
 __all__ = ["EmbeddedServer", "find_binaries", "start", "vector_supported"]
 
@@ -32,7 +30,6 @@ SETTINGS_FILE = "pgsurveyor.conf"
 PORT = 5432
 READY_S = 60.0
 STREAMING_S = 10.0
-LOCK_WAIT_S = 10.0
 SHARED_MEMORY_WAIT_S = 5.0
 
 
@@ -45,7 +42,7 @@ class EmbeddedServer:
     superuser = "postgres"
     port = PORT
 
-    def __init__(self, home: _Home, data: Path, settings: Mapping[str, str]) -> None:
+    def __init__(self, home: Home, data: Path, settings: Mapping[str, str]) -> None:
         self.folder = home.folder
         self.data = data
         self.socket_folder = home.run / "server" / f"socket-{data.name}"
@@ -71,21 +68,17 @@ class EmbeddedServer:
         that a kept folder already has is used again. Raises TargetError if it cannot be made."""
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,15}", name):
             raise ValueError(f"{name!r} cannot name a standby")
-        data = self.data.parent / name
-        standby = EmbeddedServer(self._home, data, self._settings)
+        standby = EmbeddedServer(self._home, self.data.parent / name, self._settings)
         standby._is_primary = False
-        if (data / "standby.signal").exists():
-            try:
+        try:
+            if not standby._goes_on(self, name):
+                self._copy_for(standby, name)
                 standby._run_as_standby(self, name)
-            except TargetError:
-                standby.stop()
-        if standby._process is None:
-            self._copy_for(standby, name)
-            try:
-                standby._run_as_standby(self, name)
-            except BaseException:
-                standby.stop()
-                raise
+        except BaseException as error:
+            standby.stop()
+            if isinstance(error, psycopg.Error):
+                raise TargetError(f"the standby {name} cannot be made: {error}", "see the primary's log") from error
+            raise
         self._standbys.append(standby)
         return standby
 
@@ -151,6 +144,17 @@ class EmbeddedServer:
         stop_process(process)
         return f"not ready after {READY_S:.0f} s"
 
+    def _goes_on(self, primary: EmbeddedServer, name: str) -> bool:
+        """Whether the data of an earlier run are there and stream again."""
+        if not (self.data / "standby.signal").exists():
+            return False
+        try:
+            self._run_as_standby(primary, name)
+        except TargetError:
+            self.stop()
+            return False
+        return True
+
     def _run_as_standby(self, primary: EmbeddedServer, name: str) -> None:
         source = psycopg.conninfo.make_conninfo(
             host=str(primary.socket_folder), port=PORT, user=self.superuser, application_name=name
@@ -178,88 +182,6 @@ class EmbeddedServer:
         self._home.execute("pg_basebackup", "-d", self.dsn(), "-D", str(standby.data), *options)
 
 
-class _Home:
-    """Where a server lives: the folder with its data, the temporary one with its socket and log, and its programs."""
-
-    def __init__(self, folder: Path | None, binaries: Path | None) -> None:
-        found = find_binaries(binaries)
-        self.kept = folder is not None
-        self._locks: list[int] = []
-        if folder is not None:
-            folder = folder.absolute()
-            _make_folder(folder)
-            descriptor = lock(folder, wait_s=LOCK_WAIT_S)
-            if descriptor is None:
-                raise TargetError(f"another process is using {folder}", "end it, or wait until it has ended")
-            self._locks.append(descriptor)
-        try:
-            self.account = server_account(folder / "server" if folder is not None else None)
-            self.run, descriptor = temporary_folder(self.account)
-            self._locks.append(descriptor)
-            sockets = self.run / "server"
-            sockets.mkdir(mode=0o700)
-            self.account.own(sockets)
-            self.folder = self.run if folder is None else folder
-            self.files = sockets if folder is None else kept_server_folder(folder, self.account)
-            self.binaries, self.major = self._reachable(found)
-        except BaseException:
-            self.leave()
-            raise
-
-    def leave(self) -> None:
-        """Removes what is temporary and lets go of the folders."""
-        if hasattr(self, "run"):
-            shutil.rmtree(self.run, ignore_errors=True)
-        while self._locks:
-            os.close(self._locks.pop())
-
-    def launch(self, command: list[str], log: Path) -> subprocess.Popen[bytes]:
-        return launch(
-            command, environment=self._environment(self.binaries), cwd=self.files, log=log, account=self.account
-        )
-
-    def execute(self, program: str, *arguments: str) -> None:
-        """Runs one of PostgreSQL's programs to its end. Raises TargetError with its last words if it fails."""
-        run = subprocess.run(
-            [str(self.binaries / program), *arguments],
-            env=self._environment(self.binaries),
-            cwd=self.files,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-            **self.account.process_arguments(),
-        )
-        if run.returncode:
-            words = re.search(r"(?:error|FATAL|PANIC): +(.+)", run.stderr)
-            why = words[1] if words else f"exit status {run.returncode}"
-            raise TargetError(f"{program} failed: {why}", "see that there are room on the disk and memory")
-
-    def write(self, path: Path, text: str) -> None:
-        """Writes a file of the server's account, never through a link that this account may have put there."""
-        path.unlink(missing_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        self.account.own(path)
-
-    def _reachable(self, binaries: Path) -> tuple[Path, int]:
-        """The programs as the server's account can run them: copied if they lie in a closed folder."""
-        if self.account.switch and not self.account.reaches(binaries / "postgres"):
-            binaries = copy_for_everyone(binaries, self.run)
-        return binaries, server_major(binaries, self._environment(binaries), self.account)
-
-    def _environment(self, binaries: Path) -> dict[str, str]:
-        """Ours without what would direct libpq or the server elsewhere."""
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(("PG", "LC_"))}
-        environment |= {"LC_ALL": "C", "LANG": "C"}
-        libraries = library_folder(binaries)
-        if libraries is not None:
-            environment["LD_LIBRARY_PATH"] = str(libraries)
-        return environment
-
-
 def start(
     settings: Mapping[str, str] = {}, *, folder: Path | None = None, binaries: Path | None = None
 ) -> EmbeddedServer:
@@ -269,7 +191,7 @@ def start(
     is kept, and a second start goes on with its data. Raises TargetError, also while another process uses the folder.
     """
     try:
-        home = _Home(folder, binaries)
+        home = Home(folder, binaries)
     except OSError as error:
         raise _not_usable(error) from error
     server = EmbeddedServer(home, home.files / "data", {**DEFAULTS, **settings})
@@ -287,7 +209,7 @@ def start(
     return server
 
 
-def _make_cluster(home: _Home, data: Path) -> None:
+def _make_cluster(home: Home, data: Path) -> None:
     """initdb, unless a kept folder has been through it. An interrupted one is begun again."""
     version = data / "PG_VERSION"
     if version.exists():
@@ -317,13 +239,6 @@ def _make_cluster(home: _Home, data: Path) -> None:
     with (unfinished / "postgresql.conf").open("a", encoding="utf-8") as stream:
         stream.write(f"include = '{SETTINGS_FILE}'\n")
     unfinished.rename(data)
-
-
-def _make_folder(folder: Path) -> None:
-    """A new one lets the server's account pass where that is not our own."""
-    if not folder.exists():
-        folder.mkdir(parents=True)
-        folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
 
 
 def _configuration(settings: Mapping[str, str]) -> str:
