@@ -19,15 +19,16 @@ from tui.state import Presence, State
 from tui.text import tell
 
 if TYPE_CHECKING:
-    from scorecards.session import Review
-
     from checks.checklist import Selection
     from checks.errors import ReviewError
     from checks.evidence.observe import Target
+    from scorecards.review import ReviewState
+    from scorecards.session import Review
     from tui.screens.help import Choice
 
 REVIEW_MODES = ("walk", "questions", "scorecard", "export")
 PATIENCE_S = 0.5
+OTHERS_S = 1.0
 WIDTHS = [(0, "-tiny"), (60, "-narrow"), (100, "-wide")]
 HEIGHTS = [(0, "-flat"), (15, "-tall")]
 
@@ -102,6 +103,7 @@ class SurveyorApp(App[None]):
         self.problems: tuple[ReviewError, ...] = ()
         self._start = start or ("run" if target else "walk" if review else "connect")
         self._target_words = ""
+        self._seen: ReviewState | None = None
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         remembered = self.state.comfort().theme
@@ -109,6 +111,7 @@ class SurveyorApp(App[None]):
         self.stylesheet.set_variables(self.get_css_variables())
 
     def on_mount(self) -> None:
+        self.set_interval(OTHERS_S, self._look_for_others)
         if self.review is not None:
             self._adopt(self.review)
         self.switch_mode(self._start)
@@ -166,7 +169,7 @@ class SurveyorApp(App[None]):
 
     def remember_place(self, finding: str | None = None, screen: str | None = None) -> None:
         """Keeps where the review was left, so that it opens there again."""
-        if self.review is None or self.review.folder is None:
+        if self.review is None:
             return
         known = self.state.presence(self.review.folder.id) or Presence()
         self.state.remember_presence(
@@ -186,6 +189,12 @@ class SurveyorApp(App[None]):
         if isinstance(screen, SurveyScreen):
             screen.show_bars()
             screen.refresh_content()
+
+    def _look_for_others(self) -> None:
+        """Shows what was decided in another terminal on the same review."""
+        if self.review is not None and self.review.state is not self._seen:
+            self._seen = self.review.state
+            self.review_changed()
 
     # Actions
 

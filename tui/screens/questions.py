@@ -22,9 +22,8 @@ from tui.widgets.document import EMPTY, Document, Paragraph
 from tui.widgets.rows import RowList
 
 if TYPE_CHECKING:
-    from scorecards.session import Review
-
     from scorecards.review import Answer
+    from scorecards.session import Review
 
 MINIMUM = {
     Strength.STATED: "your word counts",
@@ -93,7 +92,7 @@ class Questions(SurveyScreen):
         criterion = self.criteria[row]
         answer = self.answer_to(criterion)
         assert criterion.question is not None
-        symbol, look = SYMBOLS.get(answer.value, ("✎", "$success")) if answer else (" ", "")
+        symbol, look = SYMBOLS.get(answer.word, ("✎", "$success")) if answer else (" ", "")
         status = self._statuses.get(criterion.id)
         quiet = answer is not None or (status is not None and status.status in {"met", "not_applicable"})
         return line(
@@ -140,7 +139,7 @@ class Questions(SurveyScreen):
 
     def _record(self, criterion: Criterion, values: Values) -> None:
         """UsageError goes to the form."""
-        value = values.get("words") or values["value"]
+        value = ", ".join(filter(None, (values.get("value"), values.get("words"))))
         self.review.answer(
             criterion.id,
             value,
@@ -158,9 +157,10 @@ class Questions(SurveyScreen):
         if criterion is None or criterion.question is None:
             return
         known = self.answer_to(criterion)
-        value = known.value if known and known.value in WORDS else "yes"
-        words = known.value if known and known.value not in WORDS else ""
+        value = known.word if known and known.word else "yes"
+        words = known.value.removeprefix(known.word).lstrip(" ,:;.") if known else ""
         fields = [
+            Field("words", "In words", value=words, required=criterion.question.type == "text"),
             Field(
                 "artefact",
                 "Artefact",
@@ -169,9 +169,7 @@ class Questions(SurveyScreen):
             ),
             Field("artefact_date", "Its date", "day", hint="2026-11-02"),
         ]
-        if criterion.question.type == "text":
-            fields.insert(0, Field("words", "Answer", value=words, required=True))
-        else:
+        if criterion.question.type != "text":
             choices = (("yes", ""), ("no", ""), ("unknown", "don't know"))
             fields.insert(0, Field("value", "Answer", "choice", value=value, choices=choices))
         title = f"{criterion.id} {criterion.area.value}"
@@ -241,6 +239,6 @@ def question_paragraphs(criterion: Criterion, answer: Answer | None, status: Cri
 def _answer_line(answer: Answer | None) -> Content:
     if answer is None:
         return line(("not answered yet", "$warning"))
-    symbol, look = SYMBOLS.get(answer.value, ("✎", "$success"))
+    symbol, look = SYMBOLS.get(answer.word, ("✎", "$success"))
     words = WORDS.get(answer.value, answer.value)
     return line((f"{symbol} {words}", f"bold {look}"), (f"   {answer.by or ''}", "$muted"))

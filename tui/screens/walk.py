@@ -13,9 +13,10 @@ from textual.timer import Timer
 from textual.widgets import Input, Static
 
 from checks.model import Area, Finding, Severity
+from scorecards.review import Event, ReviewState, undone_ids
 from tui.actions import bindings
 from tui.queue import OPEN, STATUSES, Filter, Queue, Standing, read_filter, step, worst_first
-from tui.screens.deciding import Deciding
+from tui.screens.deciding import DONE, Deciding
 from tui.text import AREA_SHORT, SEVERITY_SYMBOLS, STATUS_SYMBOLS, Part, line, severity_mark, severity_style
 from tui.widgets.detail import detail
 from tui.widgets.document import Document, Paragraph
@@ -24,6 +25,14 @@ from tui.widgets.rows import RowList
 REPEAT_S = 0.08
 REMEMBER_S = 0.5
 FILTER_S = 0.05
+
+
+def said(event: Event) -> str:
+    """A decision or an owner in a few words."""
+    decision = event.decision
+    if decision is None:
+        return f"owner {event.owner}"
+    return f"{DONE.get(decision.kind, decision.kind)}{f', {decision.reason}' if decision.reason else ''}"
 
 
 class Walk(Deciding):
@@ -39,6 +48,7 @@ class Walk(Deciding):
         self.wanted = Filter()
         self._severities: list[tuple[Severity, int]] = []
         self._place = ""
+        self._state = ReviewState()
         self._detail_of = ""
         self._detail_timer: Timer | None = None
         self._place_timer: Timer | None = None
@@ -61,8 +71,7 @@ class Walk(Deciding):
         self._refill(self.queue.index_of.get(presence.finding if presence else ""))
 
     def refresh_content(self) -> None:
-        if len(self.queue.findings) != len(self.review.findings):
-            return
+        self._state = self.review.state
         if self.wanted.statuses or self.wanted.owners:
             self._refill(self._current_index)
         self.rows.redraw()
@@ -87,7 +96,7 @@ class Walk(Deciding):
 
     def standing(self, id: str) -> Standing:
         """Where that finding stands now."""
-        state = self.review.state
+        state = self._state
         decision = state.decisions.get(id)
         return Standing(
             STATUSES.get(decision.kind, decision.kind) if decision else OPEN,
@@ -98,6 +107,7 @@ class Walk(Deciding):
 
     def _refill(self, keep: int | None) -> None:
         """Chooses what is shown; the cursor stays on `keep`, or goes to what follows it."""
+        self._state = self.review.state
         self.shown = self.queue.select(self.wanted, self.area, self.standing)
         cursor = 0
         if keep is not None:
@@ -171,16 +181,28 @@ class Walk(Deciding):
             pane.show([Paragraph(line((words, "$muted")), line(" "))])
             self._detail_of = ""
             return
-        state = self.review.state
+        state = self._state
         paragraphs = detail(
             finding,
             owner=self.standing(finding.id).owner,
             decision=state.decisions.get(finding.id),
             notes=state.notes.get(finding.id, ()),
-            history=(),
+            history=self._history(finding.id),
         )
         pane.show(paragraphs, keep_place=keep_place and self._detail_of == finding.id)
         self._detail_of = finding.id
+
+    def _history(self, id: str) -> list[str]:
+        """Everything that was said about the finding, oldest first; nothing while that is one decision that holds."""
+        events = self.review.folder.events()
+        dead = undone_ids(events)
+        mine = [event for event in events if event.finding == id and event.kind in {"decided", "assigned"}]
+        if len(mine) < 2 and not any(event.id in dead for event in mine):
+            return []
+        return [
+            f"{event.at:%Y-%m-%d %H:%M}  {event.by}: {said(event)}{' (undone)' if event.id in dead else ''}"
+            for event in mine
+        ]
 
     @on(RowList.Moved, "#walk-rows")
     def _moved(self) -> None:

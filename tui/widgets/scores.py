@@ -11,8 +11,10 @@ from tui.widgets.document import EMPTY, Paragraph
 from tui.words import plural
 
 LEVELS = 5
-CELLS = 4
+CELLS = 3
 UNKNOWNS_SHOWN = 12
+WORDS = 24
+ANSWERABLE = {"needs_answer": "answer the questions: Q", "stale_answer": "answer them again: Q"}
 SPACE = Content(" ")
 STATUS = {
     "met": ("✓", "$success"),
@@ -30,6 +32,7 @@ def overview_paragraphs(card: Scorecard, width: int) -> list[Paragraph]:
         Paragraph(),
         *_areas(card, width),
         *_red_flags(card),
+        *_contradictions(card),
         *_moves(card),
         *_unknowns(card),
     ]
@@ -48,7 +51,7 @@ def bar(score: AreaScore) -> Content:
             parts.append(("░" * CELLS, "$accent"))
         else:
             parts.append(("·" * CELLS, "$faint"))
-    return line(*parts)
+    return Content(" ").join(line(part) for part in parts)
 
 
 def level_words(demonstrated: int | None, claimed: int | None, possible: int | None) -> str:
@@ -79,26 +82,29 @@ def _verdict(card: Scorecard) -> list[Paragraph]:
 
 
 def _areas(card: Scorecard, width: int) -> list[Paragraph]:
-    head = f"{'':<17}{'1   2   3   4   5':<{LEVELS * CELLS + 2}}{'level':<26}{'known':>6}   held back by"
-    shown = [Paragraph(line((head[:width], "$muted")), SPACE, wrapped=False)]
+    head = f"{'':<17}{'1   2   3   4   5':<{LEVELS * (CELLS + 1) + 1}}{'level':<{WORDS}}"
+    wide = len(head) + 30 <= width
+    shown = [
+        Paragraph(line((f"{head}{'known':>6}{'   held back by' if wide else ''}", "$muted")), SPACE, wrapped=False)
+    ]
     for number, score in enumerate(card.areas, 1):
         words = level_words(score.demonstrated, score.claimed, score.possible)
         first = line((f" {number} ", "bold $accent"), f"{score.area:<15}", bar(score), "  ")
         if score.not_applicable:
             shown.append(Paragraph(line((f"n/a: {score.not_applicable}", "$muted")), first))
             continue
-        shown_words = line((f"{words:<26}", "bold"), (f"{_percent(score.coverage):>6}   ", "$muted"))
+        shown_words = line((f"{words:<{WORDS}}", "bold"), (f"{_percent(score.coverage):>6}", "$muted"))
         held = ", ".join(score.held_back_by[:5]) + (" ..." if len(score.held_back_by) > 5 else "")
         red = any("-R" in id for id in score.held_back_by)
-        if first.cell_length + shown_words.cell_length + 12 <= width:
-            shown.append(Paragraph(line((held, "$error" if red else "$foreground")), line(first, shown_words)))
+        if wide:
+            shown.append(Paragraph(line((held, "$error" if red else "$foreground")), line(first, shown_words, "   ")))
         else:
-            shown.append(Paragraph(line((f"{words:<26}", "bold"), (_percent(score.coverage), "$muted")), first))
+            shown.append(Paragraph(shown_words, first))
             if held:
                 indent = " " * 18
                 shown.append(Paragraph(line((f"held back by {held}", "$error" if red else "$muted")), line(indent)))
-    legend = line(("████", "$accent"), (" demonstrated   ", "$muted"), ("▓▓▓▓", "$accent"), (" claimed   ", "$muted"),
-                  ("░░░░", "$accent"), (" possible", "$muted"))  # fmt: skip
+    legend = line(("███", "$accent"), (" demonstrated   ", "$muted"), ("▓▓▓", "$accent"), (" claimed   ", "$muted"),
+                  ("░░░", "$accent"), (" possible", "$muted"))  # fmt: skip
     return [*shown, Paragraph(), Paragraph(legend, line(" " * 18))]
 
 
@@ -115,6 +121,15 @@ def _red_flags(card: Scorecard) -> list[Paragraph]:
     if card.overall.red_flags_unknown:
         unknown = ", ".join(card.overall.red_flags_unknown)
         shown.append(Paragraph(line((f"could not be checked: {unknown}", "$warning")), line((" ? ", "$warning"))))
+    return shown
+
+
+def _contradictions(card: Scorecard) -> list[Paragraph]:
+    if not card.contradictions:
+        return []
+    shown = _heading("Said, and not borne out")
+    for one in card.contradictions:
+        shown.append(Paragraph(prose(one.words), line((f" ≠ {one.criterion:<8} ", "$warning"))))
     return shown
 
 
@@ -136,7 +151,8 @@ def _unknowns(card: Scorecard) -> list[Paragraph]:
     for score in card.areas:
         for status in score.criteria:
             if status.status == "unknown" and not status.provisional:
-                hidden.setdefault((status.reason or "", status.unlock or ""), []).append(status.id)
+                reason = status.reason or ""
+                hidden.setdefault((reason, ANSWERABLE.get(reason, status.unlock or "")), []).append(status.id)
     if not hidden:
         return []
     ranked = sorted(hidden.items(), key=lambda item: -len(item[1]))
