@@ -141,9 +141,9 @@ class _Silence:
     def covers(self, finding: FindingEntry) -> bool:
         """By a decision taken in the review or by a waiver in a configuration file, whichever holds."""
         decision = finding.decision
-        if decision and decision.kind == "waive" and decision.expires:
-            if not is_expired(dt.date.fromisoformat(decision.expires), self.today):
-                return True
+        until = decision.expires if decision and decision.kind == "waive" else None
+        if until and not is_expired(dt.date.fromisoformat(until), self.today):
+            return True
         return any(not is_expired(waiver.expires, self.today) for waiver in self._for(finding))
 
     def covers_criterion(self, entry: CriterionStatus) -> bool:
