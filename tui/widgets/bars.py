@@ -102,4 +102,4 @@ class TooSmall(Widget):
 
     def render(self) -> Content:
         size = self.app.size
-        return line(("Too small. ", "bold"), f"This terminal has {size.width}x{size.height}; 60x15 is the least.")
+        return line(("Too small: ", "bold"), f"{size.width}x{size.height}. ", "60x15 is the least.")
