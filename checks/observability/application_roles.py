@@ -21,7 +21,7 @@ def application_roles(evidence: Evidence) -> tuple[str, ...]:
     A superuser counts all the same if a statement of the application's code was sent by it: some applications connect so.
     """
     settings = evidence.find(Settings)
-    privileged = set(settings.privileged_roles) if settings else set()
+    privileged = privileged_roles(evidence)
     login = set(settings.login_roles) if settings else set()
     seen = _seen(evidence)
     of_code = _senders_of_code(evidence)
@@ -33,6 +33,13 @@ def application_roles(evidence: Evidence) -> tuple[str, ...]:
             or (role not in privileged and not SERVICE_ROLE.fullmatch(role) and (not login or role in login))
         )
     )
+
+
+def privileged_roles(evidence: Evidence) -> set[str]:
+    """Superusers, replication and monitoring, as far as they are known; the reviewing role if it is a superuser."""
+    settings, server = evidence.find(Settings), evidence.find(Server)
+    found = {"postgres"} | (set(settings.privileged_roles) if settings else set())
+    return found | {server.user} if server and server.user_sees == "superuser" else found
 
 
 def _seen(evidence: Evidence) -> set[str]:
