@@ -144,7 +144,7 @@ def _has_statistics(server: EmbeddedServer) -> bool:
         with psycopg.connect(server.dsn(DATABASE), autocommit=True) as connection:
             row = connection.execute(
                 """
-                SELECT (SELECT count(*) FROM pg_stat_statements WHERE query ILIKE '%lock%skip locked%') > 0
+                SELECT (SELECT sum(calls) FROM pg_stat_statements WHERE userid = 'assistant_api'::regrole) > 1000
                    AND (SELECT sum(idx_scan) FROM pg_catalog.pg_stat_user_tables) > 1000
                 """
             ).fetchone()

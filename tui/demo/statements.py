@@ -125,6 +125,7 @@ SOURCES: dict[str, Source] = {
     "suggest": Source(f"{ROUTES}/documents.py", "suggest"),
     "filter_documents": Source(f"{ROUTES}/documents.py", "filter_documents"),
     "by_path": Source(f"{ROUTES}/documents.py", "by_path"),
+    "checksums": Source(f"{ROUTES}/documents.py", "checksums"),
     "by_checksum": Source(f"{ROUTES}/documents.py", "by_checksum"),
     "next_reference": Source(f"{ROUTES}/tickets.py", "open_ticket"),
     "open_ticket": Source(

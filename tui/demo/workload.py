@@ -117,7 +117,7 @@ def _as_text(value: Any) -> str | None:
 def _visitors(api: Client) -> None:
     """The chat: questions, answers, sources."""
     draw = api.random.randint
-    for number in range(130):
+    for number in range(150):
         organization = BIGGEST_CUSTOMER if number % 8 else draw(2, 400)
         conversation = draw(1, 30000)
         api.begin()
@@ -161,7 +161,7 @@ def _visitors(api: Client) -> None:
             None,
             None,
         )
-    for _ in range(120):
+    for _ in range(60):
         api.run(
             "message_of_request",
             request_id="chatcmpl-" + hashlib.md5(f"request{draw(1, 90000) * 2}".encode()).hexdigest(),
@@ -194,6 +194,7 @@ def _agents(api: Client) -> None:
         api.run("by_path", source_path=f"/drive/legal/{path}.md")
         checksum = hashlib.sha256(f"document{draw(1, 5000)}".encode()).hexdigest()
         api.run("by_checksum", checksum=checksum)
+        api.run("checksums", after=checksum)
         api.run("known_document", checksum=checksum, organization_id=organization)
         api.run("tickets_of_conversation", conversation_id=draw(1, 30000))
         ticket = draw(1, 12000)
@@ -218,6 +219,12 @@ def _agents(api: Client) -> None:
             "invoice_paid",
             stripe_invoice_id="in_" + hashlib.md5(f"invoice{number * 12 + 12}".encode()).hexdigest()[:14],
         )
+        title, checksum = f"Roaming guide {5000 + number}", hashlib.sha256(f"new{number}".encode()).hexdigest()
+        document = api.run(
+            "add_document", draw(1, 400), 1, draw(1, 12000), title, f"/drive/faq/{number}.md", checksum, "Soon.", "{}",
+            "pending",
+        )[0][0]  # fmt: skip
+        api.run("add_job", payload=json.dumps({"document_id": document}))
         reference = api.run("next_reference")[0][0]
         api.run(
             "open_ticket", draw(1, 400), draw(1, 30000), reference, "Refund", "Asks for money back.", 3, "new", None
@@ -270,7 +277,7 @@ def _worker(worker: Client) -> None:
         invoice = worker.run("add_invoice", organization, "2026-12-01", 4200)[0][0]
         worker.run("add_invoice_line", invoice, "chat", 120000, 1)
         worker.commit()
-        for conversation in worker.run("stale", organization, NOW - dt.timedelta(days=200))[:3]:
+        for conversation in worker.run("stale", organization, NOW - dt.timedelta(days=30))[:3]:
             worker.run("close_conversation", conversation[0])
     for _ in range(3):
         worker.run("delete_jobs", 500)

@@ -9,7 +9,7 @@ async function stale(organizationId: number, before: string): Promise<{ id: numb
      FROM conversations
      WHERE organization_id = $1 AND last_message_at < $2
      ORDER BY last_message_at
-     LIMIT 100`,
+     LIMIT 20`,
     [organizationId, before],
   );
   return rows;

@@ -122,3 +122,19 @@ async def by_checksum(checksum: str, session: Session, caller: CurrentCaller) ->
         {"checksum": checksum},
     )
     return [dict(row) for row in rows.mappings()]
+
+
+@router.get("/checksums")
+async def checksums(session: Session, caller: CurrentCaller, after: str = "") -> list[dict[str, Any]]:
+    """All checksums in order, for agents that compare a whole folder."""
+    rows = await session.execute(
+        text("""
+            SELECT checksum, organization_id
+            FROM documents
+            WHERE checksum > :after
+            ORDER BY checksum
+            LIMIT 200
+        """),
+        {"after": after},
+    )
+    return [dict(row) for row in rows.mappings()]
