@@ -122,8 +122,8 @@ def _table(scorecard: Scorecard) -> str:
         if area.demonstrated is None:
             lines.append(f"| {name} | n/a | | | | | {inline(area.not_applicable or '')} |")
             continue
-        target = "–" if area.target is None else str(area.target)
-        coverage = "–" if area.coverage is None else f"{area.coverage:.0%}"
+        target = "?" if area.target is None else str(area.target)
+        coverage = "?" if area.coverage is None else f"{area.coverage:.0%}"
         lines.append(
             f"| {name} | {_level(area)} | {bar(area.demonstrated)} | {area.claimed} / {area.possible} | {target} "
             f"| {coverage} | {_held_back(area)} |"
@@ -220,7 +220,7 @@ def _unseen(scorecard: Scorecard) -> str:
         count = f"{len(ids)} criteria" if len(ids) > 1 else "1 criterion"
         names = ", ".join(ids[:HELD_BACK]) + (", …" if len(ids) > HELD_BACK else "")
         lines.append(
-            f"| {reason.replace('_', ' ')} | {count} ({names}) | {code(unlock, cell=True) if unlock else '–'} |"
+            f"| {reason.replace('_', ' ')} | {count} ({names}) | {code(unlock, cell=True) if unlock else '?'} |"
         )
     rest = len(ordered) - UNSEEN
     if rest > 0:

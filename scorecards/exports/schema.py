@@ -1,0 +1,231 @@
+"""The JSON Schema of the scorecard, as `pgsurveyor schema` prints it: words and required keys are closed, additions are free."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from checks.model import Area, Confidence, Outcome, Reason, Severity
+from scorecards.exports.json import dumps
+from scorecards.model import SCHEMA
+from scorecards.review import DECISION_KINDS
+
+Schema = dict[str, Any]
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+STATUSES = ("met", "unmet", "unknown", "not_applicable")
+USER_SEES = ("superuser", "full", "monitor", "plain")
+MATCHES = ("query_id", "text", "pattern")
+EFFORTS = ("S", "M", "L")
+
+STRING: Schema = {"type": "string"}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+RATIO: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+LEVEL: Schema = {"type": "integer", "minimum": 0, "maximum": 5}
+DATE: Schema = {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$"}
+INSTANT: Schema = {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"}
+CRITERION: Schema = {"type": "string", "pattern": r"^(SCH|IDX|PLN|REP|OBS|HYB)-(R\d|[1-5]\.\d+)$"}
+CHECK: Schema = {"type": "string", "pattern": rf"^({'|'.join(Area)})\.[a-z0-9]+(-[a-z0-9]+)*$"}
+FINDING: Schema = {"type": "string", "pattern": "^[0-9a-f]{16}$"}
+# Relative, with forward slashes: never an absolute path of somebody's machine.
+PATH: Schema = {"type": "string", "pattern": r"^(?!/)(?![A-Za-z]:[\\/])", "minLength": 1}
+LINE: Schema = {"type": "integer", "minimum": 1}
+
+
+def words(*values: str) -> Schema:
+    return {"enum": list(values)}
+
+
+def nullable(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def array(schema: Schema, **more: Any) -> Schema:
+    return {"type": "array", "items": schema, **more}
+
+
+def record(**properties: Schema) -> Schema:
+    """All keys are required; more may come."""
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": True}
+
+
+def schema_text() -> str:
+    """The schema as JSON text."""
+    return dumps(scorecard_schema())
+
+
+def scorecard_schema() -> Schema:
+    document = record(
+        schema={"const": SCHEMA},
+        tool=record(name={"const": "pgsurveyor"}, version=STRING),
+        rubric={"type": "string", "pattern": r"^\d{4}\.\d+$"},
+        as_of=DATE,
+        review=record(id=STRING, title=STRING, started=INSTANT, reviewers=array(STRING)),
+        target=_target(),
+        evidence_sha256={"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        overall=record(
+            demonstrated=nullable(LEVEL),
+            claimed=nullable(LEVEL),
+            possible=nullable(LEVEL),
+            index=nullable({"type": "integer", "minimum": 0, "maximum": 100}),
+            coverage=nullable(RATIO),
+            red_flags=array(CRITERION),
+            red_flags_unknown=array(CRITERION),
+        ),
+        gate=record(asked=array(STRING), failed=array(STRING)),
+        areas={
+            "type": "array",
+            "prefixItems": [_area(area) for area in Area],
+            "items": False,
+            "minItems": len(Area),
+        },
+        checks=array(_check()),
+        findings=array(_finding()),
+        questions=array(_question()),
+        statements=array(_statement()),
+        growth=array(_growth()),
+        moves=array(record(criterion=CRITERION, action=STRING, effect=STRING, effort=words(*EFFORTS)), maxItems=10),
+    )
+    return {"$schema": DRAFT, "title": "pgsurveyor scorecard", **document}
+
+
+def _target() -> Schema:
+    node = {
+        "name": STRING,
+        "server_version": STRING,
+        "role": words("primary", "standby"),
+        "flavour": STRING,
+        "size_bytes": nullable(COUNT),
+        "tables": nullable(COUNT),
+        "statistics_window_days": nullable({"type": "number", "minimum": 0}),
+        "user_sees": words(*USER_SEES),
+    }
+    lag = {
+        "lag_bytes": nullable({"type": "integer"}),
+        "lag_seconds": nullable({"type": "number"}),
+        "state": nullable(STRING),
+    }
+    repository = record(
+        name=STRING,
+        commit=nullable(STRING),
+        files=COUNT,
+        lines=COUNT,
+        languages={"type": "object", "additionalProperties": COUNT},
+    )
+    return record(
+        database=nullable(record(**node)), replicas=array(record(**node, **lag)), repository=nullable(repository)
+    )
+
+
+def _area(area: Area) -> Schema:
+    return record(
+        area={"const": area.value},
+        not_applicable=nullable(STRING),
+        demonstrated=nullable(LEVEL),
+        claimed=nullable(LEVEL),
+        possible=nullable(LEVEL),
+        target=nullable(LEVEL),
+        coverage=nullable(RATIO),
+        held_back_by=array(CRITERION),
+        criteria=array(
+            record(
+                id=CRITERION,
+                level=LEVEL,
+                statement=STRING,
+                status=words(*STATUSES),
+                evidence=nullable(words(*Confidence)),
+                observed=nullable(STRING),
+                reason=nullable(words(*Reason)),
+                unlock=nullable(STRING),
+                accepted=nullable(record(by=STRING, until=DATE)),
+            )
+        ),
+    )
+
+
+def _check() -> Schema:
+    return record(
+        id=CHECK,
+        area=words(*Area),
+        outcome=words(*Outcome),
+        examined=nullable(COUNT),
+        of=nullable(COUNT),
+        findings=COUNT,
+        reason=nullable(words(*Reason)),
+        unlock=nullable(STRING),
+    )
+
+
+def _finding() -> Schema:
+    subject = record(kind=STRING, name=STRING, path=array(STRING, minItems=1))
+    statements = record(
+        query_id=STRING,
+        cost_before={"type": "number"},
+        cost_after={"type": "number"},
+        plan_changed={"type": "boolean"},
+    )
+    return record(
+        id=FINDING,
+        check=CHECK,
+        area=words(*Area),
+        severity=words(*Severity),
+        confidence=words(*Confidence),
+        title={"type": "string", "minLength": 1},
+        subject=subject,
+        related=array(subject),
+        locations=array(record(path=PATH, line=LINE)),
+        observed={"type": "object"},
+        why=STRING,
+        fix=record(
+            summary=STRING,
+            sql=nullable(STRING),
+            lock=nullable(STRING),
+            rewrites={"type": "boolean"},
+            undo=nullable(STRING),
+        ),
+        proof=nullable(record(server_major=COUNT, statements=array(statements), index_bytes=nullable(COUNT))),
+        decision=nullable(
+            record(
+                kind=words(*(kind for kind in DECISION_KINDS if kind != "reopen")),
+                reason=nullable(STRING),
+                owner=nullable(STRING),
+                expires=nullable(DATE),
+                due=nullable(DATE),
+                by=nullable(STRING),
+                on=nullable(DATE),
+            )
+        ),
+    )
+
+
+def _question() -> Schema:
+    return record(
+        id=CRITERION,
+        area=words(*Area),
+        question=STRING,
+        answer=nullable(STRING),
+        by=nullable(STRING),
+        on=nullable(DATE),
+        artefact=nullable(STRING),
+        artefact_date=nullable(DATE),
+    )
+
+
+def _statement() -> Schema:
+    return record(
+        query_id={"type": "string", "pattern": r"^-?\d+$"},
+        text=STRING,
+        calls=COUNT,
+        mean_ms={"type": "number", "minimum": 0},
+        total_share=RATIO,
+        locations=array(record(path=PATH, line=LINE, match=words(*MATCHES))),
+    )
+
+
+def _growth() -> Schema:
+    return record(
+        statement=STRING,
+        factors=array({"type": "number"}),
+        costs=array({"type": "number"}),
+        exponent=nullable({"type": "number"}),
+        breaks_at=nullable(record(factor={"type": "number"}, reason=STRING)),
+    )
