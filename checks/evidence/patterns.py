@@ -6,9 +6,17 @@ evidence, not stored in it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, cast
+
 import msgspec
 
+from checks.evidence.database.facts import Catalog, Statements
+from checks.evidence.repository.facts import CodeStatement, Repository
 from checks.model import Location
+
+if TYPE_CHECKING:
+    from checks.evidence.evidence import Evidence
 
 
 class ColumnRef(msgspec.Struct, frozen=True):
@@ -21,9 +29,11 @@ class ColumnRef(msgspec.Struct, frozen=True):
 class Comparison(msgspec.Struct, frozen=True):
     """`left OPERATOR right` in WHERE or JOIN ... ON, ANDed at top level unless `under_or`.
 
-    `operator` as in SQL (`=`, `<`, `in`, `like`, `ilike`, `is null`, `between`, `@>`, `?`, ...). `function` wraps the column
-    (`lower(email) = $1`), or is the cast; `json_key` is the key compared inside a document (`metadata ->> 'status'` has
-    json_operator `->>`; `$n` where the key was normalised away). `other` is the column on the other side of a join.
+    `operator` as in SQL (`=`, `<`, `in`, `like`, `ilike`, `is null`, `between`, `@>`, `?`, ...), with the column on its left;
+    `= ANY (array)` is `in`, and `any` where the column is the array. `function` wraps the column (`lower(email) = $1` has
+    `lower`, `created_at + $1 > now()` has `+`), or is the cast (`::text`; one to the column's own type is none). `json_key` is
+    the key compared inside a document (`metadata ->> 'status'` has json_operator `->>`; `$n` where the key was normalised
+    away; `a.b` for a path). `other` is the column on the other side: such a comparison stands twice, once for each column.
     `leading_wildcard` is None where the pattern is a parameter.
     """
 
@@ -51,7 +61,10 @@ class AccessPattern(msgspec.Struct, frozen=True):
     """`verb`: select, insert, update, delete, merge, other. `tables` are the oids of catalog relations used; `unresolved` the
     names that the catalog does not have. `stars` are the relations whose `*` is in the output (the top-level select list).
     `limit` is the number where it is written as one, 0 where it is a parameter, None where there is none; likewise `offset`.
-    `distances` are distance operators applied to a column anywhere in the statement: (column, operator).
+    `distances` are distance operators applied to a column anywhere in the statement: (column, operator). `comparisons`,
+    `tables` and `joined_relations` (how many relations FROM, JOIN and USING name) are of the statement with its subqueries;
+    `order_by`, `limit`, `offset` and `aggregates` of its outermost SELECT. `nested_order_by` are the keys by which subqueries
+    sort, each with that subquery's limit. `output_columns` is the length of the outermost select list, 0 for a `*`.
     """
 
     verb: str
@@ -70,3 +83,54 @@ class AccessPattern(msgspec.Struct, frozen=True):
     joined_relations: int = 0
     aggregates: bool = False
     skip_locked: bool = False
+    nested_order_by: tuple[tuple[OrderKey, int | None], ...] = ()
+    output_columns: int = 0
+
+
+def read_pattern(
+    text: str, catalog: Catalog | None, *, query_id: str | None = None, locations: tuple[Location, ...] = ()
+) -> AccessPattern | None:
+    """The access pattern of one statement; names are resolved with the catalog: an unqualified one in public, else where it
+    is unique. Its verb is `other` if it neither reads nor writes rows. None if it cannot be parsed."""
+    # Imported here: the parsers cost start-up time that the screens before a run need not pay.
+    from checks.evidence.pattern_reader import read_tree
+    from checks.evidence.sql import parse_tolerantly
+
+    tree = parse_tolerantly(text)
+    if tree is None or not tree.stmts:
+        return None
+    return read_tree(tree.stmts[0].stmt, catalog, AccessPattern("other", text, query_id, locations))
+
+
+def workload(evidence: Evidence) -> tuple[AccessPattern, ...]:
+    """How the application uses its tables: a pattern for each statement that ran, with its places in code, then one for each
+    that stands in code and did not run. Statements that cannot be parsed are left out. Computed once per evidence."""
+    known = vars(evidence)
+    if "_workload" not in known:
+        known["_workload"] = tuple(_read_workload(evidence))
+    return cast("tuple[AccessPattern, ...]", known["_workload"])
+
+
+def _read_workload(evidence: Evidence) -> Iterable[AccessPattern]:
+    catalog, statements = evidence.find(Catalog), evidence.find(Statements)
+    places: dict[str, tuple[Location, ...]] = {}
+    matched: set[Location] = set()
+    repository = evidence.find(Repository)
+    for match in repository.matches if repository else ():
+        places[match.query_id] = (*places.get(match.query_id, ()), match.location)
+        matched.add(match.location)
+    for entry in {entry.query_id: entry for entry in statements.entries}.values() if statements else ():
+        pattern = read_pattern(entry.text, catalog, query_id=entry.query_id, locations=places.get(entry.query_id, ()))
+        if pattern is not None:
+            yield pattern
+    never_ran: dict[str, list[CodeStatement]] = {}
+    for statement in repository.statements if repository else ():
+        if statement.parsed and statement.location not in matched:
+            never_ran.setdefault(statement.text, []).append(statement)
+    for text, found in never_ran.items():
+        pattern = read_pattern(text, catalog, locations=tuple(statement.location for statement in found))
+        if pattern is not None:
+            limits = {statement.limit for statement in found}
+            if pattern.limit == 0 and len(limits) == 1 and (limit := limits.pop()):
+                pattern = msgspec.structs.replace(pattern, limit=limit)
+            yield pattern

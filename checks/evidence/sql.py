@@ -240,7 +240,9 @@ def measure(sql: str) -> Depth:
 def parse(sql: str) -> Any | None:
     """The tree (postgast's ParseResult) of one or more statements by PostgreSQL's grammar; None where that refuses them, or
     they are too long or too deep for a parser that has no limits of its own."""
-    if len(sql) > STRICT_CHARACTERS or "\0" in sql or measure(sql).stretch > STRICT_STRETCH:
+    if len(sql) > STRICT_CHARACTERS or "\0" in sql:
+        return None
+    if len(sql) > STRICT_STRETCH and measure(sql).stretch > STRICT_STRETCH:
         return None
     # By name, because its stub files are no valid Python for mypy.
     postgast = importlib.import_module("postgast")

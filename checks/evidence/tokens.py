@@ -50,6 +50,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_KINDS = {kind.name: kind for kind in Kind}
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _LINE_BREAK_BETWEEN = re.compile(r"[ \t\f\v]*[\n\r][ \t\n\r\f\v]*")
 
@@ -71,7 +72,7 @@ def tokens(sql: str, position: int = 0) -> Iterator[Token]:
         elif name == "OPERATOR":
             kind, stop = Kind.OPERATOR, position + _operator_length(match.group())
         else:
-            kind = Kind[name]
+            kind = _KINDS[name]
         yield Token(kind, sql[position:stop], position)
         position = stop
 

@@ -297,13 +297,31 @@ class Catalog(msgspec.Struct, frozen=True, tag=True, dict=True):
     @cached_property
     def taken_names(self) -> frozenset[tuple[str, str]]:
         """Schema and name of every relation and of every constraint, which an index may be named after."""
-        relations = {(entry.schema, entry.name) for group in (self.tables, self.indexes, self.sequences) for entry in group}
+        relations = {
+            (entry.schema, entry.name) for group in (self.tables, self.indexes, self.sequences) for entry in group
+        }
         named = {(self.table_by_oid[entry.table].schema, entry.name) for entry in self.constraints}
         return frozenset(relations | named)
 
     @cached_property
     def table_by_name(self) -> dict[tuple[str, str], Table]:
         return {(table.schema, table.name): table for table in self.tables}
+
+    @cached_property
+    def tables_named(self) -> dict[str, list[Table]]:
+        """Relations by their bare name, in whatever schema."""
+        found: dict[str, list[Table]] = {}
+        for table in self.tables:
+            found.setdefault(table.name, []).append(table)
+        return found
+
+    @cached_property
+    def column_names(self) -> dict[int, dict[str, Column]]:
+        """Columns by table and name."""
+        found: dict[int, dict[str, Column]] = {}
+        for column in self.columns:
+            found.setdefault(column.table, {})[column.name] = column
+        return found
 
     def columns_of(self, table: int) -> dict[int, Column]:
         """Columns of a table by their number."""

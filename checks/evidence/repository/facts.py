@@ -14,7 +14,8 @@ class CodeStatement(msgspec.Struct, frozen=True):
     """An SQL statement in application code, as it stands there: placeholders and holes written `$1`, `$2`, ...
 
     `source`: python, typescript, sql. `holes` counts parts put in at run time that are not placeholders; a hole makes the
-    statement dynamic. `matches` are query ids of pg_stat_statements, with how each match was made (query_id, text, pattern).
+    statement dynamic. `parsed` tells whether its access pattern can be read. `limit` is the outermost LIMIT where it is written
+    as a number, which `text` masks.
     """
 
     location: Location
@@ -22,6 +23,7 @@ class CodeStatement(msgspec.Struct, frozen=True):
     text: str
     holes: int = 0
     parsed: bool = True
+    limit: int | None = None
 
 
 class Match(msgspec.Struct, frozen=True):

@@ -1,0 +1,435 @@
+"""Reads an access pattern from the tree of one statement (postgast's protobuf of PostgreSQL's grammar)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from checks.evidence.database.facts import Catalog
+from checks.evidence.expressions import (
+    FLIPPED,
+    Operand,
+    constant_text,
+    distance_of,
+    is_star,
+    key_text,
+    operator_name,
+    unwrap,
+)
+from checks.evidence.patterns import AccessPattern, ColumnRef, Comparison, OrderKey
+from checks.evidence.scopes import Names, Relation, Scope
+
+_VERBS = {
+    "select_stmt": "select",
+    "insert_stmt": "insert",
+    "update_stmt": "update",
+    "delete_stmt": "delete",
+    "merge_stmt": "merge",
+}
+_FURTHER_RELATIONS = {"update_stmt": "from_clause", "delete_stmt": "using_clause"}
+_AGGREGATES = frozenset(
+    "count sum avg min max array_agg string_agg json_agg jsonb_agg json_object_agg jsonb_object_agg bool_and bool_or every "
+    "stddev stddev_pop stddev_samp variance var_pop var_samp percentile_cont percentile_disc mode corr".split()
+)
+_OPERATOR, _ANY, _ALL, _DISTINCT, _NOT_DISTINCT, _NULLIF, _IN, _LIKE, _ILIKE, _SIMILAR = range(1, 11)
+_BETWEEN = {11: "between", 12: "not between", 13: "between", 14: "not between"}
+_PATTERNS = {_LIKE: "like", _ILIKE: "ilike", _SIMILAR: "similar to"}
+_AND, _OR, _NOT = 1, 2, 3
+_TESTS = {1: "is true", 2: "is not true", 3: "is false", 4: "is not false", 5: "is unknown", 6: "is not unknown"}
+_DESCENDING = 3
+_LOCK_WAIT_SKIP = 2
+_SETOP_NONE = 1
+_MAXIMUM_LEVELS = 60
+
+
+def read_tree(node: Any, catalog: Catalog | None, known: AccessPattern) -> AccessPattern:
+    """`known` with what the statement's tree says."""
+    kind, statement = unwrap(node)
+    if kind == "declare_cursor_stmt":
+        kind, statement = unwrap(statement.query)
+    if kind not in _VERBS:
+        return known
+    return _Reader(catalog).read(kind, statement, known)
+
+
+class _Reader:
+    def __init__(self, catalog: Catalog | None) -> None:
+        self.names = Names(catalog)
+        self.comparisons: list[Comparison] = []
+        self.distances: list[tuple[ColumnRef, str]] = []
+        self.nested: list[tuple[OrderKey, int | None]] = []
+        self.written: list[ColumnRef] = []
+        self.skip_locked = False
+        self.level = 0
+
+    def read(self, kind: str, statement: Any, known: AccessPattern) -> AccessPattern:
+        outermost = msgspec.structs.replace(known, verb=_VERBS[kind])
+        if kind == "select_stmt":
+            relation = self.select(statement, None)
+            order_by = self.order_keys(statement, relation.scope) if relation.scope else ()
+            outermost = msgspec.structs.replace(
+                outermost,
+                order_by=order_by,
+                limit=_limit(statement, "limit_count"),
+                offset=_limit(statement, "limit_offset"),
+                stars=relation.stars,
+                aggregates=bool(statement.group_clause) or any(map(_is_aggregate, statement.target_list)),
+                output_columns=0 if relation.stars or relation.opaque else len(statement.target_list),
+            )
+        else:
+            self.modify(kind, statement, None)
+        return msgspec.structs.replace(
+            outermost,
+            tables=tuple(dict.fromkeys(self.names.used)),
+            unresolved=tuple(dict.fromkeys(self.names.unresolved)),
+            comparisons=tuple(dict.fromkeys(self.comparisons)),
+            distances=tuple(dict.fromkeys(self.distances)),
+            nested_order_by=tuple(dict.fromkeys(self.nested)),
+            written_columns=tuple(dict.fromkeys(self.written)),
+            joined_relations=self.names.joined,
+            skip_locked=self.skip_locked,
+        )
+
+    # Statements
+
+    def query(self, node: Any, outer: Scope | None) -> Relation:
+        """A statement inside another: a subquery, or a data-modifying WITH."""
+        kind, statement = unwrap(node)
+        if kind == "select_stmt":
+            relation = self.select(statement, outer)
+            if relation.scope and statement.sort_clause:
+                limit = _limit(statement, "limit_count")
+                self.nested += [(key, limit) for key in self.order_keys(statement, relation.scope)]
+            return relation
+        if kind in _VERBS:
+            self.modify(kind, statement, outer)
+        return Relation("", opaque=True)
+
+    def select(self, statement: Any, outer: Scope | None) -> Relation:
+        """Reads the query; what it gives its reader: the expressions behind its output columns, and its stars."""
+        self.level += 1
+        try:
+            return self._select(statement, outer) if self.level <= _MAXIMUM_LEVELS else Relation("", opaque=True)
+        finally:
+            self.level -= 1
+
+    def _select(self, statement: Any, outer: Scope | None) -> Relation:
+        scope = Scope(self.names, outer)
+        self.with_clause(statement, scope)
+        if statement.op > _SETOP_NONE:
+            left, right = self.select(statement.larg, scope), self.select(statement.rarg, scope)
+            stars = tuple(dict.fromkeys((*left.stars, *right.stars)))
+            return Relation("", columns=left.columns, stars=stars, opaque=left.opaque)
+        conditions: list[Any] = []
+        for item in statement.from_clause:
+            self.from_item(item, scope, conditions)
+        for quals in conditions:
+            self.condition(quals, scope, in_join=True)
+        if statement.HasField("where_clause"):
+            self.condition(statement.where_clause, scope)
+        if statement.HasField("having_clause"):
+            self.scan(statement.having_clause, scope)
+        for lock in statement.locking_clause:
+            self.skip_locked |= lock.locking_clause.wait_policy == _LOCK_WAIT_SKIP
+        for rows in (statement.values_lists, statement.group_clause, statement.distinct_clause):
+            for row in rows:
+                self.scan(row, scope)
+        return self.output(statement, scope)
+
+    def output(self, statement: Any, scope: Scope) -> Relation:
+        columns: dict[str, Any] = {}
+        stars: list[int] = []
+        opaque = False
+        for entry in statement.target_list:
+            value = entry.res_target.val
+            qualifier = is_star(value)
+            if qualifier is None:
+                self.scan(value, scope)
+                columns[entry.res_target.name or _implied_name(value)] = value
+                continue
+            for relation in scope.visible(qualifier):
+                stars += [relation.oid] if relation.oid is not None else relation.stars
+                opaque |= relation.oid is None and not relation.stars
+                columns |= relation.columns
+                opaque |= relation.scope is not None
+        return Relation("", columns=columns, stars=tuple(dict.fromkeys(stars)), scope=scope, opaque=opaque)
+
+    def modify(self, kind: str, statement: Any, outer: Scope | None) -> None:
+        scope = Scope(self.names, outer)
+        self.with_clause(statement, scope)
+        target = scope.add(self.names.relation(statement.relation, scope, joined=False))
+        conditions: list[Any] = []
+        further = _FURTHER_RELATIONS.get(kind)
+        for item in getattr(statement, further) if further else ():
+            self.from_item(item, scope, conditions)
+        if kind == "insert_stmt":
+            self.written += [ColumnRef(target.oid, entry.res_target.name) for entry in statement.cols]
+            if statement.HasField("select_stmt"):
+                self.query(statement.select_stmt, outer if not scope.queries else scope.without_relations())
+            if statement.HasField("on_conflict_clause"):
+                self.assignments(statement.on_conflict_clause.target_list, target, scope)
+            return
+        if kind == "merge_stmt":
+            self.from_item(statement.source_relation, scope, conditions)
+            conditions.append(statement.join_condition)
+            for clause in statement.merge_when_clauses:
+                self.assignments(clause.merge_when_clause.target_list, target, scope)
+        if kind == "update_stmt":
+            self.assignments(statement.target_list, target, scope)
+        for quals in conditions:
+            self.condition(quals, scope, in_join=True)
+        if kind != "merge_stmt" and statement.HasField("where_clause"):
+            self.condition(statement.where_clause, scope)
+
+    def assignments(self, entries: Any, target: Relation, scope: Scope) -> None:
+        for entry in entries:
+            self.written.append(ColumnRef(target.oid, entry.res_target.name))
+            self.scan(entry.res_target.val, scope)
+
+    def with_clause(self, statement: Any, scope: Scope) -> None:
+        if not statement.HasField("with_clause"):
+            return
+        for entry in statement.with_clause.ctes:
+            expression = entry.common_table_expr
+            if statement.with_clause.recursive:
+                scope.queries[expression.ctename] = Relation(expression.ctename, opaque=True)
+            relation = self.query(expression.ctequery, scope)
+            names = [name.string.sval for name in expression.aliascolnames]
+            scope.queries[expression.ctename] = relation.renamed(expression.ctename, names)
+
+    def from_item(self, node: Any, scope: Scope, conditions: list[Any]) -> list[Relation]:
+        """The relations that one item of FROM brings into `scope`; its ON conditions go to `conditions`."""
+        kind, item = unwrap(node)
+        if kind == "range_var":
+            return [scope.add(self.names.relation(item, scope))]
+        if kind == "range_table_sample":
+            return self.from_item(item.relation, scope, conditions)
+        if kind == "range_subselect":
+            relation = self.query(item.subquery, scope)
+            names = [name.string.sval for name in item.alias.colnames]
+            return [scope.add(relation.renamed(item.alias.aliasname, names))]
+        if kind != "join_expr":
+            self.scan(node, scope)
+            return [scope.add(Relation(item.alias.aliasname if item is not None else "", opaque=True))]
+        left = self.from_item(item.larg, scope, conditions)
+        right = self.from_item(item.rarg, scope, conditions)
+        if item.HasField("quals"):
+            conditions.append(item.quals)
+        for name in item.using_clause:
+            sides = [scope.column_of(side, name.string.sval) for side in (left, right)]
+            if sides[0] and sides[1]:
+                self.compare_columns(Operand(sides[0]), Operand(sides[1]), "=", False, True)
+        return left + right
+
+    # Conditions
+
+    def condition(self, node: Any, scope: Scope, under_or: bool = False, in_join: bool = False) -> None:
+        kind, value = unwrap(node)
+        if kind == "bool_expr" and value.boolop != _NOT:
+            for argument in value.args:
+                self.condition(argument, scope, under_or or value.boolop == _OR, in_join)
+            return
+        self.scan(node, scope)
+        if kind == "bool_expr":
+            operand = scope.operand(value.args[0])
+            if operand and unwrap(value.args[0])[0] == "column_ref":
+                self.compare(operand, "is false", under_or, in_join)
+        elif kind == "a_expr":
+            self.comparison(value, scope, under_or, in_join)
+        elif kind in ("null_test", "boolean_test"):
+            operand = scope.operand(value.arg)
+            tests = {1: "is null", 2: "is not null"} if kind == "null_test" else _TESTS
+            self.compare(
+                operand,
+                tests.get(value.nulltesttype if kind == "null_test" else value.booltesttype, "is unknown"),
+                under_or,
+                in_join,
+            )
+        elif kind == "column_ref":
+            self.compare(scope.operand(node), "is true", under_or, in_join)
+        elif kind == "sub_link" and value.HasField("testexpr"):
+            self.compare(scope.operand(value.testexpr), "in", under_or, in_join)
+
+    def comparison(self, value: Any, scope: Scope, under_or: bool, in_join: bool) -> None:
+        operator = operator_name(value)
+        left_kind, left_row = unwrap(value.lexpr)
+        right_kind, right_row = unwrap(value.rexpr)
+        if left_kind == "row_expr" and value.kind == _OPERATOR:
+            others = right_row.args if right_kind == "row_expr" else []
+            pairs = list(zip(left_row.args, others, strict=False)) or [(entry, None) for entry in left_row.args]
+            # Only the first column of a row comparison by order is compared on its own.
+            for left, right in pairs if operator in ("=", "<>") else pairs[:1]:
+                self.sides(scope.operand(left), scope.operand(right) if right else None, operator, under_or, in_join)
+            return
+        left = scope.operand(value.lexpr)
+        if value.kind in (_IN, _BETWEEN, *_PATTERNS, *_BETWEEN):
+            if value.kind == _IN:
+                operator = "in" if operator == "=" else "not in"
+            elif value.kind in _BETWEEN:
+                operator = _BETWEEN[value.kind]
+            else:
+                pattern = constant_text(value.rexpr)
+                wildcard = None if pattern is None else pattern.startswith(("%", "_"))
+                operator = ("not " if operator.startswith("!") else "") + _PATTERNS[value.kind]
+                self.compare(left, operator, under_or, in_join, leading_wildcard=wildcard)
+                return
+            self.compare(left, operator, under_or, in_join)
+            return
+        right = scope.operand(value.rexpr)
+        if value.kind in (_ANY, _ALL):
+            if right and not left:
+                self.compare(right, "any" if value.kind == _ANY else "all", under_or, in_join)
+            elif operator == "=" and value.kind == _ANY:
+                self.compare(left, "in", under_or, in_join)
+            elif operator == "<>" and value.kind == _ALL:
+                self.compare(left, "not in", under_or, in_join)
+            else:
+                self.compare(left, f"{operator} {'any' if value.kind == _ANY else 'all'}", under_or, in_join)
+        elif value.kind in (_DISTINCT, _NOT_DISTINCT):
+            operator = "is distinct from" if value.kind == _DISTINCT else "is not distinct from"
+            self.sides(left, right, operator, under_or, in_join)
+        elif value.kind == _OPERATOR:
+            if left and operator in ("?", "?|", "?&"):
+                left = left._replace(json_key=left.json_key if left.json_operator else key_text(value.rexpr))
+            self.sides(left, right, operator, under_or, in_join)
+
+    def sides(self, left: Operand | None, right: Operand | None, operator: str, under_or: bool, in_join: bool) -> None:
+        if left and right:
+            self.compare_columns(left, right, operator, under_or, in_join)
+        elif left:
+            self.compare(left, operator, under_or, in_join)
+        elif right:
+            self.compare(right, FLIPPED.get(operator, operator), under_or, in_join)
+
+    def compare_columns(self, left: Operand, right: Operand, operator: str, under_or: bool, in_join: bool) -> None:
+        self.compare(left, operator, under_or, in_join, other=right.column)
+        self.compare(right, FLIPPED.get(operator, operator), under_or, in_join, other=left.column)
+
+    def compare(
+        self,
+        operand: Operand | None,
+        operator: str,
+        under_or: bool,
+        in_join: bool,
+        *,
+        other: ColumnRef | None = None,
+        leading_wildcard: bool | None = None,
+    ) -> None:
+        if operand is not None:
+            self.comparisons.append(
+                Comparison(
+                    operand.column,
+                    operator,
+                    operand.function,
+                    operand.json_operator,
+                    operand.json_key,
+                    other,
+                    under_or,
+                    in_join,
+                    leading_wildcard,
+                )
+            )
+
+    # Everything else in an expression
+
+    def scan(self, node: Any, scope: Scope) -> None:
+        """Notes distances and reads subqueries anywhere in the expression."""
+        stack = [node]
+        while stack:
+            message = stack.pop()
+            kind, value = unwrap(message)
+            if value is None:
+                continue
+            if kind == "sub_link":
+                self.query(value.subselect, scope)
+                if value.HasField("testexpr"):
+                    stack.append(value.testexpr)
+                continue
+            if kind in ("a_expr", "func_call"):
+                found = distance_of(kind, value, scope)
+                if found:
+                    self.distances.append(found)
+            if kind not in ("column_ref", "param_ref", "a_const", "select_stmt"):
+                stack += _children(value)
+
+    def order_keys(self, statement: Any, scope: Scope) -> tuple[OrderKey, ...]:
+        keys = []
+        outputs = {entry.res_target.name: entry.res_target.val for entry in statement.target_list}
+        for entry in statement.sort_clause:
+            sort = entry.sort_by
+            kind, value = unwrap(sort.node)
+            node = sort.node
+            if kind == "column_ref" and len(value.fields) == 1 and value.fields[0].string.sval in outputs:
+                node = outputs[value.fields[0].string.sval]
+            elif kind == "a_const" and value.HasField("ival") and 0 < value.ival.ival <= len(statement.target_list):
+                node = statement.target_list[value.ival.ival - 1].res_target.val
+            else:
+                self.scan(node, scope)
+            descending = sort.sortby_dir == _DESCENDING or [name.string.sval for name in sort.use_op] == [">"]
+            keys.append(_order_key(node, scope, descending))
+        return tuple(keys)
+
+
+def _order_key(node: Any, scope: Scope, descending: bool) -> OrderKey:
+    kind, value = unwrap(node)
+    scope, node = scope.follow(node)
+    kind, value = unwrap(node)
+    if kind == "column_ref":
+        return OrderKey(scope.column(value), descending)
+    if kind == "a_expr" and (found := distance_of(kind, value, scope)):
+        return OrderKey(found[0], descending, found[1], bare=True)
+    stack = [node]
+    while stack:
+        kind, value = unwrap(stack.pop())
+        if kind in ("a_expr", "func_call") and (found := distance_of(kind, value, scope)):
+            return OrderKey(found[0], descending, found[1], bare=False)
+        if value is not None and kind not in ("sub_link", "column_ref", "param_ref", "a_const"):
+            stack += _children(value)
+    return OrderKey(None, descending, bare=False)
+
+
+def _children(message: Any) -> list[Any]:
+    """The nodes directly below; a part that is no node itself gives its own."""
+    found: list[Any] = []
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        for entry in value if field.is_repeated else (value,):
+            if field.message_type.name == "Node":
+                found.append(entry)
+            else:
+                found += _children(entry)
+    return found
+
+
+def _limit(statement: Any, field: str) -> int | None:
+    """The number after LIMIT or OFFSET, 0 if it is no plain number, None if there is none."""
+    if not statement.HasField(field):
+        return None
+    kind, value = unwrap(getattr(statement, field))
+    if kind == "a_const":
+        if value.isnull:
+            return None
+        return value.ival.ival if value.HasField("ival") and value.ival.ival > 0 else 0
+    return 0
+
+
+def _implied_name(node: Any) -> str:
+    kind, value = unwrap(node)
+    if kind == "column_ref":
+        return value.fields[-1].string.sval if value.fields else ""
+    if kind == "func_call":
+        return value.funcname[-1].string.sval if value.funcname else ""
+    return _implied_name(value.arg) if kind == "type_cast" else ""
+
+
+def _is_aggregate(node: Any) -> bool:
+    stack = [node]
+    while stack:
+        kind, value = unwrap(stack.pop())
+        if kind == "func_call" and not value.HasField("over") and value.funcname[-1].string.sval in _AGGREGATES:
+            return True
+        if value is not None and kind != "sub_link":
+            stack += _children(value)
+    return False
