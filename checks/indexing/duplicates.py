@@ -167,7 +167,8 @@ def _begins_with(wider: Index, index: Index) -> bool:
     """Whether `wider` is another usable B-tree that starts with all of `index` and holds its included columns."""
     if wider.oid == index.oid or wider.method != "btree" or not is_usable(wider) or wider.predicate != index.predicate:
         return False
-    if index.predicate is not None and wider.definition_hash != index.definition_hash:
+    masked = index.predicate is not None or 0 in index.columns
+    if masked and wider.definition_hash != index.definition_hash:
         return False
     length = len(index.keys)
     if _forwards(wider.keys[:length]) != _forwards(index.keys):

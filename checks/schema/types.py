@@ -63,10 +63,11 @@ def _fix(table: Table, column: Column) -> Fix:
         return Fix("Use time where the offset means nothing, timestamptz where the value is an instant.",
                    f"{alter} time;", lock="ACCESS EXCLUSIVE", rewrites=True, undo=f"{alter} timetz;")  # fmt: skip
     precision = f"({column.type_modifier})" if column.type_modifier >= 0 else ""
+    # timestamptz(n) would rewrite the table; without n nothing is rounded, and nothing is rewritten.
     return Fix(
         "Use timestamptz, if the values are UTC: with TimeZone set to UTC the table is not rewritten, only the indexes on the "
         "column are rebuilt. For values of another zone name that zone instead; then the table is rewritten.",
-        f"BEGIN;\nSET LOCAL TimeZone = 'UTC';\n{alter} timestamptz{precision};\nCOMMIT;",
+        f"BEGIN;\nSET LOCAL TimeZone = 'UTC';\n{alter} timestamptz;\nCOMMIT;",
         lock="ACCESS EXCLUSIVE",
         undo=f"BEGIN; SET LOCAL TimeZone = 'UTC'; {alter} timestamp{precision}; COMMIT;",
     )
