@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import psycopg
+import pytest
+
+from checks.evidence.database.facts import Replication, Slot
+from checks.model import Outcome, Severity
+from tests.checks.survey import conclude, examine, names, survey
+from tests.servers import Database, PrimaryAndStandby
+
+
+@pytest.fixture
+def left_behind(primary_and_standby: PrimaryAndStandby) -> Iterator[str]:
+    """The primary's DSN, with a slot that nobody reads beside the standby's own and a temporary one."""
+    dsn = primary_and_standby.primary.dsn()
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("SELECT pg_create_physical_replication_slot('gone', true)")
+        connection.execute("SELECT pg_create_physical_replication_slot('passing', true, true)")
+        yield dsn
+        connection.execute("SELECT pg_drop_replication_slot('gone')")
+
+
+def test_a_slot_that_nobody_reads(left_behind: str) -> None:
+    result = examine(left_behind, "replication.inactive-slot")
+
+    (found,) = result.findings
+    assert found.subject.path == ("gone",)
+    assert found.fix.sql == "SELECT pg_drop_replication_slot('gone');"
+    assert found.observed["retained_bytes"] is not None
+    assert found.observed["retention_limit_bytes"] is None
+
+
+def test_retention_without_limit(left_behind: str) -> None:
+    evidence = survey(left_behind)
+
+    (found,) = conclude(evidence, "replication.unlimited-slot-retention").findings
+    assert found.severity is Severity.HIGH
+    assert found.observed["inactive_slots"] == ["gone"]
+
+    with psycopg.connect(left_behind, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET max_slot_wal_keep_size = '1GB'")
+        connection.execute("SELECT pg_reload_conf()")
+        try:
+            evidence = survey(left_behind)
+        finally:
+            connection.execute("ALTER SYSTEM RESET max_slot_wal_keep_size")
+            connection.execute("SELECT pg_reload_conf()")
+    assert conclude(evidence, "replication.unlimited-slot-retention").outcome is Outcome.PASSED
+    (found,) = conclude(evidence, "replication.inactive-slot").findings
+    assert found.severity is Severity.LOW
+    assert found.observed["retention_limit_bytes"] == 1024**3
+
+
+def test_how_bad_a_slot_is(database: Database) -> None:
+    def slot(name: str, size: int, **other: object) -> Slot:
+        return msgspec.structs.replace(
+            Slot(name, "logical", False, False, "reserved", size, plugin="pgoutput"), **other
+        )
+
+    evidence = survey(database)
+    slots = (
+        slot("full", 20 * 1024**3),
+        slot("large", 2 * 1024**3),
+        slot("small", 1024),
+        slot("lost", 1024, wal_status="lost"),
+        slot("copied", 20 * 1024**3, synced=True),
+        slot("read", 20 * 1024**3, active=True),
+    )
+    replication = msgspec.structs.replace(evidence.get(Replication), slots=slots)
+
+    result = conclude(msgspec.structs.replace(evidence, replication=replication), "replication.inactive-slot")
+
+    assert {found.subject.path[0]: found.severity for found in result.findings} == {
+        "full": Severity.CRITICAL,
+        "large": Severity.HIGH,
+        "small": Severity.HIGH,
+        "lost": Severity.HIGH,
+    }
+    assert all("a logical subscriber" in found.title for found in result.findings)
+
+
+def test_no_slots(database: Database) -> None:
+    for name in ("replication.inactive-slot", "replication.unlimited-slot-retention"):
+        result = examine(database, name)
+        assert (result.outcome, result.fact) == (Outcome.NOT_APPLICABLE, "no replication slots")
+        assert names(result) == set()
