@@ -29,10 +29,8 @@ def slow_log(evidence: Evidence) -> Iterator[Finding | Examined]:
     Observed: log_min_duration_statement_ms, log_min_duration_sample_ms, log_statement, auto_explain_ms
     """
     server, settings = evidence.get(Server), evidence.get(Settings)
-    roles = application_roles(evidence)
-    thresholds = [milliseconds(settings, NAME, role, server.database) for role in roles] or [
-        milliseconds(settings, NAME)
-    ]
+    roles = application_roles(evidence) or ("",)
+    thresholds = [milliseconds(settings, NAME, role, server.database) for role in roles]
     if any(threshold is None for threshold in thresholds):
         raise Unknown(Reason.NOT_PERMITTED, grant(evidence, "pg_read_all_settings"))
     known = [threshold for threshold in thresholds if threshold is not None]

@@ -75,7 +75,7 @@ class Lag(msgspec.Struct, frozen=True):
     size: int | None
     seconds: float | None
     logical: bool
-    delay_s: float = 0
+    delay_s: float = 0.0
 
 
 @check("replication.lag", catalogue="R01", severity=Severity.MEDIUM, needs=[Replication, Server])
@@ -133,18 +133,26 @@ def _behind(entry: Lag, both: bool) -> Finding:
 
 
 def _lags(evidence: Evidence) -> list[Lag]:
-    """What the primary says of its standbys, and what each standby that was asked says of itself."""
+    """What the primary says of those it sends to; standbys that it does not speak of say it themselves."""
     server, replication = evidence.get(Server), evidence.get(Replication)
+    given = [replica for replica in evidence.replicas if replica.server.is_standby]
+    delays = [(milliseconds(replica.settings, "recovery_min_apply_delay") or 0) / 1000 for replica in given]
+    longest = max(delays, default=0.0)
     found = [
-        Lag(entry.application_name or "unnamed", entry.replay_lag_bytes, entry.replay_lag_s, entry.logical)
+        Lag(
+            entry.application_name or "unnamed",
+            entry.replay_lag_bytes,
+            entry.replay_lag_s,
+            entry.logical,
+            0.0 if entry.logical else longest,
+        )
         for entry in replication.standbys
         if entry.application_name not in RECEIVERS and entry.state != "backup"
     ]
     if server.is_standby:
         found.append(Lag("standby", replication.replay_lag_bytes, replication.replay_lag_s, logical=False))
-    for replica in evidence.replicas:
-        if replica.server.is_standby:
-            delay = (milliseconds(replica.settings, "recovery_min_apply_delay") or 0) / 1000
+    elif len(streaming_standbys(replication)) < len(given):
+        for replica, delay in zip(given, delays, strict=True):
             own = replica.replication
             found.append(Lag(replica.name, own.replay_lag_bytes, own.replay_lag_s, logical=False, delay_s=delay))
     return found
