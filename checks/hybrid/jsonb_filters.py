@@ -132,9 +132,13 @@ def _same_key(expression: str, way: Way) -> bool:
     """Whether the indexed expression takes the same key in the same way; a key that was normalised away may be any."""
     if way.json_operator not in re.findall(r"#>>|#>|->>|->", expression):
         return False
-    if way.key is None or way.key.startswith("$"):
-        return True
-    return way.key in re.findall(r"'((?:[^']|'')*)'", expression)
+    written = {text.replace("''", "'") for text in re.findall(r"'((?:[^']|'')*)'", expression)}
+    return _known_keys(way) <= written | {part for text in written for part in text.strip("{}").split(",")}
+
+
+def _known_keys(way: Way) -> set[str]:
+    """The keys on the way into the document but those that were normalised away."""
+    return {part for part in (way.key or "").split(".") if part and not part.startswith("$")}
 
 
 def _narrowed_by_index(catalog: Catalog, pattern: AccessPattern, table: Table) -> bool:
@@ -168,7 +172,7 @@ def _unserved(
     places: tuple[Location, ...] = tuple(
         dict.fromkeys(place for pattern in patterns for place in statement_places(evidence, pattern))
     )
-    key = way.key if way.key and not way.key.startswith("$") else None
+    key = way.key if way.key and "$" not in way.key else None
     inside = (
         f"{way.json_operator} {quote_literal(key) if key else 'a key'} {operators[0]}"
         if way.json_operator
@@ -195,6 +199,13 @@ def _unserved(
     )
 
 
+def _plain(way: Way) -> bool:
+    """One key, taken by an operator and at most cast: what an expression index can be written for from here."""
+    return way.json_operator in {"->>", "->"} and (
+        way.cast is None or bool(re.fullmatch(r"::[a-z][a-z0-9_]*", way.cast))
+    )
+
+
 def _index_fix(catalog: Catalog, table: Table, column: Column, way: Way, key: str | None, operators: list[str]) -> Fix:
     name = quote_identifier(column.name)
     if way.json_operator is None:
@@ -203,15 +214,17 @@ def _index_fix(catalog: Catalog, table: Table, column: Column, way: Way, key: st
         summary = "A GIN index" + (
             " with jsonb_ops, which knows keys" if existence else " with the smaller jsonb_path_ops"
         )
-    elif key is None or way.json_operator not in {"->>", "->"}:
+    elif key is None or "." in key or not _plain(way):
         return Fix("An index on the expression as the statement writes it, or the key as a generated column with an index. "
                    "Then ANALYZE, so that the planner learns its values.")  # fmt: skip
     elif set(operators) <= CONTAINMENT | EXISTENCE:
         what, summary = f"USING gin (({name} -> {quote_literal(key)}))", "A GIN index on that part of the document"
     else:
-        cast = f"::{way.cast}" if way.cast and re.fullmatch(r"[a-z][a-z0-9_ ]*", way.cast) else ""
-        expression = f"({name} {way.json_operator} {quote_literal(key)}){cast}"
-        what, summary = f"(({expression}))" if cast else f"({expression})", "An index on the expression, then ANALYZE"
+        expression = f"({name} {way.json_operator} {quote_literal(key)}){way.cast or ''}"
+        what, summary = (
+            f"(({expression}))" if way.cast else f"({expression})",
+            "An index on the expression, then ANALYZE",
+        )
     suffix = re.sub(r"\W+", "_", f"{column.name}_{key}" if key else column.name)
     index = new_name(catalog, table.schema, table.name, suffix, "idx")
     concurrently = "" if table.kind == "partitioned" else "CONCURRENTLY "

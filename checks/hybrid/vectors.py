@@ -85,6 +85,14 @@ def searches_of(evidence: Evidence, column: Column) -> list[Search]:
             for key in pattern.order_by
             if key.distance_operator and key.column and _is(catalog, key.column.table, key.column.column, column)
         }
+        operators |= {
+            key.distance_operator
+            for key, limit in pattern.nested_order_by
+            if limit is not None
+            and key.distance_operator
+            and key.column
+            and _is(catalog, key.column.table, key.column.column, column)
+        }
         if pattern.limit is not None:
             operators |= {sign for ref, sign in pattern.distances if _is(catalog, ref.table, ref.column, column)}
         for operator in sorted(operators):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from checks.evidence.database.facts import Catalog, Table
@@ -23,6 +24,8 @@ from checks.workload import (
     unread_statements,
 )
 
+NO_OFFSET = re.compile(r"\boffset\s+0\b", re.IGNORECASE)
+
 
 @check("plans.offset-pagination", catalogue="P30", severity=Severity.MEDIUM, needs=[])
 def offset_pagination(evidence: Evidence) -> Iterator[Finding | Examined]:
@@ -42,7 +45,7 @@ def offset_pagination(evidence: Evidence) -> Iterator[Finding | Examined]:
     selects = [pattern for pattern in observed_workload(evidence) if pattern.verb == "select"]
     yield Examined(len(selects), len(selects), "SELECT statements", gap=unread_statements(evidence))
     for pattern in selects:
-        if pattern.offset is None or pattern.limit is None:
+        if pattern.offset is None or pattern.limit is None or NO_OFFSET.search(pattern.text):
             continue
         found = _largest(evidence, catalog, pattern) if catalog else None
         if found is not None:
