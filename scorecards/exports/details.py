@@ -14,6 +14,7 @@ from scorecards.model import DecisionTaken, FindingEntry, Scorecard
 SHOWN = 5
 OBSERVED = 8
 LONGEST_WHY = 1_200
+LONGEST_STATEMENT = 300
 
 
 def area_findings(scorecard: Scorecard, level: int = 3) -> list[tuple[str, str, list[str]]]:
@@ -29,8 +30,8 @@ def area_findings(scorecard: Scorecard, level: int = 3) -> list[tuple[str, str, 
         groups: dict[str, list[FindingEntry]] = {}
         for finding in mine:
             groups.setdefault(finding.check, []).append(finding)
-        blocks = [_check(titles.get(check) or check, check, group, level + 1) for check, group in groups.items()]
-        found.append((area.area.capitalize(), f"{len(mine)} findings: {words}", blocks))
+        blocks = [_check(scorecard, titles.get(check) or check, group, level + 1) for check, group in groups.items()]
+        found.append((area.area.capitalize(), words, blocks))
     return found
 
 
@@ -40,16 +41,16 @@ def folded(summary: str, blocks: list[str]) -> str:
     return f"<details>\n<summary>{html(summary)}</summary>\n\n{body}\n\n</details>"
 
 
-def _check(title: str, id: str, findings: list[FindingEntry], level: int) -> str:
+def _check(scorecard: Scorecard, title: str, findings: list[FindingEntry], level: int) -> str:
     shared = {finding.why for finding in findings}
-    parts = [f"{'#' * level} {inline(title)} ({len(findings)})", code(id)]
+    parts = [f"{'#' * level} {inline(title)} ({len(findings)})", code(findings[0].check)]
     if len(shared) == 1:
         parts.append(inline(findings[0].why, LONGEST_WHY))
     if len(findings) > SHOWN:
         parts.append(_worst(findings))
-        parts.append("Fix, of the first:\n\n" + _fix(findings[0]))
+        parts.append(_fix(findings[0], "Fix of the first"))
     else:
-        parts += [_finding(finding, with_why=len(shared) > 1) for finding in findings]
+        parts += [_finding(scorecard, finding, with_why=len(shared) > 1) for finding in findings]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -63,11 +64,14 @@ def _worst(findings: list[FindingEntry]) -> str:
     return "\n".join(lines)
 
 
-def _finding(finding: FindingEntry, *, with_why: bool) -> str:
+def _finding(scorecard: Scorecard, finding: FindingEntry, *, with_why: bool) -> str:
     places = ", ".join(code(f"{entry.path}:{entry.line}") for entry in finding.locations[:3])
     more = len(finding.locations) - 3
     where = f" · {places}" + (f" and {more} more" if more > 0 else "") if places else ""
     parts = [f"**{inline(finding.title)}**", f"{_certainty(finding)}{where} · {code(finding.id)}"]
+    statement = _statement(scorecard, finding)
+    if statement:
+        parts.append(fence(statement, limit=LONGEST_STATEMENT))
     observed = _observed(finding)
     if observed:
         parts.append(f"Seen: {observed}")
@@ -80,13 +84,20 @@ def _finding(finding: FindingEntry, *, with_why: bool) -> str:
     return "\n\n".join(parts)
 
 
+def _statement(scorecard: Scorecard, finding: FindingEntry) -> str:
+    """The normalised text of the statement that a finding is about."""
+    if finding.subject.kind != "statement":
+        return ""
+    return next((entry.text for entry in scorecard.statements if entry.query_id == finding.subject.path[0]), "")
+
+
 def _certainty(finding: FindingEntry) -> str:
     return finding.severity if finding.confidence == "measured" else f"{finding.severity}, {finding.confidence}"
 
 
-def _fix(finding: FindingEntry) -> str:
+def _fix(finding: FindingEntry, lead: str = "Fix") -> str:
     fix = finding.fix
-    parts = [f"Fix: {inline(fix.summary, 600)}"]
+    parts = [f"{lead}: {inline(fix.summary, 600)}"]
     if fix.sql:
         parts.append(fence(fix.sql))
     terms = []
@@ -132,7 +143,7 @@ def _decision(decision: DecisionTaken | None) -> str:
     parts = [decision.kind]
     for word, value in (
         ("", decision.reason),
-        ("by @", decision.owner),
+        ("owner ", decision.owner),
         ("until ", decision.expires),
         ("due ", decision.due),
     ):
@@ -144,14 +155,16 @@ def _decision(decision: DecisionTaken | None) -> str:
 
 
 def open_questions(scorecard: Scorecard) -> str:
-    """Questions that nobody has answered and that would count, folded."""
+    """Questions that nobody has answered and that would count, folded: first those that hold a level back now."""
     asked = {
         entry.id
         for area in scorecard.areas
         for entry in area.criteria
         if entry.reason in ("needs_answer", "stale_answer") and not entry.provisional
     }
+    blocking = {id for area in scorecard.areas for id in area.held_back_by}
     open_ones = [entry for entry in scorecard.questions if entry.id in asked]
+    open_ones.sort(key=lambda entry: entry.id not in blocking)
     if not open_ones:
         return ""
     lines = [

@@ -172,6 +172,8 @@ def _moves(scorecard: Scorecard) -> str:
 
 def _action(scorecard: Scorecard, move: Move) -> str:
     """The move, with the worst finding that it is about and where that stands."""
+    if move.action.startswith("look: "):
+        return f"Look: {unlocking(move.action.removeprefix('look: '))}"
     action = inline(f"{move.action[0].upper()}{move.action[1:]}", 400)
     finding = next(_findings_of(scorecard, move), None)
     if finding is None or _status(scorecard, move.criterion).status != "unmet":
@@ -213,19 +215,25 @@ def _unseen(scorecard: Scorecard) -> str:
     if not hidden:
         return "Nothing: every criterion could be judged."
     lines = ["| Why | Hides | What unlocks it |", "|---|---|---|"]
+    blocking = {id for area in scorecard.areas for id in area.held_back_by}
     ordered = sorted(hidden.items(), key=lambda item: (-len(item[1]), item[0]))
     for (reason, unlock), ids in ordered[:UNSEEN]:
+        ids.sort(key=lambda id: id not in blocking)
         if reason in NEEDS_ANSWER:
             unlock = f"pgsurveyor answer {scorecard.review.id} {ids[0]} yes"
         count = f"{len(ids)} criteria" if len(ids) > 1 else "1 criterion"
         names = ", ".join(ids[:HELD_BACK]) + (", …" if len(ids) > HELD_BACK else "")
-        lines.append(
-            f"| {reason.replace('_', ' ')} | {count} ({names}) | {code(unlock, cell=True) if unlock else '?'} |"
-        )
+        lines.append(f"| {reason.replace('_', ' ')} | {count} ({names}) | {unlocking(unlock)} |")
     rest = len(ordered) - UNSEEN
     if rest > 0:
         lines.append(f"\nand {rest} more reasons in the JSON.")
     return "\n".join(lines)
+
+
+def unlocking(line: str) -> str:
+    """A command, an option or SQL as code, words as words."""
+    is_code = line.startswith(("--", "pgsurveyor ")) or line.partition(" ")[0].isupper()
+    return code(line, cell=True) if is_code else inline(line)
 
 
 def _contradictions(scorecard: Scorecard) -> str:
