@@ -86,7 +86,8 @@ def sweep(base: Path) -> list[Path]:
 def kept_server_folder(folder: Path, account: Account) -> Path:
     """The folder inside `folder` that belongs to `account` and holds the server's files; made if it is not there.
 
-    Where the account cannot pass through `folder` (as root: a closed home), it is a link to one under /var/lib.
+    Where the account cannot pass through `folder` (as root: a closed home), it is a link to one under /var/lib. Raises
+    TargetError where the account can no longer pass to what it has there.
     """
     inside = folder / "server"
     if inside.is_symlink():
@@ -96,15 +97,18 @@ def kept_server_folder(folder: Path, account: Account) -> Path:
         inside.unlink()
     if not account.switch or account.reaches(folder):
         _make_owned(inside, account)
-        if account.reaches(inside):
-            return inside
-    ROOT_STATE.mkdir(mode=0o711, parents=True, exist_ok=True)
+        return inside
+    if inside.exists():
+        raise TargetError(
+            f"the account {account.name!r}, which runs the server, no longer reaches {folder}",
+            "open the folders above it for other accounts, or remove it to start afresh",
+        )
+    ROOT_STATE.mkdir(parents=True, exist_ok=True)
+    ROOT_STATE.chmod(0o711)
     elsewhere = ROOT_STATE / hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
     if elsewhere.exists():
         shutil.rmtree(elsewhere)
     _make_owned(elsewhere, account)
-    if inside.exists():
-        shutil.rmtree(inside)
     inside.symlink_to(elsewhere)
     return elsewhere
 
