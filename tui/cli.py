@@ -21,18 +21,14 @@ DECISIONS = ("accept", "waive", "follow-up", "dispute", "reopen")
 AREAS = ("schema", "indexing", "plans", "replication", "observability", "hybrid")
 
 
-class Day(click.ParamType):
-    """A calendar day, YYYY-MM-DD."""
+def day_option(name: str, words: str) -> Any:
+    """An option that takes a calendar day, YYYY-MM-DD."""
 
-    name = "date"
+    def to_date(context: click.Context, parameter: click.Parameter, value: dt.datetime | None) -> dt.date | None:
+        del context, parameter
+        return value.date() if value else None
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dt.date:
-        if isinstance(value, dt.date):
-            return value
-        try:
-            return dt.date.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a day as YYYY-MM-DD", param, ctx)
+    return click.option(name, type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", callback=to_date, help=words)
 
 
 def observing(command: Any) -> Any:
@@ -74,7 +70,7 @@ def exporting(command: Any) -> Any:
             "--fail-on", multiple=True, type=click.Choice(["red", "new", "never"]), help="When to exit with 1."
         ),
         click.option("--min", "minimums", multiple=True, metavar="AREA=LEVEL", help="Lowest level that passes."),
-        click.option("--as-of", type=Day(), help="The day that date rules are judged at."),
+        day_option("--as-of", "The day that date rules are judged at."),
     ):
         command = decorate(command)
     return command
@@ -167,8 +163,8 @@ def doctor(**options: Any) -> None:
 @click.argument("kind", type=click.Choice(DECISIONS))
 @click.option("--reason", help="Why, in words; for waive one of the closed list and, after a colon, words.")
 @click.option("--owner", help="Who takes care of it.")
-@click.option("--expires", type=Day(), help="Until when a waiver holds (at most 365 days).")
-@click.option("--due", type=Day(), help="Until when it is to be done.")
+@day_option("--expires", "Until when a waiver holds (at most 365 days).")
+@day_option("--due", "Until when it is to be done.")
 @click.option("--note", help="A remark to keep with the decision.")
 def decide(review: str, finding: str, kind: str, **details: Any) -> None:
     """Decide about a finding of a saved review."""
@@ -180,7 +176,7 @@ def decide(review: str, finding: str, kind: str, **details: Any) -> None:
 @click.argument("question")
 @click.argument("value")
 @click.option("--artefact", metavar="URL-OR-PATH", help="What proves it.")
-@click.option("--artefact-date", type=Day(), help="The day of that proof.")
+@day_option("--artefact-date", "The day of that proof.")
 def answer(review: str, question: str, value: str, **details: Any) -> None:
     """Answer a question of a saved review: yes, no, unknown, or words."""
     _open_review(review).answer(question, value, by=_user(), now=_now(), **details)

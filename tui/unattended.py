@@ -14,19 +14,20 @@ from typing import Any
 import click
 import msgspec
 from platformdirs import user_config_path
-from scorecards.answers import read_answers
-from scorecards.gate import judge, parse_minimums, read_baseline
-from scorecards.session import Review
-from scorecards.store import default_root, find
 
 from checks.checklist import EVERYTHING, Selection, run_checks
 from checks.errors import ExportError, ReviewError, StoreError, UsageError
 from checks.evidence import store
+from checks.evidence.database.facts import Server
 from checks.evidence.observe import Observation, Target, now, observe
 from checks.model import CheckResult, Outcome
 from checks.text import visible
+from scorecards.answers import read_answers
 from scorecards.exports import FORMATS, render
+from scorecards.gate import judge, parse_minimums, read_baseline
 from scorecards.model import Gate, Scorecard
+from scorecards.session import Review
+from scorecards.store import default_root, find
 from tui.arguments import default_dsn, default_repository, split_words
 from tui.cli import DEFECT, DONE, GATE_FAILED, INTERRUPTED, NOT_REACHED
 
@@ -111,8 +112,8 @@ def diagnose(options: dict[str, Any], progress: Progress) -> int:
     """What the role sees, and for what it does not: why, how many checks that hides, and the line that unlocks it."""
     observation = gather({**options, "no_repo": True} if not _names_repository(options) else options, progress)
     evidence = observation.evidence
-    server = evidence.server
-    if not isinstance(server, msgspec.Struct) or not hasattr(server, "user_sees"):
+    server = evidence.find(Server)
+    if server is None:
         return report_problems(observation.problems)
     click.echo(
         visible(f"{server.user} on {server.database}: PostgreSQL {server.version}, {server.role}, {server.flavour}")
