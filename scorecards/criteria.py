@@ -149,7 +149,7 @@ def _from_check(rule: Rule, result: CheckResult) -> tuple[Verdict, list[Finding]
     if rule.require is not Require.NONE_FOUND and result.outcome is not Outcome.UNKNOWN and result.of == 0:
         return absent(f"there are no {result.noun or 'objects'}"), []
     bad = _unmet_objects(result, blamed)
-    words = _counted(result, bad)
+    words = _counted(result, bad) if result.of != 1 else (blamed[0].title if blamed else "")
     if rule.share is not None:
         return _by_share(rule.share, result, bad, words, strength), blamed
     if blamed:

@@ -38,12 +38,14 @@ FACTS: dict[str, Predicate] = {
         server.synchronous_standby_streams,
         server.archiver_not_failing,
         server.backup_in_deployment,
+        server.pools_fit,
         server.replication_alerts,
         server.transaction_pooling,
         hybrid.pgvector_safe,
         hybrid.vectors_have_dimensions,
         hybrid.embeddings_have_provenance,
         hybrid.dimensions_indexable,
+        hybrid.ids_in_columns,
         hybrid.embeddings_rarely_updated,
     )
 }

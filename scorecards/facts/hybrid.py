@@ -9,6 +9,7 @@ from checks.evidence.evidence import Evidence
 from checks.evidence.repository.facts import Repository
 from checks.model import Reason, qualified_name
 from scorecards.facts.verdict import Verdict, absent, listed, met, undecided, unknown, unmet
+from scorecards.rubric import Strength
 
 VECTOR_TYPES = frozenset({"vector", "halfvec", "sparsevec"})
 INDEXABLE = {"vector": 2_000, "halfvec": 4_000}
@@ -16,6 +17,7 @@ VULNERABLE_FROM, FIXED_IN = (0, 6, 0), (0, 8, 2)
 REPEATED_UPDATES = 0.1
 _FLOAT_ARRAYS = frozenset({"_float4", "_float8"})
 _EMBEDDING = re.compile(r"embed|vector", re.IGNORECASE)
+_ID = re.compile(r"(^|[_.\W])(u?u?id|ids|key)$|[a-z]I[dD]$")
 _MODEL = re.compile(r"model", re.IGNORECASE)
 
 
@@ -48,6 +50,30 @@ def pgvector_safe(evidence: Evidence) -> Verdict:
 
 def _version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
+
+
+def ids_in_columns(evidence: Evidence) -> Verdict:
+    """Of the statements that ran: ids inside documents that are filtered on, and documents that are joined by a key."""
+    from checks.evidence.patterns import workload
+
+    ran = [pattern for pattern in workload(evidence) if pattern.query_id is not None]
+    if not ran:
+        return undecided("no statement of the application was seen")
+    inside = [
+        (pattern, entry) for pattern in ran for entry in pattern.comparisons if entry.json_operator or entry.json_key
+    ]
+    wrong = {
+        pattern.query_id
+        for pattern, entry in inside
+        if entry.in_join or entry.other is not None or _ID.search(entry.json_key or "")
+    }
+    if wrong:
+        return unmet(
+            f"{len(wrong)} of {len(ran)} statements filter or join on an id inside a document", Strength.INFERRED
+        )
+    if any((entry.json_key or "$").startswith("$") for _, entry in inside):
+        return undecided("statements filter on keys of documents whose names the server has masked")
+    return met(f"{len(ran)} of {len(ran)} statements")
 
 
 def vectors_have_dimensions(evidence: Evidence) -> Verdict:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from checks.evidence.database.facts import Replication, Server, Settings, Slot
+import re
+
+from checks.evidence.database.facts import Activity, Replication, Server, Settings, Slot
 from checks.evidence.evidence import Evidence
 from checks.evidence.repository.facts import Repository
 from checks.model import Reason, quote_identifier
@@ -13,6 +15,7 @@ from scorecards.rubric import Strength
 
 UNLIMITED_SLOT_BYTES = 10 * 10**9
 SLOW_MS = 1_000
+POOLS_SHARE = 0.8
 
 
 def autovacuum_on(evidence: Evidence) -> Verdict:
@@ -40,14 +43,14 @@ def _switched_on(evidence: Evidence, names: tuple[str, ...]) -> Verdict:
 
 
 def slow_statements_recorded(evidence: Evidence) -> Verdict:
-    """In the server's own log. On a managed service the provider may record them, which is not visible from inside."""
+    """In the server's own log. A provider or a monitoring agent may record them too, which is not visible from inside."""
     settings, server = evidence.get(Settings), evidence.get(Server)
     if milliseconds(settings, "log_min_duration_statement") is None:
         return unknown(Reason.NOT_PERMITTED, _monitor(evidence))
     recorded = _slow_log(settings)
     if recorded:
         return met(recorded)
-    if is_managed(server):
+    if is_managed(server) or agents_connected(evidence) or _deployed(evidence, "metrics_agent"):
         return undecided("the log records no slow statement")
     return unmet("neither the log nor auto_explain records slow statements")
 
@@ -175,6 +178,17 @@ def archiver_not_failing(evidence: Evidence) -> Verdict:
     return undecided("the archiver failed lately")
 
 
+def pools_fit(evidence: Evidence) -> Verdict:
+    """The pool sizes that the repository sets, each once: more instances only make it worse, and how many run it does not
+    say. So too large a sum is an inference, and one that fits decides nothing."""
+    limit = evidence.get(Activity).max_connections
+    sizes = [int(match[0]) for size in _deployed_all(evidence, "pool_size") if (match := re.findall(r"\d+", size))]
+    if not sizes or not limit:
+        return undecided("no pool size seen in the repository" if limit else "")
+    words = f"pools of {sum(sizes)} for {limit} connections, each service counted once"
+    return unmet(words, Strength.INFERRED) if sum(sizes) > POOLS_SHARE * limit else undecided(words)
+
+
 def backup_in_deployment(evidence: Evidence) -> Verdict:
     seen = _deployed(evidence, "backup")
     return (
@@ -202,8 +216,12 @@ def transaction_pooling(evidence: Evidence) -> Verdict:
 
 
 def _deployed(evidence: Evidence, kind: str) -> list[str]:
+    return sorted(set(_deployed_all(evidence, kind)))
+
+
+def _deployed_all(evidence: Evidence, kind: str) -> list[str]:
     repository = evidence.find(Repository)
-    return sorted({fact.detail for fact in (repository.deployment if repository else ()) if fact.kind == kind})
+    return [fact.detail for fact in (repository.deployment if repository else ()) if fact.kind == kind]
 
 
 def _monitor(evidence: Evidence) -> str:

@@ -362,7 +362,7 @@ def scorecard(**changes: object) -> Scorecard:
 
 
 @pytest.fixture(autouse=True)
-def declared_checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Check]]:
+def declared_checks(monkeypatch: pytest.MonkeyPatch) -> dict[str, Check]:
     """The words of checks change with every release; those of the golden files do not."""
 
     def nothing(given: Evidence) -> Iterator[Finding | Examined]:
@@ -376,7 +376,7 @@ def declared_checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Check
     }
     monkeypatch.setattr("scorecards.scorecard.all_checks", lambda: declared)
     monkeypatch.setattr("scorecards.exports.sarif.all_checks", lambda: declared)
-    yield declared
+    return declared
 
 
 @pytest.fixture
