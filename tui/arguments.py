@@ -8,8 +8,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from checks.evidence.database.dsn import is_dsn
-
 from checks.errors import UsageError
 
 LIBPQ_VARIABLES = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGSERVICE", "PGSERVICEFILE")
@@ -17,6 +15,8 @@ LIBPQ_VARIABLES = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PG
 
 def split_words(words: Sequence[str]) -> tuple[str | None, Path | None]:
     """The DSN and the repository among `words`, each at most once. Raises UsageError for two of a kind or a missing path."""
+    from checks.evidence.database.dsn import is_dsn
+
     dsn: str | None = None
     repository: Path | None = None
     for word in words:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
 
 DONE, GATE_FAILED, WRONG_USAGE, NOT_REACHED, DEFECT, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
 DECISIONS = ("accept", "waive", "follow-up", "dispute", "reopen")
 AREAS = ("schema", "indexing", "plans", "replication", "observability", "hybrid")
 
 
-def day_option(name: str, words: str) -> Any:
+def day_option(name: str, words: str) -> Callable[[Command], Command]:
     """An option that takes a calendar day, YYYY-MM-DD."""
 
     def to_date(context: click.Context, parameter: click.Parameter, value: dt.datetime | None) -> dt.date | None:
@@ -221,9 +224,8 @@ def export(review: str, **options: Any) -> None:
 @pgsurveyor.command()
 def reviews() -> None:
     """List the saved reviews, newest first."""
-    from scorecards.store import default_root, recent
-
     from checks.text import visible
+    from scorecards.store import default_root, recent
 
     for summary in recent(default_root()):
         click.echo(visible(f"{summary.id}  {summary.started:%Y-%m-%d %H:%M}  {summary.title}"))
