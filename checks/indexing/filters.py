@@ -51,7 +51,8 @@ class Filter(msgspec.Struct, frozen=True):
 
 
 def filters_of_large_tables(evidence: Evidence) -> Iterator[Filter]:
-    """Each statement that ran with each reviewed table of at least `seq_scan_rows` rows that it filters by equality."""
+    """Each statement that ran with each reviewed table of at least `seq_scan_rows` rows, or of unknown size, that it filters
+    by equality."""
     catalog, statements = evidence.get(Catalog), evidence.get(Statements)
     for pattern in patterns.workload(evidence):
         statement = statements.by_id.get(pattern.query_id or "")
@@ -62,7 +63,9 @@ def filters_of_large_tables(evidence: Evidence) -> Iterator[Filter]:
             if table is None or not is_reviewed(table) or not equality_columns(pattern, oid):
                 continue
             rows = estimated_rows(evidence, table)
-            if rows is not None and rows >= evidence.limit("seq_scan_rows"):
+            if rows is None:
+                yield Filter(table, pattern, statement, tuple(equality_columns(pattern, oid)), None, 0.0, None)
+            elif rows >= evidence.limit("seq_scan_rows"):
                 yield _filter(evidence, table, pattern, statement, rows)
 
 

@@ -15,6 +15,7 @@ from checks.model import (
     Finding,
     Fix,
     Location,
+    NotApplicable,
     Reason,
     Severity,
     Unobserved,
@@ -48,6 +49,8 @@ def missing_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     """
     reviewed_tables(evidence.get(Catalog))
     filters = list(filters_of_large_tables(evidence))
+    if not filters and not evidence.get(Statements).hidden:
+        raise NotApplicable("no statement that ran filters a large table by equality")
     known = [entry for entry in filters if entry.rows_left is not None]
     found = [
         entry

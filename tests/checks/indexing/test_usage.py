@@ -30,7 +30,7 @@ SCHEMA = """
     CREATE INDEX t_parent ON t (parent_id);
     CREATE INDEX t_parent_again ON t (parent_id, spare);
     CREATE INDEX t_vector ON t USING hnsw (v vector_l2_ops);
-    CREATE UNIQUE INDEX t_unique ON t (used, spare);
+    CREATE UNIQUE INDEX t_unique ON t (id, used);
     CREATE INDEX t_broken ON t (code, spare);
     UPDATE pg_index SET indisvalid = false WHERE indexrelid = 't_broken'::regclass;
     CREATE TABLE parted (id bigint, day date) PARTITION BY RANGE (day);

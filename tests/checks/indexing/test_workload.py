@@ -149,3 +149,15 @@ def test_a_foreign_key_that_it_serves_too_is_named(busy: Database) -> None:
     (found,) = (entry for entry in result.findings if entry.observed["columns"][0] == "conversation_id")
     assert "public.messages.of_conversation" in found.fix.summary
     assert finding(examine(busy, "indexing.foreign-key-without-index"), "public.messages.of_conversation")
+
+
+def test_nothing_large_is_filtered(database: Database) -> None:
+    database.execute(
+        "CREATE EXTENSION pg_stat_statements",
+        "CREATE TABLE small (name text)",
+        "SELECT pg_stat_statements_reset()",
+        "SELECT * FROM small WHERE name = 'a'",
+        "ANALYZE",
+    )
+
+    assert examine(database, CHECK).outcome is Outcome.NOT_APPLICABLE
