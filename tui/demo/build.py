@@ -21,6 +21,7 @@ SEED = Path(__file__).parent / "seed"
 NEVER_ANALYZED = "billing.usage_records"
 NO_TRANSACTION = "-- migrate: no transaction"
 FIRST_AFTER_THE_ROWS = "0010"
+CHUNKS = "chunks.sql"
 VECTOR_INDEXES = "0010_vector_indexes.sql"
 
 Progress = Callable[[str], None]
@@ -86,7 +87,7 @@ def _fill(server: EmbeddedServer, vectors: bool) -> None:
             with psycopg.connect(server.dsn(DATABASE), autocommit=True) as connection:
                 for name in names:
                     _script(connection, (SEED / name).read_text("utf-8"))
-            if vectors and "vectors.sql" in names:
+            if CHUNKS in names:
                 with psycopg.connect(server.dsn(DATABASE, OWNER), autocommit=True) as owner:
                     # Parallel builds need more shared memory than a container has by default.
                     owner.execute("SET max_parallel_maintenance_workers = 0")
@@ -94,8 +95,13 @@ def _fill(server: EmbeddedServer, vectors: bool) -> None:
         except BaseException as error:
             errors.append(error)
 
-    parts = [("people.sql",), ("documents.sql", "vectors.sql" if vectors else "without_vectors.sql")]
-    threads = [threading.Thread(target=load, args=part) for part in parts]
+    people, documents = ["people.sql"], ["documents.sql"]
+    if vectors:
+        people += ["topics.sql", "memories.sql"]
+        documents += ["topics.sql", CHUNKS]
+    else:
+        documents.append("without_vectors.sql")
+    threads = [threading.Thread(target=load, args=names) for names in (people, documents)]
     for thread in threads:
         thread.start()
     for thread in threads:

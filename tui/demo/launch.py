@@ -36,7 +36,13 @@ class Demo:
     is left out and why, if anything is."""
 
     def __init__(
-        self, server: EmbeddedServer, standby: EmbeddedServer, repository: Path, vectors: bool, held: int
+        self,
+        server: EmbeddedServer,
+        standby: EmbeddedServer,
+        repository: Path,
+        vectors: bool,
+        waiting: psycopg.Connection[Any],
+        held: int,
     ) -> None:
         self.server = server
         self.dsn = server.dsn(DATABASE, SURVEYOR)
@@ -45,7 +51,7 @@ class Demo:
         self.vectors = vectors
         self.notice = "" if vectors else NO_VECTORS
         self._lock: int | None = held
-        self._waiting: psycopg.Connection[Any] = wait_for_the_model(server.dsn(DATABASE, "assistant_api"))
+        self._waiting = waiting
 
     def stop(self) -> None:
         """Ends the server and its standby; their data stay for the next start. Does nothing if it was done."""
@@ -90,7 +96,7 @@ def start_demo(folder: Path | None = None, progress: Progress | None = None) -> 
 
 
 def _start(home: Path, held: int, vectors: bool, tell: Progress) -> Demo:
-    server = None
+    server, waiting = None, None
     complete = home / COMPLETE
     try:
         if complete.exists():
@@ -105,12 +111,15 @@ def _start(home: Path, held: int, vectors: bool, tell: Progress) -> Demo:
             server = start(SETTINGS, folder=home / "postgres")
             build(server, vectors=vectors, progress=tell)
             make_repository(home / "deskhand")
+        waiting = wait_for_the_model(server.dsn(DATABASE, "assistant_api"))
         tell("Starting the standby")
         standby = server.standby()
         complete.touch()
         _forget_reviews(server)
-        return Demo(server, standby, home / "deskhand", vectors, held)
+        return Demo(server, standby, home / "deskhand", vectors, waiting, held)
     except BaseException:
+        if waiting is not None:
+            waiting.close()
         if server is not None:
             server.stop()
         raise

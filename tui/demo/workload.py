@@ -117,7 +117,7 @@ def _as_text(value: Any) -> str | None:
 def _visitors(api: Client) -> None:
     """The chat: questions, answers, sources."""
     draw = api.random.randint
-    for number in range(150):
+    for number in range(120):
         organization = BIGGEST_CUSTOMER if number % 8 else draw(2, 400)
         conversation = draw(1, 30000)
         api.begin()
@@ -258,7 +258,8 @@ def _worker(worker: Client) -> None:
             worker.run("document_ready", document)
             worker.commit()
     for number in range(40):
-        worker.run("near_duplicates", worker.vector(384))
+        if number % 2:
+            worker.run("near_duplicates", worker.vector(384))
         worker.run("recall", worker.vector(256))
         worker.run("memories_of", draw(1, 12000))
         worker.run("similar_tickets", worker.vector(256))
@@ -285,7 +286,7 @@ def _worker(worker: Client) -> None:
 
 def _scripts(owner: Client) -> None:
     """What people run by hand: the export for fine-tuning, the comparison with the drive."""
-    for page in range(60):
+    for page in range(45):
         owner.run("export_page", limit=1000, offset=1000 * page)
     after = ""
     for _ in range(20):

@@ -110,6 +110,8 @@ def test_the_application_has_the_size_of_a_small_one() -> None:
 
 
 def test_an_unfinished_build_is_not_used_and_a_finished_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a processor that cannot run pgvector, which is the quicker build."""
+    monkeypatch.setattr(launch, "vector_supported", lambda: False)
     folder = tmp_path / "demo"
     folder.mkdir(mode=0o755)
     real = launch.build
@@ -126,6 +128,8 @@ def test_an_unfinished_build_is_not_used_and_a_finished_one_is(tmp_path: Path, m
     begun = time.monotonic()
     with start_demo(folder) as first:
         tell(f"the demo was built in {time.monotonic() - begun:.1f} s")
+        assert "pgvector" in first.notice
+        assert _value(first.dsn, "SELECT count(*) FROM pg_extension WHERE extname = 'vector'") == 0
         calls = _value(
             first.dsn, "SELECT sum(calls) FROM pg_stat_statements WHERE userid = 'assistant_worker'::regrole"
         )
