@@ -1,0 +1,166 @@
+"""Relations, columns, constraints and functions, in a bounded number of set-based statements.
+
+Sizes are relpages times the block size, which the last VACUUM, ANALYZE or CREATE INDEX wrote down: pg_relation_size() and its
+like open every file, and wait behind an ACCESS EXCLUSIVE lock. They are asked only where nothing was ever written down.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import psycopg
+
+from checks.evidence.database.defaults import read_default
+from checks.evidence.database.facts import Catalog, Column, Constraint, Function, Table
+from checks.evidence.database.indexes import observe_indexes
+from checks.evidence.database.query import query
+from checks.evidence.database.sequences import observe_sequences
+from checks.evidence.database.session import Session
+from checks.evidence.database.shown import shown_settings
+
+_TABLE_KINDS = {"r": "table", "p": "partitioned", "v": "view", "m": "materialized_view", "f": "foreign"}
+_PERSISTENCE = {"p": "permanent", "u": "unlogged", "t": "temporary"}
+_REPLICA_IDENTITY = {"d": "default", "n": "nothing", "f": "full", "i": "index"}
+_IDENTITY = {"a": "always", "d": "by default"}
+_GENERATED = {"s": "stored", "v": "virtual"}
+_STORAGE = {"p": "plain", "e": "external", "m": "main", "x": "extended"}
+_CONSTRAINT_KINDS = {"p": "primary_key", "u": "unique", "f": "foreign_key", "c": "check", "x": "exclusion"}
+_ACTIONS = {"a": "no action", "r": "restrict", "c": "cascade", "n": "set null", "d": "set default"}
+_MATCHES = {"s": "simple", "f": "full", "p": "partial"}
+_VOLATILITY = {"i": "immutable", "s": "stable", "v": "volatile"}
+
+
+def observe_catalog(session: Session) -> Catalog:
+    """All of it but what sequences hold, in the transaction at hand, which should have one snapshot."""
+    tables = tuple(_table(row) for row in session.rows(query("tables", session.major)))
+    known = {table.oid for table in tables}
+    return Catalog(
+        tables=tables,
+        columns=tuple(_column(row) for row in session.rows(query("columns", session.major)) if row.table_oid in known),
+        constraints=tuple(
+            _constraint(row) for row in session.rows(query("constraints", session.major)) if row.table_oid in known
+        ),
+        indexes=tuple(index for index in observe_indexes(session) if index.table in known),
+        sequences=observe_sequences(session),
+        functions=tuple(_function(row) for row in session.rows(query("functions", session.major))),
+    )
+
+
+def with_measured_sizes(catalog: Catalog, session: Session) -> Catalog:
+    """Fills in the sizes that nothing ever wrote down, of the 1,000 largest such tables. What is locked stays unknown."""
+    try:
+        with session.transaction():
+            rows = session.rows(query("sizes", session.major))
+    except psycopg.Error:
+        return catalog
+    measured = {row.oid: row for row in rows if row.bytes is not None}
+    return msgspec.structs.replace(
+        catalog,
+        tables=tuple(_measured_table(table, measured.get(table.oid)) for table in catalog.tables),
+        indexes=tuple(
+            msgspec.structs.replace(index, size_bytes=measured[index.oid].bytes) if index.oid in measured else index
+            for index in catalog.indexes
+        ),
+    )
+
+
+def reloptions(options: list[str] | None) -> dict[str, str]:
+    """pg_class.reloptions by name."""
+    return {name: value for name, _, value in (option.partition("=") for option in options or ())}
+
+
+def _measured_table(table: Table, row: Any) -> Table:
+    if row is None:
+        return table
+    toast, index = row.toast_bytes or 0, row.index_bytes or 0
+    sizes = {"heap_bytes": row.bytes, "toast_bytes": toast, "index_bytes": index}
+    return msgspec.structs.replace(table, **sizes, total_bytes=row.bytes + toast + index)
+
+
+def _table(row: Any) -> Table:
+    stored = row.kind in {"r", "m"}
+    block = row.block_bytes
+    analyzed = row.rows >= 0
+    heap = row.pages * block if stored and analyzed else None
+    toast = ((row.toast_pages or 0) + row.toast_index_pages) * block if heap is not None else None
+    index = row.index_pages * block if heap is not None and row.index_pages_known else None
+    parents = tuple(row.parents or ())
+    return Table(
+        oid=row.oid,
+        schema=row.schema,
+        name=row.name,
+        kind=_TABLE_KINDS[row.kind],
+        owner=row.owner or "",
+        persistence=_PERSISTENCE.get(row.persistence, row.persistence),
+        is_partition=row.is_partition,
+        parent=parents[0] if row.is_partition and parents else None,
+        root=row.root,
+        inherits=() if row.is_partition else parents,
+        rows=row.rows if analyzed and row.kind != "v" else None,
+        pages=max(0, row.pages),
+        heap_bytes=heap,
+        toast_bytes=toast,
+        index_bytes=index,
+        total_bytes=heap + toast + index if heap is not None and toast is not None and index is not None else None,
+        options=reloptions(row.options),
+        replica_identity=_REPLICA_IDENTITY.get(row.replica_identity, row.replica_identity),
+        row_security=row.row_security,
+        extension=row.extension,
+        has_comment=row.has_comment,
+    )
+
+
+def _column(row: Any) -> Column:
+    default = read_default(None if row.generated else row.default_text, row.default_sequence)
+    return Column(
+        table=row.table_oid,
+        number=row.number,
+        name=row.name,
+        type=row.type,
+        base_type=row.base_type,
+        type_modifier=row.type_modifier,
+        not_null=row.not_null,
+        default=default.kind,
+        default_function=default.function,
+        default_sequence=row.default_sequence if default.kind == "sequence" else None,
+        identity=_IDENTITY.get(row.identity, ""),
+        generated=_GENERATED.get(row.generated, ""),
+        collation=row.collation,
+        storage=_STORAGE.get(row.storage, row.storage),
+        type_category=row.type_category,
+    )
+
+
+def _constraint(row: Any) -> Constraint:
+    foreign = row.kind == "f"
+    return Constraint(
+        oid=row.oid,
+        table=row.table_oid,
+        name=row.name,
+        kind=_CONSTRAINT_KINDS[row.kind],
+        columns=tuple(row.columns or ()),
+        referenced_table=row.referenced_table,
+        referenced_columns=tuple(row.referenced_columns or ()),
+        validated=row.validated,
+        enforced=row.enforced,
+        deferrable=row.deferrable,
+        on_delete=_ACTIONS.get(row.on_delete, "") if foreign else "",
+        on_update=_ACTIONS.get(row.on_update, "") if foreign else "",
+        match=_MATCHES.get(row.match, "simple"),
+        parent=row.parent,
+        index=row.index_oid,
+    )
+
+
+def _function(row: Any) -> Function:
+    return Function(
+        schema=row.schema,
+        name=row.name,
+        arguments=row.arguments,
+        language=row.language,
+        volatility=_VOLATILITY.get(row.volatility, row.volatility),
+        security_definer=row.security_definer,
+        settings=shown_settings(row.settings or ()),
+        extension=row.extension,
+    )

@@ -1,0 +1,186 @@
+"""Generic plans, and the identifiers that the server gives to statements. Nothing is executed: EXPLAIN without ANALYZE."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import errors
+
+from checks.evidence.database import gaps
+from checks.evidence.database.facts import Plan, Plans, Server, Settings, Statement, Statements, Unplanned
+from checks.evidence.database.plan_tree import read_plan
+from checks.evidence.database.session import MANNERS, MARKER, Session
+from checks.evidence.database.user_code import NOT_PLANNABLE, Refusal, UserCode
+from checks.evidence.sql import highest_parameter
+from checks.model import Reason, qualified_name, quote_identifier
+
+PLANNED_AT_MOST = 40
+IDENTIFIED_AT_MOST = 200
+WALL_S = 10.0
+_GENERIC_PLAN_SINCE = 16
+
+# What of a role's settings decides a plan. Of these only values of pg_db_role_setting are taken, never ours.
+_PLANNER_SETTINGS = frozenset(
+    """
+    constraint_exclusion cpu_index_tuple_cost cpu_operator_cost cpu_tuple_cost cursor_tuple_fraction effective_cache_size
+    effective_io_concurrency enable_async_append enable_bitmapscan enable_distinct_reordering enable_gathermerge
+    enable_group_by_reordering enable_hashagg enable_hashjoin enable_incremental_sort enable_indexonlyscan enable_indexscan
+    enable_material enable_memoize enable_mergejoin enable_nestloop enable_parallel_append enable_parallel_hash
+    enable_partition_pruning enable_partitionwise_aggregate enable_partitionwise_join enable_presorted_aggregate
+    enable_self_join_elimination enable_seqscan enable_sort enable_tidscan from_collapse_limit geqo geqo_threshold
+    hash_mem_multiplier jit jit_above_cost join_collapse_limit max_parallel_workers_per_gather min_parallel_index_scan_size
+    min_parallel_table_scan_size parallel_setup_cost parallel_tuple_cost random_page_cost recursive_worktable_factor
+    search_path seq_page_cost work_mem
+    """.split()
+)
+_NEEDS_DIRECT_CONNECTION = Refusal(
+    Reason.NEEDS_DIRECT_CONNECTION, "give a DSN that goes to the server and not through a transaction pooler"
+)
+_OUT_OF_TIME = Refusal(Reason.TIMED_OUT, f"planning stopped after {WALL_S:.0f} s")
+
+
+class _Explained(NamedTuple):
+    plan: Mapping[str, Any]
+    query_id: str | None
+
+
+class Planner(NamedTuple):
+    """What planning takes: the session, the facts that decide under which settings, and the rule of what must not be planned."""
+
+    session: Session
+    server: Server
+    settings: Settings
+    user_code: UserCode
+
+
+def observe_plans(planner: Planner, statements: Statements, progress: Callable[[str], None]) -> Plans:
+    """Generic plans of the statements that took most time, each made under the settings of a role that ran it."""
+    plans: list[Plan] = []
+    unplanned: list[Unplanned] = []
+    chosen = sorted(statements.entries, key=lambda entry: -entry.total_ms)[:PLANNED_AT_MOST]
+    begun = time.monotonic()
+    for number, entry in enumerate(chosen, 1):
+        progress(f"planning statement {number} of {len(chosen)}")
+        role = entry.users[0] if entry.users else ""
+        refusal = planner.user_code.refusal(entry.text)
+        if refusal is None and time.monotonic() - begun > WALL_S:
+            refusal = _OUT_OF_TIME
+        if refusal is None:
+            outcome = _try(planner, role, entry.text)
+            if isinstance(outcome, _Explained):
+                plans.append(Plan(entry.query_id, read_plan(outcome.plan), role))
+                continue
+            refusal = outcome
+        unplanned.append(Unplanned(entry.query_id, refusal.reason.value, refusal.unlock))
+    return Plans(plans=tuple(plans), unplanned=tuple(unplanned))
+
+
+def identify(planner: Planner, statements: Statements, code: Sequence[str]) -> dict[str, str]:
+    """The query identifiers that the server gives to SQL texts of code, planned as the role that runs most statements would be.
+
+    Texts that may not or cannot be planned are left out; empty where the server computes no identifiers.
+    """
+    role = _busiest_role(statements.entries)
+    found: dict[str, str] = {}
+    begun = time.monotonic()
+    for text in list(dict.fromkeys(code))[:IDENTIFIED_AT_MOST]:
+        if time.monotonic() - begun > WALL_S:
+            break
+        if planner.user_code.refusal(text) is not None:
+            continue
+        outcome = _try(planner, role, text)
+        if isinstance(outcome, _Explained):
+            if outcome.query_id is None:
+                break
+            found[text] = outcome.query_id
+    return found
+
+
+def role_settings(settings: Settings, role: str, server: Server) -> dict[str, str]:
+    """The search_path and planner settings that a session of `role` starts with, where pg_db_role_setting has one for that
+    role, or for the login that observes."""
+    involved = {
+        entry.name
+        for entry in settings.role_settings
+        if entry.name in _PLANNER_SETTINGS
+        and entry.role in {role, server.user}
+        and entry.database in {"", server.database}
+    } | {"search_path"}
+    values = {name: settings.value(name, role, server.database) for name in involved}
+    chosen = {name: value for name, value in values.items() if value is not None}
+    if "search_path" in chosen and role:
+        for spelling in ('"$user"', "$user"):
+            chosen["search_path"] = chosen["search_path"].replace(spelling, quote_identifier(role))
+    return chosen
+
+
+def _busiest_role(entries: Sequence[Statement]) -> str:
+    calls: dict[str, int] = {}
+    for entry in entries:
+        for user in entry.users:
+            calls[user] = calls.get(user, 0) + entry.calls
+    return max(sorted(calls), key=lambda user: calls[user], default="")
+
+
+def _try(planner: Planner, role: str, text: str) -> _Explained | Refusal:
+    session, server = planner.session, planner.server
+    text = text.strip().rstrip(";").rstrip()
+    through_prepare = session.major < _GENERIC_PLAN_SINCE and highest_parameter(text) > 0
+    if through_prepare and server.through_pooler:
+        return _NEEDS_DIRECT_CONNECTION
+    chosen = {**MANNERS, **role_settings(planner.settings, role, server)}
+    try:
+        if through_prepare:
+            return _explain_prepared(session, chosen, text)
+        option = "GENERIC_PLAN, " if session.major >= _GENERIC_PLAN_SINCE else ""
+        with session.transaction(chosen, ends=True):
+            session.check_single(text)
+            return _explained(session.rows(f"EXPLAIN {MARKER} ({option}VERBOSE, FORMAT JSON) {text}"))
+    except errors.InsufficientPrivilege:
+        return Refusal(Reason.NOT_PERMITTED, _grant(server, text))
+    except (errors.QueryCanceled, errors.LockNotAvailable) as error:
+        return Refusal(*_of(error))
+    except psycopg.Error as error:
+        if gaps.passing(error):
+            return Refusal(*_of(error))
+        return NOT_PLANNABLE._replace(
+            unlock=f"the server could not plan it under the settings of {role or 'the server'} (SQLSTATE {error.sqlstate})"
+        )
+
+
+def _of(error: psycopg.Error) -> tuple[Reason, str]:
+    gap = gaps.gap(error)
+    return gap.reason, gap.unlock
+
+
+def _grant(server: Server, text: str) -> str:
+    if text.lstrip(" (").lower().startswith(("select", "with")) and server.user_sees != "full":
+        return f"GRANT pg_read_all_data TO {qualified_name(server.user)}; it can then read every row"
+    return "planning a statement takes the privileges that running it takes, which this login had better not have"
+
+
+def _explain_prepared(session: Session, settings: Mapping[str, str], text: str) -> _Explained:
+    """Before 16 only a prepared statement has a generic plan. It outlives its transaction, and is removed on every path."""
+    name = f"pgsurveyor_{secrets.token_hex(8)}"
+    nulls = ", ".join(["NULL"] * highest_parameter(text))
+    prepared = False
+    try:
+        with session.transaction({**settings, "plan_cache_mode": "force_generic_plan"}, ends=True):
+            session.check_single(text)
+            session.rows(f"PREPARE {MARKER} {name} AS {text}")
+            prepared = True
+            return _explained(session.rows(f"EXPLAIN {MARKER} (VERBOSE, FORMAT JSON) EXECUTE {name}({nulls})"))
+    finally:
+        if prepared and not session.is_lost:
+            with session.transaction({}, ends=True, even_if_cancelled=True):
+                session.rows(f"DEALLOCATE {MARKER} {name}")
+
+
+def _explained(rows: Sequence[Any]) -> _Explained:
+    plan = rows[0][0][0]
+    query_id = plan.get("Query Identifier")
+    return _Explained(plan["Plan"], None if query_id is None else str(query_id))

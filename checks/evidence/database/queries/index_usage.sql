@@ -1,0 +1,11 @@
+SELECT x.*
+FROM (SELECT NULL::timestamptz AS last_idx_scan) AS before_16, LATERAL (
+    SELECT
+        s.indexrelid::bigint AS index_oid,
+        coalesce(s.idx_scan, 0) AS scans,
+        coalesce(s.idx_tup_read, 0) AS tuples_read,
+        last_idx_scan AS last_scan
+    FROM pg_catalog.pg_stat_user_indexes AS s
+    WHERE s.schemaname !~ '^pg_'
+) AS x
+ORDER BY x.index_oid

@@ -1,0 +1,16 @@
+SELECT
+    coalesce(a.application_name, '') AS application_name,
+    coalesce(a.usename::text, '') AS user_name,
+    coalesce(a.datname::text, '') AS database,
+    a.state,
+    extract(epoch FROM pg_catalog.clock_timestamp() - a.xact_start)::float8 AS transaction_age_s,
+    extract(epoch FROM pg_catalog.clock_timestamp() - a.state_change)::float8 AS state_age_s,
+    a.wait_event_type,
+    a.wait_event,
+    coalesce(a.backend_type, 'client backend') AS backend_type,
+    pg_catalog.age(a.backend_xmin) AS xmin_age,
+    a.query = '<insufficient privilege>' AS hidden
+FROM pg_catalog.pg_stat_activity AS a
+WHERE a.pid <> pg_catalog.pg_backend_pid()
+    AND (a.backend_type = 'client backend' OR a.backend_type IS NULL AND a.usesysid IS NOT NULL AND a.datid IS NOT NULL)
+ORDER BY 2, 1, 5

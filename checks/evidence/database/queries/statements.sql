@@ -1,0 +1,34 @@
+SELECT
+    g.queryid,
+    (pg_catalog.array_agg(pg_catalog.left(g.query, 65536) ORDER BY g.calls DESC))[1] AS text,
+    pg_catalog.sum(g.calls)::bigint AS calls,
+    pg_catalog.sum(g.total_exec_time) AS total_ms,
+    pg_catalog.sum(g.rows)::bigint AS rows,
+    pg_catalog.sqrt(greatest(
+        pg_catalog.sum((g.stddev_exec_time * g.stddev_exec_time + g.mean_exec_time * g.mean_exec_time) * g.calls)
+            / nullif(pg_catalog.sum(g.calls), 0)::float8
+        - pg_catalog.power(pg_catalog.sum(g.total_exec_time) / nullif(pg_catalog.sum(g.calls), 0)::float8, 2),
+        0
+    )) AS stddev_ms,
+    pg_catalog.max(g.max_exec_time) AS max_ms,
+    pg_catalog.sum(g.shared_blks_hit)::bigint AS shared_blocks_hit,
+    pg_catalog.sum(g.shared_blks_read)::bigint AS shared_blocks_read,
+    pg_catalog.sum(g.temp_blks_written)::bigint AS temp_blocks_written,
+    pg_catalog.sum(g.wal_bytes)::bigint AS wal_bytes,
+    pg_catalog.sum(g.total_plan_time) AS planning_ms,
+    ARRAY(
+        SELECT DISTINCT pg_catalog.pg_get_userbyid(u.id)::text
+        FROM pg_catalog.unnest(pg_catalog.array_agg(g.userid)) AS u (id) ORDER BY 1
+    ) AS users,
+    pg_catalog.bool_or(g.toplevel) AS toplevel
+FROM (SELECT true AS toplevel) AS before_1_9, LATERAL (
+    SELECT s.queryid, s.query, s.calls, s.rows, s.total_exec_time, s.mean_exec_time, s.stddev_exec_time, s.max_exec_time,
+        s.shared_blks_hit, s.shared_blks_read, s.temp_blks_written, s.wal_bytes, s.total_plan_time, s.userid, toplevel
+    FROM {pg_stat_statements} AS s
+    JOIN pg_catalog.pg_database AS d ON d.oid = s.dbid
+    WHERE d.datname = pg_catalog.current_database() AND s.calls > 0
+        AND s.queryid IS NOT NULL AND s.query <> '<insufficient privilege>' AND s.query !~ '/[*] pgsurveyor [*]/'
+) AS g
+GROUP BY g.queryid
+ORDER BY total_ms DESC, g.queryid
+LIMIT 20000

@@ -1,0 +1,91 @@
+"""pg_stat_statements, in whatever schema and version it is there."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from psycopg import errors
+
+from checks.evidence.database.facts import Extension, Statement, Statements
+from checks.evidence.database.query import query
+from checks.evidence.database.session import Session
+from checks.evidence.sql import mask_literals
+from checks.model import Reason, Unobserved, qualified_name
+
+EXTENSION = "pg_stat_statements"
+_OLDEST = (1, 8)
+_WITH_INFO = (1, 9)
+
+NOT_CREATED = Unobserved(
+    Reason.EXTENSION_MISSING,
+    "CREATE EXTENSION pg_stat_statements; in this database, with shared_preload_libraries = 'pg_stat_statements' and a restart",
+)
+NOT_LOADED = Unobserved(
+    Reason.EXTENSION_MISSING,
+    "shared_preload_libraries = 'pg_stat_statements' and a restart: the extension is created but its library is not loaded",
+)
+TOO_OLD = Unobserved(Reason.SERVER_VERSION, "ALTER EXTENSION pg_stat_statements UPDATE;")
+
+# Texts of other commands can hold passwords and paths, and do not read or write tables.
+_KEPT = re.compile(
+    r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(select|insert|update|delete|merge|with|values)\b", re.IGNORECASE | re.DOTALL
+)
+
+
+def observe_statements(session: Session, extension: Extension | None, user: str) -> Statements | Unobserved:
+    """Statements that read or write tables of this database, most expensive first, ours left out.
+
+    Raises psycopg.Error where the view is there and cannot be read for another reason than privilege or library.
+    """
+    if extension is None:
+        return NOT_CREATED
+    if extension.version_tuple < _OLDEST:
+        return TOO_OLD
+    view = {EXTENSION: qualified_name(extension.schema, EXTENSION)}
+    info_view = "(SELECT NULL::bigint AS dealloc, NULL::timestamptz AS stats_reset)"
+    if extension.version_tuple >= _WITH_INFO:
+        info_view = qualified_name(extension.schema, "pg_stat_statements_info")
+    try:
+        rows = session.rows(query("statements", session.major, **view))
+        info = session.rows(query("statements_info", session.major, **view, pg_stat_statements_info=info_view))[0]
+    except errors.ObjectNotInPrerequisiteState:
+        return NOT_LOADED
+    except errors.InsufficientPrivilege:
+        return Unobserved(
+            Reason.NOT_PERMITTED,
+            f"GRANT USAGE ON SCHEMA {qualified_name(extension.schema)} TO {qualified_name(user)}; "
+            f"GRANT SELECT ON {view[EXTENSION]} TO {qualified_name(user)};",
+        )
+    return Statements(
+        extension_version=extension.version,
+        since=info.since,
+        evicted=info.evicted,
+        hidden=info.hidden,
+        entries=tuple(_statement(row) for row in rows if _KEPT.match(row.text)),
+    )
+
+
+def not_permitted(user: str) -> str:
+    """What lets a role read the texts of others."""
+    return f"GRANT pg_read_all_stats TO {qualified_name(user)};"
+
+
+def _statement(row: Any) -> Statement:
+    return Statement(
+        query_id=str(row.queryid),
+        text=mask_literals(row.text),
+        calls=row.calls,
+        total_ms=row.total_ms,
+        mean_ms=row.total_ms / row.calls,
+        rows=row.rows,
+        stddev_ms=row.stddev_ms,
+        max_ms=row.max_ms,
+        shared_blocks_hit=row.shared_blocks_hit,
+        shared_blocks_read=row.shared_blocks_read,
+        temp_blocks_written=row.temp_blocks_written,
+        wal_bytes=row.wal_bytes,
+        planning_ms=row.planning_ms,
+        users=tuple(row.users),
+        toplevel=row.toplevel,
+    )

@@ -1,0 +1,81 @@
+"""Cumulative statistics of tables, indexes and the database, of the node that answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from checks.evidence.database.facts import (
+    Catalog,
+    ColumnStatistics,
+    IndexUsage,
+    PlannerStatistics,
+    TableUsage,
+    Usage,
+)
+from checks.evidence.database.query import query
+from checks.evidence.database.session import Session
+
+
+def observe_usage(session: Session) -> Usage:
+    """`database` holds pg_stat_database's columns of this database as they are named there."""
+    tables = session.rows(query("table_usage", session.major))
+    indexes = session.rows(query("index_usage", session.major))
+    database = session.rows(query("database_usage", session.major))
+    return Usage(
+        tables=tuple(_table_usage(row) for row in tables),
+        indexes=tuple(IndexUsage(row.index_oid, row.scans, row.tuples_read, row.last_scan) for row in indexes),
+        database=database[0].counters if database else {},
+    )
+
+
+def observe_planner_statistics(session: Session, catalog: Catalog) -> PlannerStatistics:
+    """What ANALYZE found, without a value of it. Of parents in an inheritance tree, the figures of the table alone count;
+    of partitioned tables, those of all partitions."""
+    found: dict[tuple[int, int], tuple[bool, ColumnStatistics]] = {}
+    numbers = {
+        table.oid: {column.name: number for number, column in catalog.columns_of(table.oid).items()}
+        for table in catalog.tables
+    }
+    for row in session.rows(query("planner_statistics", session.major)):
+        table = catalog.table_by_name.get((row.schema, row.table_name))
+        number = numbers[table.oid].get(row.column_name) if table else None
+        if table is None or number is None:
+            continue
+        known = found.get((table.oid, number))
+        if known is None or known[0]:
+            found[table.oid, number] = (row.inherited, _column_statistics(row, table.oid, number))
+    hidden = session.rows(query("hidden_statistics", session.major))[0].tables
+    return PlannerStatistics(columns=tuple(entry for _, entry in found.values()), hidden_tables=hidden)
+
+
+def _column_statistics(row: Any, table: int, number: int) -> ColumnStatistics:
+    return ColumnStatistics(
+        table=table,
+        column=number,
+        null_share=row.null_share,
+        average_width=row.average_width,
+        distinct=row.distinct_values,
+        correlation=row.correlation,
+        common_share=row.common_share,
+    )
+
+
+def _table_usage(row: Any) -> TableUsage:
+    return TableUsage(
+        table=row.table_oid,
+        sequential_scans=row.sequential_scans,
+        sequential_tuples=row.sequential_tuples,
+        index_scans=row.index_scans,
+        inserted=row.inserted,
+        updated=row.updated,
+        deleted=row.deleted,
+        hot_updated=row.hot_updated,
+        live_tuples=row.live_tuples,
+        dead_tuples=row.dead_tuples,
+        modified_since_analyze=row.modified_since_analyze,
+        last_vacuum=row.last_vacuum,
+        last_analyze=row.last_analyze,
+        last_sequential_scan=row.last_sequential_scan,
+        last_index_scan=row.last_index_scan,
+        xid_age=row.xid_age,
+    )
