@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -127,8 +127,10 @@ def _serves(evidence: Evidence, index: Index, entry: Filter) -> bool:
     compared = {item.column.column for item in comparisons}
     ranges = {item.column.column for item in comparisons if item.operator in _RANGE}
     keys = [catalog.column(index.table, number).name if number else None for number in index.columns]
-    if not is_usable(index) or not _predicate_may_hold(evidence, index, compared):
+    if not is_usable(index):
         return False
+    if index.predicate is not None and not _predicate_holds(index, catalog, compared):
+        return _predicate_mentions(index, entry.equal) and bool(scans(evidence, index))
     if index.method == "hash":
         return keys[0] in entry.equal
     if index.method == "brin":
@@ -158,16 +160,15 @@ def _leaves_little(evidence: Evidence, index: Index, entry: Filter, ranges: set[
     return share < evidence.limit("seq_scan_selectivity")
 
 
-def _predicate_may_hold(evidence: Evidence, index: Index, compared: set[str]) -> bool:
-    """Whether the comparisons imply the index's predicate; one over the same columns that is being used is believed to."""
-    if index.predicate is None:
-        return True
-    catalog = evidence.get(Catalog)
+def _predicate_holds(index: Index, catalog: Catalog, compared: set[str]) -> bool:
+    """Whether the predicate is only that compared columns are not null."""
     not_null = {catalog.column(index.table, number).name for number in index.predicate_not_null}
-    if not_null and not_null <= compared:
-        return True
-    mentioned = any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", index.predicate) for name in compared)
-    return mentioned and bool(scans(evidence, index))
+    return bool(not_null) and not_null <= compared
+
+
+def _predicate_mentions(index: Index, names: Iterable[str]) -> bool:
+    """Whether the predicate is about one of these columns: its constant may be the one that a parameter now stands for."""
+    return any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", index.predicate or "") for name in names)
 
 
 def planned_as_scan(evidence: Evidence, entry: Filter) -> bool | None:

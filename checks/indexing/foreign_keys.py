@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from checks.evidence import patterns
-from checks.evidence.database.facts import Catalog, Constraint, PlannerStatistics, TableUsage, Usage
+from checks.evidence.database.facts import Catalog, Constraint, PlannerStatistics, Table, TableUsage, Usage
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern
 from checks.families import once_per_family
@@ -16,6 +16,7 @@ from checks.relations import column_list, column_names, counters_believed, estim
 from checks.schema.foreign_keys import reviewed_foreign_keys
 
 _LARGE_ROWS = 100_000
+_LOOKUP_ROWS = 100
 _MOSTLY_NULL = 0.5
 
 
@@ -26,7 +27,8 @@ def foreign_key_without_index(evidence: Evidence) -> Iterator[Finding | Examined
 
     Deleting a parent row, or changing its key, reads the whole child table to see whether anything still refers to it, and
     holds its locks meanwhile; a cascade does so once for every row deleted. Every lookup of the children of a parent reads
-    the whole table too. It costs nothing while tables are small and everything once they are not.
+    the whole table too. It costs nothing while tables are small and everything once they are not. References to a handful of
+    rows that nobody deletes are no finding.
 
     Fix: Create an index whose leading columns are the foreign key's.
 
@@ -44,7 +46,7 @@ def foreign_key_without_index(evidence: Evidence) -> Iterator[Finding | Examined
         rows = estimated_rows(evidence, table)
         if rows is not None and rows < evidence.limit("parent_rows_min"):
             continue
-        if covering_index(catalog, key, statistics, rows):
+        if covering_index(catalog, key, statistics, rows) or _is_lookup(evidence, parent):
             continue
         names = column_names(catalog, key.table, key.columns)
         used = [entry for entry in workload if _looks_up(entry, catalog, key)]
@@ -71,6 +73,14 @@ def foreign_key_without_index(evidence: Evidence) -> Iterator[Finding | Examined
             related=(table.subject, *((parent.subject,) if parent else ())),
         )
     yield Examined(len(keys), len(keys), "foreign keys", unmet=unmet)
+
+
+def _is_lookup(evidence: Evidence, parent: Table | None) -> bool:
+    """Whether the parent is a handful of rows that nobody was seen to delete: an index on so few values is never used."""
+    rows = estimated_rows(evidence, parent) if parent else None
+    usage = evidence.find(Usage)
+    counted = usage.table_by_oid.get(parent.oid) if usage and parent else None
+    return rows is not None and rows <= _LOOKUP_ROWS and not (counted and counted.deleted)
 
 
 def _looks_up(pattern: AccessPattern, catalog: Catalog, key: Constraint) -> bool:

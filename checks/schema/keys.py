@@ -19,26 +19,26 @@ def no_primary_key(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Without one, nothing says which rows are the same thing: duplicates creep in unnoticed and cannot be deleted singly,
     foreign keys have nothing to point at, logical replication cannot apply UPDATE or DELETE, and ORMs and upserts need
-    workarounds. It is cheap to add early and an outage to add late.
+    workarounds. It is cheap to add early and an outage to add late. Unlogged tables, made for rows that may be lost, need none.
 
     Fix: Make an existing unique, never-null key the primary key, or add an identity column.
 
     Source: PostgreSQL manual, "Constraints", section "Primary Keys"
 
-    Observed: rows, total_bytes, unique_key, unlogged, partitions.
+    Observed: rows, total_bytes, unique_key, partitions.
     """
     catalog = evidence.get(Catalog)
     tables = reviewed_tables(catalog)
     unmet = 0
     for table in tables:
-        if any(entry.kind == "primary_key" for entry in catalog.constraints_of(table.oid)):
+        keyed = any(entry.kind == "primary_key" for entry in catalog.constraints_of(table.oid))
+        if keyed or table.persistence == "unlogged":
             continue
         rows = estimated_rows(evidence, table)
         large = rows is None or rows >= evidence.limit("table_rows_min")
         unmet += large
         key = next(iter(_identifying_keys(catalog, table)), None)
-        mild = key is not None or table.persistence == "unlogged"
-        severity = Severity.LOW if not large else Severity.MEDIUM if mild else Severity.HIGH
+        severity = Severity.LOW if not large else Severity.MEDIUM if key else Severity.HIGH
         yield Finding(
             table.subject,
             f"Table {table.subject.name} has no primary key",
@@ -48,7 +48,6 @@ def no_primary_key(evidence: Evidence) -> Iterator[Finding | Examined]:
                 "rows": None if rows is None else round(rows),
                 "total_bytes": table.total_bytes,
                 "unique_key": key.subject.name if key else None,
-                "unlogged": table.persistence == "unlogged",
                 "partitions": sum(part.parent == table.oid for part in catalog.tables)
                 if table.kind == "partitioned"
                 else 0,
@@ -77,7 +76,7 @@ def no_usable_unique_key(evidence: Evidence) -> Iterator[Finding | Examined]:
     tables = reviewed_tables(catalog)
     usage, replication = evidence.find(Usage), evidence.find(Replication)
     for table in tables:
-        if _identifying_keys(catalog, table):
+        if _identifying_keys(catalog, table) or table.persistence == "unlogged":
             continue
         rows = estimated_rows(evidence, table)
         counted = usage.table_by_oid.get(table.oid) if usage else None

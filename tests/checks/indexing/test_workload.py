@@ -25,6 +25,10 @@ SCHEMA = """
     CREATE INDEX indexed_sparse ON indexed (sparse) WHERE sparse IS NOT NULL;
     CREATE INDEX indexed_hashed ON indexed USING hash (hashed);
     CREATE INDEX indexed_old ON indexed (old) WHERE id < 0;
+    CREATE TABLE jobs (id bigint PRIMARY KEY, state text, run_at timestamptz, queue int);
+    INSERT INTO jobs SELECT n, CASE WHEN n % 2000 = 0 THEN 'new' ELSE 's' || n % 500 END, now(), n % 500
+        FROM generate_series(1, 40000) n;
+    CREATE INDEX jobs_new ON jobs (run_at) WHERE state = 'new';
     CREATE TABLE small (id bigint PRIMARY KEY, name text);
     INSERT INTO small SELECT n, 'n' || n FROM generate_series(1, 2000) n;
     CREATE TABLE parted (id bigint, owner_id bigint, day date) PARTITION BY RANGE (day);
@@ -47,6 +51,9 @@ STATEMENTS = (
     "SELECT * FROM indexed WHERE sparse = 9",
     "SELECT * FROM indexed WHERE hashed = 9",
     "SELECT * FROM small WHERE name = 'n9'",
+    "SELECT * FROM jobs WHERE state = 'new' ORDER BY run_at LIMIT 5",
+    "SELECT count(*) FROM jobs WHERE state = 'new' AND queue = 3",
+    "SELECT pg_stat_force_next_flush()",
     # An index that serves another part of the table, or too much of it:
     "SELECT * FROM indexed WHERE old = 9",
     "SELECT * FROM parted WHERE owner_id = 12",

@@ -43,11 +43,10 @@ def test_tables_without_a_primary_key(database: Database) -> None:
 
     assert names(result) == {
         "public.events", "public.lookups", "public.indexed", "public.subscribers", "public.vouchers", "public.people",
-        "public.queue_slots", "public.scratch", "public.measured", HOSTILE,
+        "public.queue_slots", "public.measured", HOSTILE,
     }  # fmt: skip
     assert (result.examined, result.of) == (12, 12)
     assert finding(result, "public.measured").observed["partitions"] == 2
-    assert finding(result, "public.scratch").severity is Severity.LOW
 
 
 def test_a_unique_key_that_can_become_the_primary_key_is_used(database: Database) -> None:
@@ -91,7 +90,7 @@ def test_tables_without_a_key_that_identifies_every_row(database: Database) -> N
 
     assert names(result) == {
         "public.events", "public.subscribers", "public.vouchers", "public.people", "public.queue_slots",
-        "public.scratch", "public.measured", HOSTILE,
+        "public.measured", HOSTILE,
     }  # fmt: skip
     nullable = finding(result, "public.subscribers")
     assert nullable.title == "Table public.subscribers has only a nullable unique key"
