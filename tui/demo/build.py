@@ -6,7 +6,7 @@ import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
 
@@ -135,4 +135,4 @@ def _without_vectors(script: str) -> str:
 
 def _script(connection: psycopg.Connection[Any], script: str) -> None:
     """Runs a file of ours, which may hold several statements."""
-    connection.execute(cast(LiteralString, script))
+    connection.execute(script)

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from tui.demo.statements import APPLICATION
 
+# Wheels leave out files whose names begin with a dot, so ours begin with this.
+DOT = "dot."
+
 # Message, day, and what the commit adds; the last one adds the rest.
 COMMITS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
@@ -31,6 +34,8 @@ COMMITS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 def make_repository(folder: Path) -> None:
     """Copies the application to `folder`, which must not exist, and commits it there. Without git it is a plain folder."""
     shutil.copytree(APPLICATION, folder, ignore=shutil.ignore_patterns("__pycache__", ".DS_Store"))
+    for path in folder.glob(f"{DOT}*"):
+        path.rename(path.with_name(f".{path.name.removeprefix(DOT)}"))
     if shutil.which("git") is None:
         return
     _git(folder, "2026-03-02", "init", "--quiet", "--initial-branch=main")

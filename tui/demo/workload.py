@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from random import Random
 from types import TracebackType
-from typing import Any, LiteralString, Self, cast
+from typing import Any, Self
 
 import psycopg
 
@@ -66,7 +66,7 @@ class Client:
         return "[" + ",".join(f"{self.random.random() - 0.5:.5f}" for _ in range(dimensions)) + "]"
 
     def _execute(self, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        cursor = self._connection.execute(cast(LiteralString, text), [_as_text(value) for value in values])
+        cursor = self._connection.execute(text, [_as_text(value) for value in values])
         return cursor.fetchall() if cursor.description else []
 
 
@@ -102,7 +102,7 @@ def wait_for_the_model(dsn: str) -> psycopg.Connection[Any]:
         dsn, application_name="deskhand-api", autocommit=True, cursor_factory=psycopg.RawCursor
     )
     connection.execute("BEGIN")
-    connection.execute(cast(LiteralString, statement("lock_conversation").text), ["29876"])
+    connection.execute(statement("lock_conversation").text, ["29876"])
     return connection
 
 
