@@ -64,7 +64,7 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
         Action("new", "n", "New review", "Go to the database and repository fields", "new review", True),
         Action("start", "s", "Start the review", "Observe the target that the fields name", "start", True),
         Action("switch_pane", "tab", "Recent reviews, or the form"),
-        Action("back", "escape", "Leave the field"),
+        Action("back", "escape", "Leave the field", short="leave the field", shown=True),
     ),
     "run": (
         Action("proceed", "enter", "Walk the findings", short="walk", shown=True),

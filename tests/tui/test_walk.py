@@ -9,6 +9,7 @@ from checks.model import Area
 from scorecards.review import DECISION_KINDS
 from tests.tui.conftest import MakeApp, MakeReview
 from tests.tui.findings import HOSTILE, make_finding
+from tests.tui.screen import screen_text
 from tui.screens.form import Form
 from tui.screens.walk import Walk
 from tui.widgets.bars import HeaderBar, TooSmall
@@ -23,14 +24,6 @@ def walk(pilot: Pilot[None]) -> Walk:
 
 def detail(pilot: Pilot[None]) -> str:
     return walk(pilot).query_one("#walk-detail", Document).text
-
-
-def screen_text(pilot: Pilot[None]) -> str:
-    """What the terminal would show."""
-    width, height = pilot.app.size
-    strips = pilot.app.screen._compositor.render_strips()
-    assert len(strips) == height
-    return "\n".join(strip.text[:width] for strip in strips)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 50)])

@@ -26,16 +26,17 @@ from tui.widgets.rows import RowList
 if TYPE_CHECKING:
     from scorecards.session import Review
 
+AFTER_FIRST_FRAME_S = 0.05
 DOES = (
     "Reads catalogs, settings and statistics, in `READ ONLY` transactions",
-    "`statement_timeout` 5 s, `lock_timeout` 200 ms, nothing above `ACCESS SHARE` but for planning",
+    "`statement_timeout` 5 s, `lock_timeout` 200 ms",
     "Plans statements with `EXPLAIN`, never with `ANALYZE`",
     "Reads the repository's files; runs nothing of it",
 )
 DOES_NOT = (
-    "Writes to the database, or locks anyone out",
-    "Stores row values, SQL literals or passwords",
-    "Sends anything anywhere: the review is a folder of yours",
+    "Writes nothing to the database, and locks nobody out",
+    "Stores no row values, SQL literals or passwords",
+    "Sends nothing anywhere: the review is a folder of yours",
 )
 
 
@@ -46,7 +47,7 @@ class Connect(SurveyScreen):
     def __init__(self) -> None:
         super().__init__()
         self._reviews: tuple[Any, ...] = ()
-        self._targets: tuple[RecentTarget, ...] = ()
+        self._targets: tuple[tuple[RecentTarget, str], ...] = ()
         self._default_dsn: str | None = None
         self._dsn_words = ""
         self._entered: dict[str, str] = {}
@@ -65,20 +66,18 @@ class Connect(SurveyScreen):
                 yield Static(line(""), id="dsn-note", classes="field-note")
                 yield Static(line("Repository"), classes="field-label")
                 yield Input(id="repository", compact=True, placeholder="path of the application's code")
-                yield Static(line(""), id="repository-note", classes="field-note")
                 with Horizontal(id="start-line"):
                     yield Button("Start the review", id="start", compact=True)
                     yield Static(line(""), id="start-note")
-                yield Static(line("What it does"), classes="heading spaced")
+                yield Static(line("What it does, and what it never does"), classes="heading spaced")
                 for words in DOES:
                     yield Static(line(("✓ ", "$success"), prose(words)), classes="promise")
-                yield Static(line("What it never does"), classes="heading spaced")
                 for words in DOES_NOT:
                     yield Static(line(("✗ ", "$error"), prose(words)), classes="promise")
 
     def on_mount(self) -> None:
         self.query_one("#recent").focus()
-        start("recent", self, self._look_around)
+        self.set_timer(AFTER_FIRST_FRAME_S, lambda: start("recent", self, self._look_around))
 
     def refresh_content(self) -> None:
         if self._reviews or self._targets:
@@ -86,16 +85,16 @@ class Connect(SurveyScreen):
 
     def _look_around(self) -> tuple[Any, ...]:
         """In a thread: recent reviews and targets, and what the environment offers."""
-        from scorecards.store import default_root, recent
-
         from checks.evidence.database.dsn import understand
+        from scorecards.store import default_root, recent
         from tui.arguments import default_dsn, default_repository
 
         dsn = default_dsn()
         words = understand(dsn).display if dsn is not None else ""
         surveyor = self.surveyor
         reviews = tuple(recent(surveyor.reviews_folder or default_root()))
-        return reviews, surveyor.state.comfort().targets, dsn, words, default_repository()
+        targets = tuple((target, words_of(target)) for target in surveyor.state.comfort().targets)
+        return reviews, targets, dsn, words, default_repository()
 
     def on_finished(self, event: Finished) -> None:
         event.stop()
@@ -140,15 +139,17 @@ class Connect(SurveyScreen):
             summary = self._reviews[row]
             when = how_long_ago(summary.started, self.surveyor.clock())
             return spread(line((summary.title, "$strong")), line((when, "$muted")), width)
-        target = self._targets[row - len(self._reviews)]
-        words = " + ".join(filter(None, (target.dsn, Path(target.repository).name if target.repository else "")))
+        _, words = self._targets[row - len(self._reviews)]
         return spread(line(words), line(("target", "$muted")), width)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "open":
             return self.query_one("#recent", RowList).has_focus and bool(self._reviews or self._targets)
-        if action == "start":
-            return not self._opening
+        typing = isinstance(self.focused, Input)
+        if action == "back":
+            return typing
+        if action in {"start", "new"}:
+            return not typing and not self._opening
         return super().check_action(action, parameters)
 
     @on(RowList.Chosen)
@@ -162,10 +163,13 @@ class Connect(SurveyScreen):
                 path = self._reviews[row].path
                 start("open", self, lambda: open_saved(path))
         elif row < len(self._reviews) + len(self._targets):
-            target = self._targets[row - len(self._reviews)]
+            target, _ = self._targets[row - len(self._reviews)]
             self.query_one("#dsn", Input).value = visible(target.dsn)
             self.query_one("#repository", Input).value = visible(target.repository)
             self.query_one("#start").focus()
+
+    def on_descendant_focus(self) -> None:
+        self.show_bars()
 
     def action_new(self) -> None:
         self.query_one("#dsn").focus()
@@ -218,12 +222,23 @@ class Connect(SurveyScreen):
         self.surveyor.observe(Target(dsn, repository, ()))
 
 
+def words_of(target: RecentTarget) -> str:
+    """A remembered target for people."""
+    from checks.errors import UsageError
+    from checks.evidence.database.dsn import understand
+
+    try:
+        place = understand(target.dsn).display if target.dsn else ""
+    except UsageError:
+        place = "a DSN that cannot be read"
+    return " + ".join(filter(None, (place, Path(target.repository).name if target.repository else "")))
+
+
 def open_saved(path: Path) -> Review:
     """The review in that folder, its checks run again over its evidence. Raises StoreError, EvidenceError."""
+    from checks.checklist import run_checks
     from scorecards.session import Review
     from scorecards.store import ReviewFolder
-
-    from checks.checklist import run_checks
 
     folder = ReviewFolder.open(path)
     return Review(folder, run_checks(folder.evidence()))

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,7 +16,7 @@ from textual.message import Message
 
 from checks.errors import ReviewError
 from checks.model import Area, CheckResult, Outcome
-from tui.actions import bindings
+from tui.actions import Action, bindings
 from tui.background import Finished, send, start
 from tui.screens.base import SurveyScreen
 from tui.text import Part, line, prose
@@ -23,10 +24,9 @@ from tui.widgets.document import EMPTY, Document, Paragraph
 from tui.words import figure, plural
 
 if TYPE_CHECKING:
-    from scorecards.session import Review
-
     from checks.checklist import Selection
     from checks.evidence.observe import Target
+    from scorecards.session import Review
 
 BAR = 16
 LOOKS_SHOWN = 4
@@ -214,8 +214,8 @@ class Run(SurveyScreen):
             errors = counted[Outcome.ERROR]
             parts: list[Part] = [
                 f" {area.value:<15}",
-                ("█" * filled, "$accent"),
-                ("░" * (BAR - filled), "$faint"),
+                ("━" * filled, "bold $accent"),
+                ("─" * (BAR - filled), "$faint"),
                 f"  {f'{done}/{total}' if total else '-':>8}",
                 (f"{_count(counted[Outcome.PASSED], total):>9}", "$success" if counted[Outcome.PASSED] else "$muted"),
                 (f"{_count(found, total):>8}", "$severity-high" if found else "$muted"),
@@ -256,11 +256,16 @@ class Run(SurveyScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "proceed":
             return self._done is not None
-        if action == "cancel":
-            return self._done is None
         if action == "again":
             return self._ended is not None and self.surveyor.target is not None
         return super().check_action(action, parameters)
+
+    def shown_actions(self) -> tuple[Action, ...]:
+        """What cancels a run leads back to the start page once it has ended."""
+        shown = super().shown_actions()
+        if self._ended is None:
+            return shown
+        return tuple(replace(action, short="start page") if action.run == "cancel" else action for action in shown)
 
     def action_proceed(self) -> None:
         if self._done is not None:
@@ -298,12 +303,11 @@ def review_target(
     **how: Any,
 ) -> Outcomes:
     """In a thread: observe, check, save. Raises ReviewError if nothing could be observed."""
-    from scorecards.session import Review
-    from scorecards.store import ReviewFolder, default_root
-
     from checks.checklist import EVERYTHING, run_checks
     from checks.evidence.observe import observe
     from checks.registry import all_checks
+    from scorecards.session import Review
+    from scorecards.store import ReviewFolder, default_root
     from tui.words import target_words
 
     observation = observe(

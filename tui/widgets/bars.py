@@ -10,6 +10,7 @@ from textual.widget import Widget
 from tui.actions import Action, key_label
 from tui.text import Part, line
 
+TAGLINE = " An architecture review for AI applications that run on PostgreSQL"
 TABS = (
     ("walk", "W", "Walk"),
     ("questions", "Q", "Questions"),
@@ -50,7 +51,7 @@ class HeaderBar(Widget):
     def _second(self, width: int) -> Content:
         said = line((self.said, "$accent"), " ") if self.said else Content("")
         if not self.tabs:
-            return spread(line((" An architecture review in the terminal", "$muted")), said, width)
+            return spread(line((TAGLINE, "$muted")), said, width)
         parts: list[Part] = [" "]
         for mode, key, name in TABS:
             here = mode == self.current
