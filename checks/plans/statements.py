@@ -29,7 +29,8 @@ MINIMUM_RATE_WINDOW_DAYS = 1 / 24
 LISTED_ROWS = 2
 # What ran less often is a load or a repair of somebody's, not the application.
 REPEATED_CALLS = 5
-LOOKUP_SHARE_OF_LISTED = (0.5, 1.1)
+# An ORM that keeps what it has loaded looks up a little less often than it lists.
+LOOKUP_SHARE_OF_LISTED = (0.9, 1.1)
 
 
 @check("plans.dominant-statement", catalogue="P01", severity=Severity.MEDIUM, needs=[Statements, Server])
@@ -201,13 +202,14 @@ def _listing(
     statements = evidence.get(Statements)
     looked_up = lookup.tables[0]
     tied = _foreign_key_parents(catalog, lookup)
-    if _by_unique_key(catalog, lookup):
-        tied |= {constraint.table for constraint in catalog.constraints if constraint.referenced_table == looked_up}
+    single = _by_unique_key(catalog, lookup)
     low, high = LOOKUP_SHARE_OF_LISTED
     best: tuple[float, AccessPattern] | None = None
     for pattern in selects:
         listing = statements.by_id[pattern.query_id or ""]
-        if pattern.query_id == lookup.query_id or not tied & set(pattern.tables) or looked_up in pattern.tables:
+        if pattern.query_id == lookup.query_id or looked_up in pattern.tables:
+            continue
+        if not tied & set(pattern.tables) and not (single and _lists_keys_of(catalog, pattern, looked_up)):
             continue
         if rows_per_call(listing) < LISTED_ROWS or entry.calls / listing.calls < evidence.limit("n_plus_one_calls"):
             continue
@@ -215,3 +217,13 @@ def _listing(
         if low <= ratio <= high and (best is None or abs(1 - ratio) < best[0]):
             best = (abs(1 - ratio), pattern)
     return best[1] if best else None
+
+
+def _lists_keys_of(catalog: Catalog, pattern: AccessPattern, looked_up: int) -> bool:
+    """Whether it reads a table with a foreign key to the looked-up one, and not only the rows of one such key."""
+    for constraint in catalog.constraints:
+        if constraint.referenced_table == looked_up and constraint.table in pattern.tables:
+            names = {catalog.column(constraint.table, number).name for number in constraint.columns}
+            if not names <= set(equality_columns(pattern, constraint.table)):
+                return True
+    return False

@@ -16,6 +16,7 @@ from checks.settings import is_on
 
 SHOWN = 5
 FAR_PAST_TRIGGER = 2
+PAGE_BYTES = 8192
 
 
 class Stale(msgspec.Struct, frozen=True):
@@ -64,8 +65,8 @@ def never_analyzed(evidence: Evidence) -> Iterator[Finding | Examined]:
 def _state(evidence: Evidence, table: Table, used: TableUsage | None) -> Stale | bool | None:
     """Stale, or False if it is in order, or None if this role sees too little to tell."""
     settings = evidence.get(Settings)
-    live = estimated_rows(evidence, table) if table.kind == "partitioned" else float(used.live_tuples if used else 0)
-    rows = max(live or 0, table.rows or 0)
+    live = float(used.live_tuples if used else 0)
+    rows = (estimated_rows(evidence, table) if table.kind == "partitioned" else _rows_now(table)) or live
     enabled = is_on(table.options.get("autovacuum_enabled") or settings.value("autovacuum"))
     trigger = _trigger(settings, table, rows)
     if table.kind == "partitioned":
@@ -79,10 +80,18 @@ def _state(evidence: Evidence, table: Table, used: TableUsage | None) -> Stale |
         analysed = _has_statistics(evidence, table)
         if analysed is not True:
             return Stale(table, rows, None, trigger, enabled) if analysed is False and rows > trigger else analysed
-    changed = used.modified_since_analyze
+    # A session that loads and analyses counts its rows twice: once as ANALYZE found them, once as changed since.
+    changed = used.modified_since_analyze - round(max(0.0, live - rows))
     if changed > FAR_PAST_TRIGGER * trigger and changed > evidence.limit("analyze_share") * rows:
         return Stale(table, rows, changed, trigger, enabled)
     return False
+
+
+def _rows_now(table: Table) -> float | None:
+    """Rows by the planner's reckoning: as many a page as when it was analysed, times the pages of today."""
+    if table.rows is None or not table.pages or table.heap_bytes is None:
+        return table.rows
+    return table.rows * table.heap_bytes / (table.pages * PAGE_BYTES)
 
 
 def _has_statistics(evidence: Evidence, table: Table) -> bool | None:

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from checks.model import Confidence, Severity
+from tests.checks.survey import examine
+from tests.checks.workload import prepare, send
+from tests.servers import Database
+
+NAME = "hybrid.jsonb-filter-without-index"
+LIMITS = {"seq_scan_rows": 1000}
+
+
+def table(name: str) -> str:
+    return f"""
+        CREATE TABLE {name} (id int PRIMARY KEY, tenant_id int, metadata jsonb NOT NULL);
+        INSERT INTO {name} SELECT i, i % 500, jsonb_build_object('kind', 'k' || i % 100, 'n', i)
+        FROM generate_series(1, 3000) i;
+    """
+
+
+def by_key(name: str) -> str:
+    return f"SELECT id FROM {name} WHERE metadata ->> 'kind' = %s"
+
+
+def containing(name: str) -> str:
+    return f"SELECT id FROM {name} WHERE metadata @> %s::jsonb"
+
+
+def test_what_each_kind_of_index_serves(database: Database) -> None:
+    prepare(
+        database,
+        *(table(name) for name in ("bare", "gin", "paths", "keyed", "other_key", "tenants")),
+        "CREATE INDEX ON gin USING gin (metadata)",
+        "CREATE INDEX ON paths USING gin (metadata jsonb_path_ops)",
+        "CREATE INDEX ON keyed ((metadata ->> 'kind'))",
+        "CREATE INDEX ON tenants (tenant_id)",
+    )
+    connection = database.connect()
+    for name in ("bare", "gin", "paths"):
+        send(connection, containing(name), [('{"kind": "k1"}',)] * 12)
+        send(connection, f"SELECT id FROM {name} WHERE jsonb_exists(metadata, 'kind') AND metadata ? 'kind'", [()] * 12)
+    for name in ("gin", "keyed"):
+        send(connection, by_key(name), [("k1",)] * 12)
+    send(connection, "SELECT id FROM tenants WHERE tenant_id = %s AND metadata ->> 'kind' = %s", [(3, "k1")] * 12)
+    send(connection, "SELECT metadata ->> 'kind' FROM other_key WHERE id = %s", [(1,)] * 12)
+
+    result = examine(database, NAME, limits=LIMITS)
+
+    found = {(entry.subject.name, tuple(entry.observed["operators"])): entry for entry in result.findings}
+    assert set(found) == {
+        ("public.bare.metadata", ("?", "@>")),
+        ("public.paths.metadata", ("?",)),
+        ("public.gin.metadata", ("=",)),
+    }
+    bare = found["public.bare.metadata", ("?", "@>")]
+    assert bare.fix.sql is not None
+    assert "USING gin (metadata);" in bare.fix.sql
+    assert found["public.gin.metadata", ("=",)].observed["calls"] == 12
+    assert {entry.severity for entry in found.values()} == {Severity.MEDIUM}
+    assert {entry.confidence for entry in found.values()} == {Confidence.MEASURED}
+
+
+def test_small_tables_need_no_index(database: Database) -> None:
+    prepare(database, table("bare"))
+    send(database.connect(), containing("bare"), [('{"kind": "k1"}',)] * 12)
+
+    assert examine(database, NAME).findings == ()

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from checks.model import Confidence, Outcome, Severity
+from tests.checks.survey import examine, finding, names, survey
+from tests.checks.workload import prepare, send
+from tests.servers import Database
+
+UNINDEXED, MISMATCH = "hybrid.vector-without-index", "hybrid.distance-operator-mismatch"
+LIMITS = {"vector_rows": 1000}
+VECTOR = "ARRAY[i % 7, i % 11, i % 13 + 1]::vector"
+FILL = f"SELECT i, i % 500, {VECTOR} FROM generate_series(1, 3000) i"
+QUERY = "[1,2,3]"
+
+
+def table(name: str) -> str:
+    return f"CREATE TABLE {name} (id int PRIMARY KEY, tenant_id int, embedding vector(3)); INSERT INTO {name} {FILL}; "
+
+
+def nearest(name: str, operator: str = "<=>", where: str = "") -> str:
+    return f"SELECT id FROM {name} {where} ORDER BY embedding {operator} %s::vector LIMIT 10"
+
+
+def test_large_columns_without_an_index(
+    database: Database, repository: Callable[[Mapping[str, str | bytes]], Path]
+) -> None:
+    prepare(
+        database,
+        "CREATE EXTENSION vector",
+        table("chunks") + table("tenants") + table("archive") + table("indexed") + table("cast_indexed"),
+        "CREATE TABLE few (id int, embedding vector(3)); INSERT INTO few SELECT i, '[1,2,3]' FROM generate_series(1, 9) i",
+        "CREATE INDEX ON indexed USING hnsw (embedding vector_cosine_ops)",
+        "CREATE INDEX ON cast_indexed USING hnsw ((embedding::halfvec(3)) halfvec_l2_ops)",
+        "CREATE INDEX ON tenants (tenant_id)",
+    )
+    connection = database.connect()
+    send(connection, nearest("chunks", "<->"), [(QUERY,)] * 12)
+    send(connection, nearest("tenants", where="WHERE tenant_id = %s"), [(3, QUERY)] * 12)
+    send(connection, nearest("indexed"), [(QUERY,)] * 12)
+    send(connection, nearest("few"), [(QUERY,)] * 12)
+    code = repository({"search.py": f'db.execute("{nearest("chunks", "<->")}", (q,))\n'})
+
+    result = examine(database, UNINDEXED, code, limits=LIMITS)
+
+    assert names(result) == {"public.chunks.embedding", "public.tenants.embedding", "public.archive.embedding"}
+    chunks = finding(result, "public.chunks.embedding")
+    assert (chunks.severity, chunks.confidence) == (Severity.HIGH, Confidence.MEASURED)
+    assert chunks.fix.sql == (
+        "CREATE INDEX CONCURRENTLY chunks_embedding_l2_idx ON public.chunks USING hnsw (embedding vector_l2_ops);"
+    )
+    assert [(place.path, place.line) for place in chunks.locations] == [("search.py", 1)]
+    tenants = finding(result, "public.tenants.embedding")
+    assert tenants.severity is Severity.NOTE
+    assert "every search is confined to about 6 rows first" in tenants.title
+    archive = finding(result, "public.archive.embedding")
+    assert (archive.severity, archive.confidence) == (Severity.LOW, Confidence.INFERRED)
+    database.execute(chunks.fix.sql, chunks.fix.undo or "")
+
+
+def test_wide_vectors_are_indexed_as_halfvec(database: Database) -> None:
+    prepare(
+        database,
+        "CREATE EXTENSION vector; CREATE TABLE wide (id int, embedding vector(3072), loose vector)",
+        "INSERT INTO wide SELECT i, array_fill(i, ARRAY[3072])::vector, '[1,2]' FROM generate_series(1, 20) i",
+    )
+
+    result = examine(database, UNINDEXED, limits={"vector_rows": 10})
+
+    embedding = finding(result, "public.wide.embedding")
+    assert "((embedding::halfvec(3072)) halfvec_cosine_ops)" in (embedding.fix.sql or "")
+    database.execute(embedding.fix.sql or "")
+    assert finding(result, "public.wide.loose").fix.sql is None
+
+
+def test_searches_by_another_distance(database: Database) -> None:
+    prepare(
+        database,
+        "CREATE EXTENSION vector",
+        table("wrong") + table("right_one") + table("twofold") + table("unsearched"),
+        "CREATE INDEX wrong_l2 ON wrong USING hnsw (embedding vector_l2_ops)",
+        "CREATE INDEX ON right_one USING hnsw (embedding vector_cosine_ops)",
+        "CREATE INDEX ON twofold USING hnsw (embedding vector_cosine_ops)",
+        "CREATE INDEX ON twofold USING ivfflat (embedding) WITH (lists = 3)",
+        "CREATE INDEX ON unsearched USING hnsw (embedding vector_ip_ops)",
+    )
+    connection = database.connect()
+    send(connection, nearest("wrong"), [(QUERY,)] * 12)
+    send(connection, nearest("right_one"), [(QUERY,)] * 12)
+    for operator in ("<=>", "<->"):
+        send(connection, nearest("twofold", operator), [(QUERY,)] * 12)
+
+    result = examine(database, MISMATCH, limits=LIMITS)
+
+    (found,) = result.findings
+    assert found.subject.name == "public.wrong.embedding"
+    assert found.severity is Severity.HIGH
+    assert "searched by cosine distance (<=>) but indexed for Euclidean distance" in found.title
+    assert found.observed["index_operators"] == ["<->"]
+    assert found.observed["calls"] == 12
+    assert [subject.name for subject in found.related if subject.kind == "index"] == ["public.wrong_l2"]
+    (small,) = examine(database, MISMATCH, limits={"vector_rows": 5000}).findings
+    assert small.severity is Severity.LOW
+
+
+def test_a_mismatch_that_only_stands_in_code(
+    database: Database, repository: Callable[[Mapping[str, str | bytes]], Path]
+) -> None:
+    prepare(
+        database,
+        "CREATE EXTENSION vector; " + table("chunks"),
+        "CREATE INDEX ON chunks USING hnsw (embedding vector_cosine_ops)",
+    )
+    code = repository({"search.py": f'db.execute("{nearest("chunks", "<->")}", (q,))\n'})
+
+    (found,) = examine(database, MISMATCH, code, limits=LIMITS).findings
+
+    assert found.confidence is Confidence.INFERRED
+    assert "(search.py:1)" in found.title
+
+
+def test_no_vectors_at_all(database: Database) -> None:
+    database.execute("CREATE TABLE t (id int)")
+    evidence = survey(database)
+
+    for name in (UNINDEXED, MISMATCH, "hybrid.ivfflat-lists", "hybrid.pgvector-version"):
+        result = examine(database, name)
+        assert result.outcome is Outcome.NOT_APPLICABLE
+        assert "vector" in (result.fact or "")
+    assert evidence is not None

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from checks.model import Confidence, Severity
+from tests.checks.survey import examine
+from tests.checks.workload import prepare, send
+from tests.servers import Database
+
+MESSAGES = """
+    CREATE TABLE messages (id bigint PRIMARY KEY, tenant_id int, body text, created_at timestamptz);
+    CREATE TABLE plans (id int PRIMARY KEY, name text);
+    CREATE INDEX ON messages (tenant_id, created_at);
+    INSERT INTO messages SELECT i, i % 400, 'text', now() - make_interval(secs => i) FROM generate_series(1, 20000) i;
+    INSERT INTO plans SELECT i, 'p' || i FROM generate_series(1, 30) i;
+"""
+DEEP = "SELECT id, body FROM messages ORDER BY created_at DESC LIMIT %s OFFSET %s"
+
+
+def test_offset_through_a_large_table(
+    database: Database, repository: Callable[[Mapping[str, str | bytes]], Path]
+) -> None:
+    prepare(database, MESSAGES)
+    connection = database.connect()
+    send(connection, DEEP, [(20, page * 20) for page in range(30)])
+    send(connection, "SELECT name FROM plans ORDER BY name LIMIT %s OFFSET %s", [(10, 10)] * 30)
+    send(
+        connection,
+        "SELECT id FROM messages WHERE tenant_id = %s ORDER BY created_at LIMIT 10 OFFSET %s",
+        [(3, 10)] * 30,
+    )
+    send(connection, "SELECT id FROM messages ORDER BY created_at DESC LIMIT %s", [(10,)] * 30)
+
+    result = examine(database, "plans.offset-pagination", repository({"feed.py": f'db.execute("{DEEP}", (20, 40))\n'}))
+
+    (found,) = result.findings
+    assert found.title.startswith("SELECT from messages, newest first pages by OFFSET through 20,000 rows of messages")
+    assert found.confidence is Confidence.MEASURED
+    assert found.observed["calls"] == 30
+    assert "(created_at, <key>) <" in found.fix.summary
+    assert [(place.path, place.line) for place in found.locations] == [("feed.py", 1)]
+
+
+def test_code_alone_says_little(repository: Callable[[Mapping[str, str | bytes]], Path]) -> None:
+    code = repository(
+        {
+            "feed.py": 'db.execute("SELECT id, body FROM messages ORDER BY id LIMIT %s OFFSET %s", (20, 40))\n',
+            "all.py": 'db.execute("SELECT id, body FROM messages ORDER BY id LIMIT %s", (20,))\n',
+        }
+    )
+
+    result = examine(None, "plans.offset-pagination", code)
+
+    (found,) = result.findings
+    assert found.subject.path == ("feed.py", "1")
+    assert (found.severity, found.confidence) == (Severity.LOW, Confidence.INFERRED)

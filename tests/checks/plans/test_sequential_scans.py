@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from checks.model import Severity
+from tests.checks.survey import examine
+from tests.checks.workload import prepare, send
+from tests.servers import Database
+
+TICKETS = """
+    CREATE TABLE tickets (id bigint PRIMARY KEY, status text, sender text, body text, done boolean);
+    CREATE TABLE queues (id int PRIMARY KEY, name text);
+    CREATE TABLE log (id bigint, day date NOT NULL, code int) PARTITION BY RANGE (day);
+    CREATE TABLE log_1 PARTITION OF log FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
+    CREATE TABLE log_2 PARTITION OF log FOR VALUES FROM ('2026-02-01') TO ('2026-03-01');
+    INSERT INTO tickets SELECT i, 's' || i % 40, 'u' || i % 40, repeat('x', 80), i % 2 = 0 FROM generate_series(1, 40000) i;
+    INSERT INTO queues SELECT i, 'q' || i FROM generate_series(1, 300) i;
+    INSERT INTO log SELECT i, date '2026-01-01' + i % 58, i % 500 FROM generate_series(1, 30000) i;
+"""
+
+
+def test_scans_that_throw_most_rows_away(database: Database) -> None:
+    prepare(database, TICKETS)
+    connection = database.connect()
+    send(connection, "SELECT id FROM tickets WHERE status = %s ORDER BY body LIMIT 20", [("s1",)] * 30)
+    send(connection, "SELECT id FROM log WHERE code = %s", [(7,)] * 30)
+    traps = {
+        "SELECT body FROM tickets WHERE id = %s": [(5,)] * 30,
+        "SELECT id FROM queues WHERE name = %s": [("q1",)] * 30,
+        "SELECT count(*) FROM tickets": [()] * 30,
+        "SELECT count(*) FROM tickets WHERE done = %s": [(True,)] * 30,
+        "SELECT id FROM tickets WHERE sender = %s LIMIT 5": [("u1",)] * 30,
+    }
+    for statement, parameters in traps.items():
+        send(connection, statement, parameters)
+
+    result = examine(database, "plans.wasteful-sequential-scan")
+
+    found = {entry.observed["table"]: entry for entry in result.findings}
+    assert set(found) == {"public.tickets", "public.log"}, [entry.title for entry in result.findings]
+    assert len(result.findings) == 2
+    tickets = found["public.tickets"]
+    assert tickets.title.startswith("SELECT from tickets by status, sorted by body")
+    assert "all 40,000 rows of tickets to return about 1,000" in tickets.title
+    assert tickets.fix.sql == "CREATE INDEX CONCURRENTLY tickets_status_body_idx ON public.tickets (status, body);"
+    assert tickets.observed["calls"] == 30
+    assert found["public.log"].fix.lock == "SHARE"
+    assert "CONCURRENTLY" not in (found["public.log"].fix.sql or "")
+
+
+def test_what_somebody_tried_once_weighs_little(database: Database) -> None:
+    prepare(database, TICKETS)
+    connection = database.connect()
+    send(connection, "SELECT id FROM tickets WHERE sender = %s", [("u1",)])
+    send(connection, "SELECT count(*) FROM tickets a CROSS JOIN queues b", [()] * 3)
+
+    result = examine(database, "plans.wasteful-sequential-scan")
+
+    (found,) = result.findings
+    assert found.severity is Severity.LOW
+
+
+def test_an_index_that_is_not_taken_is_named(database: Database) -> None:
+    prepare(
+        database,
+        TICKETS,
+        "CREATE INDEX tickets_sender ON tickets (sender); ALTER DATABASE "
+        + database.name
+        + " SET enable_indexscan = off",
+        "ALTER DATABASE " + database.name + " SET enable_bitmapscan = off",
+    )
+    connection = database.connect()
+    send(connection, "SELECT body FROM tickets WHERE sender = %s", [("u1",)] * 30)
+
+    result = examine(database, "plans.wasteful-sequential-scan")
+
+    (found,) = result.findings
+    assert "tickets_sender" in found.fix.summary
+    assert found.fix.sql is None
