@@ -33,17 +33,18 @@ class _Candidate(msgspec.Struct, frozen=True):
         return 1 if self.one_look else sum(_EFFORT[effort_of(entry)] for entry in self.judged)
 
     @property
-    def gain(self) -> tuple[int, int, int, int]:
-        """Overall level, area levels, index, red flags cleared."""
-        areas = sum(
-            (new.demonstrated or 0) - (old.demonstrated or 0)
-            for old, new in zip(self.before.areas, self.after.areas, strict=True)
-        )
+    def gain(self) -> tuple[int, int, int, int, int]:
+        """Overall level, area levels, index, red flags cleared, and claimed area levels: all that words alone can move
+        where a criterion wants more than words."""
+        pairs = list(zip(self.before.areas, self.after.areas, strict=True))
+        areas = sum((new.demonstrated or 0) - (old.demonstrated or 0) for old, new in pairs)
+        claimed = sum((new.claimed or 0) - (old.claimed or 0) for old, new in pairs)
         return (
             (self.after.demonstrated or 0) - (self.before.demonstrated or 0),
             areas,
             (self.after.index or 0) - (self.before.index or 0),
             len(self.before.red_flags) - len(self.after.red_flags),
+            claimed,
         )
 
     @property
@@ -112,12 +113,16 @@ def effort_of(judged: Judged) -> str:
 
 def _movable(entry: Judged) -> bool:
     standing = entry.standing
-    return standing.counts and not standing.demonstrated and _best(entry).reaches(entry.criterion.minimum)
+    return (
+        standing.counts
+        and not standing.demonstrated
+        and (standing.status != "met" or _best(entry).reaches(standing.minimum))
+    )
 
 
 def _best(entry: Judged) -> Strength:
     """The strongest evidence that the move can bring: words can't measure."""
-    if entry.asked and entry.criterion.rule is None:
+    if entry.answerable or entry.criterion.rule is None:
         return Strength.ARTEFACT
     return Strength.MEASURED
 
@@ -155,15 +160,21 @@ def action_of(entry: Judged) -> str:
 
 
 def effect_of(before: Levels, after: Levels) -> str:
-    """`clears red flag SCH-R1, schema 0→1, overall 0→1`; the index only if no level moves."""
-    parts = [f"clears red flag {id}" for id in before.red_flags if id not in after.red_flags]
+    """`clears red flag SCH-R1, schema 0→1, overall 0→1`; the index only if no demonstrated level moves."""
+    cleared = [f"clears red flag {id}" for id in before.red_flags if id not in after.red_flags]
+    pairs = list(zip(before.areas, after.areas, strict=True))
     levels = [
         f"{old.area} {old.demonstrated}→{new.demonstrated}"
-        for old, new in zip(before.areas, after.areas, strict=True)
+        for old, new in pairs
         if old.demonstrated != new.demonstrated
     ]
     if before.demonstrated != after.demonstrated:
         levels.append(f"overall {before.demonstrated}→{after.demonstrated}")
     if not levels and before.index != after.index:
-        levels = [f"index {before.index}→{after.index}"]
-    return ", ".join(parts + levels)
+        levels.append(f"index {before.index}→{after.index}")
+    claimed = [
+        f"{old.area} claimed {old.claimed}→{new.claimed}"
+        for old, new in pairs
+        if old.demonstrated == new.demonstrated and old.claimed != new.claimed
+    ]
+    return ", ".join((*cleared, *levels, *claimed))
