@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-import msgspec
-
-from checks.evidence.database.facts import Catalog, Column, Index, Table
+from checks.evidence.database.facts import Catalog, Column, Table
 from checks.evidence.evidence import Evidence
-from checks.evidence.patterns import AccessPattern, Comparison
+from checks.evidence.patterns import AccessPattern
 from checks.families import once_per_family
 from checks.hybrid.documents import compares, document_columns
+from checks.json_paths import CONTAINMENT, EXISTENCE, Way, comparisons_with_keys, is_served, way_of
 from checks.model import (
     Confidence,
     Examined,
@@ -36,23 +35,6 @@ from checks.workload import (
 )
 
 SHOWN = 5
-CONTAINMENT = frozenset({"@>", "@?", "@@"})
-EXISTENCE = frozenset({"?", "?|", "?&"})
-SERVED_BY_CLASS = {"jsonb_ops": CONTAINMENT | EXISTENCE, "jsonb_path_ops": CONTAINMENT}
-BTREE_OPERATORS = frozenset({"=", "in", "<", "<=", ">", ">=", "between"})
-
-
-class Way(msgspec.Struct, frozen=True):
-    """One way of looking into a document that one kind of index would serve: whole documents by GIN, or one key."""
-
-    operators: frozenset[str]
-    json_operator: str | None = None
-    key: str | None = None
-    cast: str | None = None
-
-    @property
-    def discriminator(self) -> str:
-        return f"{self.json_operator} {self.key}" if self.json_operator else "document"
 
 
 @check("hybrid.jsonb-filter-without-index", catalogue="H02", severity=Severity.HIGH, needs=[Catalog])
@@ -88,57 +70,13 @@ def jsonb_filter_without_index(evidence: Evidence) -> Iterator[Finding | Examine
                 and _narrowed_by_index(catalog, pattern, table)
             ):
                 continue
-            for comparison in pattern.comparisons:
-                way = _way(comparison)
-                if way and compares(catalog, comparison, column) and not _is_served(catalog, column, way):
+            for comparison in comparisons_with_keys(evidence, pattern):
+                way = way_of(comparison)
+                if way and compares(catalog, comparison, column) and not is_served(catalog, column, way):
                     unserved.setdefault(way.discriminator, []).append((pattern, way))
         for found in unserved.values():
             yield _unserved(evidence, catalog, table, column, rows, found)
     yield Examined(len(columns), len(columns), "jsonb columns", gap=unread_statements(evidence))
-
-
-def _way(comparison: Comparison) -> Way | None:
-    """How the comparison looks into the document; None if it does not, or no index would serve it (LIKE, IS NULL)."""
-    operator, inside = comparison.operator, comparison.json_operator
-    if inside in CONTAINMENT | EXISTENCE:
-        return Way(frozenset({inside}))
-    if inside is None:
-        return Way(frozenset({operator})) if operator in CONTAINMENT | EXISTENCE else None
-    if operator in BTREE_OPERATORS | CONTAINMENT | EXISTENCE:
-        return Way(frozenset({operator}), inside, comparison.json_key, comparison.function)
-    return None
-
-
-def _is_served(catalog: Catalog, column: Column, way: Way) -> bool:
-    return any(index.valid and _serves(index, column, way) for index in catalog.indexes_of(column.table))
-
-
-def _serves(index: Index, column: Column, way: Way) -> bool:
-    for position, key in enumerate(index.keys):
-        gin = index.method == "gin"
-        if way.json_operator is None:
-            if gin and key.column == column.number:
-                served = SERVED_BY_CLASS.get(key.operator_class.rpartition(".")[2], frozenset())
-                if way.operators <= served:
-                    return True
-        elif (position == 0 or gin) and key.expression and column.number in key.expression_columns:
-            expected_method = gin if way.operators <= CONTAINMENT | EXISTENCE else index.method in {"btree", "hash"}
-            if expected_method and _same_key(key.expression, way):
-                return True
-    return False
-
-
-def _same_key(expression: str, way: Way) -> bool:
-    """Whether the indexed expression takes the same key in the same way; a key that was normalised away may be any."""
-    if way.json_operator not in re.findall(r"#>>|#>|->>|->", expression):
-        return False
-    written = {text.replace("''", "'") for text in re.findall(r"'((?:[^']|'')*)'", expression)}
-    return _known_keys(way) <= written | {part for text in written for part in text.strip("{}").split(",")}
-
-
-def _known_keys(way: Way) -> set[str]:
-    """The keys on the way into the document but those that were normalised away."""
-    return {part for part in (way.key or "").split(".") if part and not part.startswith("$")}
 
 
 def _narrowed_by_index(catalog: Catalog, pattern: AccessPattern, table: Table) -> bool:

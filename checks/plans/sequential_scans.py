@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import msgspec
 
-from checks.evidence.database.facts import Catalog, Index, Plan, PlanNode, Plans, Statements, Table
+from checks.evidence.database.facts import Catalog, Index, Plan, PlanNode, Plans, Statements, Table, Usage
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern
+from checks.json_paths import comparisons_with_keys, is_served, way_of
 from checks.model import (
     Confidence,
     Examined,
@@ -41,11 +43,15 @@ RANGE_OPERATORS = frozenset({"<", "<=", ">", ">=", "between"})
 
 
 class Scan(msgspec.Struct, frozen=True):
-    """Sequential scans of one table (of its partitions together) in one plan. `rows` are estimated to come out;
-    `read` is the share of the table that is read before a LIMIT stops the scan, 1 without one."""
+    """Sequential scans of one table in one plan, for a partitioned table of those partitions that are scanned so.
+
+    `held` are the rows of what is scanned, `rows` those estimated to come out; `read` is the share that is read before a
+    LIMIT stops the scan, 1 without one.
+    """
 
     table: int
     filter: str
+    held: float
     rows: float
     read: float
 
@@ -63,7 +69,7 @@ def wasteful_sequential_scan(evidence: Evidence) -> Iterator[Finding | Examined]
 
     Observed: table, table_rows, estimated_rows, filter, calls, mean_ms, share, statement
     """
-    plans, catalog, statements = evidence.get(Plans), evidence.get(Catalog), evidence.get(Statements)
+    plans, statements = evidence.get(Plans), evidence.get(Statements)
     unplanned = plans.unplanned[0] if plans.unplanned else None
     gap = Unobserved(_reason(unplanned.reason), unplanned.unlock) if unplanned else None
     yield Examined(len(plans.plans), len(plans.plans) + len(plans.unplanned), "most expensive statements", gap=gap)
@@ -73,21 +79,19 @@ def wasteful_sequential_scan(evidence: Evidence) -> Iterator[Finding | Examined]
         if entry is None or entry.calls == 0:
             continue
         pattern = known.get(plan.query_id) or AccessPattern("other", entry.text, query_id=plan.query_id)
-        for scan in _scans(catalog, plan):
-            rows = estimated_rows(evidence, catalog.table_by_oid[scan.table]) or 0
-            if rows * scan.read <= evidence.limit("seq_scan_rows"):
+        for scan in _scans(evidence, plan):
+            if scan.held * scan.read <= evidence.limit("seq_scan_rows") or _blind_to_index(evidence, pattern, scan):
                 continue
-            if scan.rows < evidence.limit("seq_scan_selectivity") * rows:
-                yield _wasteful(evidence, catalog, plan, pattern, scan, rows)
+            if scan.rows < evidence.limit("seq_scan_selectivity") * scan.held:
+                yield _wasteful(evidence, plan, pattern, scan)
 
 
 def _reason(word: str) -> Reason:
     return Reason(word) if word in set(Reason) else Reason.NOT_PARSED
 
 
-def _wasteful(
-    evidence: Evidence, catalog: Catalog, plan: Plan, pattern: AccessPattern, scan: Scan, rows: float
-) -> Finding:
+def _wasteful(evidence: Evidence, plan: Plan, pattern: AccessPattern, scan: Scan) -> Finding:
+    catalog, rows = evidence.get(Catalog), scan.held
     table = catalog.table_by_oid[scan.table]
     figures = statement_figures(evidence, pattern)
     places = statement_places(evidence, pattern)
@@ -117,19 +121,46 @@ def _severity(evidence: Evidence, pattern: AccessPattern, rows: float) -> Severi
     return Severity.MEDIUM
 
 
-def _scans(catalog: Catalog, plan: Plan) -> list[Scan]:
+def _scans(evidence: Evidence, plan: Plan) -> list[Scan]:
     """One entry per table that is scanned with a filter; partitions count as their topmost table."""
+    catalog = evidence.get(Catalog)
     found: dict[int, Scan] = {}
+    seen = set[int]()
     for node, read in _with_share_read(plan.root, 1.0):
         table = catalog.table_by_name.get((node.schema or "", node.relation or ""))
         if node.node_type not in {"Seq Scan", "Parallel Seq Scan"} or node.filter is None or table is None:
             continue
+        if table.oid in seen:
+            continue
+        seen.add(table.oid)
         oid = table.root or table.oid
+        before = found.get(oid, Scan(oid, node.filter, 0, 0, 1.0))
         rows = node.rows * (PARALLEL_DIVISOR if node.parallel else 1)
-        before = found.get(oid)
-        found[oid] = Scan(oid, before.filter if before else node.filter, rows + (before.rows if before else 0),
-                          min(read, before.read if before else 1.0))  # fmt: skip
+        held = estimated_rows(evidence, table) or 0
+        found[oid] = Scan(oid, before.filter, before.held + held, before.rows + rows, min(read, before.read))
     return list(found.values())
+
+
+def _blind_to_index(evidence: Evidence, pattern: AccessPattern, scan: Scan) -> bool:
+    """Whether the plan is generic where the real ones are not: constants of the code stand as parameters in
+    pg_stat_statements, so that it can match neither a partial index nor one on an expression with a constant."""
+    catalog, usage = evidence.get(Catalog), evidence.find(Usage)
+    compared = [entry for entry in comparisons_with_keys(evidence, pattern) if entry.column.table == scan.table]
+    plain = {entry.column.column for entry in compared if not (entry.function or entry.json_operator)}
+    for entry in compared:
+        column, way = catalog.column_named(scan.table, entry.column.column), way_of(entry)
+        if column and way and way.json_operator and is_served(catalog, column, way):
+            return True
+    for index in catalog.indexes_of(scan.table):
+        used = usage.index_by_oid.get(index.oid) if usage else None
+        if not index.valid or used is None or used.scans == 0:
+            continue
+        if index.predicate and any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", index.predicate) for name in plain):
+            return True
+        calls = {entry.function for entry in compared if entry.function and entry.json_operator is None}
+        if any(key.expression and any(f"{name}(" in key.expression for name in calls) for key in index.keys):
+            return True
+    return False
 
 
 def _with_share_read(node: PlanNode, share: float) -> list[tuple[PlanNode, float]]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from checks.model import Severity
 from tests.checks.survey import examine
-from tests.checks.workload import prepare, send
+from tests.checks.workload import flush, prepare, send
 from tests.servers import Database
 
 TICKETS = """
@@ -75,3 +75,39 @@ def test_an_index_that_is_not_taken_is_named(database: Database) -> None:
     (found,) = result.findings
     assert "tickets_sender" in found.fix.summary
     assert found.fix.sql is None
+
+
+def test_a_generic_plan_cannot_see_constants_of_the_code(database: Database) -> None:
+    prepare(
+        database,
+        """
+        CREATE TABLE jobs (id bigint PRIMARY KEY, status text, payload jsonb, run_at timestamptz);
+        INSERT INTO jobs SELECT i, CASE WHEN i % 100 = 0 THEN 'queued' ELSE 'done' || i % 50 END,
+            jsonb_build_object('kind', i % 500), now() FROM generate_series(1, 30000) i;
+        CREATE INDEX jobs_queued ON jobs (run_at) WHERE status = 'queued';
+        CREATE INDEX jobs_kind ON jobs ((payload ->> 'kind'));
+        """,
+    )
+    connection = database.connect()
+    send(connection, "SELECT id FROM jobs WHERE status = 'queued' ORDER BY run_at LIMIT 5", [()] * 30)
+    send(connection, "SELECT id FROM jobs WHERE payload ->> 'kind' = %s", [("7",)] * 30)
+    flush(connection)
+
+    assert examine(database, "plans.wasteful-sequential-scan").findings == ()
+
+
+def test_only_scanned_partitions_count(database: Database) -> None:
+    prepare(
+        database,
+        """
+        CREATE TABLE events (id bigint, day date NOT NULL, kind int) PARTITION BY RANGE (day);
+        CREATE TABLE events_1 PARTITION OF events FOR VALUES FROM ('2026-01-01') TO ('2026-03-01');
+        CREATE TABLE events_rest PARTITION OF events DEFAULT;
+        INSERT INTO events SELECT i, date '2026-01-01' + i % 58, i % 500 FROM generate_series(1, 30000) i;
+        INSERT INTO events SELECT i, date '2027-01-01', i % 5 FROM generate_series(1, 20) i;
+        CREATE INDEX ON events_1 (kind);
+        """,
+    )
+    send(database.connect(), "SELECT count(*) FROM events WHERE kind = %s", [(7,)] * 30)
+
+    assert examine(database, "plans.wasteful-sequential-scan").findings == ()
