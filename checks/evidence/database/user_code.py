@@ -9,6 +9,7 @@ they own.
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 from checks.evidence.database.query import query
@@ -17,8 +18,8 @@ from checks.evidence.tokens import Kind, Token, significant
 from checks.model import Reason
 
 HARMLESS_EXTENSIONS = (
-    "bloom btree_gin btree_gist citext cube fuzzystrmatch hstore intarray isn ltree pg_bigm pg_stat_statements pg_trgm pgcrypto "
-    "prefix rum seg semver unaccent uuid-ossp vector vectorscale"
+    "bloom btree_gin btree_gist citext cube fuzzystrmatch h3 hll hstore intarray ip4r isn ltree pg_bigm pg_stat_statements "
+    "pg_trgm pg_uuidv7 pgcrypto postgis prefix rum seg semver tdigest topn unaccent uuid-ossp vector vectorscale"
 ).split()
 
 # PostgreSQL's own functions that run SQL of their arguments, or input functions of types named in a string.
@@ -32,6 +33,7 @@ DETOURS = (
 _SYNTAX_OPERATORS = frozenset({"=", "<>", "!=", "<", ">", "<=", ">=", "~~", "!~~", "~~*", "!~~*", "~", "!~"})
 _VERBS = frozenset({"select", "insert", "update", "delete", "with"})
 _WRITES = frozenset({"insert", "update", "delete"})
+_OPERATOR_RUN = re.compile(r"[-+*/<>=~!@#%^&|`?]+")
 _NAME_BYTES = 63
 _LONGEST = 60_000
 
@@ -68,10 +70,11 @@ class UserCode(NamedTuple):
         if self.everywhere:
             return _calls(self.everywhere)
         writes = not _WRITES.isdisjoint(words)
+        for run in _OPERATOR_RUN.findall(statement):
+            if found := next((operator for operator in sorted(self.operators) if operator in run), None):
+                return _calls(f"operator {found}")
         for position, word in enumerate(words):
             if word is None:
-                if tokens[position].kind is Kind.OPERATOR and tokens[position].text in self.operators:
-                    return _calls(f"operator {tokens[position].text}")
                 continue
             called = position + 1 < len(tokens) and tokens[position + 1].text == "("
             if (called and (word in self.functions or word in DETOURS)) or word in self.row_functions:
