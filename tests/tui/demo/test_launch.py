@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -154,4 +153,5 @@ def test_an_unfinished_build_is_not_used_and_a_finished_one_is(tmp_path: Path, m
             _value(second.dsn, "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'messages_pkey'")
             == scans
         )
-    shutil.rmtree(folder)
+    for home in folder.glob("*-0"):
+        launch._clear(home)

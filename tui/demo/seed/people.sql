@@ -80,12 +80,13 @@ SELECT g * 19, 1 + g % 400, (ARRAY['bug', 'billing', 'urgent'])[1 + g / 400] FRO
 INSERT INTO ticket_labels (ticket_id, label_id)
 SELECT g, (1 + (g * 13) % 900) * 19 FROM generate_series(1, 9000) g;
 
+-- Due also where the clock is behind that day.
 INSERT INTO jobs (id, kind, payload, status, attempts, run_at, last_error, created_at)
 SELECT g, (ARRAY['ingest', 'embed_ticket', 'webhook', 'consolidate_memories'])[1 + g % 4],
        jsonb_build_object('document_id', 1 + g % 5000, 'ticket_id', 1 + g % 12000),
        CASE WHEN g > 19700 THEN 'queued' WHEN g % 50 = 0 THEN 'failed' ELSE 'done' END,
        CASE WHEN g % 50 = 0 THEN 5 ELSE 1 END,
-       timestamp '2026-11-20 12:00' - (20000 - g) * interval '3 minutes',
+       least(timestamp '2026-11-20 12:00', localtimestamp) - (20000 - g) * interval '3 minutes',
        CASE WHEN g % 50 = 0 AND g <= 19700 THEN 'timeout' END,
        timestamptz '2026-11-20 12:00+00' - (20000 - g) * interval '3 minutes'
 FROM generate_series(1, 20000) g;
