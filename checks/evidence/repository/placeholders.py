@@ -1,0 +1,92 @@
+"""Every driver's placeholders, and the parts that code puts in at run time, written as PostgreSQL's own `$n`."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from checks.evidence.sql import highest_parameter
+from checks.evidence.tokens import Kind, Token, tokens
+from checks.keywords import RESERVED
+
+# One character of the private use area stands for a part that is put in at run time, another for a value that a tagged
+# template makes a parameter of. Both are letters to the lexer.
+HOLE = "\ue000"
+VALUE = "\ue001"
+
+_PYTHON_FORMAT = re.compile(r"(?:\(([A-Za-z_][A-Za-z0-9_]*)\))?[sbt](?![A-Za-z0-9_])")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OPERANDS = frozenset([Kind.QUOTED, Kind.STRING, Kind.NUMBER, Kind.PARAMETER])
+_NO_OPERANDS = frozenset(["by", "set", "is", "escape", "values", "returning", "limit", "offset"])
+_JSON_PATH_OPERATOR = "@?"
+
+
+class _Placeholder(NamedTuple):
+    """`before` is what stands before it in the same token; `end` the offset after it."""
+
+    before: str
+    end: int
+    name: str | None = None
+    is_hole: bool = False
+
+
+def write_placeholders(text: str, *, formatted: bool = False) -> tuple[str, int]:
+    """The text with `$n` for each of them, those that are there keeping their number, and how many of them are holes.
+    `formatted`: the text is the left side of Python's `%`, whose `%s` are holes."""
+    number = highest_parameter(text)
+    numbers: dict[str, int] = {}
+    holes = text.count(HOLE)
+    written: list[str] = []
+    last: Token | None = None
+    brackets = 0
+    end = 0
+    for token in tokens(text):
+        if token.start < end:
+            continue
+        if token.kind in (Kind.SPACE, Kind.COMMENT):
+            written.append(token.text.replace(HOLE, "").replace(VALUE, ""))
+            continue
+        brackets += {"[": 1, "]": -1}.get(token.text, 0)
+        found = _placeholder(text, token, last, in_brackets=brackets > 0)
+        if found is None:
+            written.append(token.text)
+        else:
+            holes += found.is_hole or (formatted and token.text.endswith("%"))
+            if found.name is None or found.name not in numbers:
+                number += 1
+            parameter = f"${number if found.name is None else numbers.setdefault(found.name, number)}"
+            is_name = token.kind is Kind.QUOTED or (last is not None and last.text == ".")
+            written.append(found.before + (f'"{parameter}"' if is_name else parameter))
+            end = found.end
+        last = token
+    return "".join(written), holes
+
+
+def _placeholder(text: str, token: Token, last: Token | None, *, in_brackets: bool) -> _Placeholder | None:
+    end = token.start + len(token.text)
+    if HOLE in token.text or VALUE in token.text:
+        return _Placeholder("", end)
+    if token.kind is Kind.OPERATOR and token.text.endswith("%"):
+        match = _PYTHON_FORMAT.match(text, end)
+        return _Placeholder(_spaced(token.text[:-1]), match.end(), match.group(1)) if match else None
+    if token.text == ":" and not in_brackets:
+        match = _NAME.match(text, end)
+        return _Placeholder("", match.end(), match.group()) if match else None
+    if token.kind is Kind.OPERATOR and token.text.endswith("?") and token.text != _JSON_PATH_OPERATOR:
+        if token.text.endswith("??"):
+            return _Placeholder(_spaced(token.text[:-2]), end, is_hole=True)
+        if len(token.text) > 1 or not _is_operand(last):
+            return _Placeholder(_spaced(token.text[:-1]), end)
+    return None
+
+
+def _spaced(operator: str) -> str:
+    return f"{operator} " if operator else ""
+
+
+def _is_operand(token: Token | None) -> bool:
+    if token is None:
+        return False
+    if token.kind is Kind.WORD:
+        return token.text.lower() not in RESERVED and token.text.lower() not in _NO_OPERANDS
+    return token.kind in _OPERANDS or token.text in (")", "]")
