@@ -64,7 +64,7 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
         Action("new", "n", "New review", "Go to the database and repository fields", "new review", True),
         Action("start", "s", "Start the review", "Observe the target that the fields name", "start", True),
         Action("switch_pane", "tab", "Recent reviews, or the form"),
-        Action("back", "escape", "Leave the field", short="leave the field", shown=True),
+        Action("back", "escape", "Leave the field", short="leave"),
     ),
     "run": (
         Action("proceed", "enter", "Walk the findings", short="walk", shown=True),
@@ -134,6 +134,10 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
         Action("back", "escape", "Back to the formats"),
         Action("scroll_preview(1)", "J", "Scroll the preview down"),
         Action("scroll_preview(-1)", "K", "Scroll the preview up"),
+    ),
+    "field": (
+        Action("done", "enter", "Done"),
+        Action("back", "escape", "Leave the field"),
     ),
     "form": (
         Action("send", "ctrl+s", "Save"),

@@ -56,6 +56,9 @@ class State:
             self.folder / "terminal.json", msgspec.structs.replace(known, targets=(target, *others)[:KEPT_TARGETS])
         )
 
+    def forget_targets(self) -> None:
+        self._write(self.folder / "terminal.json", msgspec.structs.replace(self.comfort(), targets=()))
+
     def remember_theme(self, theme: str) -> None:
         self._write(self.folder / "terminal.json", msgspec.structs.replace(self.comfort(), theme=theme))
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.screen import Screen
+from textual.widgets import Input
 
 from tui.actions import ACTIONS, MAXIMUM_SHOWN, Action
 from tui.widgets.bars import HeaderBar, KeyBar, TooSmall
@@ -40,6 +41,12 @@ class SurveyScreen(Screen[None]):
     def refresh_content(self) -> None:
         """Called when the screen comes to the front and when the review has changed."""
 
+    def on_descendant_focus(self) -> None:
+        self.show_keys()
+
+    def show_keys(self) -> None:
+        self.query_one(KeyBar).actions = self.shown_actions()
+
     def show_bars(self) -> None:
         header = self.query_one(HeaderBar)
         surveyor = self.surveyor
@@ -47,11 +54,12 @@ class SurveyScreen(Screen[None]):
         header.current = self.NAME
         header.tabs = surveyor.review is not None and self.NAME not in {"connect", "run"}
         header.progress = surveyor.progress_words if header.tabs else ""
-        header.said = ""
-        self.query_one(KeyBar).actions = self.shown_actions()
+        self.show_keys()
 
     def shown_actions(self) -> tuple[Action, ...]:
         """What the key bar shows now: of this screen, then of the program, at most six."""
+        if isinstance(self.focused, Input):
+            return ACTIONS["field"]
         own = [action for action in ACTIONS[self.NAME] if action.shown and self.is_possible(action)]
         common = [action for action in ACTIONS["app"] if action.shown]
         kept = own[: MAXIMUM_SHOWN - 1]

@@ -27,13 +27,11 @@ if TYPE_CHECKING:
     from scorecards.session import Review
 
 AFTER_FIRST_FRAME_S = 0.05
-DOES = (
+PROMISES = (
     "Reads catalogs, settings and statistics, in `READ ONLY` transactions",
     "`statement_timeout` 5 s, `lock_timeout` 200 ms",
     "Plans statements with `EXPLAIN`, never with `ANALYZE`",
     "Reads the repository's files; runs nothing of it",
-)
-DOES_NOT = (
     "Writes nothing to the database, and locks nobody out",
     "Stores no row values, SQL literals or passwords",
     "Sends nothing anywhere: the review is a folder of yours",
@@ -69,11 +67,9 @@ class Connect(SurveyScreen):
                 with Horizontal(id="start-line"):
                     yield Button("Start the review", id="start", compact=True)
                     yield Static(line(""), id="start-note")
-                yield Static(line("What it does, and what it never does"), classes="heading spaced")
-                for words in DOES:
+                yield Static(line("What it promises"), classes="heading spaced")
+                for words in PROMISES:
                     yield Static(line(("✓ ", "$success"), prose(words)), classes="promise")
-                for words in DOES_NOT:
-                    yield Static(line(("✗ ", "$error"), prose(words)), classes="promise")
 
     def on_mount(self) -> None:
         self.query_one("#recent").focus()
@@ -122,7 +118,7 @@ class Connect(SurveyScreen):
         empty.update(prose("Nothing yet. `pgsurveyor demo` opens a sample application.", "$muted"))
         source = "DATABASE_URL" if os.environ.get("DATABASE_URL") else "PG* variables"
         parts: list[Part] = [
-            ("neither DATABASE_URL nor PG* is set: without a DSN only the repository is read", "$muted")
+            ("no DATABASE_URL or PG* here: if empty, only the repository is read", "$muted")
         ]
         if self._dsn_words:
             parts = [("if empty: ", "$muted"), self._dsn_words, (f"  from {source}", "$muted")]
@@ -167,9 +163,6 @@ class Connect(SurveyScreen):
             self.query_one("#dsn", Input).value = visible(target.dsn)
             self.query_one("#repository", Input).value = visible(target.repository)
             self.query_one("#start").focus()
-
-    def on_descendant_focus(self) -> None:
-        self.show_bars()
 
     def action_new(self) -> None:
         self.query_one("#dsn").focus()

@@ -43,8 +43,9 @@ class Looking(Message):
 class Checking(Message):
     """Observing has ended; so many checks are to be run in each area."""
 
-    def __init__(self, totals: Counter[Area], statements: int, server_ms: float) -> None:
+    def __init__(self, target: str, totals: Counter[Area], statements: int, server_ms: float) -> None:
         super().__init__()
+        self.target = target
         self.totals = totals
         self.statements = statements
         self.server_ms = server_ms
@@ -126,6 +127,8 @@ class Run(SurveyScreen):
 
     def on_checking(self, event: Checking) -> None:
         self._totals = event.totals
+        self.surveyor.target_words = event.target
+        self.show_bars()
         self._statements, self._server_ms = event.statements, event.server_ms
         self._stale = True
 
@@ -304,7 +307,10 @@ def review_target(
 ) -> Outcomes:
     """In a thread: observe, check, save. Raises ReviewError if nothing could be observed."""
     from checks.checklist import EVERYTHING, run_checks
+    from checks.errors import TargetError
+    from checks.evidence.database.facts import Catalog
     from checks.evidence.observe import observe
+    from checks.evidence.repository.facts import Repository
     from checks.registry import all_checks
     from scorecards.session import Review
     from scorecards.store import ReviewFolder, default_root
@@ -318,13 +324,16 @@ def review_target(
         clock=how["clock"],
     )
     evidence = observation.evidence
+    if cancelled.is_set() and evidence.find(Catalog) is None and evidence.find(Repository) is None:
+        raise TargetError("cancelled before anything was observed", "start again")
     totals = Counter(check.area for check in all_checks().values())
-    report(Checking(totals, evidence.effort.statements, evidence.effort.server_ms))
+    title = target_words(evidence)
+    report(Checking(title, totals, evidence.effort.statements, evidence.effort.server_ms))
     results = run_checks(evidence, selection or EVERYTHING, lambda result: report(Checked(result)))
     folder = ReviewFolder.create(
         how["root"] or default_root(),
         evidence,
-        title=target_words(evidence),
+        title=title,
         reviewers=(how["reviewer"],),
         now=how["clock"](),
     )

@@ -177,7 +177,7 @@ class Walk(Deciding):
         pane = self.query_one("#walk-detail", Document)
         finding = self.current
         if finding is None:
-            words = "No finding is like that." if len(self.queue) else "No findings: every check that could run passed."
+            words = "No finding is like that." if len(self.queue) else "No findings. What could not be decided stands on the scorecard (S)."
             pane.show([Paragraph(line((words, "$muted")), line(" "))])
             self._detail_of = ""
             return

@@ -1,0 +1,114 @@
+"""Makes screenshots/*.png: every screen of the terminal program over the demo, with the look it has in a terminal.
+
+Run by `make screenshots`. It decides and answers a little in a review that is thrown away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import resvg_py
+from textual.pilot import Pilot
+
+from checks.evidence.observe import Target
+from tui.app import SurveyorApp
+from tui.demo.launch import start_demo
+from tui.screens.walk import Walk
+from tui.state import RecentTarget, State
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "screenshots"
+SIZE = (120, 36)
+SMALL = (80, 24)
+LONGEST_WAIT_S = 120
+FONTS = {"Fira Code": "DejaVu Sans Mono", "arial": "DejaVu Sans"}
+
+
+async def until(pilot: Pilot[None], words: str) -> None:
+    """Waits until the screen shows those words. Raises TimeoutError."""
+    async with asyncio.timeout(LONGEST_WAIT_S):
+        while not any(words in strip.text for strip in pilot.app.screen._compositor.render_strips()):
+            await pilot.pause(0.1)
+
+
+def save(pilot: Pilot[None], name: str) -> None:
+    """As PNG. The pictures name fonts that are not installed; without a replacement no letter would be drawn."""
+    picture = pilot.app.export_screenshot()
+    for font, installed in FONTS.items():
+        picture = picture.replace(font, installed)
+    path = FOLDER / f"{name}.png"
+    path.write_bytes(bytes(resvg_py.svg_to_bytes(svg_string=picture)))
+    print(f"{path.relative_to(ROOT)} {path.stat().st_size / 1024:.0f} kB")
+
+
+async def take(folder: Path, target: Target) -> None:
+    def app(**how: object) -> SurveyorApp:
+        return SurveyorApp(
+            user="anna",
+            state=folder / "state",
+            reviews=folder / "reviews",
+            configuration=folder / "configuration",
+            **how,
+        )  # type: ignore[arg-type]
+
+    async with app(target=target).run_test(size=SIZE) as pilot:
+        await until(pilot, "Ready")
+        save(pilot, "run")
+        await pilot.press("enter")
+        await until(pilot, "Observed")
+        await decide_a_little(pilot)
+        save(pilot, "walk")
+        review = pilot.app.review  # type: ignore[attr-defined]
+        await pilot.press("Q", "y", "n", "y", "d")
+        await pilot.pause(1)
+        save(pilot, "questions")
+        await pilot.press("S")
+        await until(pilot, "demonstrated")
+        save(pilot, "scorecard")
+        await pilot.press("E")
+        await until(pilot, "lines,")
+        await pilot.pause(1)
+        save(pilot, "export")
+    async with app(review=review, start="walk").run_test(size=SMALL) as pilot:
+        await pilot.pause(0.5)
+        save(pilot, "walk-80x24")
+    State(folder / "state").forget_targets()
+    State(folder / "state").remember_target(
+        RecentTarget("postgresql://app@db.example.com/support", "support-assistant")
+    )
+    async with app(start="connect").run_test(size=SIZE) as pilot:
+        await until(pilot, "from DATABASE_URL")
+        save(pilot, "connect")
+
+
+async def decide_a_little(pilot: Pilot[None]) -> None:
+    await pilot.press("a", "enter", "j", "w", "enter", "a", *"billing", "enter")
+    walk = pilot.app.screen
+    assert isinstance(walk, Walk)
+    best = next(
+        (
+            finding
+            for finding in walk.review.findings
+            if finding.check == "indexing.foreign-key-without-index" and finding.locations and finding.fix.sql
+        ),
+        walk.review.findings[0],
+    )
+    walk.show_finding(best.id)
+    await pilot.pause(1)
+
+
+def main(report: Callable[[str], None]) -> None:
+    FOLDER.mkdir(exist_ok=True)
+    os.environ["DATABASE_URL"] = "postgresql://app@db.example.com/support"
+    with start_demo(progress=report) as demo, tempfile.TemporaryDirectory() as scratch:
+        os.chdir(scratch)
+        asyncio.run(take(Path(scratch), Target(demo.dsn, demo.repository, demo.replica_dsns)))
+
+
+if __name__ == "__main__":
+    main(lambda words: print(words, file=sys.stderr))
