@@ -82,7 +82,6 @@ def _with_database(
     clock: Callable[[], dt.datetime],
 ) -> Observation:
     from checks.evidence.database.observe import observe_database
-    from checks.evidence.repository.observe import match_statements
 
     known = None if isinstance(repository, Unobserved) else repository
     code = [statement.text for statement in known.statements if statement.parsed] if known else []
@@ -101,6 +100,8 @@ def _with_database(
         for name in seen.unreached_replicas
     ]
     if known is not None:
+        from checks.evidence.repository.observe import match_statements
+
         statements = seen.statements if isinstance(seen.statements, Statements) else None
         catalog = seen.catalog if isinstance(seen.catalog, Catalog) else None
         repository = match_statements(known, statements, catalog, seen.identified)
