@@ -11,6 +11,7 @@ import re
 from typing import Any, NamedTuple
 
 from checks.evidence.tokens import Kind, Token, significant, tokens
+from checks.keywords import RESERVED
 from checks.model import quote_identifier
 
 STRICT_CHARACTERS = 200_000
@@ -25,6 +26,8 @@ _JSON_PATH = re.compile(r"'\{[A-Za-z0-9_-]{1,63}(?:,[A-Za-z0-9_-]{1,63}){0,9}\}'
 _CONSTANT_WORDS = frozenset(["true", "false", "null"])
 _GRAMMAR_BEFORE_CONSTANT = frozenset(["is", "not", "default", "set"])
 _TYPES_BEFORE_CONSTANT = frozenset(["interval", "date", "time", "timestamp", "timestamptz"])
+_NAME_FOLLOWS = frozenset(["from", "join", "into", "update", "table", "only", ".", "as"])
+_CLAUSES = frozenset(["by", "set", "is", "escape", "values", "over", "filter", "recursive", "key", "nothing", "nulls"])
 _OPERAND_ENDS = frozenset([")", "]"])
 _SIGN_AFTER_WORD = frozenset(
     "select where and or not when then else limit offset between in like by on having returning values case".split()
@@ -266,24 +269,47 @@ def parse_tolerantly(sql: str) -> Any | None:
 
 
 def _repair(sql: str) -> str:
-    """Parameters that stand where the grammar wants a constant, because pg_stat_statements put them there."""
+    """The statement with parameters where the grammar takes them. pg_stat_statements puts them in the place of constants that
+    must be constants; code has them for parts that it puts in at run time: names, lists of columns, whole clauses."""
     parts: list[str] = []
-    read = list(tokens(sql))
-    words: list[str] = []
-    for token in read:
-        if token.kind is Kind.PARAMETER and words and words[-1].lower() in _TYPES_BEFORE_CONSTANT:
-            index = len(parts) - 1
-            while parts[index].strip() == "" or parts[index].startswith(("--", "/*")):
-                index -= 1
-            parts[index] = ""
+    before: list[Token] = []
+    for token in tokens(sql):
+        if token.kind in (Kind.SPACE, Kind.COMMENT):
             parts.append(token.text)
-        elif token.kind is Kind.PARAMETER and [word.lower() for word in words[-2:]] == ["extract", "("]:
+            continue
+        words = [entry.text.lower() for entry in before[-3:]]
+        last = words[-1] if words else ""
+        if token.kind is not Kind.PARAMETER:
+            parts.append(token.text)
+        elif last in _TYPES_BEFORE_CONSTANT:
+            parts[_last_part(parts)] = ""
+            parts.append(token.text)
+        elif words[-2:] == ["extract", "("]:
             parts.append("year")
+        elif last in _NAME_FOLLOWS or (last == "(" and words[:1] == ["into"]):
+            parts.append(f'"{token.text}"')
+        elif last == "set":
+            parts.append(f'"{token.text}" = {token.text}')
+        elif before and _ends_operand(before[-1]):
+            continue
         else:
             parts.append(token.text)
-        if token.kind not in (Kind.SPACE, Kind.COMMENT):
-            words = [*words[-1:], token.text]
+        before = [*before[-2:], token]
     return "".join(parts)
+
+
+def _last_part(parts: list[str]) -> int:
+    index = len(parts) - 1
+    while not parts[index].strip() or parts[index].startswith(("--", "/*")):
+        index -= 1
+    return index
+
+
+def _ends_operand(token: Token) -> bool:
+    if token.kind is Kind.WORD:
+        word = token.text.lower()
+        return word not in RESERVED and word not in _CLAUSES
+    return token.kind in (Kind.QUOTED, Kind.STRING, Kind.NUMBER, Kind.PARAMETER) or token.text in (")", "]")
 
 
 def _translate(sql: str) -> str | None:

@@ -45,7 +45,7 @@ _TOKEN = re.compile(
     | (?P<NUMBER> (?: 0[xXoObB][0-9A-Fa-f_]++ | (?:[0-9][0-9_]*+(?:\.(?!\.)[0-9_]*+)?|\.[0-9][0-9_]*+)(?:[eE][+-]?[0-9]++)? )
         [{_LETTER}0-9]*+ )
     | (?P<WORD> [{_LETTER}][{_LETTER}0-9$]*+ )
-    | (?P<OPERATOR> [-+*/<>=~!@\#%^&|`?]{1, 63} )
+    | (?P<OPERATOR> [-+*/<>=~!@\#%^&|`?]{{1,63}} )
     | (?P<PUNCTUATION> ::|:=|. )
     """,
     re.VERBOSE | re.DOTALL,

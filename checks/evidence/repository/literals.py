@@ -19,6 +19,12 @@ CANDIDATE = re.compile(
     r"""(?:select|insert\s+into|update|delete\s+from|with|merge\s+into)\b""",
     re.IGNORECASE,
 )
+# What another system's SQL shows itself by: MySQL, ClickHouse, SQLite, Oracle.
+_OTHER_DIALECT = re.compile(
+    r"`|\{[A-Za-z_]\w*\s*:\s*[A-Z]|\bcount\(\s*\)|\bsqlite_master\b|\bON\s+DUPLICATE\s+KEY\b|\bINSERT\s+OR\s|\bPREWHERE\b"
+    r"|\bFETCH\s+APPROX|\b[\w.]+\s+(?:\w+\s+)?FINAL\b|\bsystem\.[a-z_]+\b|\bFROM\s+DUAL\b",
+    re.IGNORECASE,
+)
 _VERBS = frozenset(["select", "insert", "update", "delete", "with", "merge"])
 _STATEMENTS = frozenset(["select_stmt", "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt"])
 _PROSE = frozenset("the your this these those our please you my its their which".split())
@@ -43,6 +49,8 @@ def read_statement(literal: Literal, path: str, source: str) -> CodeStatement | 
     location = Location(path, literal.line + literal.text.count("\n", 0, read[0].start))
     text, holes = write_placeholders(literal.text[read[0].start :], formatted=literal.formatted)
     text = text.rstrip().rstrip(";").rstrip()
+    if _OTHER_DIALECT.search(text):
+        return None
     masked = mask_literals(text)
     tree = parse_tolerantly(text)
     if tree is None:
