@@ -123,6 +123,11 @@ def statement_in_words(pattern: AccessPattern, catalog: Catalog | None) -> str:
     return words if len(words) <= WORDS_LIMIT else words[: WORDS_LIMIT - 1].rstrip() + "…"
 
 
+def as_subject(words: str) -> str:
+    """A statement's words as the subject of a sentence: an addition after a comma ends with one."""
+    return f"{words}," if ", " in words else words
+
+
 def _conditions_in_words(pattern: AccessPattern) -> str:
     columns = list(dict.fromkeys(_compared(entry) for entry in pattern.comparisons if entry.other is None))
     if not columns:

@@ -14,6 +14,7 @@ from checks.hybrid.documents import compares, document_columns
 from checks.model import Confidence, Examined, Finding, Fix, NotApplicable, Severity, qualified_name, quote_identifier
 from checks.registry import check
 from checks.relations import estimated_rows
+from checks.selectivity import rows_left_by_equalities
 from checks.workload import (
     observed_workload,
     place_in_words,
@@ -66,6 +67,12 @@ def _looking_inside(evidence: Evidence, catalog: Catalog, column: Column) -> lis
     ]
 
 
+def _parses_many(evidence: Evidence, table: Table, looking: list[AccessPattern], rows: float) -> bool:
+    """Whether one of the statements looks into more documents than a sequential scan may read."""
+    left = [rows_left_by_equalities(evidence, pattern, table.oid, rows) for pattern in looking]
+    return any((rows if each is None else each) > evidence.limit("seq_scan_rows") for each in left)
+
+
 def _as_text(
     evidence: Evidence, catalog: Catalog, table: Table, column: Column, looking: list[AccessPattern], known: bool
 ) -> Finding:
@@ -75,7 +82,7 @@ def _as_text(
     if looking:
         count = "a statement looks" if len(looking) == 1 else f"{len(looking)} statements look"
         title = f"Column {subject.name} is json, and {count} inside it{place_in_words(places)}"
-        severity = Severity.HIGH if (rows or 0) > evidence.limit("seq_scan_rows") else Severity.MEDIUM
+        severity = Severity.HIGH if _parses_many(evidence, table, looking, rows or 0) else Severity.MEDIUM
     else:
         title = f"Column {subject.name} is json" + (", and no statement seen looks inside it" if known else "")
         severity = Severity.NOTE if known else Severity.LOW

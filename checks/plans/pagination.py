@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from checks.evidence.database.facts import Catalog, Table
 from checks.evidence.evidence import Evidence
-from checks.evidence.patterns import AccessPattern
+from checks.evidence.patterns import AccessPattern, ColumnRef
 from checks.model import Confidence, Examined, Finding, Fix, Severity
 from checks.registry import check
-from checks.relations import estimated_rows
+from checks.relations import column_names, estimated_rows, keys_of
 from checks.selectivity import rows_left_by_equalities
 from checks.workload import (
     observed_workload,
@@ -81,8 +81,8 @@ def _finding(
         over = f"{pages:,.0f} rows of {table_in_words(catalog, table.oid)}"
     return Finding(
         statement_subject(pattern),
-        f"{statement_in_words(pattern, catalog)} pages by OFFSET through {over}{place_in_words(places)}",
-        Fix(_keyset(pattern)),
+        f"OFFSET pages through {over}: {statement_in_words(pattern, catalog)}{place_in_words(places)}",
+        Fix(_keyset(catalog, pattern)),
         severity=_severity(pages, pattern),
         confidence=statement_confidence(pattern) if pages is not None else Confidence.INFERRED,
         observed=observed,
@@ -99,15 +99,27 @@ def _severity(pages: float | None, pattern: AccessPattern) -> Severity:
     return Severity.HIGH if pages >= 1_000_000 else Severity.MEDIUM if pages >= 100_000 else Severity.LOW
 
 
-def _keyset(pattern: AccessPattern) -> str:
+def _keyset(catalog: Catalog | None, pattern: AccessPattern) -> str:
     keys = [key for key in pattern.order_by if key.column is not None and key.bare]
     if not keys or any(key.distance_operator for key in pattern.order_by):
         return (
             "Give it an ORDER BY on unique columns, and ask for the rows after the last one seen instead of an OFFSET."
         )
-    names = ", ".join(key.column.column for key in keys if key.column)
+    columns = [key.column for key in keys if key.column]
+    unique = catalog is not None and _is_unique(catalog, columns)
+    names = ", ".join([*(column.column for column in columns), *(() if unique else ("<key>",))])
     sign = "<" if keys[0].descending else ">"
     return (
-        f"Ask for the rows after the last one seen: WHERE ({names}, <key>) {sign} (<those of the last row>) "
-        f"ORDER BY {names}, <key> LIMIT ..., with an index on these columns."
+        f"Ask for the rows after the last one seen: WHERE ({names}) {sign} (<those of the last row>) "
+        f"ORDER BY {names} LIMIT ..., with an index on these columns."
+    )
+
+
+def _is_unique(catalog: Catalog, columns: list[ColumnRef]) -> bool:
+    """Whether the columns contain a key of their table, so that no two rows are equal in them."""
+    names = {(column.table, column.column) for column in columns}
+    return any(
+        {(table, name) for name in column_names(catalog, index.table, index.columns)} <= names
+        for table in {column.table for column in columns if column.table is not None}
+        for index in keys_of(catalog, table)
     )

@@ -25,6 +25,7 @@ from checks.model import (
 from checks.registry import check
 from checks.relations import column_list, estimated_rows, new_name
 from checks.workload import (
+    as_subject,
     counters,
     equality_columns,
     pattern_by_query_id,
@@ -100,7 +101,7 @@ def _wasteful(evidence: Evidence, plan: Plan, pattern: AccessPattern, scan: Scan
     name = table_in_words(catalog, scan.table)
     return Finding(
         statement_subject(pattern),
-        f"{words} reads all {rows:,.0f} rows of {name} to return about {scan.rows:,.0f}{place_in_words(places)}",
+        f"{as_subject(words)} reads all {rows:,.0f} rows of {name} to return about {scan.rows:,.0f}{place_in_words(places)}",
         _fix(catalog, pattern, table, serving),
         severity=_severity(evidence, pattern, rows),
         confidence=Confidence.MEASURED if scan.read == 1 else Confidence.INFERRED,
@@ -216,6 +217,12 @@ def _fix(catalog: Catalog, pattern: AccessPattern, table: Table, serving: Index 
         return Fix(f"Index {serving.subject.name} begins with a column that this compares and is not taken: see whether "
                    f"types or casts differ, ANALYZE the table, and compare with the plan for real parameters.")  # fmt: skip
     columns = _index_columns(catalog, pattern, table)
+    documents = [
+        entry.column.column for entry in pattern.comparisons if entry.column.table == table.oid and way_of(entry)
+    ]
+    if not columns and documents:
+        return Fix(f"An index for what is compared inside {quote_identifier(documents[0])}: GIN for containment, one on the "
+                   "expression for a key (hybrid.jsonb-filter-without-index has the SQL).")  # fmt: skip
     if not columns:
         return Fix("No plain column is compared here: an expression, trigram or GIN index on what the filter does, or "
                    "another way to ask.")  # fmt: skip

@@ -11,6 +11,7 @@ from checks.model import Confidence, Examined, Finding, Fix, Severity, Subject
 from checks.registry import check
 from checks.workload import (
     TEXT_LIMIT,
+    as_subject,
     counters,
     equality_columns,
     observed_workload,
@@ -63,7 +64,7 @@ def dominant_statement(evidence: Evidence) -> Iterator[Finding | Examined]:
         words = statement_in_words(pattern, evidence.find(Catalog))
         yield Finding(
             statement_subject(pattern),
-            f"{words} takes {share:.0%} of all execution time{place_in_words(places)}",
+            f"{as_subject(words)} takes {share:.0%} of all execution time{place_in_words(places)}",
             Fix(_advice(entry, days)),
             severity=_dominance(share, load, evidence.limit("dominant_load")),
             observed={**statement_figures(evidence, pattern), "total_ms": round(entry.total_ms, 1),
@@ -137,7 +138,7 @@ def _chatty(
     if parent is None:
         return Finding(
             statement_subject(pattern),
-            f"{words} runs {entry.calls:,} times, {share:.0%} of all calls{place_in_words(places)}",
+            f"{as_subject(words)} runs {entry.calls:,} times, {share:.0%} of all calls{place_in_words(places)}",
             Fix("Find what calls it for one row at a time: fetch the rows of one request together, or cache them."),
             severity=Severity.LOW, confidence=Confidence.INFERRED, observed=observed, locations=places,
         )  # fmt: skip
@@ -150,7 +151,7 @@ def _chatty(
     }
     return Finding(
         statement_subject(pattern),
-        f"{words} runs {each:.0f} times for each {statement_in_words(parent, catalog)}{place_in_words(places)}",
+        f"{as_subject(words)} runs {each:.0f} times for each {statement_in_words(parent, catalog)}{place_in_words(places)}",
         Fix("Fetch these rows together with the list: join them, or one statement with `= ANY($1)` over the keys of the "
             "page; in an ORM, eager loading of that relation."),
         severity=Severity.HIGH if share >= evidence.limit("chatty_calls_share") else Severity.MEDIUM,

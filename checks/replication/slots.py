@@ -19,6 +19,7 @@ from checks.settings import (
 )
 
 RESTART_S = 600
+STARTING_S = 5
 CONSUMERS = {
     "pgoutput": "a logical subscriber (or Debezium)",
     "wal2json": "a change-data-capture reader (wal2json)",
@@ -62,7 +63,7 @@ def inactive_slot(evidence: Evidence) -> Iterator[Finding | Examined]:
     for slot in slots:
         if slot.active:
             continue
-        since = (server.observed_at - slot.inactive_since).total_seconds() if slot.inactive_since else None
+        since = _inactive_seconds(server, slot)
         consumer = (
             CONSUMERS.get(slot.plugin or "", f"a reader of {slot.plugin}") if slot.plugin else "a standby or receiver"
         )
@@ -91,6 +92,15 @@ def inactive_slot(evidence: Evidence) -> Iterator[Finding | Examined]:
         )
 
 
+def _inactive_seconds(server: Server, slot: Slot) -> float | None:
+    """How long nobody has read it; None if that is not known: a server that starts counts anew."""
+    if slot.inactive_since is None:
+        return None
+    if server.started_at is not None and (slot.inactive_since - server.started_at).total_seconds() < STARTING_S:
+        return None
+    return (server.observed_at - slot.inactive_since).total_seconds()
+
+
 def _held(slot: Slot) -> str:
     return "an unknown amount" if slot.retained_bytes is None else bytes_in_words(max(0, slot.retained_bytes))
 
@@ -105,7 +115,7 @@ def _severity(evidence: Evidence, slot: Slot, bounded: bool, inactive_s: float |
     if retained > evidence.limit("slot_retained_bytes"):
         return Severity.MEDIUM if bounded else Severity.HIGH
     if inactive_s is not None and inactive_s < RESTART_S:
-        return Severity.LOW
+        return Severity.LOW if retained <= evidence.limit("lag_bytes") else Severity.MEDIUM
     return Severity.LOW if bounded else Severity.HIGH
 
 

@@ -35,7 +35,7 @@ def test_offset_through_a_large_table(
     result = examine(database, "plans.offset-pagination", repository({"feed.py": f'db.execute("{DEEP}", (20, 40))\n'}))
 
     (found,) = result.findings
-    assert found.title.startswith("SELECT from messages, newest first pages by OFFSET through 20,000 rows of messages")
+    assert found.title == "OFFSET pages through 20,000 rows of messages: SELECT from messages, newest first (feed.py:1)"
     assert found.confidence is Confidence.MEASURED
     assert found.observed["calls"] == 30
     assert "(created_at, <key>) <" in found.fix.summary

@@ -38,7 +38,7 @@ def test_scans_that_throw_most_rows_away(database: Database) -> None:
     assert set(found) == {"public.tickets", "public.log"}, [entry.title for entry in result.findings]
     assert len(result.findings) == 2
     tickets = found["public.tickets"]
-    assert tickets.title.startswith("SELECT from tickets by status, sorted by body")
+    assert tickets.title.startswith("SELECT from tickets by status, sorted by body, reads")
     assert "all 40,000 rows of tickets to return about 1,000" in tickets.title
     assert tickets.fix.sql == "CREATE INDEX CONCURRENTLY tickets_status_body_idx ON public.tickets (status, body);"
     assert tickets.observed["calls"] == 30
