@@ -6,18 +6,21 @@ like open every file, and wait behind an ACCESS EXCLUSIVE lock. They are asked o
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import msgspec
 import psycopg
 
 from checks.evidence.database.defaults import read_default
-from checks.evidence.database.facts import Catalog, Column, Constraint, Function, Table
+from checks.evidence.database.facts import Catalog, Column, Constraint, Function, Index, Table
 from checks.evidence.database.indexes import observe_indexes
 from checks.evidence.database.query import query
 from checks.evidence.database.sequences import observe_sequences
 from checks.evidence.database.session import Session
 from checks.evidence.database.shown import shown_settings
+
+_Part = TypeVar("_Part", Column, Constraint, Index)
 
 _TABLE_KINDS = {"r": "table", "p": "partitioned", "v": "view", "m": "materialized_view", "f": "foreign"}
 _PERSISTENCE = {"p": "permanent", "u": "unlogged", "t": "temporary"}
@@ -37,14 +40,25 @@ def observe_catalog(session: Session) -> Catalog:
     known = {table.oid for table in tables}
     return Catalog(
         tables=tables,
-        columns=tuple(_column(row) for row in session.rows(query("columns", session.major)) if row.table_oid in known),
-        constraints=tuple(
-            _constraint(row) for row in session.rows(query("constraints", session.major)) if row.table_oid in known
-        ),
-        indexes=tuple(index for index in observe_indexes(session) if index.table in known),
+        columns=_sorted(map(_column, session.rows(query("columns", session.major))), known, _by_number),
+        constraints=_sorted(map(_constraint, session.rows(query("constraints", session.major))), known, _by_name),
+        indexes=_sorted(observe_indexes(session), known, _by_name),
         sequences=observe_sequences(session),
         functions=tuple(_function(row) for row in session.rows(query("functions", session.major))),
     )
+
+
+def _sorted(entries: Iterable[_Part], tables: set[int], order: Callable[[_Part], Any]) -> tuple[_Part, ...]:
+    """The parts of known tables, sorted here and not by the server, which would spill to disk."""
+    return tuple(sorted((entry for entry in entries if entry.table in tables), key=order))
+
+
+def _by_number(column: Column) -> tuple[int, int]:
+    return column.table, column.number
+
+
+def _by_name(entry: Constraint | Index) -> tuple[int, str]:
+    return entry.table, entry.name
 
 
 def with_measured_sizes(catalog: Catalog, session: Session) -> Catalog:
@@ -112,7 +126,7 @@ def _table(row: Any) -> Table:
 
 
 def _column(row: Any) -> Column:
-    default = read_default(None if row.generated else row.default_text, row.default_sequence)
+    default = read_default(None if row.generated else row.default_text, feeds=row.default_sequence is not None)
     return Column(
         table=row.table_oid,
         number=row.number,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 _PART = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
@@ -22,8 +23,9 @@ class Default(NamedTuple):
     function: str | None = None
 
 
-def read_default(text: str | None, sequence: int | None) -> Default:
-    """`text` as pg_get_expr() prints it; `sequence` is the one that pg_depend ties to it."""
+@lru_cache(10_000)
+def read_default(text: str | None, *, feeds: bool) -> Default:
+    """`text` as pg_get_expr() prints it; `feeds` says that pg_depend ties a sequence to it."""
     if text is None:
         return Default("none")
     bare = _bare(_PART.sub(lambda part: "''" if part[0][0] == "'" else part[0], text).strip())
@@ -34,7 +36,7 @@ def read_default(text: str | None, sequence: int | None) -> Default:
     call = _CALL.match(bare)
     if call and _closes(bare, call.end() - 1) == len(bare):
         name = call[1].strip('"').replace('""', '"')
-        return Default("sequence" if name == "nextval" and sequence is not None else "function", name)
+        return Default("sequence" if name == "nextval" and feeds else "function", name)
     return Default("expression")
 
 

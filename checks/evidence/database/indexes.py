@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from checks.evidence.database.facts import Index, IndexKey
@@ -17,6 +18,9 @@ _DESCENDING, _NULLS_FIRST = 1, 2
 _NAME = r'(?:"(?:[^"]|"")*"|[a-z_][a-z0-9_$]*)'
 _NOT_NULL = re.compile(rf"\(({_NAME}) IS NOT NULL\)")
 _ALL_NOT_NULL = re.compile(rf"\({_NAME} IS NOT NULL\)|\((?:\({_NAME} IS NOT NULL\))(?: AND \({_NAME} IS NOT NULL\))+\)")
+
+
+_masked = lru_cache(10_000)(mask_literals)
 
 
 class _Names(NamedTuple):
@@ -71,7 +75,7 @@ def _index(row: Any, names: _Names, column_numbers: _ColumnNumbers) -> Index:
         valid=row.valid,
         ready=row.ready,
         being_built=row.being_built,
-        predicate=mask_literals(row.predicate) if row.predicate else None,
+        predicate=_masked(row.predicate) if row.predicate else None,
         predicate_not_null=_not_null_columns(row, column_numbers),
         definition_hash=hashlib.sha256(secret.encode()).hexdigest()[:12] if unmasked or row.predicate else "",
         options={name: value for name, _, value in (option.partition("=") for option in row.options or ())},
@@ -98,7 +102,7 @@ def _keys(row: Any, texts: list[str], names: _Names) -> Iterator[IndexKey]:
             collation=names.collations.get(row.collations[position]),
             descending=bool(option & _DESCENDING),
             nulls_first=bool(option & _NULLS_FIRST),
-            expression=mask_literals(expression) if expression is not None else None,
+            expression=_masked(expression) if expression is not None else None,
             expression_columns=next(used, ()) if column == 0 else (),
         )
 

@@ -51,6 +51,7 @@ CATALOG_MANNERS: Mapping[str, str] = {
     "search_path": "pg_catalog",
     "max_parallel_workers_per_gather": "0",
     "jit": "off",
+    "work_mem": "32MB",
 }
 
 _KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}

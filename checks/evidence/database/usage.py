@@ -22,8 +22,8 @@ def observe_usage(session: Session) -> Usage:
     indexes = session.rows(query("index_usage", session.major))
     database = session.rows(query("database_usage", session.major))
     return Usage(
-        tables=tuple(_table_usage(row) for row in tables),
-        indexes=tuple(IndexUsage(row.index_oid, row.scans, row.tuples_read, row.last_scan) for row in indexes),
+        tables=tuple(sorted(map(_table_usage, tables), key=lambda entry: entry.table)),
+        indexes=tuple(sorted((IndexUsage(*row) for row in indexes), key=lambda entry: entry.index)),
         database=database[0].counters if database else {},
     )
 

@@ -22,4 +22,3 @@ FROM (SELECT true AS conenforced) AS before_18, LATERAL (
     WHERE k.contype IN ('p', 'u', 'f', 'c', 'x')
         AND c.relkind IN ('r', 'p', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 ) AS x
-ORDER BY x.table_oid, x.name

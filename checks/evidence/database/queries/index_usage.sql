@@ -8,4 +8,3 @@ FROM (SELECT NULL::timestamptz AS last_idx_scan) AS before_16, LATERAL (
     FROM pg_catalog.pg_stat_user_indexes AS s
     WHERE s.schemaname !~ '^pg_'
 ) AS x
-ORDER BY x.index_oid

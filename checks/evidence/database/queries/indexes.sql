@@ -53,4 +53,3 @@ FROM (SELECT false AS indnullsnotdistinct) AS before_15, LATERAL (
     LEFT JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
     WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 ) AS x
-ORDER BY x.table_oid, x.name

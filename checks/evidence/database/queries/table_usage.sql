@@ -25,4 +25,3 @@ FROM (SELECT NULL::timestamptz AS last_seq_scan, NULL::timestamptz AS last_idx_s
     LEFT JOIN pg_catalog.pg_class AS t ON t.oid = c.reltoastrelid
     WHERE s.schemaname !~ '^pg_'
 ) AS x
-ORDER BY x.table_oid
