@@ -9,12 +9,14 @@ import msgspec
 
 from checks.evidence.evidence import Evidence
 from checks.model import CheckResult, Finding, NotApplicable, Outcome, Reason, Unknown
+from checks.text import visible_line
 from scorecards.facts import FACTS, PRECONDITIONS
 from scorecards.facts.verdict import Verdict, absent, met, unknown, unmet
 from scorecards.maturity import ANSWER_DAYS, ARTEFACT_DAYS, Standing
 from scorecards.profile import Scale
 from scorecards.review import Answer
 from scorecards.rubric import Criterion, Question, Require, Rubric, Rule, Strength
+from scorecards.words import without_paths
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -56,8 +58,15 @@ def judge_criteria(
     judged = []
     for criterion in rubric.criteria:
         facts, outcomes = strict if strict and criterion.red_flag else (evidence, results)
-        judged.append(_judge(criterion, facts, outcomes, answers.get(criterion.id), as_of, scale))
+        entry = _judge(criterion, facts, outcomes, answers.get(criterion.id), as_of, scale)
+        judged.append(msgspec.structs.replace(entry, verdict=_shown(entry.verdict)))
     return tuple(judged)
+
+
+def _shown(verdict: Verdict) -> Verdict:
+    """With words that may be shown to anybody."""
+    unlock = visible_line(without_paths(verdict.unlock))
+    return msgspec.structs.replace(verdict, observed=visible_line(verdict.observed), unlock=unlock)
 
 
 def _judge(

@@ -133,16 +133,17 @@ def undoable(events: Iterable[Event], by: str) -> Event | None:
 
 def redoable(events: Iterable[Event], by: str) -> Event | None:
     """What that user undid last, unless they said something new since."""
-    entries = list(events)
-    dead = undone_ids(entries)
-    by_id = {event.id: event for event in entries if event.kind in _ACTS}
-    for event in reversed(entries):
+    acts: dict[str, Event] = {}
+    undone: list[str] = []
+    for event in events:
+        if event.kind in _ACTS:
+            acts[event.id] = event
         if event.by != by:
             continue
-        if event.kind in _ACTS and event.id not in dead:
-            redone = any(later.kind == "redone" and later.target == event.id for later in entries)
-            if not redone:
-                return None
-        if event.kind == "undone" and event.target in dead:
-            return by_id.get(event.target)
-    return None
+        if event.kind in _ACTS:
+            undone.clear()
+        elif event.kind == "undone":
+            undone.append(event.target)
+        elif event.kind == "redone" and event.target in undone:
+            undone.remove(event.target)
+    return acts.get(undone[-1]) if undone else None

@@ -147,16 +147,15 @@ def _area(
 
 def _criterion(entry: Judged, state: ReviewState, waivers: Sequence[Waiver], as_of: dt.date) -> CriterionStatus:
     criterion, verdict = entry.criterion, entry.verdict
-    unlock = visible_line(without_paths(verdict.unlock)) if verdict.status == "unknown" else ""
     return CriterionStatus(
         criterion.id,
         criterion.level,
         criterion.statement,
         verdict.status,
         verdict.strength.word if verdict.strength else None,
-        visible_line(verdict.observed) or None,
+        verdict.observed or None,
         verdict.reason.value if verdict.status == "unknown" and verdict.reason else None,
-        unlock or None,
+        verdict.unlock or None if verdict.status == "unknown" else None,
         _accepted(entry, state, waivers, as_of) if verdict.status == "unmet" else None,
         criterion.provisional,
     )

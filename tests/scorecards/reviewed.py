@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import msgspec
 
 from checks.configuration import Configuration, Override, Waiver
+from checks.evidence import store
 from checks.evidence.database.facts import (
     Activity,
     Archiver,
@@ -246,7 +248,8 @@ def evidence(**changes: object) -> Evidence:
         ),
         effort=Effort(63, 412.7),
     )  # fmt: skip
-    return msgspec.structs.replace(base, **changes)
+    changed = msgspec.structs.replace(base, **changes)
+    return msgspec.json.decode(store.encode(changed), type=Evidence)  # as it comes from a file
 
 
 def passed(check: str, count: int = 5, noun: str = "tables") -> CheckResult:
@@ -349,9 +352,7 @@ def state() -> ReviewState:
     )
 
 
-def scorecard(**changes: object) -> Scorecard:
-    arguments: dict[str, object] = {"as_of": AS_OF, "identity": IDENTITY, **changes}
-    evidence_given = arguments.pop("evidence", None) or evidence()
-    results_given = arguments.pop("results", None) or results()
-    state_given = arguments.pop("state", None) or state()
-    return build_scorecard(evidence_given, results_given, state_given, **arguments)  # type: ignore[arg-type]
+def scorecard(**changes: Any) -> Scorecard:
+    given = {"evidence": evidence, "results": results, "state": state}
+    arguments = {name: changes.pop(name) if name in changes else make() for name, make in given.items()}
+    return build_scorecard(**arguments, **{"as_of": AS_OF, "identity": IDENTITY, **changes})

@@ -1,0 +1,177 @@
+"""What the reports promise beyond their golden files."""
+
+from __future__ import annotations
+
+import json
+import re
+from xml.etree import ElementTree as xml
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from checks.checklist import run_checks
+from checks.evidence.database.facts import FreezeAge, FreezeAges
+from checks.evidence.evidence import Evidence
+from checks.model import Fix, Location, Severity
+from scorecards.exports import render
+from scorecards.model import Gate, Scorecard
+from scorecards.review import ReviewState
+from tests.scorecards.reviewed import NOW, evidence, finding, found, results, scorecard
+
+HEADINGS = ["Verdict", "Red flags", "Scorecard", "What moves the needle next", "What we could not see"]
+HOSTILE = [
+    "a|b", "``` \n# x", "<img src=x onerror=alert(1)>", "@everyone", "#123", "[x](javascript:alert(1))", "*b* _i_ ~~s~~",
+    "x\n\n## Forged heading\n\n| a | b |", "\x1b]52;c;aGk=\x07", "\u202egnp.exe", "</details>", "&#64;ada", "https://e.vil",
+    "$(x)$", "`" * 7, "\\", "-->", "<!--", "1. x", "> q", "\udcff",
+]  # fmt: skip
+
+
+def hostile(text: str) -> Scorecard:
+    odd = finding(
+        "schema.no-primary-key", "table", text, text, title=text, observed={text: text, "list": [text]},
+        locations=(Location(text, 1),), why=text, fix=Fix(text, text, text, False, text),
+    )  # fmt: skip
+    return scorecard(results=(found("schema.no-primary-key", [odd]), *results()[1:]))
+
+
+def outside_code(markdown: str) -> str:
+    """Markdown without fenced blocks and code spans."""
+    text = re.sub(r"(?ms)^(`{3,})sql\n.*?\n\1$", "", markdown)
+    return re.sub(r"(?<!\\)(`+)(?!`).+?(?<!`)\1(?!`)", "", text)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("name", ["markdown", "comment"])
+def test_hostile_names_start_nothing(name: str, text: str) -> None:
+    plain, markdown = render(scorecard(), name), render(hostile(text), name)
+    rest = outside_code(markdown)
+    assert re.findall(r"(?m)^#+ ", rest) == re.findall(r"(?m)^#+ ", outside_code(plain))
+    assert set(re.findall(r"<[^>]*>", re.sub(r"\\[<>]", "", rest))) <= {
+        "<details>",
+        "</details>",
+        "<summary>",
+        "</summary>",
+    }
+    assert rest.count("<details>") == rest.count("</details>") == plain.count("<details>")
+    assert not re.search(r"@\w|(?<!\w)#\d|https?://", rest)
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", markdown)
+    for line in rest.splitlines():
+        if line.startswith("|"):
+            assert len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) in {3, 4, 6, 8}, line
+    markdown.encode()
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, max_size=50))
+@settings(max_examples=40, deadline=None)
+def test_no_name_breaks_an_export(text: str) -> None:
+    made = hostile(text)
+    for name in ("markdown", "comment", "json", "sarif", "junit"):
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", render(made, name))
+    xml.fromstring(render(made, "junit").encode())
+    json.loads(render(made, "sarif"))
+
+
+def test_the_first_screen_is_plain_and_in_order(reviewed: Scorecard) -> None:
+    markdown = render(reviewed, "markdown")
+    headings = re.findall(r"(?m)^## (.*)$", markdown)
+    assert headings[:5] == HEADINGS
+    assert "<details>" not in markdown[: markdown.index("## Findings")]
+    moves = markdown[markdown.index("## What moves") : markdown.index("## What we could")]
+    assert len(re.findall(r"(?m)^\| \d", moves)) <= 5
+
+
+def test_lowered_thresholds_stand_first(reviewed: Scorecard) -> None:
+    assert (
+        render(reviewed, "markdown")
+        .split("\n\n")[1]
+        .startswith("> **Threshold** window_days: 7 → 0 (lowered by the repository)")
+    )
+
+
+def test_an_open_red_flag_is_on_the_first_screen() -> None:
+    old = FreezeAges((FreezeAge(("assistant",), 1_700_000_000, 1),))
+    flagged = scorecard(evidence=evidence(freeze_ages=old))
+    markdown = render(flagged, "markdown")
+    assert "1 red flag is open: SCH-R2." in markdown
+    assert "- **SCH-R2** " in markdown
+    assert json.loads(render(flagged, "badge"))["message"] == "red flag"
+    assert any(move.effect.startswith("clears red flag SCH-R2") for move in flagged.moves)
+
+
+def test_more_than_five_findings_are_a_table_and_a_count(reviewed: Scorecard) -> None:
+    markdown = render(reviewed, "markdown")
+    block = markdown[markdown.index("`indexing.unused-index`") :]
+    block = block[: block.index("</details>")]
+    assert len(re.findall(r"(?m)^\| low", block)) == 5
+    assert "and 2 more; all in the JSON." in block
+    assert markdown.count("Why indexing.unused-index matters, said once.") == 1
+
+
+def test_a_report_of_nothing() -> None:
+    nothing = Evidence(tool_version="0.1.0", observed_at=NOW)
+    empty = scorecard(evidence=nothing, results=run_checks(nothing), state=ReviewState())
+    for name in ("markdown", "comment", "sarif", "junit", "badge"):
+        assert render(empty, name)
+    assert "Scope: no database · no repository" in render(empty, "markdown")
+
+
+def test_a_comment_fits_and_says_what_it_left_out() -> None:
+    checks = [f"{area}.made-up-{number}" for area in ("schema", "indexing", "hybrid") for number in range(30)]
+    many = [
+        found(
+            check,
+            [
+                finding(check, "table", "public", f"t{number}", severity=Severity.HIGH, why="x" * 900)
+                for number in range(4)
+            ],
+        )
+        for check in checks
+    ]
+    large = scorecard(results=(*results(), *many))
+    comment = render(large, "comment")
+    assert len(comment) <= 60_000
+    assert len(comment) > 50_000
+    assert re.search(r"Left out to fit into a comment: the findings of \d+ checks, all of .*Hybrid", comment)
+    assert comment.count("<details>") == comment.count("</details>")
+    assert "Method and provenance" in comment
+    assert "#### Verdict" in comment
+    small = render(scorecard(), "comment")
+    assert "Left out" not in small
+
+
+def test_a_failed_gate_is_told(reviewed: Scorecard) -> None:
+    failed = msgspec.structs.replace(reviewed, gate=Gate(("fail-on red",), ("red flag SCH-R1: <b>",)))
+    for name in ("markdown", "comment"):
+        assert r"- red flag SCH-R1: \<b\>" in render(failed, name)
+
+
+def test_sarif_has_a_place_and_a_fingerprint_of_its_own_for_each_finding(reviewed: Scorecard) -> None:
+    run = json.loads(render(reviewed, "sarif"))["runs"][0]
+    rules = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
+    prints = [result["partialFingerprints"]["primaryLocationLineHash"] for result in run["results"]]
+    assert len(run["results"]) == len(reviewed.findings) == len(set(prints))
+    for result in run["results"]:
+        assert rules[result["ruleIndex"]] == result["ruleId"]
+        uri = result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        assert re.fullmatch(r"[\w.~/%-]+", uri)
+        assert not uri.startswith("/")
+    assert "security-severity" not in render(reviewed, "sarif")
+    assert sum("suppressions" in result for result in run["results"]) == 7
+
+
+def test_junit_counts(reviewed: Scorecard) -> None:
+    suites = xml.fromstring(render(reviewed, "junit").encode())
+    assert len(suites) == 6
+    for suite in suites:
+        cases = list(suite)
+        assert int(suite.attrib["tests"]) == len(cases)
+        for word, tag in (("failures", "failure"), ("skipped", "skipped"), ("errors", "error")):
+            assert int(suite.attrib[word]) == sum(case.find(tag) is not None for case in cases)
+
+
+def test_the_badge_has_only_keys_that_shields_knows(reviewed: Scorecard) -> None:
+    badge = json.loads(render(reviewed, "badge"))
+    assert list(badge) == ["schemaVersion", "label", "message", "color", "cacheSeconds"]
+    assert badge["message"] == f"level 0 · {reviewed.overall.index}"

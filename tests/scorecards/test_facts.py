@@ -1,0 +1,316 @@
+"""Each predicate on evidence that meets it, that does not, and that hides it."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import msgspec
+import pytest
+
+from checks.configuration import Configuration, Override
+from checks.evidence.database.facts import (
+    Activity,
+    Archiver,
+    Column,
+    Extension,
+    FreezeAge,
+    FreezeAges,
+    PreparedTransaction,
+    Replication,
+    Sequence,
+    Session,
+    Setting,
+    Settings,
+    Slot,
+    Standby,
+    Statement,
+    Statements,
+    TableUsage,
+    Usage,
+)
+from checks.evidence.evidence import Evidence
+from checks.evidence.repository.facts import DeploymentFact, Repository
+from checks.model import Location, NotApplicable, Reason, Unknown, Unobserved
+from scorecards.facts import FACTS, PRECONDITIONS
+from tests.scorecards.reviewed import NOW, catalog, evidence, repository, server, settings, statements
+
+GB = 10**9
+HIDDEN = Unobserved(Reason.NOT_PERMITTED, "GRANT")
+
+
+def status(name: str, given: Evidence) -> str:
+    try:
+        return FACTS[name](given).status
+    except Unknown as unknown:
+        return f"unknown({unknown.gap.reason})"
+    except NotApplicable:
+        return "not_applicable"
+
+
+def with_settings(**values: str) -> Evidence:
+    known = {entry.name: entry.value for entry in settings().entries} | {
+        name.replace("__", "."): value for name, value in values.items()
+    }
+    return evidence(settings=Settings(tuple(Setting(name, value) for name, value in known.items())))
+
+
+def with_slot(limit: str = "-1", **changes: object) -> Evidence:
+    slot = msgspec.structs.replace(Slot("s", "physical", False, False, "reserved", 0), **changes)
+    return msgspec.structs.replace(
+        with_settings(max_slot_wal_keep_size=limit),
+        replication=Replication(slots=(slot,), standbys=(Standby("s", "streaming", "async", 0, None),)),
+    )
+
+
+def with_sessions(*sessions: Session, **more: object) -> Evidence:
+    return evidence(activity=msgspec.structs.replace(Activity(sessions, max_connections=10), **more))
+
+
+def with_sequence(last: int | None, **changes: object) -> Evidence:
+    entry = Sequence(9, "public", "s", "integer", 1, 1_000, 1, False, last)
+    found = msgspec.structs.replace(catalog(), sequences=(msgspec.structs.replace(entry, **changes),))
+    return evidence(catalog=found)
+
+
+def with_column(name: str, type: str, *, default: str | None = None) -> Evidence:
+    column = Column(1, 9, name, type, type, default_function=default)
+    return evidence(catalog=msgspec.structs.replace(catalog(), columns=(*catalog().columns, column)))
+
+
+def with_indexes(count: int) -> Evidence:
+    model = catalog().indexes[1]
+    more = tuple(msgspec.structs.replace(model, oid=900 + number) for number in range(count))
+    return evidence(catalog=msgspec.structs.replace(catalog(), indexes=more))
+
+
+def with_size(size: int | None) -> Evidence:
+    tables = tuple(msgspec.structs.replace(table, total_bytes=size) for table in catalog().tables)
+    return evidence(catalog=msgspec.structs.replace(catalog(), tables=tables))
+
+
+def with_deployed(kind: str, *details: str, **more: object) -> Evidence:
+    facts = tuple(DeploymentFact(kind, detail, Location("compose.yaml", 1)) for detail in details)
+    return evidence(repository=msgspec.structs.replace(repository(), deployment=facts), **more)
+
+
+def with_statement(mean_ms: float, calls: int, text: str = "SELECT $1") -> Evidence:
+    entry = Statement("1", text, calls, mean_ms * calls, mean_ms, calls)
+    return evidence(statements=Statements("1.12", NOW - dt.timedelta(days=10), 0, 0, (entry,)))
+
+
+def with_updates(hot: int) -> Evidence:
+    return evidence(usage=Usage((TableUsage(1, 0, 0, 0, 0, 10_000, 0, hot, 500, 0, 0),)))
+
+
+def archiving(archived_ago_s: int | None, failed_ago_s: int | None) -> Evidence:
+    def ago(seconds: int | None) -> dt.datetime | None:
+        return None if seconds is None else NOW - dt.timedelta(seconds=seconds)
+
+    return evidence(replication=Replication(archiver=Archiver(1, 1, ago(archived_ago_s), ago(failed_ago_s))))
+
+
+IDLE = Session("api", "app", "a", "idle in transaction", 4_000, 3_600)
+ACTIVE = Session("api", "app", "a", "active", 5, 5)
+WAITING = Session("api", "app", "a", "active", 900, 900, "Client", "ClientRead")
+STANDBY = server(role="standby")
+
+
+def synchronous(state: str | None, **more: object) -> Evidence:
+    standbys = (Standby("s", state, "sync", 0, None),) if state else ()
+    return msgspec.structs.replace(
+        with_settings(synchronous_standby_names="s"), replication=Replication(standbys=standbys, **more)
+    )  # type: ignore[arg-type]
+
+
+def vector(version: str, loaded: str | None = None) -> Evidence:
+    return evidence(server=server(extensions=(Extension("vector", "public", version, None, loaded),)))
+
+
+CASES: list[tuple[str, Evidence, str]] = [
+    ("sequences_have_room", with_sequence(899), "met"),
+    ("sequences_have_room", with_sequence(900), "unmet"),
+    ("sequences_have_room", with_sequence(None), "met"),
+    ("sequences_have_room", with_sequence(None, readable=False), "unknown"),
+    ("sequences_have_room", with_sequence(900, cycle=True), "not_applicable"),
+    ("sequences_have_room", with_sequence(-950, minimum=-1_000, maximum=-1, increment=-1), "unmet"),
+    ("sequences_have_room", evidence(catalog=HIDDEN), "unknown(not_permitted)"),
+    ("small_keys_below_half", with_sequence(900), "not_applicable"),
+    ("freeze_ages_below_failsafe", evidence(), "met"),
+    ("freeze_ages_below_failsafe", evidence(freeze_ages=FreezeAges((FreezeAge(("a",), 1, 1_600_000_000),))), "unmet"),
+    ("freeze_ages_below_failsafe", evidence(freeze_ages=FreezeAges()), "unknown"),
+    ("migrations_in_repository", evidence(), "met"),
+    ("migrations_in_repository", with_deployed("orm", "Prisma"), "met"),
+    ("migrations_in_repository", evidence(repository=Repository("r")), "unknown"),
+    ("exact_types", evidence(), "met"),
+    ("exact_types", with_column("unit_price", "float8"), "unmet"),
+    ("exact_types", with_column("temperature", "float8"), "met"),
+    ("exact_types", with_column("discounted_at_float", "float8"), "met"),
+    ("exact_types", with_column("external_id", "text", default="gen_random_uuid"), "unmet"),
+    ("exact_types", with_column("external_id", "text"), "met"),
+    ("no_huge_unpartitioned_table", with_size(100 * GB), "met"),
+    ("no_huge_unpartitioned_table", with_size(100 * GB + 1), "unmet"),
+    ("no_huge_unpartitioned_table", with_size(None), "unknown"),
+    ("hot_updates", with_updates(8_000), "met"),
+    ("hot_updates", with_updates(7_999), "unmet"),
+    ("hot_updates", evidence(usage=Usage()), "not_applicable"),
+    ("hot_updates", evidence(server=STANDBY), "unknown"),
+    ("unique_indexes_valid", evidence(), "met"),
+    ("index_budget", with_indexes(15), "met"),
+    ("index_budget", with_indexes(16), "unmet"),
+    ("index_budget", evidence(usage=Usage()), "not_applicable"),
+    ("no_old_transaction", with_sessions(ACTIVE), "met"),
+    ("no_old_transaction", with_sessions(IDLE), "unmet"),
+    ("no_old_transaction", with_sessions(msgspec.structs.replace(ACTIVE, transaction_age_s=86_400)), "unmet"),
+    ("no_old_transaction", with_sessions(prepared=(PreparedTransaction("p", "a", "app", 86_400),)), "unmet"),
+    ("no_old_transaction", with_sessions(ACTIVE, states_hidden=True), "unknown"),
+    ("no_old_transaction", with_sessions(IDLE, states_hidden=True), "unmet"),
+    ("connections_available", with_sessions(*[ACTIVE] * 8), "met"),
+    ("connections_available", with_sessions(*[ACTIVE] * 9), "unmet"),
+    ("connections_available", with_sessions(max_connections=0), "unknown"),
+    ("statements_readable", evidence(), "met"),
+    ("statements_readable", evidence(statements=Unobserved(Reason.EXTENSION_MISSING)), "unmet"),
+    ("statements_readable", evidence(statements=HIDDEN), "unknown"),
+    ("statements_readable", evidence(statements=msgspec.structs.replace(statements(), hidden=4)), "unknown"),
+    ("statements_cover_a_week", evidence(configuration=Configuration()), "met"),
+    ("statements_cover_a_week", evidence(statements=msgspec.structs.replace(statements(), evicted=42)), "unmet"),
+    ("statements_cover_a_week",
+     evidence(statements=msgspec.structs.replace(statements(), since=NOW), configuration=Configuration()),
+     "unknown(window_too_short)"),
+    ("plans_captured", evidence(), "unknown"),
+    ("plans_captured", with_settings(auto_explain__log_min_duration="500", auto_explain__log_buffers="on"), "met"),
+    ("plans_captured", with_settings(auto_explain__log_min_duration="500", auto_explain__log_buffers="off"), "unknown"),
+    ("hot_statements_are_fast", with_statement(100, 10**6), "met"),
+    ("hot_statements_are_fast", with_statement(101, 10**6), "unmet"),
+    ("hot_statements_are_fast", with_statement(101, 1_000), "met"),
+    ("hot_statements_are_fast", with_statement(1_001, 10), "unmet"),
+    ("hot_statements_are_fast", with_statement(1_001, 9), "met"),
+    ("hot_statements_are_fast",
+     msgspec.structs.replace(with_statement(1, 1), activity=Activity((WAITING,), 10)), "unmet"),
+    ("joins_are_narrow", evidence(), "met"),
+    ("joins_are_narrow",
+     with_statement(1, 10, "SELECT 1 FROM " + " CROSS JOIN ".join(f"messages m{n}" for n in range(8))), "unmet"),
+    ("sessions_named", with_sessions(*[ACTIVE] * 9, Session("", "app", "a", "idle", None, 1)), "met"),
+    ("sessions_named", with_sessions(*[ACTIVE] * 8, *[Session("", "app", "a", "idle", None, 1)] * 2), "unmet"),
+    ("sessions_named", with_sessions(Session("psql", "ada", "a", "idle", None, 1)), "unknown"),
+    ("autovacuum_on", evidence(), "met"),
+    ("autovacuum_on", with_settings(autovacuum="off"), "unmet"),
+    ("autovacuum_on", evidence(settings=Settings()), "unknown"),
+    ("durability_on", evidence(), "met"),
+    ("durability_on", with_settings(fsync="off"), "unmet"),
+    ("durability_on", with_settings(synchronous_commit="off"), "unmet"),
+    ("slow_statements_recorded", evidence(), "unmet"),
+    ("slow_statements_recorded", msgspec.structs.replace(evidence(), server=server(flavour="rds")), "unknown"),
+    ("slow_statements_recorded", with_settings(log_min_duration_statement="5000"), "met"),
+    ("slow_statements_recorded", with_settings(log_min_duration_sample="100"), "met"),
+    ("slow_threshold", with_settings(log_min_duration_statement="1000"), "met"),
+    ("slow_threshold", with_settings(log_min_duration_statement="1001"), "unmet"),
+    ("slow_threshold", evidence(), "unmet"),
+    ("events_logged", evidence(), "unmet"),
+    ("events_logged", with_settings(log_lock_waits="on", log_temp_files="0"), "met"),
+    ("events_logged", with_settings(log_lock_waits="on", log_temp_files="0", log_autovacuum_min_duration="-1"), "unmet"),
+    ("ddl_history", evidence(), "unknown"),
+    ("ddl_history", with_settings(log_statement="ddl"), "met"),
+    ("ddl_history", with_settings(pgaudit__log="read, DDL"), "met"),
+    ("metrics_agent", evidence(), "unknown"),
+    ("metrics_agent", with_sessions(Session("postgres_exporter", "m", "a", "idle", None, 1)), "met"),
+    ("metrics_agent", with_deployed("metrics_agent", "datadog"), "met"),
+    ("slots_are_safe", evidence(), "met"),
+    ("slots_are_safe", with_slot(), "met"),
+    ("slots_are_safe", with_slot(wal_status="unreserved"), "unmet"),
+    ("slots_are_safe", with_slot(wal_status="lost", invalidation_reason="wal_removed"), "unmet"),
+    ("slots_are_safe", with_slot(name="gone", wal_status="lost", invalidation_reason="wal_removed"), "met"),
+    ("slots_are_safe", with_slot(wal_status="lost", invalidation_reason="idle_timeout"), "met"),
+    ("slots_are_safe", with_slot(retained_bytes=10 * GB + 1), "unmet"),
+    ("slots_are_safe", with_slot(retained_bytes=10 * GB + 1, active=True), "met"),
+    ("slots_are_safe", with_slot("1024", retained_bytes=10 * GB + 1), "met"),
+    ("slots_are_safe", evidence(server=STANDBY), "unknown"),
+    ("synchronous_standby_streams", evidence(), "not_applicable"),
+    ("synchronous_standby_streams", synchronous("streaming"), "met"),
+    ("synchronous_standby_streams", synchronous("catchup"), "unmet"),
+    ("synchronous_standby_streams", synchronous(None), "unmet"),
+    ("synchronous_standby_streams", synchronous(None, standbys_hidden=True), "unknown"),
+    ("archiver_not_failing", evidence(), "unknown"),
+    ("archiver_not_failing", archiving(60, 7_200), "unknown"),
+    ("archiver_not_failing", archiving(3_601, 10), "unmet"),
+    ("archiver_not_failing", archiving(3_599, 10), "unknown"),
+    ("backup_in_deployment", evidence(), "unknown"),
+    ("backup_in_deployment", with_deployed("backup", "pgbackrest"), "met"),
+    ("pools_fit", with_deployed("pool_size", "pool_size=50", "max: 31"), "unmet"),
+    ("pools_fit", with_deployed("pool_size", "pool_size=50", "max: 30"), "unknown"),
+    ("pools_fit", evidence(), "unknown"),
+    ("replication_alerts", with_deployed("alert_rules", "disk full"), "unknown"),
+    ("replication_alerts", with_deployed("alert_rules", "ReplicationLag"), "met"),
+    ("transaction_pooling", with_deployed("pooler", "pgbouncer, pool_mode = transaction"), "met"),
+    ("transaction_pooling", with_deployed("pooler", "pgbouncer, pool_mode = session"), "unknown"),
+    ("pgvector_safe", vector("0.8.6"), "met"),
+    ("pgvector_safe", vector("0.8.2"), "met"),
+    ("pgvector_safe", vector("0.8.1"), "unmet"),
+    ("pgvector_safe", vector("0.6.0"), "unmet"),
+    ("pgvector_safe", vector("0.5.1"), "met"),
+    ("pgvector_safe", vector("0.8.1", "0.8.4"), "met"),
+    ("pgvector_safe", vector("0.8.4", "0.8.1"), "unmet"),
+    ("pgvector_safe", evidence(server=server(extensions=())), "not_applicable"),
+    ("vectors_have_dimensions", evidence(), "met"),
+    ("vectors_have_dimensions", with_column("embedding", "vector"), "unmet"),
+    ("embeddings_have_provenance", evidence(), "met"),
+    ("embeddings_have_provenance", with_column("embedding", "vector"), "unknown"),
+    ("dimensions_indexable", evidence(), "met"),
+    ("embeddings_rarely_updated", evidence(), "met"),
+    ("embeddings_rarely_updated", evidence(usage=Usage((TableUsage(4, 0, 0, 0, 10, 61, 0, 0, 500, 0, 0),))), "unmet"),
+    ("ids_in_columns", with_statement(1, 10, "SELECT id FROM accounts WHERE id = $1"), "met"),
+    ("ids_in_columns",
+     with_statement(1, 10, "SELECT id FROM messages WHERE metadata ->> 'customer_id' = $1"), "unmet"),
+    ("ids_in_columns", with_statement(1, 10, "SELECT id FROM messages WHERE metadata ->> $1 = $2"), "unknown"),
+    ("ids_in_columns", with_statement(1, 10, "SELECT id FROM messages WHERE metadata ->> 'colour' = $1"), "met"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "given", "expected"), CASES, ids=[f"{name}-{to}" for name, _, to in CASES])
+def test_fact(name: str, given: Evidence, expected: str) -> None:
+    assert status(name, given) == expected
+
+
+def test_every_fact_is_tried() -> None:
+    assert {name for name, _, _ in CASES} == set(FACTS)
+
+
+@pytest.mark.parametrize("name", sorted(FACTS))
+def test_no_fact_decides_what_nobody_looked_at(name: str) -> None:
+    nothing = Evidence(tool_version="0.1.0", observed_at=NOW)
+    assert status(name, nothing).startswith("unknown")
+
+
+@pytest.mark.parametrize("name", sorted(FACTS))
+def test_no_fact_breaks_on_a_server_that_shows_little(name: str) -> None:
+    bare = evidence(
+        catalog=type(catalog())(), usage=Usage(), settings=Settings(hidden=True), activity=Activity(states_hidden=True),
+        freeze_ages=FreezeAges(), replication=Replication(standbys_hidden=True), repository=Repository("r"),
+        statements=Statements("1.12", None, None, 0), configuration=Configuration(),
+    )  # fmt: skip
+    assert status(name, bare).partition("(")[0] in {"met", "unmet", "unknown", "not_applicable"}
+
+
+def test_preconditions() -> None:
+    assert {name: bool(precondition(evidence())) for name, precondition in PRECONDITIONS.items()} == {
+        "json_columns": False,
+        "documents": False,
+        "gin_indexes": True,
+        "large_tables": True,
+        "vectors": False,
+    }
+
+
+def test_no_vectors_only_where_both_database_and_repository_were_seen() -> None:
+    columns = tuple(column for column in catalog().columns if column.base_type != "vector")
+    plain = msgspec.structs.replace(catalog(), columns=columns)
+    vectors = PRECONDITIONS["vectors"]
+    assert vectors(evidence(catalog=plain, repository=Repository("r")))
+    assert not vectors(evidence(catalog=plain))
+    with pytest.raises(Unknown):
+        vectors(evidence(catalog=plain, repository=Unobserved(Reason.REPO_NOT_GIVEN)))
+
+
+def test_a_threshold_of_the_user_counts() -> None:
+    stricter = Configuration((Override("key_used_red", 0.5, 0.9, "user", False),))
+    given = msgspec.structs.replace(with_sequence(600), configuration=stricter)
+    assert status("sequences_have_room", given) == "unmet"
