@@ -136,8 +136,8 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
         Action("scroll_preview(-1)", "K", "Scroll the preview up"),
     ),
     "field": (
-        Action("done", "enter", "Done"),
-        Action("back", "escape", "Leave the field"),
+        Action("done", "enter", "Done", short="done"),
+        Action("back", "escape", "Leave the field", short="leave the field"),
     ),
     "form": (
         Action("send", "ctrl+s", "Save"),

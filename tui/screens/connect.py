@@ -117,9 +117,7 @@ class Connect(SurveyScreen):
         empty.display = count == 0
         empty.update(prose("Nothing yet. `pgsurveyor demo` opens a sample application.", "$muted"))
         source = "DATABASE_URL" if os.environ.get("DATABASE_URL") else "PG* variables"
-        parts: list[Part] = [
-            ("no DATABASE_URL or PG* here: if empty, only the repository is read", "$muted")
-        ]
+        parts: list[Part] = [("no DATABASE_URL or PG* here: if empty, only the repository is read", "$muted")]
         if self._dsn_words:
             parts = [("if empty: ", "$muted"), self._dsn_words, (f"  from {source}", "$muted")]
         self.query_one("#dsn-note", Static).update(line(*parts))

@@ -6,12 +6,11 @@ from pathlib import Path
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Container, Vertical, VerticalScroll
+from textual.containers import Container, Vertical
 from textual.content import Content
-from textual.widgets import Input, Markdown, Static
+from textual.widgets import Input, Static
 
 from checks.errors import ExportError
-from checks.text import visible
 from scorecards.exports import FORMATS
 from tui.actions import bindings
 from tui.background import Finished, start
@@ -19,19 +18,21 @@ from tui.screens.base import SurveyScreen
 from tui.screens.confirm import Confirm
 from tui.text import block, line
 from tui.widgets.document import Document, Paragraph
+from tui.widgets.markdown import markdown_paragraphs
 from tui.widgets.rows import RowList
 from tui.words import plural, size
 
-PREVIEW_LINES = 120
+PREVIEW_LINES = 3_000
+SPACE = Content(" ")
 MEANINGS = {
-    "markdown": "to paste into a pull request or a wiki",
-    "comment": "a short comment for a pull request",
+    "markdown": "for a pull request or wiki",
+    "comment": "a short one, as a comment",
     "json": "everything, for scripts",
     "html": "one page, for a browser",
-    "sarif": "findings for code scanning",
-    "junit": "checks as tests, for CI",
+    "sarif": "for code scanning",
+    "junit": "as tests, for CI",
     "badge": "a shield for the README",
-    "sql": "the fixes, to read and run by hand",
+    "sql": "the fixes, to run by hand",
     "adr": "decisions as records",
 }
 
@@ -57,25 +58,23 @@ class Export(SurveyScreen):
                 yield Static(line(""), id="export-note")
             with Vertical(id="export-preview"):
                 yield Static(line("Preview"), id="export-head", classes="heading")
-                with VerticalScroll(id="export-rendered"):
-                    yield Markdown("", id="export-markdown", open_links=False)
-                yield Document(id="export-text", measure=400)
+                yield Document(id="export-text", measure=160)
 
     def on_mount(self) -> None:
         formats = self.query_one("#export-formats", RowList)
         formats.styles.height = len(self.formats)
         formats.show(len(self.formats), self._draw)
         formats.focus()
-        self.query_one("#export-text").display = False
 
     @property
     def format(self) -> str:
         return self.formats[self.query_one("#export-formats", RowList).cursor]
 
     def _draw(self, row: int, width: int) -> Content:
+        del width
         name = self.formats[row]
         about = MEANINGS.get(name, "")
-        return line((f"{name:<10}", "$strong"), (about if width > 30 else "", "$muted"))
+        return line((f"{name:<10}", "$strong"), (about, "$muted"))
 
     def refresh_content(self) -> None:
         """The review may have changed: what was rendered before is out of date."""
@@ -103,10 +102,10 @@ class Export(SurveyScreen):
 
         start(name, self, work)
 
-    async def on_finished(self, event: Finished) -> None:
+    def on_finished(self, event: Finished) -> None:
         event.stop()
         if event.error is not None:
-            self._preview(line((f"{event.error}", "$error")))
+            self._preview([Paragraph(line((f"{event.error}", "$error")), SPACE)])
             return
         self._texts[event.name] = event.result
         if event.name == self._wanted:
@@ -117,26 +116,24 @@ class Export(SurveyScreen):
         lines = text.splitlines()
         about = f"Preview   {plural(len(lines), 'line')}, {size(len(text.encode()))}"
         self.query_one("#export-head", Static).update(line(about))
-        kept = "\n".join(lines[:PREVIEW_LINES])
-        rendered = name in {"markdown", "comment"}
-        self.query_one("#export-rendered").display = rendered
-        self.query_one("#export-text").display = not rendered
-        if rendered:
-            self.query_one("#export-markdown", Markdown).update(visible(kept, None))
+        if name in {"markdown", "comment"}:
+            width = self.query_one("#export-text").size.width
+            self._preview(markdown_paragraphs(text, PREVIEW_LINES, width))
         else:
-            self._preview(block(kept, limit=60_000))
+            kept = "\n".join(lines[:PREVIEW_LINES])
+            self._preview([Paragraph(block(kept, limit=200_000), SPACE)])
 
-    def _preview(self, text: Content) -> None:
-        self.query_one("#export-rendered").display = False
-        page = self.query_one("#export-text", Document)
-        page.display = True
-        page.show([Paragraph(text)])
+    def _preview(self, paragraphs: list[Paragraph]) -> None:
+        self.query_one("#export-text", Document).show(paragraphs)
 
     # Actions
 
     @on(Input.Changed, "#export-path")
     def _path_changed(self) -> None:
         self._touched = True
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._prepare)
 
     def action_edit_path(self) -> None:
         self.query_one("#export-path").focus()
@@ -185,7 +182,4 @@ class Export(SurveyScreen):
         self.say("written")
 
     def action_scroll_preview(self, direction: int) -> None:
-        if self.query_one("#export-text").display:
-            self.query_one("#export-text", Document).action_scroll(direction * 3)
-        else:
-            self.query_one("#export-rendered", VerticalScroll).scroll_relative(y=direction * 3, animate=False)
+        self.query_one("#export-text", Document).action_scroll(direction * 3)

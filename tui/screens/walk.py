@@ -25,6 +25,7 @@ from tui.widgets.rows import RowList
 REPEAT_S = 0.08
 REMEMBER_S = 0.5
 FILTER_S = 0.05
+NOTHING_FOUND = "No findings. What could not be decided stands on the scorecard (S)."
 
 
 def said(event: Event) -> str:
@@ -152,7 +153,7 @@ class Walk(Deciding):
             shown = line(
                 *parts, ("0 ", "bold $accent"), ("all", "bold $strong underline" if self.area is None else "$muted")
             )
-            if shown.cell_length <= width:
+            if shown.cell_length < width:
                 break
         self.query_one("#walk-areas", Static).update(line(shown), layout=False)
 
@@ -177,7 +178,7 @@ class Walk(Deciding):
         pane = self.query_one("#walk-detail", Document)
         finding = self.current
         if finding is None:
-            words = "No finding is like that." if len(self.queue) else "No findings. What could not be decided stands on the scorecard (S)."
+            words = "No finding is like that." if len(self.queue) else NOTHING_FOUND
             pane.show([Paragraph(line((words, "$muted")), line(" "))])
             self._detail_of = ""
             return
