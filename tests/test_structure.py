@@ -22,7 +22,7 @@ REGISTRIES = [
     "crates" + ".io",
     "proxy.go" + "lang",
 ]
-MACHINE_PATHS = ["/wo" + "rk/", "/ro" + "ot/", "/home/[a-z]+/", "/Us" + "ers/", "/opt/(pypi|wheels)"]
+MACHINE_PATHS = ["/wo" + "rk/", "/ro" + "ot/", "/opt/(pypi|wheels)"]
 
 HEAVY = {"textual", "psycopg", "sqlglot", "postgast", "tree_sitter", "jinja2", "rich"}
 
