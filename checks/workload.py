@@ -10,7 +10,17 @@ from checks.evidence.database.facts import Catalog, Statement, Statements
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern, Comparison
 from checks.evidence.repository.facts import Repository
-from checks.model import Confidence, Location, Reason, Subject, Unknown, Unobserved, qualified_name, quote_identifier
+from checks.model import (
+    Confidence,
+    Location,
+    NotApplicable,
+    Reason,
+    Subject,
+    Unknown,
+    Unobserved,
+    qualified_name,
+    quote_identifier,
+)
 from checks.relations import grant
 
 TEXT_LIMIT = 300
@@ -27,6 +37,19 @@ def observed_workload(evidence: Evidence) -> tuple[AccessPattern, ...]:
     if gap and evidence.gap(Repository):
         raise Unknown(gap.reason, gap.unlock)
     return patterns.workload(evidence)
+
+
+def workload_seen(evidence: Evidence) -> tuple[AccessPattern, ...]:
+    """The same for checks that have something to say without a workload too: empty if none could be observed."""
+    return patterns.workload(evidence)
+
+
+def observed_selects(evidence: Evidence) -> tuple[AccessPattern, ...]:
+    """The SELECTs of the workload. Raises NotApplicable if all of it was seen and there is none, Unknown as above."""
+    found = tuple(pattern for pattern in observed_workload(evidence) if pattern.verb == "select")
+    if not found and unread_statements(evidence) is None:
+        raise NotApplicable("no SELECT statement ran")
+    return found
 
 
 def pattern_by_query_id(evidence: Evidence) -> dict[str, AccessPattern]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from checks.evidence.database.facts import Catalog, Column, Statements, Table
+from checks.evidence.database.facts import Catalog, Column, Table
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern
 from checks.evidence.repository.facts import Repository
@@ -16,11 +16,12 @@ from checks.registry import check
 from checks.relations import estimated_rows
 from checks.selectivity import rows_left_by_equalities
 from checks.workload import (
-    observed_workload,
     place_in_words,
     statement_figures,
     statement_places,
     statement_subject,
+    unread_statements,
+    workload_seen,
 )
 
 SHOWN = 5
@@ -46,9 +47,9 @@ def json_not_jsonb(evidence: Evidence) -> Iterator[Finding | Examined]:
     every = len(columns) + len(document_columns(catalog, "jsonb"))
     if not every:
         raise NotApplicable("no table has a json or jsonb column")
-    known = evidence.find(Statements) is not None or evidence.find(Repository) is not None
+    known = unread_statements(evidence) is None or evidence.find(Repository) is not None
     for table, column in columns:
-        looking = _looking_inside(evidence, catalog, column) if known else []
+        looking = _looking_inside(evidence, catalog, column)
         yield _as_text(evidence, catalog, table, column, looking, known)
     yield Examined(every, every, "document columns")
 
@@ -61,7 +62,7 @@ def _looking_inside(evidence: Evidence, catalog: Catalog, column: Column) -> lis
     tables = {column.table} | {table.oid for table in catalog.tables if table.root == column.table}
     return [
         pattern
-        for pattern in observed_workload(evidence)
+        for pattern in workload_seen(evidence)
         if any(entry.json_operator and compares(catalog, entry, column) for entry in pattern.comparisons)
         or (tables & set(pattern.tables) and taken_apart.search(pattern.text))
     ]
@@ -88,7 +89,7 @@ def _as_text(
         severity = Severity.NOTE if known else Severity.LOW
     name, relation = quote_identifier(column.name), qualified_name(table.schema, table.name)
     alter = f"ALTER TABLE {relation} ALTER COLUMN {name} TYPE"
-    measured = known and (not looking or any(pattern.query_id for pattern in looking))
+    measured = (known and not looking) or (looking and any(pattern.query_id for pattern in looking))
     return Finding(
         subject,
         title,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checks.evidence.database.facts import Catalog, Column, Index, Statements, Table
+from checks.evidence.database.facts import Catalog, Column, Index, Table
 from checks.evidence.evidence import Evidence
-from checks.evidence.repository.facts import Repository
 from checks.families import once_per_family
 from checks.hybrid.vectors import (
     DISTANCE_NAMES,
@@ -61,14 +60,13 @@ def vector_without_index(evidence: Evidence) -> Iterator[Finding | Examined]:
 
 
 def _unindexed(evidence: Evidence, table: Table, column: Column, rows: float) -> Finding:
-    workload_seen = evidence.find(Statements) is not None or evidence.find(Repository) is not None
-    searches = searches_of(evidence, column) if workload_seen else []
+    searches = searches_of(evidence, column)
     narrow = [entry for entry in searches if _is_narrow(evidence, entry)]
     subject = evidence.get(Catalog).column_subject(column)
     title = f"Vector column {subject.name} has {rows:,.0f} rows and no index for nearest-neighbour search"
     severity, confidence = Severity.HIGH, Confidence.MEASURED
     if not searches:
-        title += ", and no search of it was seen"
+        title += ", and no search of it was seen" if unread_statements(evidence) is None else ""
         severity, confidence = Severity.LOW, Confidence.INFERRED
     elif len(narrow) == len(searches):
         most = max(entry.rows_left or 0 for entry in narrow)

@@ -10,7 +10,7 @@ from checks.evidence.patterns import AccessPattern
 from checks.model import NotApplicable, qualified_name, quote_identifier
 from checks.relations import estimated_rows, is_of_the_application, new_name
 from checks.selectivity import rows_left_by_equalities
-from checks.workload import observed_workload
+from checks.workload import workload_seen
 
 VECTOR_TYPES = frozenset({"vector", "halfvec", "sparsevec"})
 ANN_METHODS = frozenset({"hnsw", "ivfflat", "diskann", "vchordrq", "vchordg", "scann"})
@@ -79,7 +79,7 @@ def searches_of(evidence: Evidence, column: Column) -> list[Search]:
     catalog = evidence.get(Catalog)
     rows = estimated_rows(evidence, catalog.table_by_oid[column.table]) or 0
     found = []
-    for pattern in observed_workload(evidence):
+    for pattern in workload_seen(evidence):
         operators = {
             key.distance_operator
             for key in pattern.order_by

@@ -19,20 +19,29 @@ def application_roles(evidence: Evidence) -> tuple[str, ...]:
     """Login roles that sent statements or are connected, without superusers, replication and monitoring.
 
     A superuser counts all the same if a statement of the application's code was sent by it: some applications connect so.
+    The reviewing role counts if it is the only one at work. Empty if this role may not see who is at work.
     """
-    settings = evidence.find(Settings)
-    privileged = privileged_roles(evidence)
+    settings, server = evidence.find(Settings), evidence.find(Server)
     login = set(settings.login_roles) if settings else set()
-    seen = _seen(evidence)
-    of_code = _senders_of_code(evidence)
-    return tuple(
-        sorted(
-            role
-            for role in seen
-            if role in of_code
-            or (role not in privileged and not SERVICE_ROLE.fullmatch(role) and (not login or role in login))
-        )
-    )
+    seen, of_code = _seen(evidence), _senders_of_code(evidence)
+    own = {role for role in seen if _is_own(role, evidence) and (not login or role in login)} | of_code
+    reviewer = {server.user} if server else set()
+    others = own - reviewer
+    if others or reviewer & of_code:
+        return tuple(sorted(others | (reviewer & of_code)))
+    statements = evidence.find(Statements)
+    return tuple(sorted(own)) if statements is not None and not statements.hidden else ()
+
+
+def possible_roles(evidence: Evidence) -> tuple[str, ...]:
+    """Login roles that the application may use, where it was not seen at work; the reviewing role if there is no other."""
+    settings, server = evidence.find(Settings), evidence.find(Server)
+    found = {role for role in settings.login_roles if _is_own(role, evidence)} if settings else set()
+    return tuple(sorted(found - ({server.user} if server else set()) or found))
+
+
+def _is_own(role: str, evidence: Evidence) -> bool:
+    return role not in privileged_roles(evidence) and not SERVICE_ROLE.fullmatch(role)
 
 
 def privileged_roles(evidence: Evidence) -> set[str]:
@@ -44,13 +53,9 @@ def privileged_roles(evidence: Evidence) -> set[str]:
 
 def _seen(evidence: Evidence) -> set[str]:
     statements, activity, server = evidence.find(Statements), evidence.find(Activity), evidence.find(Server)
-    reviewer = server.user if server else ""
     database = server.database if server else ""
     roles = {user for entry in statements.entries for user in entry.users} if statements else set()
-    connected = {session.user for session in activity.sessions if session.database == database} if activity else set()
-    roles |= {role for role in connected if role and role != reviewer}
-    if roles - {reviewer}:
-        roles.discard(reviewer)
+    roles |= {session.user for session in activity.sessions if session.database == database} if activity else set()
     return roles - {""}
 
 

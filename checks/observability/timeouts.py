@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from checks.evidence.database.facts import Server, Settings
 from checks.evidence.evidence import Evidence
 from checks.model import Confidence, Examined, Finding, Location, NotApplicable, Severity, Subject
-from checks.observability.application_roles import SERVICE_ROLE, application_roles, privileged_roles
+from checks.observability.application_roles import application_roles, possible_roles
 from checks.registry import check
 from checks.settings import milliseconds, role_fix, settings_in_code
 
@@ -33,10 +33,7 @@ def timeouts_unset(evidence: Evidence) -> Iterator[Finding | Examined]:
     """
     server, settings = evidence.get(Server), evidence.get(Settings)
     seen = application_roles(evidence)
-    privileged = privileged_roles(evidence)
-    roles = seen or tuple(
-        role for role in settings.login_roles if role not in privileged and not SERVICE_ROLE.fullmatch(role)
-    )
+    roles = seen or possible_roles(evidence)
     if not roles:
         raise NotApplicable("no login role but superusers, replication and monitoring")
     yield Examined(len(roles), len(roles), "roles of the application")

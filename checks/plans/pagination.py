@@ -13,7 +13,7 @@ from checks.registry import check
 from checks.relations import column_names, estimated_rows, keys_of
 from checks.selectivity import rows_left_by_equalities
 from checks.workload import (
-    observed_workload,
+    observed_selects,
     place_in_words,
     statement_confidence,
     statement_figures,
@@ -42,7 +42,7 @@ def offset_pagination(evidence: Evidence) -> Iterator[Finding | Examined]:
     Observed: table, table_rows, rows_to_page, calls, mean_ms, statement
     """
     catalog = evidence.find(Catalog)
-    selects = [pattern for pattern in observed_workload(evidence) if pattern.verb == "select"]
+    selects = observed_selects(evidence)
     yield Examined(len(selects), len(selects), "SELECT statements", gap=unread_statements(evidence))
     for pattern in selects:
         if pattern.offset is None or pattern.limit is None or NO_OFFSET.search(pattern.text):

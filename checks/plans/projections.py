@@ -13,7 +13,7 @@ from checks.registry import check
 from checks.workload import (
     TEXT_LIMIT,
     counters,
-    observed_workload,
+    observed_selects,
     short_text,
     statement_places,
     statement_subject,
@@ -44,7 +44,7 @@ def select_star(evidence: Evidence) -> Iterator[Finding | Examined]:
     """
     catalog = evidence.get(Catalog)
     statements = evidence.find(Statements)
-    selects = [pattern for pattern in observed_workload(evidence) if pattern.verb == "select"]
+    selects = observed_selects(evidence)
     starred: dict[int, list[AccessPattern]] = {}
     for pattern in selects:
         entry = statements.by_id.get(pattern.query_id or "") if statements else None

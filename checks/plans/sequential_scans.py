@@ -16,6 +16,7 @@ from checks.model import (
     Examined,
     Finding,
     Fix,
+    NotApplicable,
     Reason,
     Severity,
     Unobserved,
@@ -35,6 +36,7 @@ from checks.workload import (
     statement_places,
     statement_subject,
     table_in_words,
+    unread_statements,
 )
 
 # With two workers and the leader, each process's share of the rows is the whole divided by 2.4 (cost_seqscan).
@@ -72,7 +74,9 @@ def wasteful_sequential_scan(evidence: Evidence) -> Iterator[Finding | Examined]
     """
     plans, statements = evidence.get(Plans), evidence.get(Statements)
     unplanned = plans.unplanned[0] if plans.unplanned else None
-    gap = Unobserved(_reason(unplanned.reason), unplanned.unlock) if unplanned else None
+    gap = Unobserved(_reason(unplanned.reason), unplanned.unlock) if unplanned else unread_statements(evidence)
+    if not plans.plans and gap is None:
+        raise NotApplicable("no statement ran that has a plan")
     yield Examined(len(plans.plans), len(plans.plans) + len(plans.unplanned), "most expensive statements", gap=gap)
     known = pattern_by_query_id(evidence)
     for plan in plans.plans:

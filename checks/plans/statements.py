@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from checks.evidence.database.facts import Catalog, Server, Statement, Statements
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern
-from checks.model import Confidence, Examined, Finding, Fix, Severity, Subject
+from checks.model import Confidence, Examined, Finding, Fix, NotApplicable, Severity, Subject
 from checks.registry import check
 from checks.workload import (
     TEXT_LIMIT,
     as_subject,
     counters,
     equality_columns,
-    observed_workload,
+    observed_selects,
     pattern_by_query_id,
     place_in_words,
     rows_per_call,
@@ -49,6 +49,8 @@ def dominant_statement(evidence: Evidence) -> Iterator[Finding | Examined]:
     """
     statements = evidence.get(Statements)
     days = evidence.require_window("window_days", since=statements.since)
+    if not statements.entries and not statements.hidden:
+        raise NotApplicable("no statement ran")
     yield Examined(len(statements.entries), len(statements.entries) + statements.hidden, "statements",
                    gap=unread_statements(evidence))  # fmt: skip
     if statements.total_ms < evidence.limit("dominant_total_ms"):
@@ -108,9 +110,9 @@ def chatty_statement(evidence: Evidence) -> Iterator[Finding | Examined]:
     statements, catalog = evidence.get(Statements), evidence.get(Catalog)
     days = evidence.require_window("window_days", since=statements.since)
     all_calls = sum(entry.calls for entry in statements.entries)
-    selects = [pattern for pattern in observed_workload(evidence) if pattern.query_id and pattern.verb == "select"]
+    selects = [pattern for pattern in observed_selects(evidence) if pattern.query_id]
     lookups = [pattern for pattern in selects if _looks_up(catalog, pattern)]
-    yield Examined(len(lookups), len(lookups), "lookups by key", gap=unread_statements(evidence))
+    yield Examined(len(selects), len(selects), "SELECT statements", gap=unread_statements(evidence))
     for pattern in lookups:
         entry = statements.by_id[pattern.query_id or ""]
         if entry.calls < evidence.limit("chatty_calls_min") or not entry.toplevel:

@@ -9,7 +9,7 @@ import msgspec
 from checks.evidence.database.facts import Catalog, PlannerStatistics, Server, Settings, Table, TableUsage, Usage
 from checks.evidence.evidence import Evidence
 from checks.families import once_per_family
-from checks.model import Examined, Finding, Fix, Reason, Severity, Unknown, Unobserved, qualified_name
+from checks.model import Examined, Finding, Fix, NotApplicable, Reason, Severity, Unknown, Unobserved, qualified_name
 from checks.registry import check
 from checks.relations import estimated_rows, grant, is_of_the_application
 from checks.settings import is_on
@@ -49,6 +49,8 @@ def never_analyzed(evidence: Evidence) -> Iterator[Finding | Examined]:
     tables = [
         table for table in catalog.tables if table.kind in {"table", "partitioned"} and is_of_the_application(table)
     ]
+    if not tables:
+        raise NotApplicable("the database has no tables")
     undecided, stale = 0, list[Stale]()
     for table in tables:
         state = _state(evidence, table, usage.table_by_oid.get(table.oid))
