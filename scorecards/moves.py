@@ -145,7 +145,7 @@ def _move(candidate: _Candidate) -> Move:
         else max((effort_of(entry) for entry in candidate.judged), key=lambda effort: _EFFORT[effort])
     )
     ids = tuple(entry.criterion.id for entry in candidate.judged)
-    return Move(ids[0], "; ".join(actions), effect_of(candidate.before, candidate.after), effort, ids)
+    return Move(ids[0], " + ".join(actions), effect_of(candidate.before, candidate.after), effort, ids)
 
 
 def action_of(entry: Judged) -> str:

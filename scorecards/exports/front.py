@@ -191,17 +191,20 @@ def _findings_of(scorecard: Scorecard, move: Move) -> Iterator[FindingEntry]:
 
 
 def _proof(scorecard: Scorecard, move: Move) -> str:
-    rubric, parts = load_rubric(scorecard.rubric), []
-    for id in (move.criteria or (move.criterion,))[:HELD_BACK]:
-        criterion = rubric.criterion(id)
-        words = (
-            {"artefact": "dated link", "stated": "answer"}.get(criterion.minimum, criterion.minimum)
-            if criterion
-            else ""
-        )
-        parts.append(f"{id} ({words})")
-    rest = len(move.criteria) - HELD_BACK
-    return ", ".join(parts) + (f" and {rest} more" if rest > 0 else "")
+    """Which criteria the move closes, and what will show that it is done."""
+    ids = move.criteria or (move.criterion,)
+    shown = ", ".join(f"{id} ({_closing(scorecard, id)})" for id in ids[:HELD_BACK])
+    return shown + (f" and {len(ids) - HELD_BACK} more" if len(ids) > HELD_BACK else "")
+
+
+def _closing(scorecard: Scorecard, id: str) -> str:
+    criterion = load_rubric(scorecard.rubric).criterion(id)
+    if criterion is None:
+        return "measured"
+    words = {"artefact": "dated link", "stated": "answer"}
+    if criterion.rule is None or _status(scorecard, id).reason in NEEDS_ANSWER:
+        return words.get(criterion.minimum, criterion.minimum)
+    return "measured" if criterion.minimum in words else criterion.minimum
 
 
 def _unseen(scorecard: Scorecard) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from checks.evidence.database.facts import Activity, Server, Settings, Statement, Statements
 from checks.evidence.evidence import Evidence
-from checks.model import Reason
+from checks.model import Reason, quote_identifier
 from scorecards.facts.verdict import Verdict, judged, listed, met, missing, undecided, unknown, unmet
 
 DAY_S, HOUR_S = 86_400, 3_600
@@ -170,7 +170,5 @@ def _costliest(statements: Statements) -> list[Statement]:
 
 
 def _monitor(evidence: Evidence) -> str:
-    from checks.model import quote_identifier
-
     server = evidence.find(Server)
     return f"GRANT pg_monitor TO {quote_identifier(server.user) if server else 'the reviewing role'};"
