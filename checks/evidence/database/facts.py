@@ -343,6 +343,36 @@ class Catalog(msgspec.Struct, frozen=True, tag=True, dict=True):
         table = self.table_by_oid[column.table]
         return Subject("column", (table.schema, table.name, column.name))
 
+    @cached_property
+    def _partitions_of(self) -> dict[int, list[Table]]:
+        found: dict[int, list[Table]] = {}
+        for table in self.tables:
+            if table.is_partition and table.parent is not None:
+                found.setdefault(table.parent, []).append(table)
+        return found
+
+    def partitions_of(self, table: int) -> list[Table]:
+        """The direct partitions of a partitioned table."""
+        return self._partitions_of.get(table, [])
+
+    @cached_property
+    def sequence_by_owner(self) -> dict[tuple[int, int], Sequence]:
+        """The sequence that a column (table, number) owns."""
+        owned = [sequence for sequence in self.sequences if sequence.owned_by_table is not None]
+        return {(sequence.owned_by_table or 0, sequence.owned_by_column or 0): sequence for sequence in owned}
+
+    @cached_property
+    def _references_to(self) -> dict[int, list[Constraint]]:
+        found: dict[int, list[Constraint]] = {}
+        for constraint in self.constraints:
+            if constraint.referenced_table is not None and constraint.parent is None:
+                found.setdefault(constraint.referenced_table, []).append(constraint)
+        return found
+
+    def references_to(self, table: int) -> list[Constraint]:
+        """Foreign keys that reference a table, a partitioned table's once."""
+        return self._references_to.get(table, [])
+
     def constraint_subject(self, constraint: Constraint) -> Subject:
         table = self.table_by_oid[constraint.table]
         return Subject("constraint", (table.schema, table.name, constraint.name))

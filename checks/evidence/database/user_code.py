@@ -22,11 +22,13 @@ HARMLESS_EXTENSIONS = (
     "pg_trgm pg_uuidv7 pgcrypto postgis prefix rum seg semver tdigest topn unaccent uuid-ossp vector vectorscale"
 ).split()
 
-# PostgreSQL's own functions that run SQL of their arguments, or input functions of types named in a string.
+# PostgreSQL's own functions that run SQL of their arguments, or input functions of types named in a string, or that assign a
+# transaction id.
 DETOURS = (
     "table_to_xml table_to_xmlschema table_to_xml_and_xmlschema query_to_xml query_to_xmlschema query_to_xml_and_xmlschema "
     "schema_to_xml schema_to_xmlschema schema_to_xml_and_xmlschema database_to_xml database_to_xmlschema "
-    "database_to_xml_and_xmlschema cursor_to_xml cursor_to_xmlschema ts_rewrite ts_stat pg_input_is_valid pg_input_error_info"
+    "database_to_xml_and_xmlschema cursor_to_xml cursor_to_xmlschema ts_rewrite ts_stat pg_input_is_valid pg_input_error_info "
+    "txid_current pg_current_xact_id"
 ).split()
 
 # Operators that syntax alone brings in: IN, BETWEEN, LIKE, CASE, NULLIF, DISTINCT FROM, JOIN ... USING.

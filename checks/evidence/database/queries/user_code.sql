@@ -15,7 +15,7 @@ user_function (oid, name, takes_row) AS (
     LEFT JOIN pg_catalog.pg_type AS t ON t.oid = p.proargtypes[0]
     WHERE p.oid >= 16384 AND NOT EXISTS (SELECT FROM known_extension_function AS k WHERE k.oid = p.oid)
 ),
--- Functions of PostgreSQL itself that run SQL or a type's input function named in a string, while they count as STABLE.
+-- Functions of PostgreSQL itself that do more than compute, while they count as STABLE.
 detour (pattern) AS (
     SELECT ':funcid (' || pg_catalog.string_agg(p.oid::text, '|') || ') '
     FROM pg_catalog.pg_proc AS p WHERE p.oid < 16384 AND p.proname = ANY (%(detours)s)
@@ -38,7 +38,10 @@ touches (class, id, ref_class, ref_id) AS MATERIALIZED (
             'pg_catalog.pg_class'::regclass, 'pg_catalog.pg_opclass'::regclass
         )
         AND (k.oid IS NULL OR k.contype = 'c')
-        AND NOT (d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass)
+        AND NOT (
+            d.classid IN ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_type'::regclass)
+            AND d.refclassid = 'pg_catalog.pg_class'::regclass
+        )
         AND NOT (d.classid = 'pg_catalog.pg_amproc'::regclass AND d.refclassid = 'pg_catalog.pg_opclass'::regclass)
         AND NOT (d.classid = 'pg_catalog.pg_amop'::regclass AND d.refclassid = 'pg_catalog.pg_opclass'::regclass)
         AND NOT (d.classid = 'pg_catalog.pg_attrdef'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass)
@@ -83,8 +86,10 @@ touches (class, id, ref_class, ref_id) AS MATERIALIZED (
     FROM pg_catalog.pg_operator AS o JOIN pg_catalog.pg_type AS t ON t.oid IN (o.oprleft, o.oprright)
     WHERE o.oid >= 16384 AND t.oid >= 16384
     UNION ALL
-    SELECT 'pg_catalog.pg_type'::regclass, c.reltype, 'pg_catalog.pg_class'::regclass, c.oid
-    FROM pg_catalog.pg_class AS c WHERE c.relkind = 'c'
+    SELECT 'pg_catalog.pg_type'::regclass, c.reltype, 'pg_catalog.pg_type'::regclass, a.atttypid
+    FROM pg_catalog.pg_class AS c
+    JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0
+    WHERE c.reltype >= 16384 AND a.atttypid >= 16384
     UNION ALL
     SELECT 'pg_catalog.pg_type'::regclass, r.rngtypid, 'pg_catalog.pg_type'::regclass, r.rngsubtype
     FROM pg_catalog.pg_range AS r WHERE r.rngtypid >= 16384 AND r.rngsubtype >= 16384

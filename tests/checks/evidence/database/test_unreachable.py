@@ -92,7 +92,10 @@ def test_tls_that_the_server_lacks(server: EmbeddedServer) -> None:
         ("FATAL:  sorry, too many clients already", "all connections"),
         ("FATAL:  remaining connection slots are reserved for roles with the SUPERUSER attribute", "all connections"),
         ("FATAL:  the database system is starting up", "starting up"),
-        ('FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "u", database "db", no encryption', "does not let u in"),
+        (
+            'FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "u", database "db", no encryption',
+            "does not let u in",
+        ),
         ('FATAL:  permission denied for database "db"', "may not connect"),
         ("FATAL:  unsupported startup parameter: options", "pooler refuses"),
         ("received invalid response to SSL negotiation: H", "not a PostgreSQL server"),
@@ -121,7 +124,9 @@ def test_wrong_password(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch)
             while "asks for a password" not in (told := _told(server.dsn("postgres", "with_password"))):
                 assert time.monotonic() < deadline, told
                 time.sleep(0.05)
-            assert "password of with_password is wrong" in _told(server.dsn("postgres", "with_password") + " password=s3cret")
+            assert "password of with_password is wrong" in _told(
+                server.dsn("postgres", "with_password") + " password=s3cret"
+            )
         finally:
             path.write_text(before)
             connection.execute("SELECT pg_reload_conf()")
