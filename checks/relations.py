@@ -55,9 +55,7 @@ def leaves(catalog: Catalog, table: Table) -> list[Table]:
     """The partitions of a partitioned table that hold rows; of any other table, itself."""
     if table.kind != "partitioned":
         return [table]
-    return [
-        part for part in catalog.tables if part.root == table.oid and part.oid != table.oid and part.kind == "table"
-    ]
+    return [leaf for part in catalog.partitions_of(table.oid) for leaf in leaves(catalog, part) if leaf.kind == "table"]
 
 
 def estimated_rows(evidence: Evidence, table: Table) -> float | None:
@@ -87,16 +85,9 @@ def index_parts(catalog: Catalog, index: Index) -> list[Index]:
     """The index itself and, if it is partitioned, every index below it."""
     found = [index]
     for part in found:
-        found += [child for table in _partitions(catalog, part) for child in catalog.indexes_of(table.oid)
-                  if child.parent == part.oid]  # fmt: skip
+        for table in catalog.partitions_of(part.table):
+            found += [child for child in catalog.indexes_of(table.oid) if child.parent == part.oid]
     return found
-
-
-def _partitions(catalog: Catalog, index: Index) -> list[Table]:
-    table = catalog.table_by_oid.get(index.table)
-    if table is None or table.kind != "partitioned":
-        return []
-    return [part for part in catalog.tables if part.parent == table.oid]
 
 
 def reviewed_indexes(catalog: Catalog) -> list[Index]:
@@ -172,8 +163,7 @@ def feeding_sequence(catalog: Catalog, column: Column) -> Sequence | None:
     if column.default_sequence is not None:
         return catalog.sequence_by_oid.get(column.default_sequence)
     if column.identity:
-        owned = (column.table, column.number)
-        return next((seq for seq in catalog.sequences if (seq.owned_by_table, seq.owned_by_column) == owned), None)
+        return catalog.sequence_by_owner.get((column.table, column.number))
     return None
 
 

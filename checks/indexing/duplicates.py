@@ -153,8 +153,8 @@ def _referencing(catalog: Catalog, index: Index) -> list[str]:
     """Foreign keys that need this index, by name."""
     return [
         catalog.constraint_subject(entry).name
-        for entry in catalog.constraints
-        if entry.kind == "foreign_key" and entry.index == index.oid and entry.parent is None
+        for entry in catalog.references_to(index.table)
+        if entry.index == index.oid
     ]
 
 

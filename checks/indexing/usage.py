@@ -163,7 +163,7 @@ def _finding(
             "scans": scanned,
             "last_scan": last.isoformat() if last else None,
             "window_days": round(window, 1),
-            "nodes": [node.name for node in nodes],
+            "nodes": len(nodes),
             "table_writes": counted.inserted + counted.updated + counted.deleted if counted else None,
         },
         related=(catalog.table_by_oid[index.table].subject,),

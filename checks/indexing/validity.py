@@ -63,8 +63,8 @@ def _explained_by_children(catalog: Catalog, index: Index, table: Table) -> bool
     """Whether a partitioned index is invalid only because a part of it is, which is a finding of its own."""
     if table.kind != "partitioned":
         return False
-    parts = [child for child in catalog.indexes if child.parent == index.oid]
-    partitions = [part for part in catalog.tables if part.parent == table.oid and part.kind != "foreign"]
+    partitions = [part for part in catalog.partitions_of(table.oid) if part.kind != "foreign"]
+    parts = [child for part in partitions for child in catalog.indexes_of(part.oid) if child.parent == index.oid]
     return len(parts) >= len(partitions) and any(not part.valid or part.being_built for part in parts)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 import msgspec
 
@@ -136,6 +137,7 @@ def singulars(name: str) -> set[str]:
     return {name}
 
 
+@lru_cache(maxsize=100_000)
 def _snake(name: str) -> str:
     """`customerId` and `CustomerID` as `customer_id`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

@@ -48,9 +48,7 @@ def no_primary_key(evidence: Evidence) -> Iterator[Finding | Examined]:
                 "rows": None if rows is None else round(rows),
                 "total_bytes": table.total_bytes,
                 "unique_key": key.subject.name if key else None,
-                "partitions": sum(part.parent == table.oid for part in catalog.tables)
-                if table.kind == "partitioned"
-                else 0,
+                "partitions": len(catalog.partitions_of(table.oid)),
             },
             related=(key.subject,) if key else (),
         )

@@ -177,8 +177,7 @@ def _referencing(catalog: Catalog, column: Column) -> list[Column]:
     """Narrower-than-bigint columns of foreign keys that reference this one: they end where it ends."""
     return [
         other
-        for key in catalog.constraints
-        if key.kind == "foreign_key" and key.parent is None and key.referenced_table == column.table
+        for key in catalog.references_to(column.table)
         for number, referenced in zip(key.columns, key.referenced_columns, strict=True)
         if referenced == column.number and (other := catalog.column(key.table, number)).base_type in {"int2", "int4"}
     ]
