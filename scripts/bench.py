@@ -135,7 +135,17 @@ def whole_review() -> None:
     try:
         with tempfile.TemporaryDirectory() as folder:
             replicas = [word for dsn in sample.replica_dsns for word in ("--replica", dsn)]
-            command = [PROGRAM, "run", sample.dsn, str(sample.repository), *replicas, "--output", f"{folder}/"]
+            apart = ["env", f"XDG_DATA_HOME={folder}"]
+            command = [
+                *apart,
+                PROGRAM,
+                "run",
+                sample.dsn,
+                str(sample.repository),
+                *replicas,
+                "--output",
+                f"{folder}/scorecard.md",
+            ]
             before = work(sample.dsn)
             spent = cost(command)
             after = work(sample.dsn)
