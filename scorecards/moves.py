@@ -11,6 +11,7 @@ from itertools import combinations
 
 import msgspec
 
+from checks.model import Reason
 from scorecards.criteria import Judged
 from scorecards.maturity import Levels, Standing, score
 from scorecards.model import Move
@@ -30,19 +31,20 @@ class _Candidate(msgspec.Struct, frozen=True):
 
     @property
     def effort(self) -> int:
-        return 1 if self.one_look else sum(_EFFORT[effort_of(entry)] for entry in self.judged)
+        efforts = [_EFFORT[effort_of(entry)] for entry in self.judged]
+        return max(efforts) if self.one_look else sum(efforts)
 
     @property
-    def gain(self) -> tuple[int, int, int, int, int]:
-        """Overall level, area levels, index, red flags cleared, and claimed area levels: all that words alone can move
-        where a criterion wants more than words."""
+    def gain(self) -> tuple[float, ...]:
+        """Overall level, area levels, index (before it is rounded down and capped), red flags cleared, and claimed area
+        levels: all that words alone can move where a criterion wants more than words."""
         pairs = list(zip(self.before.areas, self.after.areas, strict=True))
         areas = sum((new.demonstrated or 0) - (old.demonstrated or 0) for old, new in pairs)
         claimed = sum((new.claimed or 0) - (old.claimed or 0) for old, new in pairs)
         return (
             (self.after.demonstrated or 0) - (self.before.demonstrated or 0),
             areas,
-            (self.after.index or 0) - (self.before.index or 0),
+            round(_points(self.after) - _points(self.before), 6),
             len(self.before.red_flags) - len(self.after.red_flags),
             claimed,
         )
@@ -88,6 +90,10 @@ def find_moves(judged: Sequence[Judged], before: Levels | None = None) -> tuple[
     return tuple(_move(candidate) for candidate in chosen)
 
 
+def _points(levels: Levels) -> float:
+    return sum((area.demonstrated or 0) + area.progress for area in levels.areas)
+
+
 def _simulate(standings: Sequence[Standing], before: Levels, group: Sequence[Judged], one_look: bool) -> _Candidate:
     return _Candidate(tuple(group), before, score(_with_met(standings, group)), one_look)
 
@@ -103,9 +109,11 @@ def _looks(open_ones: Sequence[Judged]) -> list[tuple[Judged, ...]]:
 
 
 def effort_of(judged: Judged) -> str:
-    """Looking and answering are cheap; an artefact must first exist."""
+    """Looking and answering are cheap; an artefact must first exist, and a window must first pass."""
     if judged.verdict.status == "unmet":
         return judged.criterion.effort
+    if judged.verdict.reason is Reason.WINDOW_TOO_SHORT:
+        return "M"
     if judged.asked and judged.criterion.minimum is Strength.ARTEFACT:
         return judged.criterion.effort
     return "S"
@@ -160,7 +168,8 @@ def action_of(entry: Judged) -> str:
 
 
 def effect_of(before: Levels, after: Levels) -> str:
-    """`clears red flag SCH-R1, schema 0→1, overall 0→1`; the index only if no demonstrated level moves."""
+    """`clears red flag SCH-R1, schema 0→1, overall 0→1`; the index only if no demonstrated level moves, and the share of the
+    next level only if the index, which is rounded down, does not move either."""
     cleared = [f"clears red flag {id}" for id in before.red_flags if id not in after.red_flags]
     pairs = list(zip(before.areas, after.areas, strict=True))
     levels = [
@@ -172,6 +181,12 @@ def effect_of(before: Levels, after: Levels) -> str:
         levels.append(f"overall {before.demonstrated}→{after.demonstrated}")
     if not levels and before.index != after.index:
         levels.append(f"index {before.index}→{after.index}")
+    if not levels:
+        levels = [
+            f"{old.area} {old.progress:.0%}→{new.progress:.0%} of level {(old.demonstrated or 0) + 1}"
+            for old, new in pairs
+            if old.progress != new.progress
+        ]
     claimed = [
         f"{old.area} claimed {old.claimed}→{new.claimed}"
         for old, new in pairs

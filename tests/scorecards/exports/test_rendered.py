@@ -1,0 +1,77 @@
+"""Hostile names after a Markdown parser has read them: as text, in the places where they belong."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from scorecards.exports import render
+from scorecards.exports.escape import BREAK, code, inline
+from tests.scorecards.exports.test_reports import HOSTILE, hostile
+from tests.scorecards.reviewed import scorecard
+
+PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+MARKUP = st.text(alphabet=st.sampled_from("ab1 _*`~|\\<>[]()!#&;:.$+-='\"\n"), max_size=40)
+
+
+def flat(text: str) -> list[Token]:
+    return [inner for token in PARSER.parse(text) for inner in (token, *(token.children or ()))]
+
+
+def blocks(text: str) -> Counter[str]:
+    return Counter(token.type for token in PARSER.parse(text) if token.type != "html_block")
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("name", ["markdown", "comment"])
+def test_a_report_has_the_same_structure_whatever_the_names(name: str, text: str) -> None:
+    plain, spoilt = render(hostile("name"), name), render(hostile(text), name)
+    assert blocks(spoilt) == blocks(plain)
+    live = {token.type for token in flat(spoilt)} & {"link_open", "image", "html_inline", "s_open"}
+    assert not live
+    html = {line for token in flat(spoilt) if token.type == "html_block" for line in token.content.split("\n")}
+    assert {line for line in html if not line.startswith("<summary>")} <= {"<details>", "</details>", ""}
+
+
+@given(MARKUP)
+@settings(max_examples=300)
+def test_running_text_is_text(text: str) -> None:
+    shown = " ".join(text.split())
+    tokens = flat(
+        f"before {inline(text)} after\n\n- {inline(text)}\n\n| {inline(text)} | b |\n|---|---|\n| {inline(text)} | b |\n"
+    )
+    words = [token.content for token in tokens if token.type == "inline"]
+    assert not {token.type for token in tokens} & {
+        "em_open",
+        "strong_open",
+        "code_inline",
+        "link_open",
+        "html_inline",
+        "s_open",
+    }
+    assert len(words) == 5 + (1 if shown else 0)
+    texts = ["".join(part.content for part in token.children or ()) for token in tokens if token.type == "inline"]
+    assert texts[0].replace(BREAK, "") == f"before {shown} after" or not shown
+    assert texts[-2].replace(BREAK, "").strip() == shown
+
+
+@given(MARKUP)
+@settings(max_examples=300)
+def test_a_code_span_in_a_cell_is_one_cell(text: str) -> None:
+    shown = " ".join(text.split())
+    tokens = flat(f"| a | b |\n|---|---|\n| {code(text, cell=True)} | b |\n")
+    assert sum(token.type == "td_open" for token in tokens) == 2
+    spans = [token.content for token in tokens if token.type == "code_inline"]
+    if shown:
+        assert [span.replace("\\|", "|").strip() for span in spans] == [shown.replace("\\|", "|").strip()]
+
+
+def test_the_report_itself_has_no_stray_markup() -> None:
+    types = Counter(token.type for token in flat(render(scorecard(), "markdown")))
+    assert types["table_open"] == 4
+    assert types["heading_open"] > 10
