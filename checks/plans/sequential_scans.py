@@ -25,6 +25,7 @@ from checks.model import (
 )
 from checks.registry import check
 from checks.relations import column_list, estimated_rows, new_name
+from checks.selectivity import rows_left_by_equalities
 from checks.workload import (
     as_subject,
     counters,
@@ -103,10 +104,13 @@ def _wasteful(evidence: Evidence, plan: Plan, pattern: AccessPattern, scan: Scan
     serving = _index_in_the_way(catalog, pattern, table)
     words = statement_in_words(pattern, catalog)
     name = table_in_words(catalog, scan.table)
+    title = f"reads all {rows:,.0f} rows of {name} to return about {scan.rows:,.0f}"
+    if scan.read < 1:
+        title = f"reads the {rows:,.0f} rows of {name} one by one until its LIMIT is reached"
     return Finding(
         statement_subject(pattern),
-        f"{as_subject(words)} reads all {rows:,.0f} rows of {name} to return about {scan.rows:,.0f}{place_in_words(places)}",
-        _fix(catalog, pattern, table, serving),
+        f"{as_subject(words)} {title}{place_in_words(places)}",
+        _fix(evidence, pattern, table, serving, rows),
         severity=_severity(evidence, pattern, rows),
         confidence=Confidence.MEASURED if scan.read == 1 else Confidence.INFERRED,
         observed={**figures, "table": table.subject.name, "table_rows": round(rows), "estimated_rows": round(scan.rows),
@@ -216,17 +220,23 @@ def _index_in_the_way(catalog: Catalog, pattern: AccessPattern, table: Table) ->
     return None
 
 
-def _fix(catalog: Catalog, pattern: AccessPattern, table: Table, serving: Index | None) -> Fix:
-    if serving is not None:
-        return Fix(f"Index {serving.subject.name} begins with a column that this compares and is not taken: see whether "
-                   f"types or casts differ, ANALYZE the table, and compare with the plan for real parameters.")  # fmt: skip
+def _fix(evidence: Evidence, pattern: AccessPattern, table: Table, serving: Index | None, rows: float) -> Fix:
+    catalog = evidence.get(Catalog)
     columns = _index_columns(catalog, pattern, table)
+    left = rows_left_by_equalities(evidence, pattern, table.oid, rows)
     documents = [
         entry.column.column for entry in pattern.comparisons if entry.column.table == table.oid and way_of(entry)
     ]
-    if not columns and documents:
-        return Fix(f"An index for what is compared inside {quote_identifier(documents[0])}: GIN for containment, one on the "
-                   "expression for a key (hybrid.jsonb-filter-without-index has the SQL).")  # fmt: skip
+    if documents and (left is None or left > evidence.limit("seq_scan_selectivity") * rows):
+        return Fix(
+            f"An index for what is compared inside {quote_identifier(documents[0])}: GIN for containment, one on the "
+            "expression for a key (hybrid.jsonb-filter-without-index has the SQL)."
+        )
+    if serving is not None:
+        return Fix(
+            f"Index {serving.subject.name} begins with a column that this compares and is not taken: see whether types or "
+            "casts differ, ANALYZE the table, and compare with the plan for real parameters."
+        )
     if not columns:
         return Fix("No plain column is compared here: an expression, trigram or GIN index on what the filter does, or "
                    "another way to ask.")  # fmt: skip
