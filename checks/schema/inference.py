@@ -36,6 +36,7 @@ _OUTLIVES_ALWAYS = re.compile(
 )
 _OUTLIVES_OFTEN = re.compile(r"(^|_)(events?|metrics?|snapshots?|spans?|stats|statistics|traces?)(_|$)")
 _GENERATORS = frozenset({"gen_random_uuid", "uuid_generate_v4", "uuid_generate_v1", "uuidv4", "uuidv7"})
+_TEXT = frozenset({"text", "varchar"})
 _DISCRIMINATORS = ("type", "kind", "class", "model", "table", "entity")
 
 
@@ -76,7 +77,14 @@ def undeclared_references(catalog: Catalog, patterns: Iterable[AccessPattern]) -
                 reference = _by_join(catalog, column, joined)
             if reference and not (reference.target.persistence == "unlogged" and table.persistence == "permanent"):
                 found.append(reference)
-    return found
+    return [entry for entry in found if not _probably_foreign(catalog, entry, len(declared), len(found))]
+
+
+def _probably_foreign(catalog: Catalog, reference: Reference, declared: int, found: int) -> bool:
+    """Whether a text column known by name alone rather holds another system's identifier: the application declares most of
+    its references, and none to that table."""
+    text = reference.key.base_type in _TEXT and reference.key.type_modifier < 0
+    return text and not reference.patterns and declared > found and not catalog.references_to(reference.target.oid)
 
 
 def _makes_its_values(column: Column) -> bool:
@@ -95,7 +103,8 @@ def _polymorphic(catalog: Catalog, column: Column) -> bool:
 
 
 def _same_type(column: Column, key: Column) -> bool:
-    return column.base_type == key.base_type or {column.base_type, key.base_type} <= {"text", "varchar"}
+    same_base = column.base_type == key.base_type or {column.base_type, key.base_type} <= _TEXT
+    return same_base and column.type_modifier == key.type_modifier
 
 
 def _single_keys(catalog: Catalog) -> dict[int, list[Column]]:
@@ -156,6 +165,8 @@ def _by_name(
     if len(candidates) != 1:
         return None
     target = candidates[0]
+    if target.oid == table.oid and called == stem:
+        return None
     wanted = {ending, name, f"{called}_{ending}"}
     if target.oid == table.oid and stem == "parent":
         wanted.add(_snake(keys[target.oid][0].name))

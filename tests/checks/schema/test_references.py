@@ -13,6 +13,7 @@ SCHEMA = """
     CREATE TABLE "Workspace" (id text PRIMARY KEY);
     CREATE TABLE addresses (id bigint PRIMARY KEY);
     CREATE TABLE traces (id text PRIMARY KEY);
+    CREATE TABLE sessions (id varchar(24) PRIMARY KEY);
 
     CREATE TABLE orders (
         id bigserial PRIMARY KEY,
@@ -23,7 +24,8 @@ SCHEMA = """
     );
     CREATE TABLE documents (
         id bigint PRIMARY KEY, owner_user_id bigint, "workspaceId" text, trace_id text, stripe_user_id bigint,
-        external_id bigint, request_id bigint, account_id bigint, wrong_type_id int, user_email text
+        external_id bigint, request_id bigint, account_id bigint, wrong_type_id int, user_email text,
+        document_id bigint, session_id varchar(128)
     );
     CREATE TABLE comments (id bigint PRIMARY KEY, user_id int, subject_type text, subject_id bigint);
     CREATE TABLE subjects (id bigint PRIMARY KEY);
@@ -109,6 +111,26 @@ def test_references_known_by_joins(database: Database) -> None:
     assert known.observed["known_by"] == ["join"]
     assert len(known.observed["joining_statements"]) == 1
     assert finding(result, "public.usage_events.person_id").observed["known_by"] == ["name", "join"]
+
+
+def test_identifiers_of_other_systems_in_text(database: Database) -> None:
+    database.execute(
+        """
+        CREATE TABLE users (id text PRIMARY KEY);
+        CREATE TABLE labels (id text PRIMARY KEY, user_id text REFERENCES users);
+        CREATE TABLE rules (id text PRIMARY KEY, user_id text REFERENCES users, label_id text);
+        CREATE TABLE actions (id text PRIMARY KEY, user_id text REFERENCES users, owner_user_id text);
+        """
+    )
+
+    assert names(examine(database, "schema.missing-foreign-key")) == {"public.actions.owner_user_id"}
+
+    database.execute(
+        "CREATE TABLE sharing (id text PRIMARY KEY, label_id text REFERENCES labels)",
+    )
+    assert names(examine(database, "schema.missing-foreign-key")) == {
+        "public.actions.owner_user_id", "public.rules.label_id",
+    }  # fmt: skip
 
 
 def test_no_references(database: Database) -> None:
