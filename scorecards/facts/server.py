@@ -179,14 +179,21 @@ def archiver_not_failing(evidence: Evidence) -> Verdict:
 
 
 def pools_fit(evidence: Evidence) -> Verdict:
-    """The pool sizes that the repository sets, each once: more instances only make it worse, and how many run it does not
-    say. So too large a sum is an inference, and one that fits decides nothing."""
+    """The pool sizes that one file of the repository sets, added up: the file with the largest sum, because another may set
+    the same pools again. How many instances run it does not say. So too large a sum is an inference, and one that fits
+    decides nothing."""
     limit = evidence.get(Activity).max_connections
-    sizes = [int(match[0]) for size in _deployed_all(evidence, "pool_size") if (match := re.findall(r"\d+", size))]
-    if not sizes or not limit:
+    repository = evidence.find(Repository)
+    sums: dict[str, int] = {}
+    for fact in repository.deployment if repository else ():
+        number = re.search(r"\d{1,9}", fact.detail) if fact.kind == "pool_size" else None
+        if number:
+            sums[fact.location.path] = sums.get(fact.location.path, 0) + int(number[0])
+    if not sums or not limit:
         return undecided("no pool size seen in the repository" if limit else "")
-    words = f"pools of {sum(sizes)} for {limit} connections, each service counted once"
-    return unmet(words, Strength.INFERRED) if sum(sizes) > POOLS_SHARE * limit else undecided(words)
+    path = max(sums, key=lambda path: (sums[path], path))
+    words = f"{path} sets pools of {sums[path]} for {limit} connections, with one instance of each service"
+    return unmet(words, Strength.INFERRED) if sums[path] > POOLS_SHARE * limit else undecided(words)
 
 
 def backup_in_deployment(evidence: Evidence) -> Verdict:
@@ -216,12 +223,8 @@ def transaction_pooling(evidence: Evidence) -> Verdict:
 
 
 def _deployed(evidence: Evidence, kind: str) -> list[str]:
-    return sorted(set(_deployed_all(evidence, kind)))
-
-
-def _deployed_all(evidence: Evidence, kind: str) -> list[str]:
     repository = evidence.find(Repository)
-    return [fact.detail for fact in (repository.deployment if repository else ()) if fact.kind == kind]
+    return sorted({fact.detail for fact in (repository.deployment if repository else ()) if fact.kind == kind})
 
 
 def _monitor(evidence: Evidence) -> str:
