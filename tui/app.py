@@ -164,6 +164,7 @@ class SurveyorApp(App[None]):
         from tui.words import target_words
 
         self._target_words = target_words(review.evidence)
+        self._seen = review.state
         if self.repository is None and self.target is not None:
             self.repository = self.target.repository
 
@@ -186,7 +187,7 @@ class SurveyorApp(App[None]):
         from tui.screens.base import SurveyScreen
 
         screen = self.screen
-        if isinstance(screen, SurveyScreen):
+        if isinstance(screen, SurveyScreen) and screen.is_ready:
             screen.show_bars()
             screen.refresh_content()
 

@@ -40,6 +40,8 @@ def figure(key: str, value: Any) -> str:
     """A figure with its unit: bytes in powers of 1024, ratios in percent, thousands set apart."""
     if value is None:
         return "not visible"
+    if value in ("", (), [], {}):
+        return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int | float):

@@ -61,19 +61,21 @@ async def test_exporting_asks_before_it_overwrites(make_app: MakeApp, make_revie
         await until(pilot, lambda: "lines," in screen_text(pilot))
         await pilot.press("w")
         written = tmp_path / "scorecard.md"
+        await until(pilot, written.exists)
         assert written.read_text().startswith("#")
         written.write_text("mine")
         await pilot.press("w")
-        assert "Overwrite?" in screen_text(pilot)
+        await until(pilot, lambda: "Overwrite?" in screen_text(pilot))
         await pilot.press("n")
         assert written.read_text() == "mine"
         await pilot.press("w", "y")
-        assert written.read_text() != "mine"
+        await until(pilot, lambda: written.read_text() != "mine")
         names = pilot.app.screen.formats
         for _ in range(names.index("json")):
             await pilot.press("j")
         await until(pilot, lambda: '"schema"' in screen_text(pilot))
         await pilot.press("w")
+        await until(pilot, (tmp_path / "scorecard.json").exists)
         assert json.loads((tmp_path / "scorecard.json").read_text())["schema"] == "pgsurveyor.scorecard/1"
 
 

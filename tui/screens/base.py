@@ -19,6 +19,7 @@ class SurveyScreen(Screen[None]):
     """A screen with the header above and the key bar below. `NAME` is its mode and its scope in the registry."""
 
     NAME: ClassVar[str] = ""
+    AUTO_FOCUS = ""
 
     @property
     def surveyor(self) -> SurveyorApp:
@@ -33,6 +34,11 @@ class SurveyScreen(Screen[None]):
     def compose_body(self) -> ComposeResult:
         """The widgets between the bars."""
         yield from ()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether its widgets are there."""
+        return bool(self.query(TooSmall)) and self.is_mounted
 
     def on_screen_resume(self) -> None:
         self.show_bars()

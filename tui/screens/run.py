@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from checks.evidence.observe import Target
     from scorecards.session import Review
 
-BAR = 16
+BAR = 12
+AREA = 15
+COLUMNS = {"checks": 9, "passed": 8, "found": 7, "unknown": 9, "n/a": 5, "findings": 10}
 LOOKS_SHOWN = 4
 
 
@@ -206,28 +208,29 @@ class Run(SurveyScreen):
         return line(" ", state, ("   elapsed ", "$muted"), clock)
 
     def _table(self) -> list[Content]:
-        head = f" {'area':<15}{'':<{BAR + 2}}{'checks':>8}{'passed':>9}{'found':>8}{'unknown':>9}{'n/a':>6}"
-        rows = [line((head, "$muted"))]
+        head = "".join(f"{name:>{width}}" for name, width in COLUMNS.items())
+        rows = [line((f" {'area':<{AREA + BAR}}{head}", "$muted"))]
         for area in Area:
             total = self._totals[area]
             counted = {outcome: self._outcomes[area, outcome] for outcome in Outcome}
-            done = sum(counted.values())
+            done, errors = sum(counted.values()), counted[Outcome.ERROR]
             filled = round(BAR * done / total) if total else 0
-            found = self._findings[area]
-            errors = counted[Outcome.ERROR]
+            figures = {
+                "checks": (f"{done}/{total}", "$foreground"),
+                "passed": (f"{counted[Outcome.PASSED]}", "$success"),
+                "found": (f"{counted[Outcome.FOUND]}", "$severity-high"),
+                "unknown": (f"{counted[Outcome.UNKNOWN]}", "$foreground"),
+                "n/a": (f"{counted[Outcome.NOT_APPLICABLE]}", "$foreground"),
+                "findings": (f"{self._findings[area]}", "bold $severity-high"),
+            }
             parts: list[Part] = [
-                f" {area.value:<15}",
+                f" {area.value:<{AREA}}",
                 ("━" * filled, "bold $accent"),
                 ("─" * (BAR - filled), "$faint"),
-                f"  {f'{done}/{total}' if total else '-':>8}",
-                (f"{_count(counted[Outcome.PASSED], total):>9}", "$success" if counted[Outcome.PASSED] else "$muted"),
-                (f"{_count(found, total):>8}", "$severity-high" if found else "$muted"),
-                (
-                    f"{_count(counted[Outcome.UNKNOWN], total):>9}",
-                    "$foreground" if counted[Outcome.UNKNOWN] else "$muted",
-                ),
-                (f"{_count(counted[Outcome.NOT_APPLICABLE], total):>6}", "$muted"),
             ]
+            for name, (words, look) in figures.items():
+                shown = words if total else "-"
+                parts.append((f"{shown:>{COLUMNS[name]}}", "$muted" if shown in {"-", "0"} else look))
             if errors:
                 parts.append((f"  {plural(errors, 'error')}", "$error"))
             rows.append(line(*parts))
@@ -283,10 +286,6 @@ class Run(SurveyScreen):
 
     def action_again(self) -> None:
         self._begin()
-
-
-def _count(number: int, total: int) -> str:
-    return str(number) if total else "-"
 
 
 def problem_paragraphs(heading: str, problem: ReviewError) -> list[Paragraph]:

@@ -66,7 +66,6 @@ class Walk(Deciding):
 
     def on_mount(self) -> None:
         self.queue = Queue(self.review.findings)
-        self.query_one("#walk-filter").display = False
         self.query_one("#walk-rows").focus()
         presence = self.surveyor.state.presence(self.review.folder.id)
         self._refill(self.queue.index_of.get(presence.finding if presence else ""))

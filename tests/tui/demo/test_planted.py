@@ -7,7 +7,7 @@ import pytest
 
 from checks.checklist import run_checks
 from checks.evidence.observe import Target, observe
-from checks.model import CheckResult, Outcome
+from checks.model import Area, CheckResult, Outcome
 from tests.tui.demo.truth import TRUTH, Entry, entries_for, subjects_of
 from tui.demo.launch import Demo
 
@@ -102,6 +102,15 @@ def test_nothing_is_found_that_is_not_planted(demo: Demo, results: dict[str, Che
         if finding.subject not in true.get(finding.check, set())
     ]
     assert more == []
+
+
+def test_what_the_code_explains_names_its_line(demo: Demo, results: dict[str, CheckResult]) -> None:
+    for result in results.values():
+        for finding in result.findings:
+            assert finding.locations or finding.area in {Area.REPLICATION, Area.OBSERVABILITY}, finding.title
+            for place in finding.locations:
+                lines = (demo.repository / place.path).read_text("utf-8").splitlines()
+                assert 1 <= place.line <= len(lines)
 
 
 def _said(result: CheckResult) -> str:
