@@ -1,0 +1,265 @@
+"""What one parsed statement of a migration creates, changes and drops (postgast's protobuf of PostgreSQL's grammar)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from checks.evidence.expressions import unwrap
+from checks.evidence.repository.ledger import Ledger
+from checks.model import Location
+
+_CHECK, _PRIMARY, _UNIQUE, _EXCLUSION, _FOREIGN, _IDENTITY = 6, 7, 8, 9, 10, 4
+_ADD_COLUMN, _DROP_COLUMN, _ADD_CONSTRAINT, _DROP_CONSTRAINT, _VALIDATE = 1, 14, 17, 23, 21
+_COLUMN_CHANGES = frozenset([3, 5, 6, 7, 8, 13, 12, 25, 63, 64, 65])
+_TABLE_CHANGES = frozenset([31, 32, 35, 54, 55, 56, 57, 58])
+_ATTACH_PARTITION = 60
+_KINDS = {
+    42: "table", 19: "table", 52: "view", 24: "view", 21: "index", 38: "sequence", 50: "type", 13: "type", 37: "schema",
+    20: "function", 30: "function", 36: "rule", 45: "trigger", 29: "policy", 16: "extension", 7: "column", 41: "constraint",
+}  # fmt: skip
+_PARTS_OF_TABLES = frozenset(["trigger", "policy", "rule"])
+_SERIALS = frozenset(["serial", "bigserial", "smallserial", "serial4", "serial8", "serial2"])
+_TYPE_NAMES = {
+    "int2": "smallint", "int4": "integer", "int8": "bigint", "float4": "real", "float8": "double precision",
+    "bool": "boolean", "varchar": "character varying", "bpchar": "character", "timestamptz": "timestamp with time zone",
+    "timestamp": "timestamp without time zone", "timetz": "time with time zone", "time": "time without time zone",
+    "varbit": "bit varying",
+}  # fmt: skip
+
+At = Callable[[int], Location]
+
+
+class Changes:
+    """Applies statements to a ledger. `schema` is where unqualified names go."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.schema = "public"
+
+    def apply(self, node: Any, at: At) -> None:
+        """`at` gives the place of an offset in the statement, -1 for its first line."""
+        kind, statement = unwrap(node)
+        method = getattr(self, f"_{kind}", None)
+        if method is not None:
+            method(statement, at)
+
+    def _path(self, relation: Any) -> tuple[str, str]:
+        return (relation.schemaname or self.schema, relation.relname)
+
+    def _named(self, names: Any) -> tuple[str, ...]:
+        parts = tuple(entry.string.sval for entry in names)
+        return parts[-2:] if len(parts) > 1 else (self.schema, *parts)
+
+    # Tables
+
+    def _create_stmt(self, statement: Any, at: At) -> None:
+        if statement.relation.relpersistence == "t":
+            return
+        table = self._path(statement.relation)
+        if statement.if_not_exists and self.ledger.knows("table", table):
+            return
+        self.ledger.create("table", table, at(statement.relation.location))
+        for element in statement.table_elts:
+            kind, value = unwrap(element)
+            if kind == "column_def":
+                self._column(table, value, at)
+            elif kind == "constraint":
+                self._constraint(table, value, (), at)
+
+    def _create_foreign_table_stmt(self, statement: Any, at: At) -> None:
+        self._create_stmt(statement.base_stmt, at)
+
+    def _column(self, table: tuple[str, str], column: Any, at: At) -> None:
+        place = at(column.location)
+        self.ledger.create("column", (*table, column.colname), place)
+        types = [name.string.sval for name in column.type_name.names]
+        constraints = [entry.constraint for entry in column.constraints]
+        if (types and types[-1] in _SERIALS) or any(entry.contype == _IDENTITY for entry in constraints):
+            name = self.ledger.free_name("sequence", (table[0],), table[1], column.colname, "seq")
+            self.ledger.create("sequence", (table[0], name), place, of=table)
+        for entry in constraints:
+            self._constraint(table, entry, (column.colname,), at)
+
+    def _constraint(self, table: tuple[str, str], entry: Any, columns: tuple[str, ...], at: At) -> None:
+        kind, place = entry.contype, at(entry.location)
+        keys = tuple(key.string.sval for key in entry.keys) or columns
+        if kind == _PRIMARY:
+            second, label = "", "pkey"
+        elif kind == _UNIQUE:
+            second, label = "_".join(keys), "key"
+        elif kind == _FOREIGN:
+            second, label = "_".join(key.string.sval for key in entry.fk_attrs) or "_".join(columns), "fkey"
+        elif kind == _CHECK:
+            named = columns or tuple(_columns_in(entry.raw_expr))
+            second, label = (named[0] if len(named) == 1 else ""), "check"
+        elif kind == _EXCLUSION:
+            elements = [unwrap(part.list.items[0])[1] for part in entry.exclusions]
+            second, label = "_".join(_index_column(element) for element in elements), "excl"
+        else:
+            return
+        name = entry.conname or entry.indexname or self.ledger.free_name("constraint", table, table[1], second, label)
+        self.ledger.create("constraint", (*table, name), place)
+        if kind in (_PRIMARY, _UNIQUE, _EXCLUSION):
+            self.ledger.create("index", (table[0], name), place, of=table)
+
+    def _alter_table_stmt(self, statement: Any, at: At) -> None:
+        table = self._path(statement.relation)
+        for node in statement.cmds:
+            command = node.alter_table_cmd
+            definition = getattr(command, "def")
+            kind, value = unwrap(definition) if command.HasField("def") else (None, None)
+            if command.subtype == _ADD_COLUMN and kind == "column_def":
+                self._column(table, value, at)
+            elif command.subtype == _ADD_CONSTRAINT and kind == "constraint":
+                self._constraint(table, value, (), at)
+            elif command.subtype == _DROP_COLUMN:
+                self.ledger.drop("column", (*table, command.name))
+            elif command.subtype == _DROP_CONSTRAINT:
+                self.ledger.drop("constraint", (*table, command.name))
+            elif command.subtype == _VALIDATE:
+                self.ledger.alter("constraint", (*table, command.name), at(-1))
+            elif command.subtype in _COLUMN_CHANGES:
+                self.ledger.alter("column", (*table, command.name), at(-1))
+            elif command.subtype in _TABLE_CHANGES:
+                self.ledger.alter("table", table, at(-1))
+
+    def _rename_stmt(self, statement: Any, at: At) -> None:
+        kind = _KINDS.get(statement.rename_type)
+        if kind in ("column", "constraint", "trigger", "policy"):
+            table = self._path(statement.relation)
+            self.ledger.rename(kind, (*table, statement.subname), (*table, statement.newname), at(-1))
+        elif kind in ("table", "view", "index", "sequence"):
+            old = self._path(statement.relation)
+            self.ledger.rename(kind, old, (old[0], statement.newname), at(-1))
+        elif kind == "type":
+            old_type = self._named(statement.object.list.items)
+            self.ledger.rename(kind, old_type, (old_type[0], statement.newname), at(-1))
+
+    def _alter_object_schema_stmt(self, statement: Any, at: At) -> None:
+        kind = _KINDS.get(statement.object_type)
+        if kind in ("table", "view", "sequence"):
+            old = self._path(statement.relation)
+            self.ledger.rename(kind, old, (statement.newschema, old[1]), at(-1))
+
+    def _drop_stmt(self, statement: Any, _at: At) -> None:
+        kind = _KINDS.get(statement.remove_type)
+        for node in statement.objects if kind else ():
+            shape, value = unwrap(node)
+            if kind in ("schema", "extension"):
+                self.ledger.drop(kind, (value.sval,))
+            elif kind in _PARTS_OF_TABLES:
+                parts = [entry.string.sval for entry in value.items]
+                table = parts[-3:-1] if len(parts) > 2 else [self.schema, *parts[:-1]]
+                self.ledger.drop(kind, (*table, parts[-1]))
+            elif shape == "list" and kind is not None:
+                self.ledger.drop(kind, self._named(value.items))
+            elif shape == "type_name" and kind is not None:
+                self.ledger.drop(kind, self._named(value.names))
+            elif shape == "object_with_args" and kind is not None:
+                self.ledger.drop(
+                    kind, (*self._named(value.objname), _type_list(entry.type_name for entry in value.objargs))
+                )
+
+    # Everything else
+
+    def _index_stmt(self, statement: Any, at: At) -> None:
+        table = self._path(statement.relation)
+        name = statement.idxname
+        if not name:
+            columns = "_".join(_index_column(entry.index_elem) for entry in statement.index_params)
+            name = self.ledger.free_name("index", (table[0],), table[1], columns, "idx")
+        self.ledger.create("index", (table[0], name), at(-1), of=table)
+
+    def _view_stmt(self, statement: Any, at: At) -> None:
+        self.ledger.create("view", self._path(statement.view), at(-1))
+        if statement.replace:
+            self.ledger.alter("view", self._path(statement.view), at(-1))
+
+    def _create_table_as_stmt(self, statement: Any, at: At) -> None:
+        if statement.into.rel.relpersistence != "t":
+            kind = "view" if _KINDS.get(statement.objtype) == "view" else "table"
+            self.ledger.create(kind, self._path(statement.into.rel), at(-1))
+
+    def _create_seq_stmt(self, statement: Any, at: At) -> None:
+        self.ledger.create("sequence", self._path(statement.sequence), at(-1))
+
+    def _create_enum_stmt(self, statement: Any, at: At) -> None:
+        self.ledger.create("type", self._named(statement.type_name), at(-1))
+
+    def _alter_enum_stmt(self, statement: Any, at: At) -> None:
+        self.ledger.alter("type", self._named(statement.type_name), at(-1))
+
+    def _composite_type_stmt(self, statement: Any, at: At) -> None:
+        self.ledger.create("type", self._path(statement.typevar), at(-1))
+
+    def _create_domain_stmt(self, statement: Any, at: At) -> None:
+        self.ledger.create("type", self._named(statement.domainname), at(-1))
+
+    def _create_function_stmt(self, statement: Any, at: At) -> None:
+        inputs = (
+            entry.function_parameter.arg_type
+            for entry in statement.parameters
+            if entry.function_parameter.mode not in _OUTPUT_MODES
+        )
+        path = (*self._named(statement.funcname), _type_list(inputs))
+        if self.ledger.knows("function", path):
+            self.ledger.alter("function", path, at(-1))
+        self.ledger.create("function", path, at(-1))
+
+    def _create_policy_stmt(self, statement: Any, at: At) -> None:
+        self.ledger.create("policy", (*self._path(statement.table), statement.policy_name), at(-1))
+
+    def _create_trig_stmt(self, statement: Any, at: At) -> None:
+        self.ledger.create("trigger", (*self._path(statement.relation), statement.trigname), at(-1))
+
+    def _create_schema_stmt(self, statement: Any, at: At) -> None:
+        self.ledger.create("schema", (statement.schemaname,), at(-1))
+
+    def _create_extension_stmt(self, statement: Any, at: At) -> None:
+        self.ledger.create("extension", (statement.extname,), at(-1))
+
+    def _create_stats_stmt(self, statement: Any, at: At) -> None:
+        if statement.defnames and statement.relations:
+            table = self._path(statement.relations[0].range_var)
+            self.ledger.create("statistics", (*table, self._named(statement.defnames)[-1]), at(-1))
+
+    def _variable_set_stmt(self, statement: Any, _at: At) -> None:
+        if statement.name == "search_path":
+            values = [entry.a_const.sval.sval for entry in statement.args if entry.HasField("a_const")]
+            self.schema = next((value for value in values if value not in ("", "$user")), "public")
+
+
+# FUNC_PARAM_OUT and FUNC_PARAM_TABLE as the protobuf numbers them.
+_OUTPUT_MODES = frozenset([2, 5])
+
+
+def _type_list(types: Any) -> str:
+    return ",".join(_type_name(entry) for entry in types)
+
+
+def _type_name(entry: Any) -> str:
+    name = entry.names[-1].string.sval if entry.names else ""
+    return _TYPE_NAMES.get(name, name) + "[]" * len(entry.array_bounds)
+
+
+def _index_column(element: Any) -> str:
+    if element.name:
+        return str(element.name)
+    kind, value = unwrap(element.expr)
+    return value.funcname[-1].string.sval if kind == "func_call" else "expr"
+
+
+def _columns_in(node: Any) -> list[str]:
+    """Distinct columns that a CHECK names, for its default name."""
+    found: dict[str, None] = {}
+    pending = [node]
+    while pending:
+        kind, value = unwrap(pending.pop())
+        if kind == "column_ref":
+            found[value.fields[-1].string.sval] = None
+        elif value is not None:
+            for field, part in value.ListFields():
+                if field.message_type is not None and field.message_type.name == "Node":
+                    pending += part if field.is_repeated else [part]
+    return list(found)

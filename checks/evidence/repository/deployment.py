@@ -1,0 +1,210 @@
+"""What deployment files, dependency lists and connection code say of the database and of what stands around it.
+
+Read line by line, by keys that mean one thing only: a fact that is not certain is left out. No value that could be a secret
+is kept: only names, numbers and image tags.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from checks.evidence.repository.facts import DeploymentFact
+from checks.evidence.repository.files import SourceFile, is_test
+from checks.evidence.repository.packages import NODE_PACKAGES, PYTHON_PACKAGES
+from checks.model import Location
+
+_MAXIMUM_CHARACTERS = 400_000
+_MAXIMUM_PER_FILE = 60
+
+_DEPLOYMENT = re.compile(
+    r"(?:^|/)(?:(?:docker-)?compose[^/]*\.ya?ml|[^/]*Dockerfile[^/]*|Containerfile|Procfile|fly\.toml|render\.ya?ml"
+    r"|railway\.(?:toml|json)|[^/]*\.(?:tf|tfvars|hcl)|crontab|[^/]*\.env(?:\.[^/]*)?|pgbouncer\.ini|pgcat\.toml|odyssey\.conf"
+    r"|postgresql[^/]*\.conf|values[^/]*\.ya?ml)$"
+    r"|(?:^|/)(?:k8s|kubernetes|helm|charts?|manifests?|deploy(?:ment)?s?|infra(?:structure)?|terraform|ops|cron(?:tab|jobs?)?"
+    r"|monitoring|prometheus|grafana|alerts?|alertmanager|backups?|\.github/workflows|ansible|pulumi|cdk)"
+    r"/.*\.(?:ya?ml|json|toml|conf|ini|sh|tf|tpl|cron)$",
+    re.IGNORECASE,
+)
+_DEPENDENCIES = re.compile(
+    r"(?:^|/)(?:requirements[^/]*\.(?:txt|in)|requirements/[^/]*\.txt|pyproject\.toml|Pipfile|setup\.(?:py|cfg)|package\.json"
+    r"|environment\.ya?ml)$",
+    re.IGNORECASE,
+)
+_CODE = frozenset(["py", "ts", "tsx", "js", "mjs", "cjs", "mts"])
+_CODE_HINT = re.compile(
+    r"create_(?:async_)?engine|pool_size|max_overflow|ConnectionPool|create_pool|new (?:pg\.)?Pool\b|postgres\("
+    r"|application_?name|sqlcommenter|_timeout\b|hnsw\.|ivfflat\.",
+    re.IGNORECASE,
+)
+_IMAGE = re.compile(
+    r"""^\s*(?:-\s*)?(?:image|FROM)\s*:?\s+["']?((?:[\w.-]+(?::\d+)?/)*([\w.-]+)(?::([\w.${}:-]+))?)""", re.IGNORECASE
+)
+_DEFAULT = re.compile(r"\$\{\w+:?-([\w.-]*)\}")
+_SERVERS = frozenset(
+    "postgres postgresql postgis pgvector timescaledb timescaledb-ha supabase-postgres postgresql-repmgr spilo cloudnative-pg "
+    "paradedb pgvecto-rs".split()
+)
+_POOLERS = frozenset("pgbouncer pgcat odyssey supavisor pgpool pgbouncer-exporter".split())
+_POOL_MODE = re.compile(
+    r"""\b(?:pool_mode|POOL_MODE|PGBOUNCER_POOL_MODE|poolMode|pooler_mode)\b["']?\s*[:=]\s*["']?(session|transaction|statement)\b"""
+)
+_BACKUP_WORDS = {
+    "wal-g": r"\bwal-g\b", "pgBackRest": r"\bpgbackrest\b", "Barman": r"\bbarman(?:-cloud[\w-]*)?\b", "WAL-E": r"\bwal-e\b",
+    "pg_dump": r"\bpg_dump(?:all)?\b(?!\.)", "pg_basebackup": r"\bpg_basebackup\b", "postgres-backup image": r"\bpostgres-backup[\w-]*\b",
+}  # fmt: skip
+_RETENTION = re.compile(
+    r"""\b(backup_retention_period|backup_retention_days|backupRetentionPeriod|backupRetentionDays|retained_backups"""
+    r"""|point_in_time_recovery_enabled|pointInTimeRecoveryEnabled|transaction_log_retention_days|preferred_backup_window)\b"""
+    r"""["']?\s*[:=]\s*["']?([\w:.-]+)"""
+)
+_STANDBY = re.compile(
+    r"""\b(replicate_source_db|read_replica_\w+|primary_conninfo|readReplicas|POSTGRESQL_REPLICATION_MODE)\b["']?\s*[:=]"""
+)
+_AGENTS = {
+    "postgres_exporter": r"\b(?:postgres[_-]exporter|prometheuscommunity/postgres-exporter)\b", "pgwatch": r"\bpgwatch2?\b",
+    "pganalyze": r"\bpganalyze\b", "Datadog": r"\bdatadog(?:hq|/agent)?\b|\bDD_(?:API_KEY|AGENT_HOST|DBM\w*)\b", "pgmonitor": r"\bpgmonitor\b",
+    "sql_exporter": r"\bsql[_-]exporter\b", "pgMonitor": r"\bcrunchy-postgres-exporter\b", "New Relic": r"\bnri-postgresql\b",
+    "PMM": r"\bpmm-client\b", "Telegraf": r"\binputs\.postgresql\b",
+}  # fmt: skip
+_ALERT = re.compile(r"""^\s*-?\s*["']?alert["']?\s*:\s*["']?([\w .:/()%-]{1,80})""")
+_POSTGRES = re.compile(r"\bpg_[a-z_]+|\bpostgres(?:ql)?\b|\bpgbouncer_", re.IGNORECASE)
+_SERVER_SETTING = re.compile(
+    r"""^\s*(?:-\s*)?(?:-c\s+)?["']?((?:(?:log|auto_explain|pg_stat_statements|track|max_wal|wal|archive|autovacuum|idle)_?[a-z_.]*"""
+    r"""|shared_preload_libraries|statement_timeout|lock_timeout|shared_buffers|work_mem|max_connections|effective_cache_size"""
+    r"""|synchronous_commit|random_page_cost|hot_standby|max_slot_wal_keep_size))\s*=\s*["']?([\w.,/ -]{1,60}?)["']?\s*(?:#.*)?$"""
+)
+_COMMAND_SETTING = re.compile(r"-c\s+([a-z_.]+)=([\w.,/-]{1,60})")
+_TIMEOUT_IN_CODE = re.compile(
+    r"""\b(statement_timeout|lock_timeout|idle_in_transaction_session_timeout|transaction_timeout|hnsw\.ef_search|hnsw\.iterative_scan|ivfflat\.probes)\b"""
+    r"""["']?\s*(?:=|:|\bTO\b)\s*["']?(\d{1,9}\s*(?:ms|s|min)?|\w+)""",
+    re.IGNORECASE,
+)
+_POOL_IN_CODE = re.compile(
+    r"""(?<![\w.])(pool_size|max_overflow|poolSize|maxPoolSize|minPoolSize|max_size)\s*[=:]\s*(\d{1,5})\b"""
+)
+_POOL_IN_ENVIRONMENT = re.compile(
+    r"""^\s*(?:-\s*)?["']?((?:[A-Z0-9]+_)*(?:POOL_SIZE|MAX_OVERFLOW|POOL_MAX|MAX_POOL_SIZE|CONNECTION_LIMIT|DB_MAX_CONNECTIONS))["']?\s*[=:]\s*["']?(\d{1,5})\b"""
+)
+_CONNECTION_LIMIT = re.compile(r"postgres(?:ql)?(?:\+\w+)?://[^\s\"']*[?&]connection_limit=(\d{1,5})")
+_PG_POOL = re.compile(
+    r"\bnew\s+(?:pg\.)?Pool\(\s*\{(?P<body>[^}]{0,400})\}|(?<![\w.])postgres\([^)]{0,200}\{(?P<other>[^}]{0,400})\}"
+)
+_MAX = re.compile(r"\bmax\s*:\s*(\d{1,5})\b")
+_APPLICATION_NAME = re.compile(
+    r"""["']?\b(?:application_name|applicationName|fallback_application_name)\b["']?\s*[:=]\s*["']?([\w.-]{1,63})?"""
+)
+_COMMENTER = re.compile(
+    r"sqlcommenter|sqlalchemy_commenter|enable_commenter|@opentelemetry/instrumentation-pg.{0,80}addSqlCommenter|addSqlCommenterCommentToQueries"
+)
+
+_REQUIREMENT = re.compile(r"""^\s*["']?([A-Za-z0-9][\w.-]*)(?:\[[\w,.\s-]*\])?\s*["']?\s*(?:[=<>~!^;,"'(]|$)""")
+_PACKAGE = re.compile(r"""^\s*"(@?[\w./-]+)"\s*:\s*"(?:[\^~<>=*\dv]|workspace:|catalog:|latest|npm:)""")
+_MIGRATION_FILES = (
+    (re.compile(r"(?:^|/)alembic\.ini$"), "Alembic"),
+    (re.compile(r"(?:^|/)prisma/migrations/migration_lock\.toml$"), "Prisma Migrate"),
+    (re.compile(r"(?:^|/)drizzle\.config\.[a-z]+$"), "Drizzle Kit"),
+    (re.compile(r"(?:^|/)supabase/config\.toml$"), "Supabase CLI"),
+    (re.compile(r"(?:^|/)(?:flyway\.(?:conf|toml))$"), "Flyway"),
+    (re.compile(r"(?:^|/)(?:atlas\.hcl)$"), "Atlas"),
+)
+
+
+def read_deployment(file: SourceFile) -> list[DeploymentFact]:
+    """The facts that the file tells, each kind and detail once, at its first line."""
+    if len(file.text) > _MAXIMUM_CHARACTERS:
+        return []
+    found: dict[tuple[str, str], DeploymentFact] = {}
+    for kind, detail, line in _facts(file):
+        found.setdefault((kind, detail), DeploymentFact(kind, detail, Location(file.path, line)))
+        if len(found) >= _MAXIMUM_PER_FILE:
+            break
+    return list(found.values())
+
+
+def _facts(file: SourceFile) -> Iterator[tuple[str, str, int]]:
+    for pattern, tool in _MIGRATION_FILES:
+        if pattern.search(file.path):
+            yield "migrations", tool, 1
+    if _DEPENDENCIES.search(file.path):
+        yield from _dependencies(file)
+    elif _DEPLOYMENT.search(file.path):
+        yield from _deployed(file)
+    elif file.extension in _CODE and not is_test(file.path) and _CODE_HINT.search(file.text):
+        yield from _in_code(file)
+    elif file.extension == "prisma":
+        yield "orm", "Prisma", 1
+
+
+def _dependencies(file: SourceFile) -> Iterator[tuple[str, str, int]]:
+    is_node = file.name == "package.json"
+    for number, line in enumerate(file.text.splitlines(), 1):
+        match = (_PACKAGE if is_node else _REQUIREMENT).match(line)
+        if match is None:
+            continue
+        package = match.group(1) if is_node else re.sub(r"[._]+", "-", match.group(1)).lower()
+        for kind, names in (NODE_PACKAGES if is_node else PYTHON_PACKAGES).items():
+            if package in names:
+                yield kind, names[package], number
+
+
+def _deployed(file: SourceFile) -> Iterator[tuple[str, str, int]]:
+    about_postgres = bool(_POSTGRES.search(file.text))
+    for number, line in enumerate(file.text.splitlines(), 1):
+        stripped = line.strip()
+        if not stripped or stripped.startswith(("#", "//", ";")) or len(line) > 2_000:
+            continue
+        image = _IMAGE.match(line)
+        if image is not None:
+            name, tag = image.group(2).lower(), _DEFAULT.sub(r"\1", image.group(3) or "")
+            detail = f"{name}:{tag}" if tag else name
+            if name in _SERVERS:
+                yield "server_image", detail, number
+            elif name in _POOLERS and not name.endswith("exporter"):
+                yield "pooler", detail, number
+            elif name == "mongo":
+                yield "document_store", "MongoDB", number
+        if mode := _POOL_MODE.search(line):
+            yield "pooler", f"pool_mode = {mode.group(1)}", number
+        for tool, pattern in _BACKUP_WORDS.items():
+            if re.search(pattern, line, re.IGNORECASE):
+                yield "backup", tool, number
+        if (retention := _RETENTION.search(line)) and retention.group(2).lower() not in ("0", "false", "null"):
+            yield "backup", f"{retention.group(1)} = {_shown(retention.group(2))}", number
+        if about_postgres and (standby := _STANDBY.search(line)):
+            yield "standby", standby.group(1), number
+        for agent, pattern in _AGENTS.items() if about_postgres else ():
+            if re.search(pattern, line):
+                yield "metrics_agent", agent, number
+        if about_postgres and (alert := _ALERT.match(line)):
+            yield "alert_rules", alert.group(1).strip(" \"'"), number
+        if pool := _POOL_IN_ENVIRONMENT.match(line):
+            yield "pool_size", f"{pool.group(2)} ({pool.group(1)})", number
+        if limit := _CONNECTION_LIMIT.search(line):
+            yield "pool_size", f"{limit.group(1)} (connection_limit)", number
+        for setting in (*_COMMAND_SETTING.finditer(line), *_SERVER_SETTING.finditer(line)):
+            yield "setting", f"{setting.group(1)} = {setting.group(2)}", number
+
+
+def _shown(value: str) -> str:
+    return value if re.fullmatch(r"[\d:.-]+|true", value, re.IGNORECASE) else "set"
+
+
+def _in_code(file: SourceFile) -> Iterator[tuple[str, str, int]]:
+    text = file.text
+
+    def line(offset: int) -> int:
+        return text.count("\n", 0, offset) + 1
+
+    if "sqlalchemy" in text or "asyncpg" in text or "psycopg" in text or "postgres" in text.lower():
+        for match in _POOL_IN_CODE.finditer(text):
+            yield "pool_size", f"{match.group(2)} ({match.group(1)})", line(match.start())
+        for match in _TIMEOUT_IN_CODE.finditer(text):
+            yield "setting", f"{match.group(1).lower()} = {match.group(2)}", line(match.start())
+        for match in _APPLICATION_NAME.finditer(text):
+            yield "application_name", match.group(1) or "set at run time", line(match.start())
+        for match in _COMMENTER.finditer(text):
+            yield "sql_comments", "sqlcommenter", line(match.start())
+    for pool in _PG_POOL.finditer(text):
+        if maximum := _MAX.search(pool.group("body") or pool.group("other") or ""):
+            yield "pool_size", f"{maximum.group(1)} (Pool max)", line(pool.start())

@@ -1,0 +1,91 @@
+"""Which statement created, and which last changed, each object that a series of migrations leaves behind."""
+
+from __future__ import annotations
+
+from checks.evidence.repository.facts import Declared
+from checks.model import Location, Subject
+
+_MAXIMUM_NAME_BYTES = 63
+_PARTS_OF_TABLES = frozenset(["column", "constraint", "policy", "trigger", "statistics"])
+
+
+class Ledger:
+    def __init__(self) -> None:
+        self._created: dict[Subject, Location] = {}
+        self._altered: dict[Subject, Location] = {}
+        self._table_of: dict[Subject, tuple[str, ...]] = {}
+
+    def entries(self) -> tuple[Declared, ...]:
+        created = [Declared(subject, location, "create") for subject, location in self._created.items()]
+        return (*created, *(Declared(subject, location, "alter") for subject, location in self._altered.items()))
+
+    def create(
+        self, kind: str, path: tuple[str, ...], location: Location, *, of: tuple[str, ...] | None = None
+    ) -> None:
+        """`of` is the table that an index or sequence goes away with. What exists already stays where it was created."""
+        subject = Subject(kind, path)
+        self._created.setdefault(subject, location)
+        if of is not None:
+            self._table_of[subject] = of
+
+    def alter(self, kind: str, path: tuple[str, ...], location: Location) -> None:
+        self._altered[Subject(kind, path)] = location
+
+    def knows(self, kind: str, path: tuple[str, ...]) -> bool:
+        return Subject(kind, path) in self._created
+
+    def drop(self, kind: str, path: tuple[str, ...]) -> None:
+        """Removes the object with what it takes along."""
+        gone = Subject(kind, path)
+        for known in (self._created, self._altered):
+            for subject in [subject for subject in known if subject == gone or self._belongs_to(subject, gone)]:
+                del known[subject]
+
+    def _belongs_to(self, subject: Subject, gone: Subject) -> bool:
+        if gone.kind == "schema":
+            return subject.path[0] == gone.path[0]
+        if gone.kind == "table":
+            part = subject.kind in _PARTS_OF_TABLES and subject.path[:2] == gone.path
+            return part or self._table_of.get(subject) == gone.path
+        if gone.kind == "constraint":
+            return subject.kind == "index" and subject.path == (gone.path[0], gone.path[2])
+        return False
+
+    def rename(self, kind: str, old: tuple[str, ...], new: tuple[str, ...], location: Location) -> None:
+        """The object under its new path, and all that stands below it."""
+        for known in (self._created, self._altered):
+            for subject in list(known):
+                if subject.kind == kind and subject.path == old:
+                    moved = Subject(kind, new)
+                elif kind == "table" and subject.kind in _PARTS_OF_TABLES and subject.path[:2] == old:
+                    moved = Subject(subject.kind, (*new, *subject.path[2:]))
+                else:
+                    continue
+                known[moved] = known.pop(subject)
+        for subject, table in list(self._table_of.items()):
+            if kind == "table" and table == old:
+                self._table_of[subject] = new
+            if subject.kind == kind and subject.path == old:
+                self._table_of[Subject(kind, new)] = self._table_of.pop(subject)
+        self.alter(kind, new, location)
+
+    def free_name(self, kind: str, prefix: tuple[str, ...], first: str, second: str, label: str) -> str:
+        """The name that PostgreSQL chooses for an object without one (ChooseRelationName in its source)."""
+        for number in range(1000):
+            name = default_name(first, second, label + (str(number) if number else ""))
+            if not self.knows(kind, (*prefix, name)) and not self.knows("index", (prefix[0], name)):
+                return name
+        return default_name(first, second, label)
+
+
+def default_name(first: str, second: str, label: str) -> str:
+    """`first_second_label` cut to 63 bytes, the longer of the first two parts first (makeObjectName in its source)."""
+    one, two = first.encode(), second.encode()
+    room = _MAXIMUM_NAME_BYTES - len(label.encode()) - 1 - (1 if second else 0)
+    while len(one) + len(two) > room:
+        if len(one) > len(two):
+            one = one[:-1]
+        else:
+            two = two[:-1]
+    parts = [part.decode("utf-8", "ignore") for part in (one, two)]
+    return "_".join([parts[0], *([parts[1]] if second else []), label])

@@ -1,0 +1,176 @@
+"""SQL migrations and schema files: the objects they declare, each with the line of its own clause."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from checks.evidence.repository.ddl import Changes
+from checks.evidence.repository.facts import Declared
+from checks.evidence.repository.files import SourceFile
+from checks.evidence.repository.ledger import Ledger
+from checks.evidence.sql import parse, split_statements
+from checks.evidence.tokens import Kind, Token, significant
+from checks.model import Location
+
+_FOLDERS = re.compile(
+    r"(?:^|/)(?:migrations?|migrate|drizzle|flyway|liquibase|goose|dbmate|alembic|schema|schemas|ddl|sql/schema"
+    r"|docker-entrypoint-initdb\.d|initdb(?:\.d)?)(?:/|$)",
+    re.IGNORECASE,
+)
+_FILES = re.compile(
+    r"(?:^|[._-])(?:schema|structure|migration|init|initial|ddl|up|tables)\.sql|[VR]\d*[\d._]*__.*\.sql|\d{3,}[_-].*\.sql",
+    re.IGNORECASE,
+)
+_WHOLE_SCHEMA = re.compile(r"(?:schema|structure|ddl|tables|init)\.sql", re.IGNORECASE)
+_UNDONE = re.compile(r"(?:.*[._-])?(?:down|rollback|revert|undo)\.sql|U\d.*__.*\.sql", re.IGNORECASE)
+_DOWN_SECTION = re.compile(
+    r"^[ \t]*--[ \t]*(?:\+goose[ \t]+down|\+migrate[ \t]+down|migrate:down|rollback\b|!down\b|@UNDO).*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_OTHER_DIALECT = re.compile(
+    r"^[^-\n']*(?:`|\bAUTO_?INCREMENT\b|\bENGINE\s*=|\bNVARCHAR\b|\bIDENTITY\(1)", re.IGNORECASE | re.MULTILINE
+)
+_DIGITS = re.compile(r"(\d+)")
+_MAXIMUM_BLOCK = 100_000
+
+
+class Migrations(NamedTuple):
+    entries: tuple[Declared, ...]
+    unparsed: tuple[Location, ...]
+
+
+def is_migration(file: SourceFile) -> bool:
+    """Whether an SQL file declares a schema, by its place or name, or because its first statements do."""
+    folder, _, name = file.path.rpartition("/")
+    if _FOLDERS.search(folder) or _FILES.search(name):
+        return True
+    return bool(
+        re.search(
+            r"^\s*(?:CREATE|ALTER)\s+(?:TABLE|INDEX|EXTENSION|TYPE|SCHEMA|POLICY)\b",
+            file.text,
+            re.IGNORECASE | re.MULTILINE,
+        )
+    )
+
+
+def read_migrations(files: Iterable[SourceFile]) -> Migrations:
+    """What the migrations leave behind when each folder of them runs in its tool's order. Backward migrations and those of
+    other database systems are left out."""
+    groups: dict[str, list[SourceFile]] = {}
+    for file in files:
+        if not _UNDONE.fullmatch(file.name) and not _OTHER_DIALECT.search(file.text):
+            groups.setdefault(_group(file), []).append(file)
+    entries: list[Declared] = []
+    unparsed: list[Location] = []
+    for _, members in sorted(groups.items(), key=lambda group: (group[0].startswith("\uffff"), group[0])):
+        reader = _Reader()
+        for file in sorted(members, key=lambda file: _natural(file.path)):
+            reader.read(file)
+        entries += reader.ledger.entries()
+        unparsed += reader.unparsed
+    return Migrations(tuple(dict.fromkeys(entries)), tuple(sorted(set(unparsed))))
+
+
+def _group(file: SourceFile) -> str:
+    """Migrations that run one after the other share a group; a file that holds a whole schema is one by itself, after them."""
+    folder, _, name = file.path.rpartition("/")
+    if _WHOLE_SCHEMA.fullmatch(name):
+        return f"\uffff{file.path}"
+    if name.lower() in ("migration.sql", "up.sql"):
+        return folder.rpartition("/")[0]
+    return folder
+
+
+def _natural(path: str) -> list[tuple[int, int, str]]:
+    """Sorts `2_b` before `10_a`, as tools do that count, and equal-length timestamps as text."""
+    return [
+        (0, int(part), "") if part.isascii() and part.isdigit() else (1, 0, part)
+        for part in _DIGITS.split(path)
+        if part
+    ]
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self.unparsed: list[Location] = []
+
+    def read(self, file: SourceFile) -> None:
+        down = _DOWN_SECTION.search(file.text)
+        text = file.text[: down.start()] if down else file.text
+        changes = Changes(self.ledger)
+        for statement, line in split_statements(text):
+            self.statement(statement, file.path, line, changes)
+
+    def statement(self, statement: str, path: str, line: int, changes: Changes) -> None:
+        first = statement[:20].split(None, 1)[0].lower() if statement.strip() else ""
+        if first not in _DECLARES:
+            return
+        tree = parse(statement)
+        if tree is None:
+            self.unparsed.append(Location(path, line))
+            self.head(significant(statement[:5_000]), Location(path, line), changes)
+            return
+        encoded = statement.encode()
+
+        def at(offset: int) -> Location:
+            return Location(path, line + (encoded.count(b"\n", 0, offset) if offset > 0 else 0))
+
+        for entry in tree.stmts:
+            if entry.stmt.WhichOneof("node") == "do_stmt":
+                self.block(entry.stmt.do_stmt, statement, path, line, changes)
+            else:
+                changes.apply(entry.stmt, at)
+
+    def block(self, block: Any, statement: str, path: str, line: int, changes: Changes) -> None:
+        """Declarations within DO: migrations wrap them to ignore what exists."""
+        bodies = [entry.def_elem.arg.string.sval for entry in block.args if entry.def_elem.defname == "as"]
+        for body in bodies:
+            start = statement.find(body)
+            if start < 0 or len(body) > _MAXIMUM_BLOCK:
+                continue
+            begun = line + statement.count("\n", 0, start)
+            for inner, offset in split_statements(body):
+                token = next((each for each in significant(inner) if each.text.lower() in ("create", "alter")), None)
+                if token is not None and parse(inner[token.start :]) is not None:
+                    inner_line = begun + offset - 1 + inner.count("\n", 0, token.start)
+                    self.statement(inner[token.start :], path, inner_line, changes)
+
+    def head(self, read: Sequence[Token], location: Location, changes: Changes) -> None:
+        """The name in `CREATE TABLE name` or `CREATE INDEX name ON table` of a statement that the grammar refuses, such as a
+        template."""
+        words = [token.text.lower() if token.kind is Kind.WORD else token.text for token in read]
+        for kind in ("table", "index"):
+            if words[:1] != ["create"] or kind not in words[1:4]:
+                continue
+            position = words.index(kind) + 1
+            if words[position : position + 1] == ["concurrently"]:
+                position += 1
+            if words[position : position + 3] == ["if", "not", "exists"]:
+                position += 3
+            name, position = _qualified(read, position)
+            if kind == "index" and name and words[position : position + 1] == ["on"]:
+                table, _ = _qualified(read, position + 1)
+                if table:
+                    schema = table[0] if len(table) == 2 else changes.schema
+                    self.ledger.create("index", (schema, name[-1]), location, of=(schema, table[-1]))
+            elif kind == "table" and name and words[position : position + 1] == ["("]:
+                self.ledger.create("table", name if len(name) == 2 else (changes.schema, *name), location)
+
+
+_DECLARES = frozenset(["create", "alter", "drop", "do", "set", "comment"])
+
+
+def _qualified(read: Sequence[Token], position: int) -> tuple[tuple[str, ...], int]:
+    """A name of one or two parts and the position after it; an empty one if there is none."""
+    parts: list[str] = []
+    while position < len(read) and read[position].kind in (Kind.WORD, Kind.QUOTED):
+        text = read[position].text
+        parts.append(text[1:-1].replace('""', '"') if text[0] == '"' else text.lower())
+        if position + 1 < len(read) and read[position + 1].text == ".":
+            position += 2
+            continue
+        return (tuple(parts) if len(parts) <= 2 else ()), position + 1
+    return (), position

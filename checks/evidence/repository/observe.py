@@ -1,0 +1,58 @@
+"""Observes a repository: each file is read once and handed to whoever can tell something from it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from checks.evidence.repository.deployment import read_deployment
+from checks.evidence.repository.facts import CodeStatement, DeploymentFact, Repository
+from checks.evidence.repository.files import Folder, SourceFile
+from checks.evidence.repository.matching import match_statements
+from checks.evidence.repository.migrations import is_migration, read_migrations
+from checks.evidence.repository.statements import read_statements, speaks_to_another_system
+
+__all__ = ["match_statements", "observe_repository"]
+
+_PROGRESS_EVERY = 200
+
+
+def observe_repository(
+    root: Path, *, progress: Callable[[str], None] | None = None, cancelled: threading.Event | None = None
+) -> Repository:
+    """What the repository says of the database. `progress` gets a line now and then; `cancelled`, once set, ends it soon with
+    what was read. Raises TargetError if `root` is not a folder that can be read."""
+    folder = Folder(root)
+    paths = folder.paths()
+    statements: list[CodeStatement] = []
+    deployment: list[DeploymentFact] = []
+    migrations: list[SourceFile] = []
+    for number, path in enumerate(paths):
+        if cancelled is not None and cancelled.is_set():
+            break
+        if progress is not None and number % _PROGRESS_EVERY == 0:
+            progress(f"reading the repository: {number} of {len(paths)} files")
+        file = folder.read(path)
+        if file is None:
+            continue
+        deployment += read_deployment(file)
+        if file.extension == "sql" and is_migration(file):
+            if not speaks_to_another_system(path):
+                migrations.append(file)
+        else:
+            statements += read_statements(file)
+    declared = read_migrations(migrations)
+    return Repository(
+        folder.name,
+        folder.commit,
+        folder.count,
+        folder.lines,
+        dict(sorted(folder.languages.items())),
+        dict(sorted(folder.skipped.items())),
+        tuple(statements),
+        (),
+        declared.entries,
+        tuple(deployment),
+        declared.unparsed,
+    )
