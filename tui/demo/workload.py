@@ -161,7 +161,7 @@ def _visitors(api: Client) -> None:
             None,
             None,
         )
-    for _ in range(60):
+    for _ in range(30):
         api.run(
             "message_of_request",
             request_id="chatcmpl-" + hashlib.md5(f"request{draw(1, 90000) * 2}".encode()).hexdigest(),

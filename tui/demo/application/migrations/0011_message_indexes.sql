@@ -2,5 +2,5 @@
 
 CREATE INDEX messages_conversation_created_idx ON messages (conversation_id, created_at);
 
--- For the token report.
-CREATE INDEX idx_messages_role_tokens ON messages (role, tokens_out);
+-- For the report on what each model costs.
+CREATE INDEX idx_messages_model_created ON messages (model, created_at);
