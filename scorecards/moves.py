@@ -11,7 +11,7 @@ from itertools import combinations
 
 import msgspec
 
-from checks.model import Reason
+from checks.model import Area, Reason
 from scorecards.criteria import Judged
 from scorecards.maturity import Levels, Standing, score
 from scorecards.model import Move
@@ -59,12 +59,14 @@ def find_moves(judged: Sequence[Judged], before: Levels | None = None) -> tuple[
     standings = [entry.standing for entry in judged]
     before = before or score(standings)
     open_ones = [entry for entry in judged if _movable(entry)]
-    blocking = {id for levels in before.areas for id in levels.held_back_by} | set(before.red_flags)
-    singles = [(entry,) for entry in open_ones if entry.criterion.id in blocking]
+    blocking = _blocking(standings, before)
+    singles = [(entry,) for entry in open_ones if entry.criterion.id in blocking[entry.criterion.area]]
     pairs = [
         pair
-        for levels in before.areas
-        for pair in combinations([entry for entry in open_ones if entry.criterion.id in levels.held_back_by], 2)
+        for area, ids in blocking.items()
+        for pair in combinations(
+            [one for one in open_ones if one.criterion.area is area and one.criterion.id in ids], 2
+        )
     ]
     simulated = [_simulate(standings, before, group, False) for group in (*singles, *pairs)]
     simulated += [_simulate(standings, before, group, True) for group in _looks(open_ones)]
@@ -88,6 +90,18 @@ def find_moves(judged: Sequence[Judged], before: Levels | None = None) -> tuple[
             chosen.append(candidate)
             taken |= ids
     return tuple(_move(candidate) for candidate in chosen)
+
+
+def _blocking(standings: Sequence[Standing], before: Levels) -> dict[Area, set[str]]:
+    """What holds each area back; under an open red flag, also what would hold it back without the flag."""
+    cleared = [
+        msgspec.structs.replace(entry, status="met", strength=Strength.MEASURED) if entry.open_red_flag else entry
+        for entry in standings
+    ]
+    after = score(cleared) if before.red_flags else before
+    return {
+        old.area: {*old.held_back_by, *new.held_back_by} for old, new in zip(before.areas, after.areas, strict=True)
+    }
 
 
 def _points(levels: Levels) -> float:

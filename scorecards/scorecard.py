@@ -246,7 +246,7 @@ def _overrides(configuration: Configuration) -> tuple[str, ...]:
     """Thresholds that the repository lowered come first: the reviewed must not grade themselves unseen."""
 
     def words(override: Override) -> str:
-        verb = "lowered" if override.lowered else "raised"
+        verb = "lowered" if override.lowered else "made stricter"
         return f"{override.name}: {override.default:g} → {override.value:g} ({verb} by the {override.source})"
 
     ordered = sorted(

@@ -33,8 +33,8 @@ def front(scorecard: Scorecard, level: int = 2) -> list[str]:
 def _changed(scorecard: Scorecard) -> str:
     """Thresholds that the reviewed repository lowered stand above everything else."""
     lowered = [line for line in scorecard.overrides if "lowered" in line]
-    raised = [line for line in scorecard.overrides if "lowered" not in line]
-    lines = [f"> **Threshold** {inline(line)}" for line in (*lowered, *raised)]
+    stricter = [line for line in scorecard.overrides if "lowered" not in line]
+    lines = [f"> **Threshold** {inline(line)}" for line in (*lowered, *stricter)]
     return "\n>\n".join(lines)
 
 

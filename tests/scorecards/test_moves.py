@@ -83,6 +83,13 @@ def test_a_cleared_red_flag_is_told() -> None:
     assert move.effect == "clears red flag SCH-R1, schema 0→5, overall 0→5"
 
 
+def test_a_red_flag_and_what_stands_behind_it_are_one_move() -> None:
+    judged = [entry("IDX-R1", "unmet"), entry("IDX-1.1", "unmet"), entry("IDX-2.1", "unmet")]
+    first = find_moves(judged)[0]
+    assert first.criteria == ("IDX-R1", "IDX-1.1")
+    assert first.effect == "clears red flag IDX-R1, indexing 0→1, overall 0→1"
+
+
 def test_a_step_that_the_index_does_not_show_is_told_as_a_share() -> None:
     judged = [entry(f"SCH-1.{number}", "unmet" if number > 5 else "met") for number in range(30)]
     assert find_moves(judged)[0].effect == "schema 20%→23% of level 1"

@@ -130,7 +130,7 @@ def test_statements_of_several_users_are_one() -> None:
 def test_lowered_thresholds_come_first(reviewed: Scorecard) -> None:
     assert reviewed.overrides == (
         "window_days: 7 → 0 (lowered by the repository)",
-        "lag_seconds: 30 → 10 (raised by the user)",
+        "lag_seconds: 30 → 10 (made stricter by the user)",
     )
 
 
