@@ -10,7 +10,7 @@ import msgspec
 
 from checks.evidence.database.facts import Catalog, Column, Table
 from checks.evidence.patterns import AccessPattern, ColumnRef
-from checks.relations import is_reviewed, keys_of, reviewed_tables
+from checks.relations import is_reviewed, keys_of, leaves, reviewed_tables
 
 _KEY_NAMES = frozenset({"id", "uuid", "guid"})
 _ROLES = frozenset(
@@ -61,6 +61,7 @@ def undeclared_references(catalog: Catalog, patterns: Iterable[AccessPattern]) -
     stems = _tables_by_stem(catalog, keys)
     declared = {(entry.table, number) for entry in catalog.constraints if entry.kind == "foreign_key"
                 for number in entry.columns}  # fmt: skip
+    declared |= _declared_on_every_partition(catalog, declared)
     found = []
     for table in reviewed_tables(catalog):
         if _OUTLIVES_ALWAYS.search(_snake(table.name)):
@@ -78,6 +79,18 @@ def undeclared_references(catalog: Catalog, patterns: Iterable[AccessPattern]) -
             if reference and not (reference.target.persistence == "unlogged" and table.persistence == "permanent"):
                 found.append(reference)
     return [entry for entry in found if not _probably_foreign(catalog, entry, len(declared), len(found))]
+
+
+def _declared_on_every_partition(catalog: Catalog, declared: set[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Columns of partitioned tables that have a foreign key on each partition instead of one at the root."""
+    found = set()
+    for table in catalog.tables:
+        parts = leaves(catalog, table) if table.kind == "partitioned" else []
+        for column in catalog.columns_of(table.oid).values() if parts else ():
+            below = [catalog.column_named(part.oid, column.name) for part in parts]
+            if all(same and (same.table, same.number) in declared for same in below):
+                found.add((table.oid, column.number))
+    return found
 
 
 def _probably_foreign(catalog: Catalog, reference: Reference, declared: int, found: int) -> bool:

@@ -35,6 +35,9 @@ SCHEMA = """
     CREATE VIEW user_orders AS SELECT id AS order_id, user_id FROM orders;
     CREATE TABLE parted (user_id bigint, day date) PARTITION BY RANGE (day);
     CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+    CREATE TABLE leafwise (user_id bigint, day date) PARTITION BY RANGE (day);
+    CREATE TABLE leafwise_1 PARTITION OF leafwise (FOREIGN KEY (user_id) REFERENCES users)
+        FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
     CREATE TABLE memberships (tenant_id int, user_id bigint, PRIMARY KEY (tenant_id, user_id));
     CREATE TABLE user_settings (user_id bigint PRIMARY KEY);
     CREATE SCHEMA crm;
