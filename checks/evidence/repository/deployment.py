@@ -32,6 +32,17 @@ _DEPENDENCIES = re.compile(
     re.IGNORECASE,
 )
 _CODE = frozenset(["py", "ts", "tsx", "js", "mjs", "cjs", "mts"])
+_DRIVERS = (
+    "postgres",
+    "psycopg",
+    "asyncpg",
+    "sqlalchemy",
+    "pg.Pool",
+    "from 'pg'",
+    'from "pg"',
+    "require('pg')",
+    'require("pg")',
+)
 _CODE_HINT = re.compile(
     r"create_(?:async_)?engine|pool_size|max_overflow|ConnectionPool|create_pool|new (?:pg\.)?Pool\b|postgres\("
     r"|application_?name|sqlcommenter|_timeout\b|hnsw\.|ivfflat\.",
@@ -50,9 +61,14 @@ _POOL_MODE = re.compile(
     r"""\b(?:pool_mode|POOL_MODE|PGBOUNCER_POOL_MODE|poolMode|pooler_mode)\b["']?\s*[:=]\s*["']?(session|transaction|statement)\b"""
 )
 _BACKUP_WORDS = {
-    "wal-g": r"\bwal-g\b", "pgBackRest": r"\bpgbackrest\b", "Barman": r"\bbarman(?:-cloud[\w-]*)?\b", "WAL-E": r"\bwal-e\b",
-    "pg_dump": r"\bpg_dump(?:all)?\b(?!\.)", "pg_basebackup": r"\bpg_basebackup\b", "postgres-backup image": r"\bpostgres-backup[\w-]*\b",
-}  # fmt: skip
+    "wal-g": re.compile(r"\bwal-g\b", re.IGNORECASE),
+    "pgBackRest": re.compile(r"\bpgbackrest\b", re.IGNORECASE),
+    "Barman": re.compile(r"\bbarman(?:-cloud[\w-]*)?\b", re.IGNORECASE),
+    "WAL-E": re.compile(r"\bwal-e\b", re.IGNORECASE),
+    "pg_dump": re.compile(r"\bpg_dump(?:all)?\b(?!\.)(?!.*(?:--schema-only|\s-s\b))"),
+    "pg_basebackup": re.compile(r"\bpg_basebackup\b"),
+    "postgres-backup image": re.compile(r"\bpostgres-backup[\w-]*\b"),
+}
 _RETENTION = re.compile(
     r"""\b(backup_retention_period|backup_retention_days|backupRetentionPeriod|backupRetentionDays|retained_backups"""
     r"""|point_in_time_recovery_enabled|pointInTimeRecoveryEnabled|transaction_log_retention_days|preferred_backup_window)\b"""
@@ -62,11 +78,16 @@ _STANDBY = re.compile(
     r"""\b(replicate_source_db|read_replica_\w+|primary_conninfo|readReplicas|POSTGRESQL_REPLICATION_MODE)\b["']?\s*[:=]"""
 )
 _AGENTS = {
-    "postgres_exporter": r"\b(?:postgres[_-]exporter|prometheuscommunity/postgres-exporter)\b", "pgwatch": r"\bpgwatch2?\b",
-    "pganalyze": r"\bpganalyze\b", "Datadog": r"\bdatadog(?:hq|/agent)?\b|\bDD_(?:API_KEY|AGENT_HOST|DBM\w*)\b", "pgmonitor": r"\bpgmonitor\b",
-    "sql_exporter": r"\bsql[_-]exporter\b", "pgMonitor": r"\bcrunchy-postgres-exporter\b", "New Relic": r"\bnri-postgresql\b",
-    "PMM": r"\bpmm-client\b", "Telegraf": r"\binputs\.postgresql\b",
-}  # fmt: skip
+    "postgres_exporter": re.compile(r"\b(?:postgres[_-]exporter|crunchy-postgres-exporter)\b"),
+    "pgwatch": re.compile(r"\bpgwatch[23]?\b"),
+    "pganalyze": re.compile(r"\bpganalyze\b"),
+    "Datadog": re.compile(r"\bdatadog/agent\b|\bDD_(?:DBM\w*|AGENT_HOST)\b"),
+    "pgMonitor": re.compile(r"\bpgmonitor\b"),
+    "sql_exporter": re.compile(r"\bsql[_-]exporter\b"),
+    "New Relic": re.compile(r"\bnri-postgresql\b"),
+    "PMM": re.compile(r"\bpmm-client\b"),
+    "Telegraf": re.compile(r"\binputs\.postgresql\b"),
+}
 _ALERT = re.compile(r"""^\s*-?\s*["']?alert["']?\s*:\s*["']?([\w .:/()%-]{1,80})""")
 _POSTGRES = re.compile(r"\bpg_[a-z_]+|\bpostgres(?:ql)?\b|\bpgbouncer_", re.IGNORECASE)
 _SERVER_SETTING = re.compile(
@@ -76,15 +97,15 @@ _SERVER_SETTING = re.compile(
 )
 _COMMAND_SETTING = re.compile(r"-c\s+([a-z_.]+)=([\w.,/-]{1,60})")
 _TIMEOUT_IN_CODE = re.compile(
-    r"""\b(statement_timeout|lock_timeout|idle_in_transaction_session_timeout|transaction_timeout|hnsw\.ef_search|hnsw\.iterative_scan|ivfflat\.probes)\b"""
-    r"""["']?\s*(?:=|:|\bTO\b)\s*["']?(\d{1,9}\s*(?:ms|s|min)?|\w+)""",
+    r"""\b(statement_timeout|lock_timeout|idle_in_transaction_session_timeout|transaction_timeout|hnsw\.ef_search"""
+    r"""|hnsw\.iterative_scan|ivfflat\.probes)\b["']?\s*(?:=|:|\bTO\b)\s*["']?(\d{1,9}\s*(?:ms|s|min)?|\w+)""",
     re.IGNORECASE,
 )
-_POOL_IN_CODE = re.compile(
-    r"""(?<![\w.])(pool_size|max_overflow|poolSize|maxPoolSize|minPoolSize|max_size)\s*[=:]\s*(\d{1,5})\b"""
-)
+_POOL_IN_CODE = re.compile(r"""(?<![\w.])(pool_size|max_overflow|poolSize|maxPoolSize)\s*[=:]\s*(\d{1,5})\b""")
+_POOL_OF_PSYCOPG = re.compile(r"(?:ConnectionPool|create_pool)\([^)]{0,400}?\b(max_size)\s*=\s*(\d{1,5})\b")
 _POOL_IN_ENVIRONMENT = re.compile(
-    r"""^\s*(?:-\s*)?["']?((?:[A-Z0-9]+_)*(?:POOL_SIZE|MAX_OVERFLOW|POOL_MAX|MAX_POOL_SIZE|CONNECTION_LIMIT|DB_MAX_CONNECTIONS))["']?\s*[=:]\s*["']?(\d{1,5})\b"""
+    r"""^\s*(?:-\s*)?["']?((?:[A-Z0-9]+_)*(?:POOL_SIZE|MAX_OVERFLOW|POOL_MAX|MAX_POOL_SIZE|CONNECTION_LIMIT|DB_MAX_CONNECTIONS))"""
+    r"""["']?\s*[=:]\s*["']?(\d{1,5})\b"""
 )
 _CONNECTION_LIMIT = re.compile(r"postgres(?:ql)?(?:\+\w+)?://[^\s\"']*[?&]connection_limit=(\d{1,5})")
 _PG_POOL = re.compile(
@@ -94,9 +115,7 @@ _MAX = re.compile(r"\bmax\s*:\s*(\d{1,5})\b")
 _APPLICATION_NAME = re.compile(
     r"""["']?\b(?:application_name|applicationName|fallback_application_name)\b["']?\s*[:=]\s*["']?([\w.-]{1,63})?"""
 )
-_COMMENTER = re.compile(
-    r"sqlcommenter|sqlalchemy_commenter|enable_commenter|@opentelemetry/instrumentation-pg.{0,80}addSqlCommenter|addSqlCommenterCommentToQueries"
-)
+_COMMENTER = re.compile(r"sqlcommenter|sqlalchemy_commenter|enable_commenter|addSqlCommenterCommentToQueries")
 
 _REQUIREMENT = re.compile(r"""^\s*["']?([A-Za-z0-9][\w.-]*)(?:\[[\w,.\s-]*\])?\s*["']?\s*(?:[=<>~!^;,"'(]|$)""")
 _PACKAGE = re.compile(r"""^\s*"(@?[\w./-]+)"\s*:\s*"(?:[\^~<>=*\dv]|workspace:|catalog:|latest|npm:)""")
@@ -130,10 +149,14 @@ def _facts(file: SourceFile) -> Iterator[tuple[str, str, int]]:
         yield from _dependencies(file)
     elif _DEPLOYMENT.search(file.path):
         yield from _deployed(file)
-    elif file.extension in _CODE and not is_test(file.path) and _CODE_HINT.search(file.text):
+    elif file.extension in _CODE and not is_test(file.path) and _connects(file.text):
         yield from _in_code(file)
     elif file.extension == "prisma":
         yield "orm", "Prisma", 1
+
+
+def _connects(text: str) -> bool:
+    return any(word in text for word in _DRIVERS) and _CODE_HINT.search(text) is not None
 
 
 def _dependencies(file: SourceFile) -> Iterator[tuple[str, str, int]]:
@@ -150,6 +173,8 @@ def _dependencies(file: SourceFile) -> Iterator[tuple[str, str, int]]:
 
 def _deployed(file: SourceFile) -> Iterator[tuple[str, str, int]]:
     about_postgres = bool(_POSTGRES.search(file.text))
+    # A dump in continuous integration is no backup.
+    in_ci = ".github/" in file.path
     for number, line in enumerate(file.text.splitlines(), 1):
         stripped = line.strip()
         if not stripped or stripped.startswith(("#", "//", ";")) or len(line) > 2_000:
@@ -166,15 +191,15 @@ def _deployed(file: SourceFile) -> Iterator[tuple[str, str, int]]:
                 yield "document_store", "MongoDB", number
         if mode := _POOL_MODE.search(line):
             yield "pooler", f"pool_mode = {mode.group(1)}", number
-        for tool, pattern in _BACKUP_WORDS.items():
-            if re.search(pattern, line, re.IGNORECASE):
+        for tool, pattern in _BACKUP_WORDS.items() if not in_ci else ():
+            if pattern.search(line):
                 yield "backup", tool, number
         if (retention := _RETENTION.search(line)) and retention.group(2).lower() not in ("0", "false", "null"):
             yield "backup", f"{retention.group(1)} = {_shown(retention.group(2))}", number
         if about_postgres and (standby := _STANDBY.search(line)):
             yield "standby", standby.group(1), number
         for agent, pattern in _AGENTS.items() if about_postgres else ():
-            if re.search(pattern, line):
+            if pattern.search(line):
                 yield "metrics_agent", agent, number
         if about_postgres and (alert := _ALERT.match(line)):
             yield "alert_rules", alert.group(1).strip(" \"'"), number
@@ -196,15 +221,14 @@ def _in_code(file: SourceFile) -> Iterator[tuple[str, str, int]]:
     def line(offset: int) -> int:
         return text.count("\n", 0, offset) + 1
 
-    if "sqlalchemy" in text or "asyncpg" in text or "psycopg" in text or "postgres" in text.lower():
-        for match in _POOL_IN_CODE.finditer(text):
-            yield "pool_size", f"{match.group(2)} ({match.group(1)})", line(match.start())
-        for match in _TIMEOUT_IN_CODE.finditer(text):
-            yield "setting", f"{match.group(1).lower()} = {match.group(2)}", line(match.start())
-        for match in _APPLICATION_NAME.finditer(text):
-            yield "application_name", match.group(1) or "set at run time", line(match.start())
-        for match in _COMMENTER.finditer(text):
-            yield "sql_comments", "sqlcommenter", line(match.start())
+    for match in (*_POOL_IN_CODE.finditer(text), *_POOL_OF_PSYCOPG.finditer(text)):
+        yield "pool_size", f"{match.group(2)} ({match.group(1)})", line(match.start())
+    for match in _TIMEOUT_IN_CODE.finditer(text):
+        yield "setting", f"{match.group(1).lower()} = {match.group(2)}", line(match.start())
+    for match in _APPLICATION_NAME.finditer(text):
+        yield "application_name", match.group(1) or "set at run time", line(match.start())
+    for match in _COMMENTER.finditer(text):
+        yield "sql_comments", "sqlcommenter", line(match.start())
     for pool in _PG_POOL.finditer(text):
         if maximum := _MAX.search(pool.group("body") or pool.group("other") or ""):
             yield "pool_size", f"{maximum.group(1)} (Pool max)", line(pool.start())
