@@ -12,12 +12,19 @@ import msgspec
 from checks import __version__
 from checks.configuration import Configuration, read_configuration
 from checks.errors import ReviewError, TargetError
+from checks.evidence import store
 from checks.evidence.database.facts import Catalog, Statements
 from checks.evidence.evidence import NO_REPOSITORY, Effort, Evidence
 from checks.evidence.repository.facts import Repository
 from checks.model import Reason, Unobserved
 
 Progress = Callable[[str], None]
+
+# Neither says where: a path or host of the reviewer's does not belong in evidence.
+UNREADABLE_REPOSITORY = Unobserved(Reason.REPO_NOT_GIVEN, "the repository given could not be read: give one that can")
+UNREACHED_DATABASE = Unobserved(
+    Reason.CONNECTION_LOST, "the database given could not be reached: run again when it can"
+)
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -64,7 +71,7 @@ def observe(
             configuration = read_configuration(target.repository, user_folder)
         except TargetError as error:
             problems.append(error)
-            repository = Unobserved(Reason.REPO_NOT_GIVEN, f"{error}; {error.hint}".rstrip("; "))
+            repository = UNREADABLE_REPOSITORY
     if target.dsn is None:
         if isinstance(repository, Unobserved):
             raise problems[0] if problems else TargetError("there is nothing to observe", "give a DSN or a repository")
@@ -92,8 +99,7 @@ def _with_database(
         problems.append(error)
         if known is None:
             raise problems[0] from None
-        gap = Unobserved(Reason.CONNECTION_LOST, f"{error}; {error.hint}".rstrip("; "))
-        sections = dict.fromkeys(DATABASE_SECTIONS, gap)
+        sections = dict.fromkeys(DATABASE_SECTIONS, UNREACHED_DATABASE)
         return Observation(_evidence(clock(), configuration, repository=known, **sections), tuple(problems))
     problems += [
         TargetError(f"replica {name} could not be reached", "check its DSN and that it accepts connections")
@@ -133,4 +139,11 @@ DATABASE_SECTIONS = (
 
 
 def _evidence(observed_at: dt.datetime, configuration: Configuration, **sections: object) -> Evidence:
-    return Evidence(tool_version=__version__, observed_at=observed_at, configuration=configuration, **sections)  # type: ignore[arg-type]
+    """As it will be read back: what is scored now and what is scored from the saved file are the same bytes."""
+    evidence = Evidence(
+        tool_version=__version__,
+        observed_at=observed_at,
+        configuration=configuration,
+        **sections,  # type: ignore[arg-type]  # each section is of the field's type, by its name
+    )
+    return store.decode(store.encode(evidence))

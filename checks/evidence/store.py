@@ -21,6 +21,11 @@ def encode(evidence: Evidence) -> bytes:
     return msgspec.json.encode(evidence, order="sorted")
 
 
+def decode(data: bytes) -> Evidence:
+    """Raises msgspec.DecodeError if it is not evidence of this format."""
+    return msgspec.json.decode(data, type=Evidence)
+
+
 def sha256(evidence: Evidence) -> str:
     return hashlib.sha256(encode(evidence)).hexdigest()
 
@@ -43,7 +48,7 @@ def load(path: Path) -> Evidence:
         head = msgspec.json.decode(data, type=_Head)
         if head.format > FORMAT:
             raise EvidenceError(f"{path} was written by a newer pgsurveyor ({head.tool_version})", "update pgsurveyor")
-        return msgspec.json.decode(data, type=Evidence)
+        return decode(data)
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or "it is not an evidence file, or damaged"
         raise EvidenceError(f"cannot read evidence from {path}: {reason}", "collect again with -o") from error
