@@ -24,6 +24,8 @@ from checks.settings import (
 )
 
 LATE_S = 3_600
+# What an idle server writes all the same.
+IDLE_BYTES = 1024 * 1024
 
 
 @check("replication.archiving", catalogue="R09", severity=Severity.HIGH, needs=[Replication, Settings, Server])
@@ -112,7 +114,7 @@ def _behind(evidence: Evidence, archiver: Archiver, mode: str) -> Iterator[Findi
             Fix("Make archiving faster: a parallel or asynchronous tool, compression, a nearer archive."),
             observed=observed,
         )
-    elif (archiver.unarchived_bytes or 0) > 0 and waited > LATE_S and not _has_timeout(evidence):
+    elif (archiver.unarchived_bytes or 0) > IDLE_BYTES and waited > LATE_S and not _has_timeout(evidence):
         yield Finding(
             setting_subject("archive_timeout"),
             f"WAL written since {seconds_in_words(waited)} is in no archive: archive_timeout is not set",

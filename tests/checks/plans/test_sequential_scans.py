@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from checks.model import Severity
+from checks.model import Confidence, Severity
 from tests.checks.survey import examine
 from tests.checks.workload import flush, prepare, send
 from tests.servers import Database
@@ -44,6 +44,18 @@ def test_scans_that_throw_most_rows_away(database: Database) -> None:
     assert tickets.observed["calls"] == 30
     assert found["public.log"].fix.lock == "SHARE"
     assert "CONCURRENTLY" not in (found["public.log"].fix.sql or "")
+
+
+def test_a_scan_that_a_limit_ends(database: Database) -> None:
+    prepare(database, TICKETS)
+    send(database.connect(), "SELECT id FROM tickets WHERE length(body) = %s LIMIT %s", [(80, 20)] * 30)
+
+    result = examine(database, "plans.wasteful-sequential-scan", limits={"seq_scan_rows": 3000})
+
+    (found,) = result.findings
+    assert found.confidence is Confidence.INFERRED
+    assert "one by one until its LIMIT is reached" in found.title
+    assert examine(database, "plans.wasteful-sequential-scan").findings == ()
 
 
 def test_what_somebody_tried_once_weighs_little(database: Database) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -82,6 +83,28 @@ def test_one_statement_dominates(database: Database, repository: Callable[[Mappi
     assert found.observed["share"] >= 0.2
     assert found.observed["calls"] == 40
     assert "report.py:1" in found.title
+
+
+def test_a_role_that_may_not_see_the_statements(database: Database) -> None:
+    prepare(database, CHAT)
+    send(database.connect(), LOOKUP, [(7,)] * 100)
+    role = f"blind_{uuid.uuid4().hex[:8]}"
+    database.execute(f"CREATE ROLE {role} LOGIN")
+    try:
+        evidence = survey(database.server.dsn(database.name, role), limits=NO_WINDOW)
+    finally:
+        database.execute(f"DROP ROLE {role}")
+
+    for name in (
+        "dominant-statement",
+        "chatty-statement",
+        "offset-pagination",
+        "select-star",
+        "wasteful-sequential-scan",
+    ):
+        result = conclude(evidence, f"plans.{name}")
+        assert (result.outcome, result.reason) == (Outcome.UNKNOWN, Reason.NOT_PERMITTED)
+        assert result.unlock == f"GRANT pg_read_all_stats TO {role};"
 
 
 def test_nothing_is_said_of_statistics_that_are_young(database: Database) -> None:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
 import psycopg
+import pytest
 
-from checks.evidence.database.facts import Replication, Server, Standby
+from checks.evidence.database.facts import Archiver, Replication, Server, Settings, Standby
 from checks.model import Outcome, Reason, Severity
 from checks.shadow.server import start
 from tests.checks.survey import conclude, examine, survey
@@ -64,6 +66,36 @@ def test_an_archiver_that_works_and_one_that_fails() -> None:
         time.sleep(0.2)
         (found,) = examine(server.dsn(), NAME).findings
         assert "neither archive_command nor archive_library" in found.title
+
+
+@pytest.mark.parametrize(
+    ("unarchived", "severity", "words"),
+    [
+        (20_000, None, ""),
+        (5_000_000, Severity.MEDIUM, "archive_timeout is not set"),
+        (500_000_000, Severity.HIGH, "leaves 477 MB of WAL waiting"),
+    ],
+)
+def test_what_waits_for_the_archiver(
+    database: Database, unarchived: int, severity: Severity | None, words: str
+) -> None:
+    evidence = survey(database)
+    settings, replication = evidence.get(Settings), evidence.get(Replication)
+    values = {"archive_mode": "on", "archive_command": "(set)"}
+    entries = tuple(
+        msgspec.structs.replace(entry, value=values.get(entry.name, entry.value)) for entry in settings.entries
+    )
+    archived = evidence.get(Server).observed_at - dt.timedelta(hours=3)
+    evidence = msgspec.structs.replace(
+        evidence,
+        settings=msgspec.structs.replace(settings, entries=entries),
+        replication=msgspec.structs.replace(replication, archiver=Archiver(7, 0, archived, None, unarchived)),
+    )
+
+    result = conclude(evidence, NAME)
+
+    assert [found.severity for found in result.findings] == ([severity] if severity else [])
+    assert all(words in found.title for found in result.findings)
 
 
 def _switch(connection: psycopg.Connection[tuple[object, ...]], counter: str) -> None:
