@@ -12,6 +12,7 @@ import shutil
 import stat
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from checks.errors import TargetError
@@ -23,6 +24,7 @@ LOCK_NAME = "lock"
 SOCKET_PATH_BYTES = 103
 LONGEST_SOCKET_NAME = "/server/socket-standby99/.s.PGSQL.5432"
 ROOT_STATE = Path("/var/lib/pgsurveyor")
+ORIGIN_SUFFIX = ".origin"
 UNLOCKED_GRACE_S = 60.0
 
 
@@ -105,12 +107,27 @@ def kept_server_folder(folder: Path, account: Account) -> Path:
         )
     ROOT_STATE.mkdir(parents=True, exist_ok=True)
     ROOT_STATE.chmod(0o711)
+    _sweep_root_state()
     elsewhere = ROOT_STATE / hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
     if elsewhere.exists():
         shutil.rmtree(elsewhere)
-    _make_owned(elsewhere, account)
     inside.symlink_to(elsewhere)
+    elsewhere.with_suffix(ORIGIN_SUFFIX).write_bytes(os.fsencode(folder.resolve()))
+    _make_owned(elsewhere, account)
     return elsewhere
+
+
+def _sweep_root_state() -> None:
+    """Removes what is there for folders that are gone, or that no longer lead to it."""
+    for record in ROOT_STATE.glob(f"*{ORIGIN_SUFFIX}"):
+        with suppress(FileNotFoundError):
+            link, files = Path(os.fsdecode(record.read_bytes())) / "server", record.with_suffix("")
+            if link.is_symlink() and link.readlink() == files:
+                continue
+            if (files / "data").is_dir():
+                stop_left_over(files / "data")
+            shutil.rmtree(files, ignore_errors=True)
+            record.unlink()
 
 
 def _make_owned(folder: Path, account: Account) -> None:

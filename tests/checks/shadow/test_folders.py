@@ -105,6 +105,11 @@ def test_a_kept_folder_in_a_closed_home_works_too(tmp_path: Path, kept: Path, mo
     shutil.rmtree(closed / "kept")
     with start(QUICK, folder=closed / "kept") as third:
         assert ask(third.dsn(), "SELECT to_regclass('kept')") is None
+    shutil.rmtree(closed / "kept")
+    start(QUICK, folder=closed / "other").stop()
+    if os.geteuid() == 0:
+        linked = (closed / "other" / "server").readlink()
+        assert sorted(path.name for path in kept.iterdir()) == [linked.name, f"{linked.name}.origin"]
 
 
 def test_an_interrupted_initdb_is_begun_again(kept: Path) -> None:
