@@ -27,8 +27,8 @@ def foreign_key_without_index(evidence: Evidence) -> Iterator[Finding | Examined
 
     Deleting a parent row, or changing its key, reads the whole child table to see whether anything still refers to it, and
     holds its locks meanwhile; a cascade does so once for every row deleted. Every lookup of the children of a parent reads
-    the whole table too. It costs nothing while tables are small and everything once they are not. References to a handful of
-    rows that nobody deletes are no finding.
+    the whole table too. It costs nothing while tables are small and everything once they are not. Small tables, and references
+    to a handful of rows that nobody deletes, are no finding; a table that is empty here is noted, since its size is unknown.
 
     Fix: Create an index whose leading columns are the foreign key's.
 
@@ -44,7 +44,7 @@ def foreign_key_without_index(evidence: Evidence) -> Iterator[Finding | Examined
     for key in keys:
         table, parent = catalog.table_by_oid[key.table], catalog.table_by_oid.get(key.referenced_table or 0)
         rows = estimated_rows(evidence, table)
-        if rows is not None and rows < evidence.limit("parent_rows_min"):
+        if rows is not None and 0 < rows < evidence.limit("parent_rows_min"):
             continue
         if covering_index(catalog, key, statistics, rows) or _is_lookup(evidence, parent):
             continue
@@ -52,7 +52,7 @@ def foreign_key_without_index(evidence: Evidence) -> Iterator[Finding | Examined
         used = [entry for entry in workload if _looks_up(entry, catalog, key)]
         counted = usage.table_by_oid.get(parent.oid) if usage and parent else None
         severity = _severity(evidence, rows, counted, bool(used))
-        unmet += severity is not Severity.LOW
+        unmet += severity.rank < Severity.LOW.rank
         subject = catalog.constraint_subject(key)
         yield Finding(
             subject,
@@ -80,7 +80,7 @@ def _is_lookup(evidence: Evidence, parent: Table | None) -> bool:
     rows = estimated_rows(evidence, parent) if parent else None
     usage = evidence.find(Usage)
     counted = usage.table_by_oid.get(parent.oid) if usage and parent else None
-    return rows is not None and rows <= _LOOKUP_ROWS and not (counted and counted.deleted)
+    return rows is not None and 0 < rows <= _LOOKUP_ROWS and not (counted and counted.deleted)
 
 
 def _looks_up(pattern: AccessPattern, catalog: Catalog, key: Constraint) -> bool:
@@ -92,7 +92,10 @@ def _looks_up(pattern: AccessPattern, catalog: Catalog, key: Constraint) -> bool
 
 
 def _severity(evidence: Evidence, rows: float | None, parent: TableUsage | None, looked_up: bool) -> Severity:
-    """High for a large child that is looked up or whose parents are deleted; low where neither was ever seen."""
+    """High for a large child that is looked up or whose parents are deleted; low where neither was ever seen; a note where the
+    child is empty."""
+    if rows == 0:
+        return Severity.NOTE
     deleted = bool(parent and parent.deleted)
     if deleted or looked_up:
         return Severity.HIGH if rows is not None and rows >= _LARGE_ROWS else Severity.MEDIUM

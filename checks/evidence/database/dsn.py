@@ -181,7 +181,7 @@ def _display(parameters: dict[str, str]) -> str:
     service = _effective(parameters, "service")
     if service and "host" not in parameters:
         return f"service {service}"
-    hosts = (_effective(parameters, "host") or _effective(parameters, "hostaddr") or "local socket").split(",")
+    hosts = (_effective(parameters, "host") or _effective(parameters, "hostaddr") or "/").split(",")
     ports = (_effective(parameters, "port") or "5432").split(",")
     ports = ports * len(hosts) if len(ports) == 1 else ports
     places = [_place(host, port) for host, port in zip(hosts, ports, strict=False)]
@@ -191,5 +191,7 @@ def _display(parameters: dict[str, str]) -> str:
 
 
 def _place(host: str, port: str) -> str:
+    if host.startswith(("/", "@")):
+        return "[local]"
     bracketed = f"[{host}]" if ":" in host else host
     return bracketed if not port or port == "5432" else f"{bracketed}:{port}"
