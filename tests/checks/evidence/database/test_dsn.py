@@ -90,7 +90,7 @@ def test_a_transaction_pooler_is_given_away(argument: str) -> None:
         ("postgresql://u:s3cret@h/db", "u@h/db"),
         ("host=a,b port=1,2 user=u dbname=db password=s3cret", "u@a:1,b:2/db"),
         ("postgresql://u:s3cret@[::1]:5433/db", "u@[::1]:5433/db"),
-        ("user=u dbname=db password=s3cret", "u@local socket/db"),
+        ("user=u dbname=db password=s3cret", "u@[local]/db"),
         ("service=prod password=s3cret", "service prod"),
     ],
 )
