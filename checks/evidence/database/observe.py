@@ -214,7 +214,12 @@ class _Node:
         return observe_statements(self._session, server.extension(EXTENSION), server.user)
 
     def _settings(self) -> Settings:
-        settings, unseen = observe_settings(self._session, sees_all=self._sight.all_settings)
+        server = self.sections["server"]
+        if isinstance(server, Unobserved):
+            raise _Missing(server)
+        settings, unseen = observe_settings(
+            self._session, user=server.user, database=server.database, sees_all=self._sight.all_settings
+        )
         if unseen:
             self.notices.append(
                 f"this login or database has settings of its own, which hide the server-wide value of: {', '.join(unseen)}"

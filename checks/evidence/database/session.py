@@ -26,6 +26,7 @@ APPLICATION_NAME = "pgsurveyor"
 MARKER = "/* pgsurveyor */"
 CONNECT_TIMEOUT_S = 10
 STATEMENT_TIMEOUT_S = 5.0
+LOCK_TIMEOUT = "200ms"
 
 # How long a statement may take beyond its own time-out, before the connection counts as lost.
 _GRACE_S = 5.0
@@ -37,7 +38,6 @@ _SHARED_S = 1.0
 MANNERS: Mapping[str, str] = {
     "application_name": APPLICATION_NAME,
     "statement_timeout": f"{STATEMENT_TIMEOUT_S:.0f}s",
-    "lock_timeout": "200ms",
     "idle_in_transaction_session_timeout": "30s",
     "standard_conforming_strings": "on",
     "client_encoding": "UTF8",
@@ -133,7 +133,7 @@ class Session:
         ends: bool = False,
         even_if_cancelled: bool = False,
     ) -> Iterator[None]:
-        """A READ ONLY transaction under these settings, in the end rolled back.
+        """A READ ONLY transaction under a lock_timeout and these settings, in the end rolled back.
 
         Blocks that follow each other with the same settings share one, unless it failed, is a second old, or `ends` says that it
         ends with the block. `one_snapshot`: all its statements see one state. `even_if_cancelled`: it cleans up. Raises
@@ -176,6 +176,8 @@ class Session:
         self._open_kind = (settings, one_snapshot)
         self._begun = time.monotonic()
         self.statements_sent += 1  # the BEGIN that psycopg sends before the first statement
+        # SET needs no catalog; set_config() already waits where somebody has locked pg_proc.
+        self._run(f"SET {MARKER} LOCAL lock_timeout = '{LOCK_TIMEOUT}'", None)
         if not settings:
             return
         calls = ", ".join(f"pg_catalog.set_config(%(n{i})s, %(v{i})s, true) AS s{i}" for i in range(len(settings)))

@@ -13,17 +13,22 @@ from checks.evidence.database.shown import DISABLED, EMPTY, SET, hidden_value, i
 
 # What a value came from, if it is not the server's own but our login's, database's or connection's.
 _OF_OUR_SESSION = frozenset({"client", "user", "database", "database user", "session", "interactive"})
+_OURS = "lock_timeout"
 _OF_THE_TRANSACTION = frozenset({"transaction_deferrable", "transaction_isolation", "transaction_read_only"})
 
 
-def observe_settings(session: Session, *, sees_all: bool) -> tuple[Settings, tuple[str, ...]]:
+def observe_settings(session: Session, *, user: str, database: str, sees_all: bool) -> tuple[Settings, tuple[str, ...]]:
     """The settings, and the names of those whose server-wide value cannot be seen, because this login or database has another.
 
-    In transactions of its own: pg_settings is read before anything is set in one.
+    In transactions of its own: pg_settings is read before anything but lock_timeout is set in one.
     """
     with session.transaction({}):
-        rows = session.rows(query("settings", session.major))
+        rows = [_undone(row) for row in session.rows(query("settings", session.major))]
+    with session.transaction():
+        roles = session.rows(query("roles", session.major))
     overridden = {row.name: row for row in rows if row.source in _OF_OUR_SESSION}
+    if any(row.name == _OURS and row.role in {user, ""} and row.database in {database, ""} for row in roles):
+        overridden |= {row.name: row for row in rows if row.name == _OURS}
     hiding = {name for name, row in overridden.items() if row.source != "client"} - _OF_THE_TRANSACTION
     in_files = _in_files(session, hiding) if hiding and sees_all else {}
     kinds = {row.name: row.kind for row in rows}
@@ -34,8 +39,6 @@ def observe_settings(session: Session, *, sees_all: bool) -> tuple[Settings, tup
         if row.name not in overridden and row.name not in _OF_THE_TRANSACTION
     ]
     entries += [_setting(overridden[name], value, "configuration file", archiving) for name, value in in_files.items()]
-    with session.transaction():
-        roles = session.rows(query("roles", session.major))
     logins = [row for row in roles if row.kind == "login"]
     settings = Settings(
         entries=tuple(sorted(entries, key=lambda entry: entry.name)),
@@ -54,6 +57,13 @@ def observe_settings(session: Session, *, sees_all: bool) -> tuple[Settings, tup
         hidden=not sees_all,
     )
     return settings, tuple(sorted(hiding - in_files.keys()))
+
+
+def _undone(row: Any) -> Any:
+    """Without a trace of what this transaction has set itself."""
+    if row.name != _OURS:
+        return row
+    return row._replace(source="default" if row.reset_value == row.boot_value else "configuration file")
 
 
 def _hidden(row: Any) -> str:

@@ -137,6 +137,5 @@ def _told(dsn: str) -> str:
     try:
         Session(understand(dsn)).close()
     except TargetError as error:
-        assert "s3cret" not in str(error)
-        return str(error)
+        return str(error).replace("s3cret", "LEAKED")
     return ""
