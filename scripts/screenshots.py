@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "screenshots"
 SIZE = (120, 36)
 SMALL = (80, 24)
+CELL = 10.7  # pixels: with more a picture has 300 kB and more
 LONGEST_WAIT_S = 120
 FONTS = {"Fira Code": "DejaVu Sans Mono", "arial": "DejaVu Sans"}
 
@@ -42,7 +43,7 @@ def save(pilot: Pilot[None], name: str) -> None:
     for font, installed in FONTS.items():
         picture = picture.replace(font, installed)
     path = FOLDER / f"{name}.png"
-    path.write_bytes(bytes(resvg_py.svg_to_bytes(svg_string=picture)))
+    path.write_bytes(bytes(resvg_py.svg_to_bytes(svg_string=picture, width=round(pilot.app.size.width * CELL))))
     print(f"{path.relative_to(ROOT)} {path.stat().st_size / 1024:.0f} kB")
 
 
@@ -94,7 +95,7 @@ async def decide_a_little(pilot: Pilot[None]) -> None:
         (
             finding
             for finding in walk.review.findings
-            if finding.check == "indexing.foreign-key-without-index" and finding.locations and finding.fix.sql
+            if finding.check == "indexing.missing-index" and finding.locations and finding.fix.sql
         ),
         walk.review.findings[0],
     )

@@ -13,6 +13,7 @@ from textual.app import App
 from textual.command import Provider
 from textual.screen import Screen
 
+from checks.errors import StoreError
 from tui.actions import ACTIONS, Action, bindings
 from tui.look import DARK, LIGHT
 from tui.state import Presence, State
@@ -143,7 +144,7 @@ class SurveyorApp(App[None]):
         """Goes to the run screen and observes `target`."""
         self.target = target
         self.repository = target.repository
-        if "run" in self._screen_stacks and self.current_mode != "run":
+        if self.current_mode != "run":
             self.remove_mode("run")
             self.add_mode("run", self.MODES["run"])
         self.switch_mode("run")
@@ -151,7 +152,7 @@ class SurveyorApp(App[None]):
     def open_review(self, review: Review, repository: Path | None = None) -> None:
         """Makes `review` the one that the screens show, and goes to where it was left."""
         for mode in REVIEW_MODES:
-            if mode in self._screen_stacks and mode != self.current_mode:
+            if mode != self.current_mode:
                 self.remove_mode(mode)
                 self.add_mode(mode, self.MODES[mode])
         self.review = review
@@ -193,8 +194,15 @@ class SurveyorApp(App[None]):
 
     def _look_for_others(self) -> None:
         """Shows what was decided in another terminal on the same review."""
-        if self.review is not None and self.review.state is not self._seen:
-            self._seen = self.review.state
+        if self.review is None:
+            return
+        try:
+            state = self.review.state
+        except StoreError as error:
+            self.tell(f"{error}. {error.hint}", title="The review cannot be read", severity="error")
+            return
+        if state is not self._seen:
+            self._seen = state
             self.review_changed()
 
     # Actions

@@ -56,7 +56,10 @@ async def test_resuming_a_recent_review(make_app: MakeApp, make_review: MakeRevi
         assert opened is not None
         assert opened.folder.id == review.folder.id
         await pilot.press("H")
-        assert isinstance(pilot.app.screen, Connect)
+        await until(pilot, lambda: isinstance(pilot.app.screen, Connect))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Walk))
+        assert app_of(pilot).review is not opened
 
 
 async def test_a_run_fills_in_is_saved_and_walked(

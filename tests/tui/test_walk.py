@@ -172,3 +172,19 @@ async def test_too_small_and_back(make_app: MakeApp, make_review: MakeReview) ->
         await pilot.pause()
         assert not pilot.app.screen.query_one(TooSmall).region
         assert "Sequence" in screen_text(pilot)
+
+
+async def test_a_decision_that_cannot_be_saved_is_said_and_not_shown(
+    make_app: MakeApp, make_review: MakeReview
+) -> None:
+    review = make_review()
+    async with make_app(review=review).run_test(size=(100, 30)) as pilot:
+        await pilot.press("a")
+        events = review.folder.path / "events.jsonl"
+        events.unlink()
+        events.mkdir()
+        await pilot.press("enter")
+        assert "cannot write" in screen_text(pilot)
+        events.rmdir()
+        await pilot.press("enter")
+        assert list(review.state.decisions) == [review.findings[0].id]

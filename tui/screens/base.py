@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widgets import Input
 
+from checks.errors import ReviewError
 from tui.actions import ACTIONS, MAXIMUM_SHOWN, Action
 from tui.widgets.bars import HeaderBar, KeyBar, TooSmall
 
@@ -76,6 +78,14 @@ class SurveyScreen(Screen[None]):
         name, _, rest = action.run.partition("(")
         arguments = (rest.rstrip(")").strip("'"),) if rest else ()
         return self.check_action(name, arguments) is True
+
+    def attempt(self, act: Callable[[], Any]) -> Any:
+        """What `act` gives. A ReviewError, as when the disk is full, is told and gives None: nothing was recorded."""
+        try:
+            return act()
+        except ReviewError as error:
+            self.surveyor.tell(f"{error}. {error.hint}", title="Not recorded", severity="error")
+            return None
 
     def say(self, words: str, seconds: float = 5) -> None:
         """A short word in the header that goes away by itself."""

@@ -65,7 +65,7 @@ class Deciding(SurveyScreen):
         if not chosen:
             return
         if kind == "reopen":
-            self._apply(kind, chosen, {})
+            self.attempt(lambda: self._apply(kind, chosen, {}))
             return
         what = f"{plural(len(chosen), 'finding')}" if len(chosen) > 1 else chosen[0].title
         owner = self.review.state.owners.get(chosen[0].id, "") if len(chosen) == 1 else ""
@@ -135,7 +135,7 @@ class Deciding(SurveyScreen):
         events = done.pop() if done else 1
         words = None
         for _ in range(events):
-            words = act(by=self.surveyor.user, now=self.surveyor.clock()) or words
+            words = self.attempt(lambda: act(by=self.surveyor.user, now=self.surveyor.clock())) or words
         if words is None:
             self.say(none)
             return

@@ -15,7 +15,7 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from checks.errors import UsageError
+from checks.errors import ReviewError
 from checks.text import visible_line
 from tui.actions import bindings
 from tui.days import read_day
@@ -39,7 +39,7 @@ class Field(msgspec.Struct, frozen=True):
 
 class Form(ModalScreen[bool]):
     """Enter on any field sends the form if what is needed is there, else goes to what is missing. `submit` gets the values
-    and may raise UsageError, whose words are shown while the form stays."""
+    and may raise ReviewError, whose words are shown while the form stays."""
 
     BINDINGS = bindings("form")
 
@@ -98,7 +98,7 @@ class Form(ModalScreen[bool]):
                 return
         try:
             self._submit(values)
-        except UsageError as error:
+        except ReviewError as error:
             self._complain(f"{error}. {error.hint}" if error.hint else str(error), None)
             return
         self.dismiss(True)

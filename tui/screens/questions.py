@@ -135,7 +135,7 @@ class Questions(SurveyScreen):
     def action_answer(self, value: str) -> None:
         criterion = self.current
         if criterion is not None:
-            self._record(criterion, {"value": value})
+            self.attempt(lambda: self._record(criterion, {"value": value}))
 
     def _record(self, criterion: Criterion, values: Values) -> None:
         """UsageError goes to the form."""
@@ -189,12 +189,12 @@ class Questions(SurveyScreen):
             self.say("Every question is answered")
 
     def action_undo(self) -> None:
-        words = self.review.undo(by=self.surveyor.user, now=self.surveyor.clock())
+        words = self.attempt(lambda: self.review.undo(by=self.surveyor.user, now=self.surveyor.clock()))
         self.surveyor.review_changed()
         self.say(f"undone: {words}" if words else "Nothing to undo")
 
     def action_redo(self) -> None:
-        words = self.review.redo(by=self.surveyor.user, now=self.surveyor.clock())
+        words = self.attempt(lambda: self.review.redo(by=self.surveyor.user, now=self.surveyor.clock()))
         self.surveyor.review_changed()
         self.say(f"redone: {words}" if words else "Nothing to redo")
 

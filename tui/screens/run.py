@@ -32,6 +32,7 @@ BAR = 12
 AREA = 15
 COLUMNS = {"checks": 9, "passed": 8, "found": 7, "unknown": 9, "n/a": 5, "findings": 10}
 LOOKS_SHOWN = 4
+NOTICES_SHOWN = 6
 
 
 class Looking(Message):
@@ -182,6 +183,8 @@ class Run(SurveyScreen):
             for problem in self._done.problems:
                 shown += problem_paragraphs("Not observed", problem)
             shown += self._conclusion(self._done)
+            for notice in self._done.review.evidence.notices[:NOTICES_SHOWN]:
+                shown.append(Paragraph(prose(notice, "$muted", limit=500), line((" · ", "$muted"))))
         else:
             for number, words in enumerate(self._looks):
                 last = number == len(self._looks) - 1
@@ -255,6 +258,7 @@ class Run(SurveyScreen):
                 line(" "),
             ),
             Paragraph(line(("The review is saved as you decide; quit whenever you like.", "$muted")), line(" ")),
+            Paragraph(EMPTY),
         ]
 
     # Actions

@@ -15,10 +15,11 @@ from textual.widgets import Input, Static
 from checks.model import Area, Finding, Severity
 from scorecards.review import Event, ReviewState, undone_ids
 from tui.actions import bindings
+from tui.evidence_of import excerpt_of, statements_of
 from tui.queue import OPEN, STATUSES, Filter, Queue, Standing, read_filter, step, worst_first
 from tui.screens.deciding import DONE, Deciding
 from tui.text import AREA_SHORT, SEVERITY_SYMBOLS, STATUS_SYMBOLS, Part, line, severity_mark, severity_style
-from tui.widgets.detail import detail
+from tui.widgets.detail import Surroundings, detail
 from tui.widgets.document import Document, Paragraph
 from tui.widgets.rows import RowList
 
@@ -182,27 +183,28 @@ class Walk(Deciding):
             self._detail_of = ""
             return
         state = self._state
-        paragraphs = detail(
-            finding,
+        seen = Surroundings(
             owner=self.standing(finding.id).owner,
             decision=state.decisions.get(finding.id),
             notes=state.notes.get(finding.id, ()),
             history=self._history(finding.id),
+            statements=statements_of(self.review.evidence, finding),
+            excerpt=excerpt_of(self.surveyor.repository, finding.locations[0] if finding.locations else None),
         )
-        pane.show(paragraphs, keep_place=keep_place and self._detail_of == finding.id)
+        pane.show(detail(finding, seen, pane.room), keep_place=keep_place and self._detail_of == finding.id)
         self._detail_of = finding.id
 
-    def _history(self, id: str) -> list[str]:
+    def _history(self, id: str) -> tuple[str, ...]:
         """Everything that was said about the finding, oldest first; nothing while that is one decision that holds."""
         events = self.review.folder.events()
         dead = undone_ids(events)
         mine = [event for event in events if event.finding == id and event.kind in {"decided", "assigned"}]
         if len(mine) < 2 and not any(event.id in dead for event in mine):
-            return []
-        return [
+            return ()
+        return tuple(
             f"{event.at:%Y-%m-%d %H:%M}  {event.by}: {said(event)}{' (undone)' if event.id in dead else ''}"
             for event in mine
-        ]
+        )
 
     @on(RowList.Moved, "#walk-rows")
     def _moved(self) -> None:
@@ -322,7 +324,11 @@ class Walk(Deciding):
         self.query_one("#walk-detail", Document).action_scroll(direction * 3)
 
     def on_resize(self) -> None:
-        self.call_after_refresh(self._show_areas)
+        self.call_after_refresh(self._fit)
+
+    def _fit(self) -> None:
+        self._show_areas()
+        self._show_detail(keep_place=True)
 
     # Marks
 

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+import msgspec
 from textual.content import Content
 
+from checks.evidence.database.facts import Statement
 from checks.model import Finding
 from checks.text import visible
+from scorecards.review import Decision, Note
 from tui.queue import STATUSES
 from tui.text import SEVERITY_SYMBOLS, STATUS_SYMBOLS, Part, block, line, prose, severity_style
 from tui.widgets.document import EMPTY, Paragraph
 from tui.words import figure, label
 
-if TYPE_CHECKING:
-    from scorecards.review import Decision, Note
-
 PLACES_SHOWN = 8
 RELATED_SHOWN = 6
+STATEMENTS_SHOWN = 3
+SHORT_LABEL = 16
 LABEL = 12
 INDENT = Content(" ")
 
@@ -30,18 +31,30 @@ _KEYWORD = re.compile(
 )
 
 
-def detail(
-    finding: Finding, *, owner: str, decision: Decision | None, notes: Sequence[Note], history: Sequence[str]
-) -> list[Paragraph]:
-    """What the detail pane shows of `finding`. `history` are earlier decisions in words, oldest first."""
+class Surroundings(msgspec.Struct, frozen=True):
+    """What stands around a finding: what people said, oldest first, and what evidence and repository have on it."""
+
+    owner: str = ""
+    decision: Decision | None = None
+    notes: tuple[Note, ...] = ()
+    history: tuple[str, ...] = ()
+    statements: tuple[Statement, ...] = ()
+    excerpt: tuple[tuple[int, str], ...] = ()
+
+
+def detail(finding: Finding, seen: Surroundings, width: int = 0) -> list[Paragraph]:
+    """What the detail pane shows of `finding`; short figures in two columns where `width` allows."""
     return [
         *_heading(finding),
-        *_decided(decision, owner, notes),
+        *_decided(seen.decision, seen.owner, seen.notes),
         *_facts(finding),
+        *_observed(finding, width),
         *_section("Why it matters"),
         *_why(finding.why),
         *_fix(finding),
-        *_history(history),
+        *_statements(seen.statements),
+        *_excerpt(seen.excerpt),
+        *_history(seen.history),
     ]
 
 
@@ -71,12 +84,53 @@ def _facts(finding: Finding) -> list[Paragraph]:
         related = ", ".join(f"{subject.kind} {subject.name}" for subject in finding.related[:RELATED_SHOWN])
         more = len(finding.related) - RELATED_SHOWN
         shown.append(_labelled("related", line(related, f", and {more} more" if more > 0 else "")))
-    if finding.observed:
-        shown += _section("Observed")
-        width = min(28, max(len(label(key)) for key in finding.observed) + 2)
-        for key, value in finding.observed.items():
-            name = visible(label(key), 60)
-            shown.append(Paragraph(block(figure(key, value), limit=2_000), line((f" {name:<{width}}", "$muted"))))
+    return shown
+
+
+def _observed(finding: Finding, width: int) -> list[Paragraph]:
+    """Labels and figures: long ones on lines of their own, then short ones in two columns where the pane is wide."""
+    if not finding.observed:
+        return []
+    shown = _section("Observed")
+    named = [(visible(label(key), 60), figure(key, value)) for key, value in finding.observed.items()]
+    half = (width - 1) // 2
+    short = [(name, words) for name, words in named if len(name) <= SHORT_LABEL and len(words) < half - SHORT_LABEL - 2]
+    if len(short) < 4:
+        short = []
+    column = min(28, max(len(name) for name, _ in named) + 2)
+    for name, words in named:
+        if (name, words) not in short:
+            shown.append(Paragraph(block(words, limit=2_000), line((f" {name:<{column}}", "$muted"))))
+    column = max((len(name) for name, _ in short), default=0) + 2
+    rows = (len(short) + 1) // 2
+    for number, (name, words) in enumerate(short[:rows]):
+        parts: list[Part] = [(f" {name:<{column}}", "$muted"), words]
+        if number + rows < len(short):
+            other, figures = short[number + rows]
+            gap = " " * (half - column - 1 - len(words))
+            parts += [gap, (f"{other:<{column}}", "$muted"), figures]
+        shown.append(Paragraph(line(*parts)))
+    return shown
+
+
+def _statements(statements: Sequence[Statement]) -> list[Paragraph]:
+    shown: list[Paragraph] = []
+    for statement in statements[:STATEMENTS_SHOWN]:
+        shown += _section("The statement" if len(statements) == 1 else f"Statement {statement.query_id}")
+        times = f"{statement.calls:,} calls, mean {figure('mean_ms', statement.mean_ms)}, {statement.rows:,} rows"
+        shown += [Paragraph(line((times, "$muted")), INDENT), *sql_paragraphs(visible(statement.text, 1_500))]
+    if len(statements) > STATEMENTS_SHOWN:
+        shown.append(Paragraph(line((f"and {len(statements) - STATEMENTS_SHOWN} more statements", "$muted")), INDENT))
+    return shown
+
+
+def _excerpt(lines: Sequence[tuple[int, str]]) -> list[Paragraph]:
+    """Lines of code with their numbers; they are not wrapped."""
+    if not lines:
+        return []
+    shown = _section("The code")
+    for number, text in lines:
+        shown.append(Paragraph(line((text, "$code"), limit=300), line((f" {number:>5}  ", "$muted")), wrapped=False))
     return shown
 
 

@@ -52,16 +52,17 @@ class Document(ScrollView, can_focus=True):
         return "\n".join(line.plain for line in self._lines)
 
     @property
-    def _room(self) -> int:
+    def room(self) -> int:
+        """How many cells a line may have."""
         return min(self.scrollable_content_region.width - 1, self._measure)
 
     def on_resize(self) -> None:
-        if self._room != self._width:
+        if self.room != self._width:
             self._wrap()
             self.refresh()
 
     def _wrap(self) -> None:
-        self._width = self._room
+        self._width = self.room
         self._lines = []
         for paragraph in self._paragraphs if self._width > 4 else ():
             before = paragraph.first.cell_length

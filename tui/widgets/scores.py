@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from textual.content import Content
 
 from checks.model import Area
@@ -14,6 +16,7 @@ LEVELS = 5
 CELLS = 3
 UNKNOWNS_SHOWN = 12
 WORDS = 24
+COUNTS = 20
 ANSWERABLE = {"needs_answer": "answer the questions: Q", "stale_answer": "answer them again: Q"}
 SPACE = Content(" ")
 STATUS = {
@@ -54,6 +57,17 @@ def bar(score: AreaScore) -> Content:
     return Content(" ").join(line(part) for part in parts)
 
 
+def _counts(score: AreaScore) -> Content:
+    """How many criteria are met, unmet and unknown, in a column."""
+    counted = Counter(status.status for status in score.criteria if not status.provisional)
+    parts: list[Part] = []
+    for status in ("met", "unmet", "unknown"):
+        symbol, look = STATUS[status]
+        parts.append((f"{symbol} {counted[status]:<3} ", look if counted[status] else "$faint"))
+    shown = line(*parts)
+    return line(shown, " " * max(0, COUNTS - shown.cell_length))
+
+
 def level_words(demonstrated: int | None, claimed: int | None, possible: int | None) -> str:
     """`2 (claimed 3, possible 4)`; what adds nothing is left out."""
     if demonstrated is None:
@@ -83,29 +97,31 @@ def _verdict(card: Scorecard) -> list[Paragraph]:
 
 def _areas(card: Scorecard, width: int) -> list[Paragraph]:
     head = f"{'':<17}{'1   2   3   4   5':<{LEVELS * (CELLS + 1) + 1}}{'level':<{WORDS}}"
-    wide = len(head) + 30 <= width
-    shown = [
-        Paragraph(line((f"{head}{'known':>6}{'   held back by' if wide else ''}", "$muted")), SPACE, wrapped=False)
-    ]
+    wide = len(head) + COUNTS + 24 <= width
+    more = f"{'criteria':<{COUNTS}}held back by" if wide else ""
+    shown = [Paragraph(line((f"{head}{more}", "$muted")), SPACE, wrapped=False)]
     for number, score in enumerate(card.areas, 1):
         words = level_words(score.demonstrated, score.claimed, score.possible)
         first = line((f" {number} ", "bold $accent"), f"{score.area:<15}", bar(score), "  ")
         if score.not_applicable:
             shown.append(Paragraph(line((f"n/a: {score.not_applicable}", "$muted")), first))
             continue
-        shown_words = line((f"{words:<{WORDS}}", "bold"), (f"{_percent(score.coverage):>6}", "$muted"))
+        level = line((f"{words:<{WORDS}}", "bold"))
         held = ", ".join(score.held_back_by[:5]) + (" ..." if len(score.held_back_by) > 5 else "")
         red = any("-R" in id for id in score.held_back_by)
         if wide:
-            shown.append(Paragraph(line((held, "$error" if red else "$foreground")), line(first, shown_words, "   ")))
+            shown.append(
+                Paragraph(line((held, "$error" if red else "$foreground")), line(first, level, _counts(score)))
+            )
         else:
-            shown.append(Paragraph(shown_words, first))
-            if held:
-                indent = " " * 18
-                shown.append(Paragraph(line((f"held back by {held}", "$error" if red else "$muted")), line(indent)))
-    legend = line(("███", "$accent"), (" demonstrated   ", "$muted"), ("▓▓▓", "$accent"), (" claimed   ", "$muted"),
+            shown.append(Paragraph(level, first))
+            back = (f"held back by {held}" if held else "", "$error" if red else "$muted")
+            shown.append(Paragraph(line(back), line(" " * 18, _counts(score))))
+    legend = line(("███", "$accent"), (" demonstrated  ", "$muted"), ("▓▓▓", "$accent"), (" claimed  ", "$muted"),
                   ("░░░", "$accent"), (" possible", "$muted"))  # fmt: skip
-    return [*shown, Paragraph(), Paragraph(legend, line(" " * 18))]
+    signs = line(("✓", "$success"), (" met  ", "$muted"), ("✗", "$error"), (" unmet  ", "$muted"), ("?", "$warning"),
+                 (" unknown", "$muted"))  # fmt: skip
+    return [*shown, Paragraph(), Paragraph(line(legend, "   ", signs), line(" " * (18 if wide else 1)))]
 
 
 def _red_flags(card: Scorecard) -> list[Paragraph]:
