@@ -25,7 +25,6 @@ _JSON_KEY = re.compile(r"'[A-Za-z0-9_.-]{1,63}'")
 _JSON_PATH = re.compile(r"'\{[A-Za-z0-9_-]{1,63}(?:,[A-Za-z0-9_-]{1,63}){0,9}\}'")
 _CONSTANT_WORDS = frozenset(["true", "false", "null"])
 _GRAMMAR_BEFORE_CONSTANT = frozenset(["is", "not", "default", "set"])
-_TYPES_BEFORE_CONSTANT = frozenset(["interval", "date", "time", "timestamp", "timestamptz"])
 _NAME_FOLLOWS = frozenset(["from", "join", "into", "update", "table", "only", ".", "as"])
 _CLAUSES = frozenset(["by", "set", "is", "escape", "values", "over", "filter", "recursive", "key", "nothing", "nulls"])
 _OPERAND_ENDS = frozenset([")", "]"])
@@ -247,6 +246,8 @@ def parse(sql: str) -> Any | None:
         return None
     if len(sql) > STRICT_STRETCH and measure(sql).stretch > STRICT_STRETCH:
         return None
+    if sql.count("/*") > 1:
+        sql = _without_nested_comments(sql)
     # By name, because its stub files are no valid Python for mypy.
     postgast = importlib.import_module("postgast")
     decode_error = importlib.import_module("google.protobuf.message").DecodeError
@@ -256,9 +257,18 @@ def parse(sql: str) -> Any | None:
         return None
 
 
+def _without_nested_comments(sql: str) -> str:
+    """The same length in bytes with blanks for comments within comments, over which PostgreSQL's lexer takes quadratic time."""
+    return "".join(
+        re.sub("[^\n]", lambda match: " " * len(match.group().encode()), token.text)
+        if token.kind is Kind.COMMENT and "/*" in token.text[2:]
+        else token.text
+        for token in tokens(sql)
+    )
+
+
 def parse_tolerantly(sql: str) -> Any | None:
-    """As parse(), and for what pg_stat_statements makes of a valid statement (`interval $1`, `extract($1 from at)`), and for
-    dialects that sqlglot can translate. None where none of that helps."""
+    """As parse(), and for code with parts missing, and for what sqlglot can translate. None where none of that helps."""
     if (tree := parse(sql)) is not None:
         return tree
     repaired = _repair(sql)
@@ -269,8 +279,8 @@ def parse_tolerantly(sql: str) -> Any | None:
 
 
 def _repair(sql: str) -> str:
-    """The statement with parameters where the grammar takes them. pg_stat_statements puts them in the place of constants that
-    must be constants; code has them for parts that it puts in at run time: names, lists of columns, whole clauses."""
+    """The statement with parameters where the grammar takes them: code has them for parts that it puts in at run time, such as
+    names, lists of columns and whole clauses."""
     parts: list[str] = []
     before: list[Token] = []
     for token in tokens(sql):
@@ -281,11 +291,6 @@ def _repair(sql: str) -> str:
         last = words[-1] if words else ""
         if token.kind is not Kind.PARAMETER:
             parts.append(token.text)
-        elif last in _TYPES_BEFORE_CONSTANT:
-            parts[_last_part(parts)] = ""
-            parts.append(token.text)
-        elif words[-2:] == ["extract", "("]:
-            parts.append("year")
         elif last in _NAME_FOLLOWS or (last == "(" and words[:1] == ["into"]):
             parts.append(f'"{token.text}"')
         elif last == "set":
@@ -296,13 +301,6 @@ def _repair(sql: str) -> str:
             parts.append(token.text)
         before = [*before[-2:], token]
     return "".join(parts)
-
-
-def _last_part(parts: list[str]) -> int:
-    index = len(parts) - 1
-    while not parts[index].strip() or parts[index].startswith(("--", "/*")):
-        index -= 1
-    return index
 
 
 def _ends_operand(token: Token) -> bool:

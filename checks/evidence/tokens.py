@@ -51,6 +51,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _KINDS = {kind.name: kind for kind in Kind}
+_OWN_OPERATOR = re.compile(r"[~!@#%^&|`?]")
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _LINE_BREAK_BETWEEN = re.compile(r"[ \t\f\v]*[\n\r][ \t\n\r\f\v]*")
 
@@ -118,6 +119,6 @@ def _operator_length(run: str) -> int:
     for opening in ("--", "/*"):
         if (found := run.find(opening, 1)) > 0:
             length = min(length, found)
-    while length > 1 and run[length - 1] in "+-" and not any(character in "~!@#%^&|`?" for character in run[:length]):
-        length -= 1
+    if _OWN_OPERATOR.search(run, 0, length) is None:
+        length = len(run[:length].rstrip("+-")) or 1
     return length

@@ -104,7 +104,8 @@ _TIMEOUT_IN_CODE = re.compile(
 _POOL_IN_CODE = re.compile(r"""(?<![\w.])(pool_size|max_overflow|poolSize|maxPoolSize)\s*[=:]\s*(\d{1,5})\b""")
 _POOL_OF_PSYCOPG = re.compile(r"(?:ConnectionPool|create_pool)\([^)]{0,400}?\b(max_size)\s*=\s*(\d{1,5})\b")
 _POOL_IN_ENVIRONMENT = re.compile(
-    r"""^\s*(?:-\s*)?["']?((?:[A-Z0-9]+_)*(?:POOL_SIZE|MAX_OVERFLOW|POOL_MAX|MAX_POOL_SIZE|CONNECTION_LIMIT|DB_MAX_CONNECTIONS))"""
+    r"""^\s*(?:-\s*)?["']?"""
+    r"""((?:[A-Z0-9]+_)*(?:POOL_SIZE|MAX_OVERFLOW|POOL_MAX|MAX_POOL_SIZE|CONNECTION_LIMIT|DB_MAX_CONNECTIONS))"""
     r"""["']?\s*[=:]\s*["']?(\d{1,5})\b"""
 )
 _CONNECTION_LIMIT = re.compile(r"postgres(?:ql)?(?:\+\w+)?://[^\s\"']*[?&]connection_limit=(\d{1,5})")
