@@ -46,7 +46,8 @@ def check(
     id: str, *, catalogue: str, severity: Severity, needs: Sequence[type], style: bool = False
 ) -> Callable[[CheckFunction], CheckFunction]:
     """Declare the function below as a check. Its docstring is its page: a title line, why one should care, then paragraphs
-    that begin with `Fix:`, `Source:` and, where scripts may rely on keys, `Observed:`."""
+    that begin with `Fix:`, `Source:` and, where scripts may rely on keys, `Observed:`. It is shown as plain text, where
+    backquotes would only be noise: they are left out."""
 
     def declare(function: CheckFunction) -> CheckFunction:
         function.declaration = _declaration(id, catalogue, severity, tuple(needs), style, function)  # type: ignore[attr-defined]
@@ -60,7 +61,8 @@ def _declaration(
 ) -> Check:
     if not _ID.fullmatch(id):
         raise ValueError(f"{id!r} is not AREA.failing-state")
-    paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", inspect.getdoc(function) or "")]
+    page = (inspect.getdoc(function) or "").replace("`", "")
+    paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", page)]
     labelled = dict.fromkeys(_LABELS, "")
     plain: list[str] = []
     for paragraph in paragraphs:

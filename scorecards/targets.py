@@ -54,4 +54,4 @@ def title_of(evidence: Evidence) -> str:
 
 def _days(server: Server) -> float | None:
     days = server.statistics_window_days
-    return None if days is None else round(days, 2)
+    return None if days is None else round(days, 4)

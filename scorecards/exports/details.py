@@ -10,6 +10,7 @@ from checks.model import Severity
 from scorecards.exports.escape import code, fence, html, inline
 from scorecards.exports.front import place
 from scorecards.model import DecisionTaken, FindingEntry, Scorecard
+from scorecards.words import window_words
 
 SHOWN = 5
 OBSERVED = 8
@@ -187,8 +188,7 @@ def method(scorecard: Scorecard) -> str:
             f"{provenance.server_ms / 1000:.1f} s of server time"
         )
     for node in ([target.database] if target.database else []) + list(target.replicas):
-        days = node.statistics_window_days
-        window = "unknown" if days is None else f"{days:.1f} days"
+        window = window_words(node.statistics_window_days)
         lines.append(
             f"- Node {inline(node.name)}: {node.role}, {node.server_version}, {node.flavour}, statistics window {window}, "
             f"role sees {node.user_sees}"

@@ -14,7 +14,7 @@ BREAK = "\u200b"
 _PUNCTUATION = re.compile(r"[\\`*\[\]<>|~$]|(?<![^\W_])_|_(?![^\W_])")
 _ENTITY = re.compile(r"&(?=#?\w+;)")
 _LIVE = re.compile(
-    r"@(?=\w)|#(?=\d)|(?i:\bGH(?=-\d))|(?i:(?:https?|ftp)(?=://))|(?i:\bwww(?=\.))|(?i:\bmailto(?=:))|:(?=[A-Za-z][\w+-]*:)"
+    r"@(?=\\?\w)|#(?=\d)|(?i:\bGH(?=-\d))|(?i:(?:https?|ftp)(?=://))|(?i:\bwww(?=\.))|(?i:\bmailto(?=:))|:(?=[A-Za-z][\w+-]*:)"
 )
 _OPENING = re.compile(r"^(?:[#+=-]|\d+(?=[.)]))")
 

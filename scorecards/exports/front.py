@@ -9,6 +9,7 @@ from scorecards.exports.escape import code, inline
 from scorecards.maturity import HIGHEST, PROVISIONAL_COVERAGE
 from scorecards.model import AreaScore, CriterionStatus, FindingEntry, Move, Scorecard
 from scorecards.rubric import load_rubric
+from scorecards.words import window_words
 
 MOVES = 5
 HELD_BACK = 3
@@ -88,9 +89,8 @@ def _scope(scorecard: Scorecard) -> str:
     asked = [entry for entry in scorecard.questions if _status(scorecard, entry.id).status != "not_applicable"]
     parts.append(f"{sum(entry.answer is not None for entry in asked)} of {len(asked)} questions answered")
     if database is not None:
-        days = database.statistics_window_days
         parts.append(f"role sees: {database.user_sees}")
-        parts.append("statistics window unknown" if days is None else f"statistics window {days:.1f} d")
+        parts.append(f"statistics window {window_words(database.statistics_window_days)}")
     return "Scope: " + " · ".join(parts)
 
 
@@ -215,21 +215,27 @@ def _unseen(scorecard: Scorecard) -> str:
             if entry.status == "unknown" and not entry.provisional and entry.reason:
                 unlock = "" if entry.reason in NEEDS_ANSWER else entry.unlock or ""
                 hidden.setdefault((entry.reason, unlock), []).append(entry.id)
+    provisional = [entry.id for area in scorecard.areas for entry in area.criteria if entry.provisional]
+    aside = (
+        f"{len(provisional)} more criteria are provisional in this rubric: no check measures them yet, so they count for "
+        f"nothing ({', '.join(provisional[:HELD_BACK])}, …)."
+    )
     if not hidden:
-        return "Nothing: every criterion could be judged."
+        return f"Nothing: every criterion that counts could be judged.\n\n{aside}"
     lines = ["| Why | Hides | What unlocks it |", "|---|---|---|"]
     blocking = {id for area in scorecard.areas for id in area.held_back_by}
     ordered = sorted(hidden.items(), key=lambda item: (-len(item[1]), item[0]))
     for (reason, unlock), ids in ordered[:UNSEEN]:
         ids.sort(key=lambda id: id not in blocking)
         if reason in NEEDS_ANSWER:
-            unlock = f"pgsurveyor answer {scorecard.review.id} {ids[0]} yes"
+            unlock = f"pgsurveyor answer {scorecard.review.id} {ids[0]} yes|no"
         count = f"{len(ids)} criteria" if len(ids) > 1 else "1 criterion"
         names = ", ".join(ids[:HELD_BACK]) + (", …" if len(ids) > HELD_BACK else "")
         lines.append(f"| {reason.replace('_', ' ')} | {count} ({names}) | {unlocking(unlock)} |")
     rest = len(ordered) - UNSEEN
     if rest > 0:
         lines.append(f"\nand {rest} more reasons in the JSON.")
+    lines.append(f"\n{aside}")
     return "\n".join(lines)
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from checks.model import Area
 from checks.registry import all_checks
 from scorecards.facts import FACTS, PRECONDITIONS
 from scorecards.rubric import Criterion, load_rubric
@@ -32,8 +33,9 @@ def test_the_rubric_lists_what_the_document_lists() -> None:
 
 
 def test_every_level_of_every_area_can_be_decided() -> None:
+    """But level 4 of the plans, all of whose criteria are provisional: nobody demonstrates it yet."""
     decided = {(criterion.area, criterion.level) for criterion in CRITERIA if not criterion.provisional}
-    assert len(decided) == 6 * 6
+    assert {(area, level) for area in Area for level in range(6)} - decided == {(Area.PLANS, 4)}
 
 
 def test_rules_name_checks_and_facts_that_exist() -> None:
