@@ -187,7 +187,8 @@ def test_no_lock_above_access_share(database: Database) -> None:
     def watch() -> None:
         while not done.is_set():
             rows = watcher.execute(
-                "SELECT l.locktype, l.mode || ' ' || coalesce(l.relation::regclass::text, '') FROM pg_locks l JOIN pg_stat_activity a USING (pid) "
+                "SELECT l.locktype, l.mode || ' ' || coalesce(l.relation::regclass::text, '') "
+                "FROM pg_locks l JOIN pg_stat_activity a USING (pid) "
                 "WHERE a.application_name = 'pgsurveyor' AND a.datname = current_database()"
             ).fetchall()
             # Every connection locks its database for a moment when it starts (RowExclusiveLock on an object).
