@@ -202,7 +202,8 @@ def _by_join(catalog: Catalog, column: Column, joined: dict[tuple[int, int], lis
         return None
     (table, number), patterns = next(iter(joined.items()))
     key = catalog.column(table, number)
-    if not _same_type(column, key):
+    # Statements that backfill a table join it with itself by whatever identifies a row.
+    if table == column.table or not _same_type(column, key):
         return None
     return Reference(column, catalog.table_by_oid[table], key, by_name=False, patterns=tuple(patterns))
 
