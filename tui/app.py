@@ -98,7 +98,7 @@ class SurveyorApp(App[None]):
         self.reviews_folder = reviews
         self.configuration_folder = configuration or user_config_path("pgsurveyor")
         self.clock = clock
-        self.repository: Path | None = None
+        self.repository: Path | None = target.repository if target else None
         self.cancelled = threading.Event()
         self.running: threading.Thread | None = None
         self.problems: tuple[ReviewError, ...] = ()
@@ -115,6 +115,7 @@ class SurveyorApp(App[None]):
         self.set_interval(OTHERS_S, self._look_for_others)
         if self.review is not None:
             self._adopt(self.review)
+            self.repository = self.repository or self._repository_of(self.review)
         self.switch_mode(self._start)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
@@ -157,17 +158,21 @@ class SurveyorApp(App[None]):
                 self.add_mode(mode, self.MODES[mode])
         self.review = review
         self._adopt(review)
+        self.repository = repository or self._repository_of(review)
         presence = self.state.presence(review.folder.id)
-        self.repository = repository or (Path(presence.repository) if presence and presence.repository else None)
+        self.remember_place()
         self.switch_mode(presence.screen if presence and presence.screen in REVIEW_MODES else "walk")
+
+    def _repository_of(self, review: Review) -> Path | None:
+        """Where the repository of that review lay on this machine when it was last worked on."""
+        presence = self.state.presence(review.folder.id)
+        return Path(presence.repository) if presence and presence.repository else None
 
     def _adopt(self, review: Review) -> None:
         from tui.words import target_words
 
         self._target_words = target_words(review.evidence)
         self._seen = review.state
-        if self.repository is None and self.target is not None:
-            self.repository = self.target.repository
 
     def remember_place(self, finding: str | None = None, screen: str | None = None) -> None:
         """Keeps where the review was left, so that it opens there again."""
@@ -179,7 +184,7 @@ class SurveyorApp(App[None]):
             Presence(
                 known.finding if finding is None else finding,
                 known.screen if screen is None else screen,
-                str(self.repository) if self.repository else known.repository,
+                str(self.repository.absolute()) if self.repository else known.repository,
             ),
         )
 

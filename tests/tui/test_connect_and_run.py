@@ -82,6 +82,7 @@ async def test_a_run_fills_in_is_saved_and_walked(
         review = app_of(pilot).review
         assert review is not None
         assert any(finding.check == "schema.no-primary-key" for finding in review.findings)
+        assert app_of(pilot).repository == code
         for key, words in (("Q", "answered"), ("S", "demonstrated"), ("E", "Preview")):
             await pilot.press(key)
             await until(pilot, lambda words=words: words in screen_text(pilot), seconds=20)

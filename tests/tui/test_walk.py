@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
@@ -188,3 +189,21 @@ async def test_a_decision_that_cannot_be_saved_is_said_and_not_shown(
         events.rmdir()
         await pilot.press("enter")
         assert list(review.state.decisions) == [review.findings[0].id]
+
+
+async def test_copying_and_opening_where_no_terminal_can_be_given_away(
+    make_app: MakeApp, make_review: MakeReview, tmp_path: Path
+) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "db.py").write_text("first = 1\nsecond = 2\n")
+    app = make_app(review=make_review())
+    app.repository = tmp_path
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await pilot.press("y")
+        assert app.clipboard == "CREATE INDEX i0 ON public.t0 (a);"
+        assert "first = 1" in detail(pilot)
+        await pilot.press("e")
+        assert app.clipboard == "app/db.py:1"
+        assert "Not opened" in screen_text(pilot)
+        await pilot.press("Y")
+        assert app.clipboard.startswith("pgsurveyor decide ")

@@ -132,7 +132,7 @@ class Walk(Deciding):
         )
         title = finding.title[: width * 2]
         begin = line(
-            ("● " if standing.marked else "  ", "bold $accent"),
+            ("* " if standing.marked else "  ", "bold $accent"),
             severity_mark(finding.severity) if not decided else line((severity_mark(finding.severity).plain, "$muted")),
             " ",
             (title, "$muted" if decided else "$foreground"),
