@@ -1,0 +1,269 @@
+"""One server being observed, section by section; what fails costs only its own section."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import psycopg
+
+from checks.evidence.database import gaps
+from checks.evidence.database.activity import observe_activity, observe_freeze_ages
+from checks.evidence.database.catalog import observe_catalog, with_measured_sizes
+from checks.evidence.database.dsn import Dsn
+from checks.evidence.database.explain import Planner, identify, observe_plans
+from checks.evidence.database.facts import (
+    Activity,
+    Catalog,
+    PlannerStatistics,
+    Plans,
+    Server,
+    Settings,
+    Statements,
+)
+from checks.evidence.database.replication import observe_replication
+from checks.evidence.database.sequences import with_sequence_values
+from checks.evidence.database.server import Sight, check_version, observe_server, with_identity
+from checks.evidence.database.session import Cancelled, ConnectionLost, Session
+from checks.evidence.database.settings import observe_settings
+from checks.evidence.database.statements import EXTENSION, observe_statements
+from checks.evidence.database.usage import observe_planner_statistics, observe_usage
+from checks.evidence.database.user_code import UserCode, observe_user_code
+from checks.model import Unobserved, qualified_name
+
+Progress = Callable[[str], None]
+
+_SECTIONS = (
+    "server",
+    "catalog",
+    "planner_statistics",
+    "usage",
+    "statements",
+    "plans",
+    "settings",
+    "activity",
+    "freeze_ages",
+    "replication",
+)
+
+
+class _Part(NamedTuple):
+    """One section, the sentence that announces it, and the GRANT that permits it."""
+
+    name: str
+    sentence: str
+    build: Callable[[], Any]
+    unlock: str = ""
+
+
+class Node:
+    """One server being observed; `sections` fills up as it goes."""
+
+    def __init__(self, dsn: Dsn, progress: Progress, cancelled: threading.Event | None) -> None:
+        self.dsn = dsn
+        self.notices = list(dsn.notices)
+        self.identified: dict[str, str] = {}
+        self.statements_sent = 0
+        self.server_ms = 0.0
+        self.sections: dict[str, Any] = dict.fromkeys(_SECTIONS, gaps.CANCELLED)
+        self._progress = progress
+        self._cancelled = cancelled or threading.Event()
+        self._ended: Unobserved | None = None
+        self._user_code: UserCode | None = None
+
+    def observe(self, code: Sequence[str]) -> None:
+        self._connected(lambda: self._observe_all(code))
+
+    def observe_runtime(self) -> None:
+        """What differs from node to node."""
+        self._connected(self._observe_runtime)
+
+    def _connected(self, observe: Callable[[], None]) -> None:
+        self._progress(f"connecting to {self.dsn.display}")
+        try:
+            self._session = Session(self.dsn, self._cancelled)
+        except Cancelled:
+            return
+        with self._session:
+            check_version(self._session)
+            observe()
+        self.statements_sent = self._session.statements_sent
+        self.server_ms = self._session.server_ms
+
+    def _observe_all(self, code: Sequence[str]) -> None:
+        session = self._session
+        self._observe_server()
+        self._together(
+            [
+                _Part("catalog", "reading the catalog", lambda: observe_catalog(session)),
+                _Part("planner_statistics", "reading planner statistics", self._planner_statistics),
+            ],
+            one_snapshot=True,
+        )
+        self._alone(_Part("catalog", "reading sequences and sizes", self._measured))
+        self._observe_counters()
+        self._together(
+            [
+                _Part("activity", "looking at who is connected", self._activity),
+                _Part("freeze_ages", "looking at transaction-id ages", lambda: observe_freeze_ages(session)),
+            ]
+        )
+        self._alone(_Part("plans", "planning the most expensive statements", self._plans))
+        if code:
+            self._alone(_Part("identified", "looking for the code's statements", lambda: self._identify(code)))
+
+    def _observe_runtime(self) -> None:
+        self._observe_server()
+        self._observe_counters()
+
+    def _observe_server(self) -> None:
+        self._sight = Sight(False, False, False, 0, 0)
+        self._together([_Part("server", "asking what server it is", self._server)])
+        if isinstance(self.sections["server"], Server):
+            self._alone(
+                _Part("server", "measuring the database", lambda: with_identity(self.sections["server"], self._session))
+            )
+
+    def _observe_counters(self) -> None:
+        session = self._session
+        server = self.sections["server"]
+        standby = server.is_standby if isinstance(server, Server) else False
+        self._together(
+            [
+                _Part("usage", "reading usage counters", lambda: observe_usage(session)),
+                _Part(
+                    "replication",
+                    "looking at replication",
+                    lambda: observe_replication(session, is_standby=standby, sees_all_stats=self._sight.all_stats),
+                    self._grant("pg_monitor"),
+                ),
+            ]
+        )
+        self._together([_Part("statements", "reading pg_stat_statements", self._statements, self._grant("pg_monitor"))])
+        self._alone(_Part("settings", "reading settings", self._settings, self._grant("pg_monitor")))
+
+    def _server(self) -> Server:
+        server, self._sight = observe_server(self._session)
+        return server
+
+    def _planner_statistics(self) -> PlannerStatistics:
+        catalog = self.sections["catalog"]
+        if isinstance(catalog, Unobserved):
+            raise _Missing(catalog)
+        return observe_planner_statistics(self._session, catalog)
+
+    def _measured(self) -> Catalog:
+        catalog = self.sections["catalog"]
+        if isinstance(catalog, Unobserved):
+            raise _Missing(catalog)
+        return with_sequence_values(with_measured_sizes(catalog, self._session), self._session)
+
+    def _statements(self) -> Statements | Unobserved:
+        server = self.sections["server"]
+        if isinstance(server, Unobserved):
+            raise _Missing(server)
+        return observe_statements(self._session, server.extension(EXTENSION), server.user)
+
+    def _settings(self) -> Settings:
+        server = self.sections["server"]
+        if isinstance(server, Unobserved):
+            raise _Missing(server)
+        settings, unseen = observe_settings(
+            self._session, user=server.user, database=server.database, sees_all=self._sight.all_settings
+        )
+        if unseen:
+            self.notices.append(
+                f"this login or database has settings of its own, which hide the server-wide value of: {', '.join(unseen)}"
+            )
+        return settings
+
+    def _plans(self) -> Plans:
+        server, statements, settings = (self.sections[name] for name in ("server", "statements", "settings"))
+        for needed in (server, statements):
+            if isinstance(needed, Unobserved):
+                raise _Missing(needed)
+        known = settings if isinstance(settings, Settings) else Settings()
+        planner = Planner(self._session, server, known, self._users_code())
+        return observe_plans(planner, statements, self._progress)
+
+    def _identify(self, code: Sequence[str]) -> None:
+        server, statements, settings = (self.sections[name] for name in ("server", "statements", "settings"))
+        if isinstance(server, Server) and isinstance(statements, Statements):
+            known = settings if isinstance(settings, Settings) else Settings()
+            self.identified = identify(Planner(self._session, server, known, self._users_code()), statements, code)
+
+    def _users_code(self) -> UserCode:
+        if self._user_code is None:
+            with self._session.transaction():
+                self._user_code = observe_user_code(self._session)
+        return self._user_code
+
+    def _activity(self) -> Activity:
+        return observe_activity(
+            self._session,
+            max_connections=self._sight.max_connections,
+            reserved_connections=self._sight.reserved_connections,
+        )
+
+    def _grant(self, role: str) -> str:
+        server = self.sections["server"]
+        user = server.user if isinstance(server, Server) else self.dsn.value("user") or "the role"
+        return f"GRANT {role} TO {qualified_name(user)};"
+
+    def _together(self, parts: list[_Part], *, one_snapshot: bool = False) -> None:
+        """Sections in one transaction, and after a failure the rest in another."""
+        again = True
+        while parts:
+            try:
+                with self._session.transaction(one_snapshot=one_snapshot):
+                    while parts:
+                        self._build(parts[0])
+                        parts.pop(0)
+                        again = True
+            except psycopg.Error as error:
+                if again and gaps.passing(error):
+                    again = False
+                    continue
+                failed = parts.pop(0)
+                self.sections[failed.name] = gaps.gap(error, failed.unlock)
+                again = True
+            except (Cancelled, ConnectionLost) as ending:
+                self._end(ending)
+                for part in parts:
+                    self.sections[part.name] = self._ended
+                return
+
+    def _alone(self, part: _Part) -> None:
+        """A section that makes its own transactions. One that was there before stays if it fails."""
+        try:
+            self._build(part)
+        except psycopg.Error as error:
+            self._settle(part, gaps.gap(error, part.unlock))
+        except (Cancelled, ConnectionLost) as ending:
+            self._end(ending)
+            self._settle(part, self._ended)
+
+    def _build(self, part: _Part) -> None:
+        self._progress(part.sentence)
+        try:
+            built = part.build()
+        except _Missing as missing:
+            built = missing.gap
+        if part.name in self.sections:
+            self.sections[part.name] = built
+
+    def _settle(self, part: _Part, gap: Unobserved | None) -> None:
+        if part.name in self.sections and isinstance(self.sections[part.name], Unobserved):
+            self.sections[part.name] = gap
+
+    def _end(self, ending: Cancelled | ConnectionLost) -> None:
+        self._ended = gaps.CANCELLED if isinstance(ending, Cancelled) else gaps.LOST
+
+
+class _Missing(Exception):
+    """A section that needs another one, which there is none of."""
+
+    def __init__(self, gap: Unobserved) -> None:
+        super().__init__(gap.reason)
+        self.gap = gap
