@@ -77,31 +77,33 @@ class Changes:
         constraints = [entry.constraint for entry in column.constraints]
         if (types and types[-1] in _SERIALS) or any(entry.contype == _IDENTITY for entry in constraints):
             name = self.ledger.free_name("sequence", (table[0],), table[1], column.colname, "seq")
-            self.ledger.create("sequence", (table[0], name), place, of=table)
+            self.ledger.create("sequence", (table[0], name), place, of=table, over=(column.colname,))
         for entry in constraints:
             self._constraint(table, entry, (column.colname,), at)
 
     def _constraint(self, table: tuple[str, str], entry: Any, columns: tuple[str, ...], at: At) -> None:
         kind, place = entry.contype, at(entry.location)
         keys = tuple(key.string.sval for key in entry.keys) or columns
+        over = keys
         if kind == _PRIMARY:
             second, label = "", "pkey"
         elif kind == _UNIQUE:
             second, label = "_".join(keys), "key"
         elif kind == _FOREIGN:
-            second, label = "_".join(key.string.sval for key in entry.fk_attrs) or "_".join(columns), "fkey"
+            over = tuple(key.string.sval for key in entry.fk_attrs) or columns
+            second, label = "_".join(over), "fkey"
         elif kind == _CHECK:
-            named = columns or tuple(_columns_in(entry.raw_expr))
-            second, label = (named[0] if len(named) == 1 else ""), "check"
+            over = columns or tuple(_columns_in(entry.raw_expr))
+            second, label = (over[0] if len(over) == 1 else ""), "check"
         elif kind == _EXCLUSION:
             elements = [unwrap(part.list.items[0])[1] for part in entry.exclusions]
             second, label = "_".join(_index_column(element) for element in elements), "excl"
         else:
             return
         name = entry.conname or entry.indexname or self.ledger.free_name("constraint", table, table[1], second, label)
-        self.ledger.create("constraint", (*table, name), place)
+        self.ledger.create("constraint", (*table, name), place, of=table, over=over)
         if kind in (_PRIMARY, _UNIQUE, _EXCLUSION):
-            self.ledger.create("index", (table[0], name), place, of=table)
+            self.ledger.create("index", (table[0], name), place, of=table, over=over)
 
     def _alter_table_stmt(self, statement: Any, at: At) -> None:
         table = self._path(statement.relation)
@@ -169,7 +171,8 @@ class Changes:
         if not name:
             columns = "_".join(_index_column(entry.index_elem) for entry in statement.index_params)
             name = self.ledger.free_name("index", (table[0],), table[1], columns, "idx")
-        self.ledger.create("index", (table[0], name), at(-1), of=table)
+        over = tuple(entry.index_elem.name for entry in statement.index_params)
+        self.ledger.create("index", (table[0], name), at(-1), of=table, over=over)
 
     def _view_stmt(self, statement: Any, at: At) -> None:
         self.ledger.create("view", self._path(statement.view), at(-1))

@@ -14,6 +14,7 @@ class Ledger:
         self._created: dict[Subject, Location] = {}
         self._altered: dict[Subject, Location] = {}
         self._table_of: dict[Subject, tuple[str, ...]] = {}
+        self._columns_of: dict[Subject, tuple[str, ...]] = {}
 
     def entries(self) -> tuple[Declared, ...]:
         created = [Declared(subject, location, "create") for subject, location in self._created.items()]
@@ -47,6 +48,8 @@ class Ledger:
         if gone.kind == "table":
             part = subject.kind in _PARTS_OF_TABLES and subject.path[:2] == gone.path
             return part or self._table_of.get(subject) == gone.path
+        if gone.kind == "column":
+            return self._table_of.get(subject) == gone.path[:2] and gone.path[2] in self._columns_of[subject]
         if gone.kind == "constraint":
             return subject.kind == "index" and subject.path == (gone.path[0], gone.path[2])
         return False
@@ -55,19 +58,28 @@ class Ledger:
         """The object under its new path, and all that stands below it."""
         for known in (self._created, self._altered):
             for subject in list(known):
-                if subject.kind == kind and subject.path == old:
-                    moved = Subject(kind, new)
-                elif kind == "table" and subject.kind in _PARTS_OF_TABLES and subject.path[:2] == old:
-                    moved = Subject(subject.kind, (*new, *subject.path[2:]))
-                else:
-                    continue
-                known[moved] = known.pop(subject)
+                moved = self._moved(subject, kind, old, new)
+                if moved is not None:
+                    known[moved] = known.pop(subject)
         for subject, table in list(self._table_of.items()):
             if kind == "table" and table == old:
                 self._table_of[subject] = new
-            if subject.kind == kind and subject.path == old:
-                self._table_of[Subject(kind, new)] = self._table_of.pop(subject)
+            elif kind == "column" and table == old[:2]:
+                columns = self._columns_of[subject]
+                self._columns_of[subject] = tuple(new[2] if column == old[2] else column for column in columns)
+            moved = self._moved(subject, kind, old, new)
+            if moved is not None:
+                self._table_of[moved] = self._table_of.pop(subject)
+                self._columns_of[moved] = self._columns_of.pop(subject)
         self.alter(kind, new, location)
+
+    def _moved(self, subject: Subject, kind: str, old: tuple[str, ...], new: tuple[str, ...]) -> Subject | None:
+        """The subject after the renaming; None if that does not touch it."""
+        if subject.kind == kind and subject.path == old:
+            return Subject(kind, new)
+        if kind == "table" and subject.kind in _PARTS_OF_TABLES and subject.path[:2] == old:
+            return Subject(subject.kind, (*new, *subject.path[2:]))
+        return None
 
     def free_name(self, kind: str, prefix: tuple[str, ...], first: str, second: str, label: str) -> str:
         """The name that PostgreSQL chooses for an object without one (ChooseRelationName in its source)."""

@@ -44,7 +44,7 @@ def read_statement(literal: Literal, path: str, source: str) -> CodeStatement | 
     if len(literal.text) > MAXIMUM_CHARACTERS:
         return None
     read = significant(literal.text)
-    if not looks_like_sql(read):
+    if not looks_like_sql(literal.text, read):
         return None
     location = Location(path, literal.line + literal.text.count("\n", 0, read[0].start))
     text, holes = write_placeholders(literal.text[read[0].start :], formatted=literal.formatted)
@@ -73,14 +73,14 @@ def written_limit(tree: Any) -> int | None:
     return int(count.a_const.ival.ival) or None
 
 
-def looks_like_sql(read: list[Token]) -> bool:
+def looks_like_sql(text: str, read: list[Token]) -> bool:
     """Whether the text begins as a statement does and is no sentence: `select a file from the list` is one."""
     if len(read) < 3 or read[0].kind is not Kind.WORD:
         return False
     first = read[0].text
     if first.lower() not in _VERBS or not (first.isupper() or first.islower()):
         return False
-    if not _has_shape(read):
+    if not _has_shape(text, read):
         return False
     if first.isupper():
         return True
@@ -88,12 +88,12 @@ def looks_like_sql(read: list[Token]) -> bool:
     return len(plain) < len(read) and not any(token.text.lower() in _PROSE for token in plain)
 
 
-def _has_shape(read: list[Token]) -> bool:
+def _has_shape(text: str, read: list[Token]) -> bool:
     words = [token.text.lower() if token.kind is Kind.WORD else token.text for token in read]
     verb = words[0]
     if verb == "select":
         called = read[1].kind is Kind.WORD and words[2] == "(" and read[2].start == read[1].start + len(read[1].text)
-        return "from" in words[2:] or (called and _parses(read))
+        return "from" in words[2:] or (called and _parses(text))
     if verb in ("insert", "merge"):
         return words[1] == "into"
     if verb == "update":
@@ -104,6 +104,6 @@ def _has_shape(read: list[Token]) -> bool:
     return "as" in rest and "(" in rest and not _VERBS.isdisjoint(rest)
 
 
-def _parses(read: list[Token]) -> bool:
-    text, _ = write_placeholders(" ".join(token.text for token in read))
-    return parse(text.rstrip(" ;")) is not None
+def _parses(text: str) -> bool:
+    written, _ = write_placeholders(text)
+    return parse(written) is not None

@@ -15,6 +15,7 @@ HOLE = "\ue000"
 VALUE = "\ue001"
 
 _PYTHON_FORMAT = re.compile(r"(?:\(([A-Za-z_][A-Za-z0-9_]*)\))?[sbt](?![A-Za-z0-9_])")
+_BRACES = re.compile(r"\{\{?[ A-Za-z0-9_.!]*\}?\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPERANDS = frozenset([Kind.QUOTED, Kind.STRING, Kind.NUMBER, Kind.PARAMETER])
 _NO_OPERANDS = frozenset(["by", "set", "is", "escape", "values", "returning", "limit", "offset"])
@@ -69,6 +70,8 @@ def _placeholder(text: str, token: Token, last: Token | None, *, in_brackets: bo
     if token.kind is Kind.OPERATOR and token.text.endswith("%"):
         match = _PYTHON_FORMAT.match(text, end)
         return _Placeholder(_spaced(token.text[:-1]), match.end(), match.group(1)) if match else None
+    if token.text == "{" and (match := _BRACES.match(text, token.start)):
+        return _Placeholder("", match.end(), is_hole=True)
     if token.text == ":" and not in_brackets:
         match = _NAME.match(text, end)
         return _Placeholder("", match.end(), match.group()) if match else None
