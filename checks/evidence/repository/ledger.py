@@ -8,41 +8,43 @@ from checks.model import Location, Subject
 _MAXIMUM_NAME_BYTES = 63
 _PARTS_OF_TABLES = frozenset(["column", "constraint", "policy", "trigger", "statistics"])
 
+Path = tuple[str, ...]
+
 
 class Ledger:
     def __init__(self) -> None:
         self._created: dict[Subject, Location] = {}
         self._altered: dict[Subject, Location] = {}
-        self._table_of: dict[Subject, tuple[str, ...]] = {}
-        self._columns_of: dict[Subject, tuple[str, ...]] = {}
+        self._table_of: dict[Subject, Path] = {}
+        self._columns_of: dict[Subject, Path] = {}
 
     def entries(self) -> tuple[Declared, ...]:
         created = [Declared(subject, location, "create") for subject, location in self._created.items()]
         return (*created, *(Declared(subject, location, "alter") for subject, location in self._altered.items()))
 
-    def create(
-        self, kind: str, path: tuple[str, ...], location: Location, *, of: tuple[str, ...] | None = None
-    ) -> None:
-        """`of` is the table that an index or sequence goes away with. What exists already stays where it was created."""
+    def create(self, kind: str, path: Path, location: Location, *, of: Path | None = None, over: Path = ()) -> None:
+        """`of` is the table that an index, sequence or constraint goes away with, `over` the columns of that table, each of
+        which takes it along too. What exists already stays where it was created."""
         subject = Subject(kind, path)
         self._created.setdefault(subject, location)
         if of is not None:
             self._table_of[subject] = of
+            self._columns_of[subject] = over
 
-    def alter(self, kind: str, path: tuple[str, ...], location: Location) -> None:
+    def alter(self, kind: str, path: Path, location: Location) -> None:
         self._altered[Subject(kind, path)] = location
 
-    def knows(self, kind: str, path: tuple[str, ...]) -> bool:
+    def knows(self, kind: str, path: Path) -> bool:
         return Subject(kind, path) in self._created
 
-    def drop(self, kind: str, path: tuple[str, ...]) -> None:
+    def drop(self, kind: str, path: Path) -> None:
         """Removes the object with what it takes along."""
         gone = Subject(kind, path)
         for known in (self._created, self._altered):
-            for subject in [subject for subject in known if subject == gone or self._belongs_to(subject, gone)]:
+            for subject in [subject for subject in known if subject == gone or self._goes_with(subject, gone)]:
                 del known[subject]
 
-    def _belongs_to(self, subject: Subject, gone: Subject) -> bool:
+    def _goes_with(self, subject: Subject, gone: Subject) -> bool:
         if gone.kind == "schema":
             return subject.path[0] == gone.path[0]
         if gone.kind == "table":
@@ -54,12 +56,11 @@ class Ledger:
             return subject.kind == "index" and subject.path == (gone.path[0], gone.path[2])
         return False
 
-    def rename(self, kind: str, old: tuple[str, ...], new: tuple[str, ...], location: Location) -> None:
+    def rename(self, kind: str, old: Path, new: Path, location: Location) -> None:
         """The object under its new path, and all that stands below it."""
         for known in (self._created, self._altered):
             for subject in list(known):
-                moved = self._moved(subject, kind, old, new)
-                if moved is not None:
+                if (moved := _moved(subject, kind, old, new)) is not None:
                     known[moved] = known.pop(subject)
         for subject, table in list(self._table_of.items()):
             if kind == "table" and table == old:
@@ -67,27 +68,27 @@ class Ledger:
             elif kind == "column" and table == old[:2]:
                 columns = self._columns_of[subject]
                 self._columns_of[subject] = tuple(new[2] if column == old[2] else column for column in columns)
-            moved = self._moved(subject, kind, old, new)
-            if moved is not None:
+            if (moved := _moved(subject, kind, old, new)) is not None:
                 self._table_of[moved] = self._table_of.pop(subject)
                 self._columns_of[moved] = self._columns_of.pop(subject)
         self.alter(kind, new, location)
 
-    def _moved(self, subject: Subject, kind: str, old: tuple[str, ...], new: tuple[str, ...]) -> Subject | None:
-        """The subject after the renaming; None if that does not touch it."""
-        if subject.kind == kind and subject.path == old:
-            return Subject(kind, new)
-        if kind == "table" and subject.kind in _PARTS_OF_TABLES and subject.path[:2] == old:
-            return Subject(subject.kind, (*new, *subject.path[2:]))
-        return None
-
-    def free_name(self, kind: str, prefix: tuple[str, ...], first: str, second: str, label: str) -> str:
+    def free_name(self, kind: str, prefix: Path, first: str, second: str, label: str) -> str:
         """The name that PostgreSQL chooses for an object without one (ChooseRelationName in its source)."""
         for number in range(1000):
             name = default_name(first, second, label + (str(number) if number else ""))
             if not self.knows(kind, (*prefix, name)) and not self.knows("index", (prefix[0], name)):
                 return name
         return default_name(first, second, label)
+
+
+def _moved(subject: Subject, kind: str, old: Path, new: Path) -> Subject | None:
+    """The subject after a renaming; None if that does not touch it."""
+    if subject.kind == kind and subject.path == old:
+        return Subject(kind, new)
+    if kind == "table" and subject.kind in _PARTS_OF_TABLES and subject.path[:2] == old:
+        return Subject(subject.kind, (*new, *subject.path[2:]))
+    return None
 
 
 def default_name(first: str, second: str, label: str) -> str:
