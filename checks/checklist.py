@@ -85,6 +85,8 @@ def run_check(check: Check, evidence: Evidence) -> CheckResult:
     try:
         for section in check.needs:
             evidence.get(section)
+        if check.window:
+            evidence.require_window(check.window)
         for item in check.run(evidence):
             if isinstance(item, Examined):
                 examined = item

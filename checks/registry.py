@@ -22,7 +22,7 @@ _LABELS = ("Fix", "Source", "Observed")
 
 
 class Check(msgspec.Struct, frozen=True):
-    """`needs` are evidence sections; `title`, `why`, `fix`, `source` come from the docstring. `observed` names the keys of
+    """`needs` are evidence sections, `window` the limit of the days that the cumulative statistics must cover; `title`, `why`, `fix`, `source` come from the docstring. `observed` names the keys of
     a finding's `observed` that scripts may rely on."""
 
     id: str
@@ -36,6 +36,7 @@ class Check(msgspec.Struct, frozen=True):
     source: str
     observed: tuple[str, ...] = ()
     style: bool = False
+    window: str = ""
 
     @property
     def area(self) -> Area:
@@ -43,21 +44,27 @@ class Check(msgspec.Struct, frozen=True):
 
 
 def check(
-    id: str, *, catalogue: str, severity: Severity, needs: Sequence[type], style: bool = False
+    id: str, *, catalogue: str, severity: Severity, needs: Sequence[type], window: str = "", style: bool = False
 ) -> Callable[[CheckFunction], CheckFunction]:
     """Declare the function below as a check. Its docstring is its page: a title line, why one should care, then paragraphs
     that begin with `Fix:`, `Source:` and, where scripts may rely on keys, `Observed:`. It is shown as plain text, where
     backquotes would only be noise: they are left out."""
 
     def declare(function: CheckFunction) -> CheckFunction:
-        function.declaration = _declaration(id, catalogue, severity, tuple(needs), style, function)  # type: ignore[attr-defined]
+        function.declaration = _declaration(id, catalogue, severity, tuple(needs), window, style, function)  # type: ignore[attr-defined]
         return function
 
     return declare
 
 
 def _declaration(
-    id: str, catalogue: str, severity: Severity, needs: tuple[type, ...], style: bool, function: CheckFunction
+    id: str,
+    catalogue: str,
+    severity: Severity,
+    needs: tuple[type, ...],
+    window: str,
+    style: bool,
+    function: CheckFunction,
 ) -> Check:
     if not _ID.fullmatch(id):
         raise ValueError(f"{id!r} is not AREA.failing-state")
@@ -76,7 +83,7 @@ def _declaration(
     observed = tuple(key.strip(" .`") for key in labelled["Observed"].split(",") if key.strip(" .`"))
     return Check(
         id, catalogue, severity, needs, function, plain[0].rstrip("."), " ".join(plain[1:]), labelled["Fix"],
-        labelled["Source"], observed, style,
+        labelled["Source"], observed, style, window,
     )  # fmt: skip
 
 

@@ -9,10 +9,11 @@ import msgspec
 
 from checks import __version__
 from checks.checklist import run_check, sort_key
-from checks.configuration import Configuration, Override, Waiver
+from checks.configuration import Override, Waiver
 from checks.evidence import store
-from checks.evidence.database.facts import Statements
+from checks.evidence.database.facts import Server, Statements
 from checks.evidence.evidence import Evidence
+from checks.limits import LIMITS
 from checks.model import Area, CheckResult, Outcome, Reason
 from checks.registry import all_checks
 from checks.text import visible, visible_line
@@ -87,7 +88,7 @@ def build_scorecard(
         questions=tuple(_question(entry, state) for entry in judged if entry.criterion.question),
         statements=_statements(evidence),
         moves=find_moves(judged, levels),
-        overrides=_overrides(evidence.configuration),
+        overrides=_overrides(evidence),
         notices=tuple(visible_line(without_paths(line)) for line in _notices(evidence)),
         contradictions=tuple(
             Contradiction(entry.criterion.id, visible_line(entry.contradiction)) for entry in judged if entry.contradiction
@@ -242,18 +243,33 @@ def _statements(evidence: Evidence) -> tuple[StatementEntry, ...]:
     return tuple(ordered[:STATEMENTS])
 
 
-def _overrides(configuration: Configuration) -> tuple[str, ...]:
+def _overrides(evidence: Evidence) -> tuple[str, ...]:
     """Thresholds that the repository lowered come first: the reviewed must not grade themselves unseen."""
 
     def words(override: Override) -> str:
         verb = "lowered" if override.lowered else "made stricter"
-        return f"{override.name}: {override.default:g} → {override.value:g} ({verb} by the {override.source})"
+        line = f"{override.name}: {override.default:g} → {override.value:g} ({verb} by the {override.source})"
+        believed = _believed_too_early(evidence, override.name) if override.lowered else []
+        return line + (f"; else {', '.join(believed)} would be unknown (window_too_short)" if believed else "")
 
     ordered = sorted(
-        configuration.overrides,
+        evidence.configuration.overrides,
         key=lambda override: (not override.lowered, override.source != "repository", override.name),
     )
     return tuple(words(override) for override in ordered)
+
+
+def _believed_too_early(evidence: Evidence, limit: str) -> list[str]:
+    """Checks that ask for a longer window of statistics than there is, and that a lowered `limit` lets decide all the same."""
+    server = evidence.find(Server)
+    days = server.statistics_window_days if server else None
+    if days is None:
+        return []
+    return [
+        check.id
+        for check in all_checks().values()
+        if check.window and limit in (check.window, "window_days") and days < LIMITS[check.window].default
+    ]
 
 
 def _notices(evidence: Evidence) -> tuple[str, ...]:

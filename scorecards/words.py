@@ -32,7 +32,7 @@ def window_words(days: float | None) -> str:
         return "unknown"
     minutes = days * 24 * 60
     if minutes < 60:
-        return f"{minutes:.0f} min"
+        return f"{minutes:.0f} min" if minutes >= 1 else "under a minute"
     return f"{days * 24:.0f} h" if days < 2 else f"{days:.0f} days"
 
 

@@ -53,7 +53,8 @@ def _palette() -> type[Provider]:
 
 
 class SurveyorApp(App[None]):
-    """`start` is the first screen: by default run for a target, walk for a review, else connect.
+    """`start` is the first screen: by default run for a target, walk for a review, else connect. A target that starts with
+    walk is observed first, and its findings open by themselves unless there is a problem to read of.
 
     `state` is the folder of what is remembered between runs, `reviews` the one of the reviews, `configuration` the one of the
     reviewer's own pgsurveyor.toml; by default where the platform puts them. `clock` gives the present in UTC.
@@ -103,6 +104,7 @@ class SurveyorApp(App[None]):
         self.running: threading.Thread | None = None
         self.problems: tuple[ReviewError, ...] = ()
         self._start = start or ("run" if target else "walk" if review else "connect")
+        self.walks_at_once = start == "walk"
         self._target_words = ""
         self._seen: ReviewState | None = None
         self.register_theme(DARK)
@@ -116,7 +118,7 @@ class SurveyorApp(App[None]):
         if self.review is not None:
             self._adopt(self.review)
             self.repository = self.repository or self._repository_of(self.review)
-        self.switch_mode(self._start)
+        self.switch_mode("run" if self.target and self.walks_at_once else self._start)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """So that the style sheet can be read under Textual's own themes too."""

@@ -121,7 +121,8 @@ def demo(only_prepare: bool) -> None:
         if only_prepare:
             click.echo(f"dsn={sample.dsn}\nrepository={sample.repository}")
         else:
-            _open_terminal_program(target=Target(sample.dsn, sample.repository, tuple(sample.replica_dsns)))
+            target = Target(sample.dsn, sample.repository, tuple(sample.replica_dsns))
+            _open_terminal_program(target=target, start="walk")
     finally:
         sample.stop()
 
@@ -321,7 +322,7 @@ def _forget_standard_output() -> None:
 
 
 def _open_terminal_program(**options: Any) -> None:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
         raise UsageError("the terminal program needs a terminal", "use `pgsurveyor run` here")
     from tui.app import SurveyorApp
 

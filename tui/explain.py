@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
+from checks.limits import LIMITS
 from checks.registry import Check
 from scorecards.rubric import Rubric
 
@@ -16,12 +17,16 @@ def explain_check(check: Check) -> str:
         check.title,
         _wrapped("Why", check.why),
         _wrapped("Fix", check.fix),
-        _wrapped("Needs", needs),
+        _wrapped("Needs", needs + (f"; statistics over {_window(check)} days" if check.window else "")),
         _wrapped("Source", check.source),
     ]
     if check.observed:
         parts.append(_wrapped("Observed keys", ", ".join(check.observed)))
     return "\n\n".join(parts)
+
+
+def _window(check: Check) -> str:
+    return f"{LIMITS[check.window].default:g}"
 
 
 def _wrapped(label: str, text: str) -> str:

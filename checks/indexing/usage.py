@@ -27,7 +27,8 @@ class _Node(msgspec.Struct, frozen=True):
     usage: Usage
 
 
-@check("indexing.unused-index", catalogue="I06 I08 I09", severity=Severity.MEDIUM, needs=[Server, Catalog, Usage])
+@check("indexing.unused-index", catalogue="I06 I08 I09", severity=Severity.MEDIUM, needs=[Server, Catalog, Usage],
+       window="unused_window_days")  # fmt: skip
 @once_per_family
 def unused_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     """An index that no query reads, on any node.

@@ -34,7 +34,8 @@ REPEATED_CALLS = 5
 LOOKUP_SHARE_OF_LISTED = (0.9, 1.1)
 
 
-@check("plans.dominant-statement", catalogue="P01", severity=Severity.MEDIUM, needs=[Statements, Server])
+@check("plans.dominant-statement", catalogue="P01", severity=Severity.MEDIUM, needs=[Statements, Server],
+       window="window_days")  # fmt: skip
 def dominant_statement(evidence: Evidence) -> Iterator[Finding | Examined]:
     """One statement takes a large share of all execution time.
 
@@ -94,7 +95,8 @@ def _advice(entry: Statement, days: float) -> str:
     )
 
 
-@check("plans.chatty-statement", catalogue="P03", severity=Severity.MEDIUM, needs=[Statements, Catalog, Server])
+@check("plans.chatty-statement", catalogue="P03", severity=Severity.MEDIUM, needs=[Statements, Catalog, Server],
+       window="window_days")  # fmt: skip
 def chatty_statement(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Rows are fetched one by one by their key, very often.
 

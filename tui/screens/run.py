@@ -155,6 +155,13 @@ class Run(SurveyScreen):
             self.surveyor.problems = event.result.problems
         self._paint()
         self.show_bars()
+        if (
+            self.surveyor.walks_at_once
+            and self._done
+            and not self._done.problems
+            and not self.surveyor.cancelled.is_set()
+        ):
+            self.action_proceed()
 
     # What is shown
 
