@@ -93,7 +93,8 @@ _POSTGRES = re.compile(r"\bpg_[a-z_]+|\bpostgres(?:ql)?\b|\bpgbouncer_", re.IGNO
 _SERVER_SETTING = re.compile(
     r"""^\s*(?:-\s*)?(?:-c\s+)?["']?((?:(?:log|auto_explain|pg_stat_statements|track|max_wal|wal|archive|autovacuum|idle)_?[a-z_.]*"""
     r"""|shared_preload_libraries|statement_timeout|lock_timeout|shared_buffers|work_mem|max_connections|effective_cache_size"""
-    r"""|synchronous_commit|random_page_cost|hot_standby|max_slot_wal_keep_size))\s*=\s*["']?([\w.,/ -]{1,60}?)["']?\s*(?:#.*)?$"""
+    r"""|synchronous_commit|random_page_cost|hot_standby|max_slot_wal_keep_size))"""
+    r"""\s*=\s*["']?([\w.,/ -]{1,60}?)["']?\s*(?:#.*)?$"""
 )
 _COMMAND_SETTING = re.compile(r"-c\s+([a-z_.]+)=([\w.,/-]{1,60})")
 _TIMEOUT_IN_CODE = re.compile(

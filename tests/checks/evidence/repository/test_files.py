@@ -49,7 +49,8 @@ def test_new_files_are_read_and_ignored_ones_are_not(repository: Make) -> None:
 def test_a_folder_without_git_honours_gitignore(tmp_path: Path) -> None:
     root = write(tmp_path, {
         ".gitignore": "*.log\n/local\n", "a.py": "1", "x.log": "2", "local/b.py": "3", "sub/local/c.py": "4",
-        "sub/.gitignore": "!keep.log\nd.py\n", "sub/keep.log": "5", "sub/d.py": "6", "node_modules/m/i.js": "7", "build/o.js": "8",
+        "sub/.gitignore": "!keep.log\nd.py\n", "sub/keep.log": "5", "sub/d.py": "6", "node_modules/m/i.js": "7",
+        "build/o.js": "8",
     })  # fmt: skip
     folder, paths = read(root)
     assert paths == [".gitignore", "a.py", "sub/.gitignore", "sub/keep.log", "sub/local/c.py"]
@@ -68,7 +69,8 @@ def test_what_is_skipped_is_counted(repository: Make) -> None:
     root = repository({
         "image.png": b"\x89PNG", "data.txt": b"a\0b", "vendor/x.py": "1", "web/node_modules/y.js": "2", "dist/z.js": "3",
         "app.min.js": "4", "package-lock.json": "{}", "big.py": "x = 1\n" * 400_000, "bundle.js": "a" * 60_000,
-        "stub_pb2.py": "5", "client.ts": "// @generated\nconst a = 1", "ok.py": "6\n", "latin.py": "# caf\xe9\n".encode("latin-1"),
+        "stub_pb2.py": "5", "client.ts": "// @generated\nconst a = 1", "ok.py": "6\n",
+        "latin.py": "# caf\xe9\n".encode("latin-1"),
     })  # fmt: skip
     folder, paths = read(root)
     assert paths == ["latin.py", "ok.py"]

@@ -14,18 +14,21 @@ def read(files: dict[str, str]) -> Migrations:
 
 def places(files: dict[str, str]) -> dict[str, str]:
     """`kind name` of every object with its file and line; an alteration is marked."""
-    return {
-        f"{entry.subject.kind} {entry.subject.name}{' altered' * (entry.action == 'alter')}": f"{entry.location.path}:{entry.location.line}"
-        for entry in read(files).entries
-    }
+    found = {}
+    for entry in read(files).entries:
+        altered = " altered" * (entry.action == "alter")
+        found[f"{entry.subject.kind} {entry.subject.name}{altered}"] = f"{entry.location.path}:{entry.location.line}"
+    return found
 
 
 def test_each_clause_has_its_own_line() -> None:
     found = places({
         "migrations/1.sql": (
-            "-- the start\nCREATE TABLE users (\n  id bigserial PRIMARY KEY,\n  email text UNIQUE,\n  org int REFERENCES orgs (id),\n"
+            "-- the start\nCREATE TABLE users (\n  id bigserial PRIMARY KEY,\n  email text UNIQUE,\n"
+            "  org int REFERENCES orgs (id),\n"
             "  age int CHECK (age > 0),\n  UNIQUE (org, email),\n  CONSTRAINT named FOREIGN KEY (org)\n    REFERENCES orgs\n);\n"
-            "CREATE INDEX ON users (lower(email), org);\nCREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS byorg\n  ON users (org);\n"
+            "CREATE INDEX ON users (lower(email), org);\n"
+            "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS byorg\n  ON users (org);\n"
         )
     })  # fmt: skip
     lines = {name: int(place.rpartition(":")[2]) for name, place in found.items()}
@@ -49,7 +52,8 @@ ALTER TABLE "Order" ADD COLUMN at timestamptz UNIQUE, ADD UNIQUE (at, a_id);
 CREATE INDEX ON "Order" ("userId", (a_id + 1), lower("userId"::text));
 CREATE INDEX ON "Order" ("userId");
 CREATE INDEX ON "Order" ("userId");
-CREATE TABLE a_very_long_table_name_that_goes_on_and_on (a_column_with_a_rather_long_name_too int UNIQUE CHECK (a_column_with_a_rather_long_name_too > 1));
+CREATE TABLE a_very_long_table_name_that_goes_on_and_on (
+  a_column_with_a_rather_long_name_too int UNIQUE CHECK (a_column_with_a_rather_long_name_too > 1));
 CREATE TABLE ranges (during tstzrange, EXCLUDE USING gist (during WITH &&));
 CREATE VIEW v AS SELECT 1 AS one;
 CREATE MATERIALIZED VIEW mv AS SELECT 1 AS one;
@@ -69,7 +73,8 @@ def test_names_are_those_that_the_server_gives(database) -> None:  # type: ignor
     with database.connect() as connection:
         connection.execute(NAMED_BY_THE_SERVER)
         rows = connection.execute("""
-            select case relkind when 'i' then 'index' when 'S' then 'sequence' when 'r' then 'table' else 'view' end, nspname, relname, null
+            select case relkind when 'i' then 'index' when 'S' then 'sequence' when 'r' then 'table' else 'view' end,
+                   nspname, relname, null
             from pg_class c join pg_namespace n on n.oid = relnamespace
             where nspname in ('app', 'public') and relkind in ('r', 'i', 'S', 'v', 'm')
             union all
@@ -101,8 +106,10 @@ def test_long_names_are_cut_as_the_server_cuts_them() -> None:
 
 def test_later_statements_alter_and_drop() -> None:
     found = places({
-        "db/migrations/10_last.sql": "ALTER TABLE a ALTER COLUMN b SET NOT NULL;\nDROP INDEX i2;\nALTER TABLE a DROP CONSTRAINT k;",
-        "db/migrations/2_next.sql": "CREATE INDEX i1 ON a (b);\nCREATE INDEX i2 ON a (b);\nALTER TABLE a ENABLE ROW LEVEL SECURITY;",
+        "db/migrations/10_last.sql": "ALTER TABLE a ALTER COLUMN b SET NOT NULL;\nDROP INDEX i2;\n"
+        "ALTER TABLE a DROP CONSTRAINT k;",
+        "db/migrations/2_next.sql": "CREATE INDEX i1 ON a (b);\nCREATE INDEX i2 ON a (b);\n"
+        "ALTER TABLE a ENABLE ROW LEVEL SECURITY;",
         "db/migrations/1_first.sql": "CREATE TABLE a (b int, CONSTRAINT k UNIQUE (b));",
         "db/migrations/1_first.down.sql": "DROP TABLE a;",
     })  # fmt: skip
@@ -118,7 +125,8 @@ def test_later_statements_alter_and_drop() -> None:
 def test_folders_of_tools() -> None:
     found = places({
         "prisma/migrations/2_b/migration.sql": 'ALTER TABLE "User" ADD COLUMN "fullName" TEXT;',
-        "prisma/migrations/1_a/migration.sql": 'CREATE TABLE "User" ("id" TEXT NOT NULL,\n CONSTRAINT "User_pkey" PRIMARY KEY ("id"));',
+        "prisma/migrations/1_a/migration.sql": 'CREATE TABLE "User" ("id" TEXT NOT NULL,\n'
+        ' CONSTRAINT "User_pkey" PRIMARY KEY ("id"));',
         "other/migrations/1/up.sql": "CREATE TABLE b (c int);",
         "other/migrations/1/down.sql": "DROP TABLE b;",
         "goose/1.sql": "-- +goose Up\nCREATE TABLE g (h int);\n-- +goose Down\nDROP TABLE g;",
@@ -170,7 +178,8 @@ def test_hostile_migrations_never_crash(text: str) -> None:
     ("path", "text", "expected"),
     [
         ("supabase/migrations/2023_init.sql", "", True), ("lib/db/migrations/0000_x.sql", "", True), ("V1_2__add.sql", "", True),
-        ("db/structure.sql", "", True), ("sql/setup.sql", "CREATE TABLE a (b int);", True), ("queries/users.sql", "SELECT 1;", False),
+        ("db/structure.sql", "", True), ("sql/setup.sql", "CREATE TABLE a (b int);", True),
+        ("queries/users.sql", "SELECT 1;", False),
     ],
 )  # fmt: skip
 def test_which_files_are_migrations(path: str, text: str, expected: bool) -> None:

@@ -54,7 +54,8 @@ def test_python(code: str, text: str | None, holes: int) -> None:
     ("code", "text", "holes"),
     [
         ("client.query('SELECT id FROM users WHERE email = $1', [e])", "SELECT id FROM users WHERE email = $1", 0),
-        ("sql`SELECT id FROM users WHERE email = ${email} AND a IN (${ids})`", "SELECT id FROM users WHERE email = $1 AND a IN ($2)", 0),
+        ("sql`SELECT id FROM users WHERE email = ${email} AND a IN (${ids})`",
+         "SELECT id FROM users WHERE email = $1 AND a IN ($2)", 0),
         ("sql<Row[]>`SELECT id FROM users WHERE email = ${email}`", "SELECT id FROM users WHERE email = $1", 0),
         ("await prisma.$queryRaw`SELECT id FROM users WHERE email = ${email}`", "SELECT id FROM users WHERE email = $1", 0),
         ("sql`SELECT id FROM ${sql(table)} WHERE ${sql.raw(c)} = ${v}`", "SELECT id FROM $1 WHERE $2 = $3", 2),
@@ -76,9 +77,12 @@ def test_typescript(code: str, text: str, holes: int) -> None:
 @pytest.mark.parametrize(
     "prose",
     [
-        "Select a file from the list", "select a file from the list", "select one or more options", "Update your profile and set a name",
-        "update the settings", "Delete from cart", "delete from cart", "with great power", "With (care) as always, select one from these.",
-        "SELECT", "SELECT something", "insert into the slot", "Insert into table", "select * from", "merge into main", "SELECT a b c FROM d e f",
+        "Select a file from the list", "select a file from the list", "select one or more options",
+        "Update your profile and set a name",
+        "update the settings", "Delete from cart", "delete from cart", "with great power",
+        "With (care) as always, select one from these.",
+        "SELECT", "SELECT something", "insert into the slot", "Insert into table", "select * from", "merge into main",
+        "SELECT a b c FROM d e f",
     ],
 )  # fmt: skip
 def test_prose_is_no_sql(prose: str) -> None:
@@ -130,7 +134,8 @@ def test_sql_files_hold_statements() -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        'q = "SELECT id FROM users', "q = f'SELECT {a", 'q = """SELECT 1 FROM', "q = f'{f\"{f'SELECT'}\"}'", "\ufffd\ufffd SELECT",
+        'q = "SELECT id FROM users', "q = f'SELECT {a", 'q = """SELECT 1 FROM', "q = f'{f\"{f'SELECT'}\"}'",
+        "\ufffd\ufffd SELECT",
         "q = " + "(" * 10_000 + '"SELECT a FROM b"', "q = " + '"SELECT a FROM b" + ' * 20_000 + "x",
         'q = "SELECT ' + "(" * 10_000 + '1 FROM b"', 'q = "SELECT a FROM b WHERE ' + "x = 'y' AND " * 5_000 + 'z"',
         "q = f'" + "{" * 5_000, "A = A + 'SELECT a FROM b'\n", "A = B + 'x'\nB = A + 'y'\nq = 'SELECT a FROM ' + A",
