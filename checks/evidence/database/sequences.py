@@ -6,14 +6,12 @@ that it is takes ACCESS SHARE. Locks last as long as their transaction, so that 
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 import psycopg
 
 from checks.evidence.database.facts import Catalog, Sequence
 from checks.evidence.database.query import query
-from checks.evidence.database.session import MARKER, Session, chunks
+from checks.evidence.database.session import MARKER, Session
 from checks.model import qualified_name
 
 _AT_ONCE = 500
@@ -44,8 +42,8 @@ def with_sequence_values(catalog: Catalog, session: Session) -> Catalog:
     """Fills in the last values, in transactions of its own. Sequences that are locked or gone become not readable."""
     values: dict[int, int | None] = {}
     readable = [sequence for sequence in catalog.sequences if sequence.readable]
-    for some in chunks(readable, _AT_ONCE):
-        values |= _values(session, some)
+    for start in range(0, len(readable), _AT_ONCE):
+        values |= _values(session, readable[start : start + _AT_ONCE])
     return msgspec.structs.replace(
         catalog,
         sequences=tuple(
@@ -57,7 +55,7 @@ def with_sequence_values(catalog: Catalog, session: Session) -> Catalog:
     )
 
 
-def _values(session: Session, sequences: Any) -> dict[int, int | None]:
+def _values(session: Session, sequences: list[Sequence]) -> dict[int, int | None]:
     """By oid; None for a sequence that was never used."""
     parts = [
         f"SELECT {MARKER} {sequence.oid}::bigint AS oid, s.last_value, s.is_called FROM {_name(sequence)} AS s"

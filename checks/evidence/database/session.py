@@ -7,11 +7,12 @@ options and prepares no statement at the protocol's level.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn, Self
 
 import psycopg
@@ -72,6 +73,11 @@ class _TolerantLoader(adapt.Loader):
         return bytes(data).decode("utf-8", "replace")
 
 
+class _TolerantJsonLoader(adapt.Loader):
+    def load(self, data: adapt.Buffer) -> Any:
+        return json.loads(bytes(data).decode("utf-8", "replace"))
+
+
 class Session:
     """A connection to one node. `statements_sent` counts statements, `server_ms` the time from sending to the last row.
 
@@ -89,9 +95,12 @@ class Session:
         self._open_kind: tuple[Mapping[str, str], bool] | None = None
         self._begun = 0.0
         self._connection = _connect(dsn, self._cancelled)
-        if self._connection.info.parameter_status("server_encoding") == "SQL_ASCII":
-            for name in ("text", "varchar", "name", "bpchar", "json"):
+        self._without_encoding = self._connection.info.parameter_status("server_encoding") == "SQL_ASCII"
+        if self._without_encoding:
+            for name in ("text", "varchar", "name", "bpchar"):
                 self._connection.adapters.register_loader(name, _TolerantLoader)
+            for name in ("json", "jsonb"):
+                self._connection.adapters.register_loader(name, _TolerantJsonLoader)
         self._watcher = threading.Thread(target=self._watch, name="pgsurveyor-watch", daemon=True)
         self._watcher.start()
 
@@ -180,6 +189,8 @@ class Session:
         self._run(f"SET {MARKER} LOCAL lock_timeout = '{LOCK_TIMEOUT}'", None)
         if not settings:
             return
+        if self._without_encoding:
+            settings = {**settings, "client_encoding": "SQL_ASCII"}
         calls = ", ".join(f"pg_catalog.set_config(%(n{i})s, %(v{i})s, true) AS s{i}" for i in range(len(settings)))
         names = {f"n{i}": name for i, name in enumerate(settings)}
         values = {f"v{i}": value for i, value in enumerate(settings.values())}
@@ -192,7 +203,7 @@ class Session:
     def _run(self, statement: str, parameters: Mapping[str, Any] | None) -> list[Any]:
         self._check()
         with self._timed(), self._connection.cursor(row_factory=namedtuple_row) as cursor:
-            cursor.execute(statement, parameters)
+            cursor.execute(statement.encode(), parameters)
             return cursor.fetchall() if cursor.description else []
 
     @contextlib.contextmanager
@@ -286,8 +297,3 @@ def _connect(dsn: Dsn, cancelled: threading.Event) -> psycopg.Connection[Any]:
     if isinstance(result, psycopg.Error):
         raise unreachable(dsn, result) from None
     return result
-
-
-def chunks(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(values), size):
-        yield values[start : start + size]

@@ -25,6 +25,10 @@ NOT_LOADED = Unobserved(
     Reason.EXTENSION_MISSING,
     "shared_preload_libraries = 'pg_stat_statements' and a restart: the extension is created but its library is not loaded",
 )
+NOT_READABLE = Unobserved(
+    Reason.NOT_PARSED,
+    "SELECT pg_stat_statements_reset(0, OID) for the database, by its oid, whose statements are not in this one's encoding",
+)
 TOO_OLD = Unobserved(Reason.SERVER_VERSION, "ALTER EXTENSION pg_stat_statements UPDATE;")
 
 # Texts of other commands can hold passwords and paths, and do not read or write tables.
@@ -51,6 +55,8 @@ def observe_statements(session: Session, extension: Extension | None, user: str)
         info = session.rows(query("statements_info", session.major, **view, pg_stat_statements_info=info_view))[0]
     except errors.ObjectNotInPrerequisiteState:
         return NOT_LOADED
+    except (errors.CharacterNotInRepertoire, errors.UntranslatableCharacter):
+        return NOT_READABLE
     except errors.InsufficientPrivilege:
         return Unobserved(
             Reason.NOT_PERMITTED,

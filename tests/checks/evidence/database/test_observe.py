@@ -23,7 +23,9 @@ from checks.evidence.database.facts import (
 )
 from checks.evidence.database.observe import DatabaseEvidence, observe_database
 from checks.evidence.database.session import MARKER
+from checks.evidence.database.statements import NOT_READABLE
 from checks.model import Reason, Unobserved
+from checks.shadow.server import EmbeddedServer
 from tests.servers import Database
 
 SECRETS = """
@@ -311,6 +313,31 @@ def test_a_lost_connection_keeps_what_was_observed(database: Database) -> None:
     for section in (evidence.usage, evidence.settings, evidence.plans, evidence.activity):
         assert isinstance(section, Unobserved)
         assert section.reason == Reason.CONNECTION_LOST
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_in_another_encoding(server: EmbeddedServer, database: Database, encoding: str) -> None:
+    name = f"encoded_{encoding.lower()}"
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}'".encode())
+    try:
+        with psycopg.connect(server.dsn(name), autocommit=True, client_encoding=encoding) as connection:
+            connection.execute(b'CREATE EXTENSION pg_stat_statements; CREATE TABLE "caf\xe9" (id int PRIMARY KEY)')
+            connection.execute(b'SELECT * FROM "caf\xe9" WHERE id = 1')
+        evidence = observe_database(server.dsn(name))
+        assert isinstance(evidence.catalog, Catalog)
+        tables = {table.name for table in evidence.catalog.tables if not table.extension}
+        assert tables == {"caf\N{REPLACEMENT CHARACTER}" if encoding == "SQL_ASCII" else "café"}
+        assert isinstance(evidence.plans, Plans)
+        assert msgspec.json.encode(evidence)
+        # Such a text makes the view unreadable in each other database.
+        database.execute("CREATE EXTENSION pg_stat_statements")
+        assert (observed(database).statements == NOT_READABLE) == (encoding == "SQL_ASCII")
+    finally:
+        with psycopg.connect(server.dsn(name), autocommit=True) as connection:
+            connection.execute("SELECT pg_stat_statements_reset()")
+        with psycopg.connect(server.dsn(), autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 def test_progress_is_told_in_sentences(database: Database) -> None:
