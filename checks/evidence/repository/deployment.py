@@ -99,7 +99,7 @@ _SERVER_SETTING = re.compile(
 _COMMAND_SETTING = re.compile(r"-c\s+([a-z_.]+)=([\w.,/-]{1,60})")
 _TIMEOUT_IN_CODE = re.compile(
     r"""\b(statement_timeout|lock_timeout|idle_in_transaction_session_timeout|transaction_timeout|hnsw\.ef_search"""
-    r"""|hnsw\.iterative_scan|ivfflat\.probes)\b["']?\s*(?:=|:|\bTO\b)\s*["']?(\d{1,9}\s*(?:ms|s|min)?|\w+)""",
+    r"""|hnsw\.iterative_scan|ivfflat\.probes)\b["']?\s*(?:=|:|\bTO\b)\s*["']?(\d{1,9}\s*(?:ms|s|min)?\b|relaxed_order|strict_order|off)?""",
     re.IGNORECASE,
 )
 _POOL_IN_CODE = re.compile(r"""(?<![\w.])(pool_size|max_overflow|poolSize|maxPoolSize)\s*[=:]\s*(\d{1,5})\b""")
@@ -175,7 +175,7 @@ def _dependencies(file: SourceFile) -> Iterator[tuple[str, str, int]]:
 
 def _deployed(file: SourceFile) -> Iterator[tuple[str, str, int]]:
     about_postgres = bool(_POSTGRES.search(file.text))
-    # A dump in continuous integration is no backup.
+    # What continuous integration starts or dumps is not what runs in production.
     in_ci = ".github/" in file.path
     for number, line in enumerate(file.text.splitlines(), 1):
         stripped = line.strip()
@@ -185,7 +185,7 @@ def _deployed(file: SourceFile) -> Iterator[tuple[str, str, int]]:
         if image is not None:
             name, tag = image.group(2).lower(), _DEFAULT.sub(r"\1", image.group(3) or "")
             detail = f"{name}:{tag}" if tag else name
-            if name in _SERVERS:
+            if name in _SERVERS and not in_ci:
                 yield "server_image", detail, number
             elif name in _POOLERS and not name.endswith("exporter"):
                 yield "pooler", detail, number
@@ -226,7 +226,7 @@ def _in_code(file: SourceFile) -> Iterator[tuple[str, str, int]]:
     for match in (*_POOL_IN_CODE.finditer(text), *_POOL_OF_PSYCOPG.finditer(text)):
         yield "pool_size", f"{match.group(2)} ({match.group(1)})", line(match.start())
     for match in _TIMEOUT_IN_CODE.finditer(text):
-        yield "setting", f"{match.group(1).lower()} = {match.group(2)}", line(match.start())
+        yield "setting", f"{match.group(1).lower()} = {match.group(2) or '(set at run time)'}", line(match.start())
     for match in _APPLICATION_NAME.finditer(text):
         yield "application_name", match.group(1) or "set at run time", line(match.start())
     for match in _COMMENTER.finditer(text):

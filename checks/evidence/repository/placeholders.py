@@ -16,6 +16,7 @@ VALUE = "\ue001"
 
 _PYTHON_FORMAT = re.compile(r"(?:\(([A-Za-z_][A-Za-z0-9_]*)\))?[sbt](?![A-Za-z0-9_])")
 _BRACES = re.compile(r"\{\{?[ A-Za-z0-9_.!]*\}?\}")
+_CONDITION_ENDS = re.compile(r"\s*(?:(?:and|or|order|group|limit|returning|for|union)\b|\)|;|$|\ue001)", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPERANDS = frozenset([Kind.QUOTED, Kind.STRING, Kind.NUMBER, Kind.PARAMETER])
 _NO_OPERANDS = frozenset(["by", "set", "is", "escape", "values", "returning", "limit", "offset"])
@@ -65,8 +66,10 @@ def write_placeholders(text: str, *, formatted: bool = False) -> tuple[str, int]
 
 def _placeholder(text: str, token: Token, last: Token | None, *, in_brackets: bool) -> _Placeholder | None:
     end = token.start + len(token.text)
-    if HOLE in token.text or VALUE in token.text:
+    if HOLE in token.text:
         return _Placeholder("", end)
+    if VALUE in token.text:
+        return _Placeholder("", end, is_hole=_is_condition(text, end, last))
     if token.kind is Kind.OPERATOR and token.text.endswith("%"):
         match = _PYTHON_FORMAT.match(text, end)
         return _Placeholder(_spaced(token.text[:-1]), match.end(), match.group(1)) if match else None
@@ -81,6 +84,14 @@ def _placeholder(text: str, token: Token, last: Token | None, *, in_brackets: bo
         if len(token.text) > 1 or not _is_operand(last):
             return _Placeholder(_spaced(token.text[:-1]), end)
     return None
+
+
+def _is_condition(text: str, end: int, last: Token | None) -> bool:
+    """Whether what a tagged template puts in stands where no single value can, so that it must be a piece of SQL."""
+    before = last.text.lower() if last is not None else ""
+    if _is_operand(last) or before == "values":
+        return True
+    return before in ("where", "having", "on", "and", "or") and _CONDITION_ENDS.match(text, end) is not None
 
 
 def _spaced(operator: str) -> str:

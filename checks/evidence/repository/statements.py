@@ -21,15 +21,31 @@ _OTHER_SYSTEMS = re.compile(
 )
 
 
+_OTHER_DRIVERS = re.compile(
+    r"""^\s*(?:import|from|const|let|var|export)\b[^\n]{0,200}?\b(?:sqlite3|aiosqlite|pysqlite|better-sqlite3|bun:sqlite|node:sqlite"""
+    r"""|expo-sqlite|mysql2?|pymysql|aiomysql|MySQLdb|clickhouse_driver|clickhouse_connect|@clickhouse/client|oracledb|pyodbc"""
+    r"""|duckdb|snowflake|cassandra|databricks)\b""",
+    re.MULTILINE,
+)
+_OUR_DRIVERS = re.compile(r"psycopg|asyncpg|pg8000|postgres|[\"']pg[\"']|sqlalchemy|prisma|drizzle", re.IGNORECASE)
+
+
+_MIGRATION_CODE = re.compile(r"(?:^|/)(?:migrations?|alembic|migrate)/", re.IGNORECASE)
+
+
 def speaks_to_another_system(path: str) -> bool:
     """Whether the name of the file or of a folder says that its SQL is for another database system."""
     return bool(_OTHER_SYSTEMS.search(path) or "sqlite" in path.lower())
 
 
 def read_statements(file: SourceFile) -> list[CodeStatement]:
-    """The statements of Python, TypeScript and JavaScript code and of SQL files; of tests and of code for other database
-    systems none. Each place and text once."""
+    """The statements of Python, TypeScript and JavaScript code and of SQL files; of tests, of migrations written in code, which
+    run once, and of code for other database systems none. Each place and text once."""
     if is_test(file.path) or speaks_to_another_system(file.path):
+        return []
+    if file.extension != "sql" and _MIGRATION_CODE.search(file.path):
+        return []
+    if file.extension != "sql" and _OTHER_DRIVERS.search(file.text) and not _OUR_DRIVERS.search(file.text):
         return []
     if file.extension == "sql":
         literals: Iterable[Literal] = (Literal(text, line) for text, line in split_statements(file.text))

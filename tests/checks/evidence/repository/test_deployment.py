@@ -103,8 +103,14 @@ def test_sessions_settings_and_names_in_code() -> None:
     ]  # fmt: skip
 
 
+def test_a_value_that_code_computes_is_not_guessed() -> None:
+    code = 'e = create_engine("postgresql://")\nopts = {"statement_timeout": str(limit)}\n'
+    assert facts("app/db.py", code) == [("setting", "statement_timeout = (set at run time)", 2)]
+
+
 def test_a_dump_in_continuous_integration_is_no_backup() -> None:
     assert facts(".github/workflows/test.yml", "run: pg_dump app > schema.sql\n") == []
+    assert facts(".github/workflows/test.yml", "    image: postgres:18\n") == []
     assert facts("ops/backup.sh", "pg_dump --schema-only app\n") == []
     assert facts("ops/backup.sh", "pg_dump -Fc app | gzip\n") == [("backup", "pg_dump", 1)]
 

@@ -103,7 +103,15 @@ def test_other_systems_sql_is_left_out(sql: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["app/mysql_store.py", "server/clickhouse/a.py", "tests/test_a.py", "app/test_db.py", "lib/storage/SQLiteStore.py"],
+    [
+        "app/mysql_store.py",
+        "server/clickhouse/a.py",
+        "tests/test_a.py",
+        "app/test_db.py",
+        "alembic/versions/1_x.py",
+        "db/migrations/0001.py",
+        "lib/storage/SQLiteStore.py",
+    ],
 )
 def test_code_of_other_systems_and_of_tests_is_left_out(path: str) -> None:
     assert texts('q = "SELECT id FROM users"', path) == []
@@ -148,3 +156,29 @@ def test_hostile_code_never_crashes_or_hangs(code: str, path: str) -> None:
     started = time.process_time()
     found(code, path)
     assert time.process_time() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("code", "count"),
+    [
+        ("import sqlite3\n", 0),
+        ("from pymysql import connect\n", 0),
+        ("import sqlite3\nimport psycopg\n", 1),
+        ("import json\n", 1),
+    ],
+)
+def test_code_with_other_drivers_only_is_left_out(code: str, count: int) -> None:
+    assert len(texts(code + 'q = "SELECT id FROM users"\n')) == count
+
+
+@pytest.mark.parametrize(
+    ("code", "holes"),
+    [
+        ("sql`SELECT a FROM t WHERE b = ${b} ${more} LIMIT ${n}`", 1),
+        ("sql`SELECT a FROM t WHERE ${condition} ORDER BY a`", 1),
+        ("sql`SELECT a FROM t WHERE b = 1 AND ${x} = ANY(c)`", 0),
+        ("sql`INSERT INTO t (a, b) VALUES ${rows}`", 1),
+    ],
+)
+def test_pieces_of_sql_in_a_tagged_template_are_holes(code: str, holes: int) -> None:
+    assert [statement.holes for statement in found(code, "src/a.ts")] == [holes]
