@@ -22,8 +22,8 @@ _LABELS = ("Fix", "Source", "Observed")
 
 
 class Check(msgspec.Struct, frozen=True):
-    """`needs` are evidence sections, `window` the limit of the days that the cumulative statistics must cover; `title`, `why`, `fix`, `source` come from the docstring. `observed` names the keys of
-    a finding's `observed` that scripts may rely on."""
+    """`needs` are evidence sections, `window` the limit of days that cumulative statistics must cover; `title`, `why`, `fix`
+    and `source` come from the docstring. `observed` names the keys of a finding's `observed` that scripts may rely on."""
 
     id: str
     catalogue: str

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.demo_fixture import demo as demo  # used by name
+
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 PROGRAM = [str(Path(sys.executable).with_name("pgsurveyor"))]
