@@ -6,25 +6,21 @@ Only the gate uses today's date: a waiver holds until it expires, whenever the e
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
-from checks.checklist import run_checks
 from checks.configuration import Waiver
 from checks.errors import UsageError
 from checks.model import Area, Severity
 from checks.text import visible_line
+from scorecards.history import read_side
 from scorecards.maturity import HIGHEST
 from scorecards.model import CriterionStatus, FindingEntry, Gate, Scorecard
-from scorecards.session import Review
-from scorecards.store import HEAD, default_root, find
 from scorecards.waivers import is_expired, waives_criterion, waives_finding
 
 OVERALL = "overall"
-MAXIMUM_BYTES = 256 * 1024**2
 _COUNTS = frozenset({Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM})
 
 
@@ -49,39 +45,13 @@ def parse_minimums(words: Iterable[str]) -> dict[str, int]:
 
 
 def read_baseline(argument: str, root: Path | None = None) -> Baseline:
-    """Of a review folder, its id, or a scorecard written as JSON. Raises UsageError, StoreError, EvidenceError."""
-    path = Path(argument)
-    if path.is_file():
-        return _from_json(path)
-    if not (path / HEAD).is_file() and (path / "scorecard.json").is_file():
-        return _from_json(path / "scorecard.json")
-    folder = find(argument, root or default_root())
-    return baseline_of(Review(folder, run_checks(folder.evidence())).scorecard())
+    """Of a review folder, its id, a milestone, or a scorecard written as JSON. Raises UsageError, StoreError, EvidenceError."""
+    return baseline_of(read_side(argument, root).scorecard)
 
 
 def baseline_of(scorecard: Scorecard) -> Baseline:
     unmet = frozenset(entry.id for entry in _criteria(scorecard) if entry.status == "unmet")
     return Baseline(frozenset(finding.id for finding in scorecard.findings), unmet)
-
-
-def _from_json(path: Path) -> Baseline:
-    try:
-        if path.stat().st_size > MAXIMUM_BYTES:
-            raise UsageError(f"{path} is larger than a scorecard can be", "give a scorecard written with --format json")
-        document = json.loads(path.read_bytes())
-        if not str(document["schema"]).startswith("pgsurveyor.scorecard/1"):
-            raise UsageError(f"{path} has schema {document['schema']!r}", "give a scorecard of this version")
-        criteria = [entry for area in document["areas"] for entry in area["criteria"]]
-        return Baseline(
-            frozenset(str(finding["id"]) for finding in document["findings"]),
-            frozenset(str(entry["id"]) for entry in criteria if entry["status"] == "unmet"),
-        )
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}", "check --baseline") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UsageError(
-            f"{path} is no scorecard", "give a review, or a scorecard written with --format json"
-        ) from error
 
 
 def judge(

@@ -144,6 +144,8 @@ class FixAdvice(msgspec.Struct, frozen=True):
 
 
 class DecisionTaken(msgspec.Struct, frozen=True):
+    """`expired`: a waiver whose day is past, or too far away to count."""
+
     kind: str
     reason: str | None
     owner: str | None
@@ -152,6 +154,25 @@ class DecisionTaken(msgspec.Struct, frozen=True):
     by: str | None
     on: str | None
     note: str | None = None
+    expired: bool = False
+
+
+class Cost(msgspec.Struct, frozen=True):
+    """What something takes: bytes of storage; share of the server's statement time and of its WAL, 0 to 1; money per month,
+    where prices are configured. Null where it takes none, or where that is not known."""
+
+    storage_bytes: int | None = None
+    server_share: float | None = None
+    wal_share: float | None = None
+    money_per_month: float | None = None
+
+
+class AreaCost(msgspec.Struct, frozen=True):
+    """The sum over an area's findings: a statement or an index that two of them name counts once."""
+
+    area: str
+    findings: int
+    cost: Cost
 
 
 class NoteTaken(msgspec.Struct, frozen=True):
@@ -177,9 +198,12 @@ class FindingEntry(msgspec.Struct, frozen=True):
     decision: DecisionTaken | None = None
     owner: str | None = None
     notes: tuple[NoteTaken, ...] = ()
+    cost: Cost | None = None
 
 
 class QuestionEntry(msgspec.Struct, frozen=True):
+    """`seen` is what evidence already says about it."""
+
     id: str
     area: str
     question: str
@@ -191,6 +215,7 @@ class QuestionEntry(msgspec.Struct, frozen=True):
     type: str = "yes/no"
     why: str = ""
     good: str = ""
+    seen: str | None = None
 
 
 class StatementEntry(msgspec.Struct, frozen=True):
@@ -208,6 +233,7 @@ class Move(msgspec.Struct, frozen=True):
     effect: str
     effort: str
     criteria: tuple[str, ...] = ()
+    saves: Cost | None = None
 
 
 class Contradiction(msgspec.Struct, frozen=True):
@@ -232,6 +258,89 @@ class Profile(msgspec.Struct, frozen=True):
     basis: str
 
 
+class Link(msgspec.Struct, frozen=True):
+    """The state of one area for one statement or table: found, ok, unknown or not_applicable. Where something is found, the
+    worst finding; `more` counts the others. `server_wide`: it is about the whole server."""
+
+    area: str
+    state: str
+    severity: str | None = None
+    check: str | None = None
+    finding: str | None = None
+    more: int = 0
+    server_wide: bool = False
+
+
+class Chain(msgspec.Struct, frozen=True):
+    """A costly statement, or a large table, through all six areas. `weakest` are the areas with the worst finding of its own."""
+
+    subject: SubjectRef
+    words: str
+    server_share: float | None
+    size_bytes: int | None
+    locations: tuple[LocationRef, ...]
+    links: tuple[Link, ...]
+    weakest: tuple[str, ...]
+
+
+class Change(msgspec.Struct, frozen=True):
+    """`id` of a criterion or a finding, what it is, and what it was and is now."""
+
+    id: str
+    area: str
+    words: str
+    was: str
+    now: str
+
+
+class LevelChange(msgspec.Struct, frozen=True):
+    """`area` or overall. `was` is the old evidence under the present rubric, `as_reported` under the rubric of its time."""
+
+    area: str
+    was: int | None
+    now: int | None
+    as_reported: int | None
+
+
+class Compared(msgspec.Struct, frozen=True):
+    """One side of a comparison."""
+
+    id: str
+    title: str
+    as_of: str
+    rubric: str
+    tool_version: str
+    index: int | None
+    as_reported: int | None
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """What changed since an earlier review: criteria and findings that are better, worse, new, gone, or out of sight. `rubric`
+    says what the change of the rubric alone does to the old evidence."""
+
+    old: Compared
+    new: Compared
+    levels: tuple[LevelChange, ...]
+    better: tuple[Change, ...]
+    worse: tuple[Change, ...]
+    new_findings: tuple[Change, ...]
+    gone: tuple[Change, ...]
+    unseen: tuple[Change, ...]
+    rubric: tuple[Change, ...]
+    notices: tuple[str, ...]
+
+
+class TrendPoint(msgspec.Struct, frozen=True):
+    """The levels that one review demonstrates, under the present rubric."""
+
+    id: str
+    name: str
+    as_of: str
+    overall: int | None
+    index: int | None
+    areas: dict[str, int | None]
+
+
 class Scorecard(msgspec.Struct, frozen=True):
     schema: str
     tool: Tool
@@ -254,3 +363,9 @@ class Scorecard(msgspec.Struct, frozen=True):
     contradictions: tuple[Contradiction, ...] = ()
     profile: Profile | None = None
     provenance: Provenance | None = None
+    reopened: tuple[str, ...] = ()
+    chains: tuple[Chain, ...] = ()
+    costs: tuple[AreaCost, ...] = ()
+    currency: str | None = None
+    since: Comparison | None = None
+    trend: tuple[TrendPoint, ...] = ()

@@ -20,7 +20,7 @@ from checks.model import CheckResult, Finding
 from scorecards.answers import check_answer
 from scorecards.model import Gate, ReviewIdentity, Scorecard
 from scorecards.review import DECISION_KINDS, Answer, Decision, Event, ReviewState, redoable, replay, undoable
-from scorecards.rubric import load_rubric
+from scorecards.rubric import Rubric, load_rubric
 from scorecards.scorecard import NO_GATE, build_scorecard
 from scorecards.store import ReviewFolder, derived_identity
 from scorecards.targets import title_of
@@ -100,10 +100,12 @@ class Review:
                 folder.append(Event("answered", said, self.evidence.observed_at, question=id, answer=answer))
         return folder
 
-    def scorecard(self, as_of: dt.date | None = None, gate: Gate = NO_GATE) -> Scorecard:
+    def scorecard(self, as_of: dt.date | None = None, gate: Gate = NO_GATE, rubric: Rubric | None = None) -> Scorecard:
         """Judged at that day; by default, the day on which the evidence was observed."""
         day = as_of or self.evidence.observed_at.date()
-        return build_scorecard(self.evidence, self.results, self.state, as_of=day, identity=self.identity, gate=gate)
+        return build_scorecard(
+            self.evidence, self.results, self.state, as_of=day, identity=self.identity, gate=gate, rubric=rubric
+        )
 
     def decide(
         self,

@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import os
 import re
+import tempfile
 import tomllib
 from functools import cached_property
 from pathlib import Path
@@ -31,8 +32,9 @@ from scorecards.rubric import CURRENT
 from scorecards.targets import describe_target
 from scorecards.words import instant
 
-HEAD, EVIDENCE, EVENTS = "review.toml", "evidence.json.gz", "events.jsonl"
+HEAD, EVIDENCE, EVENTS, MILESTONES = "review.toml", "evidence.json.gz", "events.jsonl", "milestones"
 ID_LENGTH = 12
+_MILESTONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -68,6 +70,9 @@ class ReviewFolder:
         self.title: str = head["title"]
         self.started: dt.datetime = head["started"]
         self.reviewers: tuple[str, ...] = tuple(head.get("reviewers", ()))
+        self.rubric: str = str(head.get("rubric", CURRENT))
+        self.target: dict[str, Any] = head.get("target") or {}
+        self.milestone: str = str(head.get("milestone", {}).get("name", ""))
         self._seen: tuple[int, tuple[Event, ...]] = (-1, ())
 
     @classmethod
@@ -122,11 +127,60 @@ class ReviewFolder:
             raise StoreError(
                 f"{path / HEAD} lacks an id, a title or a start", "restore the file, or start a new review"
             )
+        _check_frozen(path, head)
         return cls(path, head)
 
     @property
     def identity(self) -> ReviewIdentity:
-        return ReviewIdentity(self.id, self.title, instant(self.started), self.reviewers)
+        title = f"{self.title} ({self.milestone})" if self.milestone else self.title
+        return ReviewIdentity(self.id, title, instant(self.started), self.reviewers)
+
+    def freeze(self, name: str, *, by: str, now: dt.datetime) -> ReviewFolder:
+        """A copy of the review as it is now, in a folder of its own inside this one; nothing can be said in it any more.
+
+        Raises UsageError if the name is taken or no name, StoreError if it cannot be written.
+        """
+        if not _MILESTONE.fullmatch(name):
+            raise UsageError(f"{name!r} is not a name for a milestone", "letters, digits, dots, dashes; at most 64")
+        if self.milestone:
+            raise UsageError(f"{self.path.name} is a milestone itself", "make one of the review")
+        target = self.path / MILESTONES / name
+        taken = UsageError(f"there is a milestone {name} already", "a milestone cannot change: choose another name")
+        if target.exists():
+            raise taken
+        try:
+            target.parent.mkdir(mode=0o700, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as scratch:
+                copy = Path(scratch) / name
+                copy.mkdir(mode=0o700)
+                digests = {}
+                for file in (EVIDENCE, EVENTS):
+                    data = (self.path / file).read_bytes()
+                    write_atomically(copy / file, data, mode=0o400)
+                    digests[file] = hashlib.sha256(data).hexdigest()
+                head = tomllib.loads((self.path / HEAD).read_text("utf-8"))
+                head["milestone"] = {"name": name, "by": by, "at": now, "sha256": digests}
+                write_atomically(copy / HEAD, tomli_w.dumps(head).encode(), mode=0o400)
+                _sync(copy)
+                copy.rename(target)
+            _sync(target.parent)
+        except OSError as error:
+            if target.exists():
+                raise taken from error
+            raise StoreError(f"cannot write {target}: {error.strerror}", "check the folder's permissions") from error
+        return ReviewFolder.open(target)
+
+    def milestones(self) -> list[ReviewFolder]:
+        """Those of this review, the oldest first. What can't be read is passed over."""
+        folder, found = self.path / MILESTONES, []
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            try:
+                found.append(
+                    (tomllib.loads((path / HEAD).read_text("utf-8"))["milestone"]["at"], ReviewFolder.open(path))
+                )
+            except (OSError, ValueError, KeyError, StoreError):
+                continue
+        return [entry for _, entry in sorted(found, key=lambda pair: (pair[0], pair[1].milestone))]
 
     @cached_property
     def _evidence(self) -> Evidence:
@@ -153,6 +207,8 @@ class ReviewFolder:
 
     def append(self, event: Event) -> Event:
         """Says one event for good; returns it with its id. Raises StoreError."""
+        if self.milestone:
+            raise StoreError(f"{self.milestone} is a milestone, which cannot change", "go on with the review it is of")
         path = self.path / EVENTS
         try:
             handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
@@ -183,19 +239,50 @@ def recent(root: Path) -> list[Summary]:
 
 
 def find(review: str, root: Path | None = None) -> ReviewFolder:
-    """A review by its folder, its id, or a beginning of its id that no other has. Raises UsageError, StoreError."""
+    """A review by its folder, its id, or a beginning of its id that no other has; a milestone by its folder, REVIEW@NAME, or its
+    name if only one review has it. Raises UsageError, StoreError."""
     path = Path(review)
     if (path / HEAD).is_file():
         return ReviewFolder.open(path)
+    base, at, name = review.rpartition("@")
+    if at and base:
+        return _milestone(find(base, root), name)
     saved = recent(root or default_root())
     exact = [summary for summary in saved if summary.id == review]
     matching = exact or [summary for summary in saved if review and summary.id.startswith(review)]
     if len({summary.id for summary in matching}) > 1:
         ids = ", ".join(sorted(summary.id for summary in matching))
         raise UsageError(f"{review!r} begins the id of several reviews: {ids}", "give more of it")
+    if not matching and _MILESTONE.fullmatch(review):
+        having = [summary.path for summary in saved if (summary.path / MILESTONES / review / HEAD).is_file()]
+        if len(having) > 1:
+            raise UsageError(f"several reviews have a milestone {review}", f"say which: REVIEW@{review}")
+        if having:
+            return _milestone(ReviewFolder.open(having[0]), review)
     if not matching:
         raise UsageError(f"there is no review {review!r}", "`pgsurveyor reviews` lists those there are")
     return ReviewFolder.open(matching[0].path)
+
+
+def _milestone(folder: ReviewFolder, name: str) -> ReviewFolder:
+    path = folder.path / MILESTONES / name
+    if not _MILESTONE.fullmatch(name) or not (path / HEAD).is_file():
+        there = ", ".join(entry.milestone for entry in folder.milestones()) or "none"
+        raise UsageError(f"review {folder.id} has no milestone {name!r}", f"it has: {there}")
+    return ReviewFolder.open(path)
+
+
+def _check_frozen(path: Path, head: dict[str, Any]) -> None:
+    """A milestone whose files are not those that were frozen is none."""
+    milestone = head.get("milestone")
+    if milestone is None:
+        return
+    try:
+        for file, digest in milestone["sha256"].items():
+            if file not in (EVIDENCE, EVENTS) or hashlib.sha256((path / file).read_bytes()).hexdigest() != digest:
+                raise StoreError(f"the milestone {path.name} was changed after it was made", "restore it from a backup")
+    except (OSError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(f"{path / HEAD} is not the head of a milestone", "restore it from a backup") from error
 
 
 def _path(root: Path, identity: ReviewIdentity) -> Path:

@@ -67,8 +67,11 @@ def exporting(command: Any) -> Any:
         click.option("--output", default="-", metavar="PATH", help="A file, a folder, or - for standard output."),
         click.option("--answers", type=click.Path(path_type=Path), help="Answers to the questions (TOML)."),
         click.option(
-            "--baseline", metavar="REVIEW", help="A review folder, its id, or a scorecard JSON to compare with."
+            "--baseline",
+            metavar="REVIEW",
+            help="A review folder, its id, a milestone, or a scorecard JSON to compare with.",
         ),
+        click.option("--trend", is_flag=True, help="Add the levels of the saved reviews of the same target."),
         click.option(
             "--fail-on", multiple=True, type=click.Choice(["red", "new", "never"]), help="When to exit with 1."
         ),
@@ -210,6 +213,30 @@ def undo(review: str) -> None:
     """Take back the last event of a review."""
     undone = _open_review(review).undo(by=_user(), now=_now())
     click.echo(f"undone: {undone}" if undone else "there is nothing to undo")
+
+
+@pgsurveyor.command()
+@click.argument("review")
+@click.argument("name")
+def milestone(review: str, name: str) -> None:
+    """Freeze a review as it is now: REVIEW@NAME cannot change."""
+    from scorecards.store import find
+
+    frozen = find(review).freeze(name, by=_user(), now=_now())
+    click.echo(f"{frozen.id}@{frozen.milestone}")
+
+
+@pgsurveyor.command()
+@click.argument("old")
+@click.argument("new")
+def compare(old: str, new: str) -> None:
+    """Tell what changed between two reviews, in Markdown: better, worse, new, gone.
+
+    OLD and NEW are review folders, ids, milestones, or scorecards written with --format json.
+    """
+    from tui.unattended import compare_reviews
+
+    click.echo(compare_reviews(old, new), nl=False)
 
 
 @pgsurveyor.command()

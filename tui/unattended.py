@@ -24,7 +24,8 @@ from checks.model import CheckResult, Outcome
 from checks.text import visible
 from scorecards.answers import read_answers
 from scorecards.exports import FORMATS, render
-from scorecards.gate import judge, parse_minimums, read_baseline
+from scorecards.gate import baseline_of, judge, parse_minimums
+from scorecards.history import Side, compare_sides, read_side, trend
 from scorecards.model import Gate, Scorecard
 from scorecards.session import Review
 from scorecards.store import default_root, find
@@ -106,6 +107,16 @@ def open_review(name: str) -> Review:
     """The saved review of that folder, id, or beginning of an id, its checks run again over its evidence."""
     folder = find(name)
     return Review(folder, run_checks(folder.evidence(), EVERYTHING))
+
+
+def compare_reviews(old: str, new: str) -> str:
+    """The whole of `pgsurveyor compare`: Markdown. Where the new side is a saved review, with the trend of its target."""
+    from scorecards.exports.since import render_comparison
+
+    before, after = read_side(old), read_side(new)
+    folder = after.folder
+    points = trend(after.scorecard, folder.evidence(), default_root()) if folder and not folder.milestone else ()
+    return render_comparison(compare_sides(before, after), points)
 
 
 def diagnose(options: dict[str, Any], progress: Progress) -> int:
@@ -227,8 +238,14 @@ def _finish(review: Review, options: dict[str, Any], plan: _Plan) -> int:
     """Judge the gate, write every format; GATE_FAILED or DONE."""
     scorecard = review.scorecard(as_of=options["as_of"])
     gate = Gate()
+    side = read_side(options["baseline"]) if options["baseline"] else None
+    if side is not None:
+        scorecard = msgspec.structs.replace(scorecard, since=compare_sides(side, Side(scorecard)))
+    if options["trend"]:
+        points = trend(scorecard, review.evidence, default_root())
+        scorecard = msgspec.structs.replace(scorecard, trend=points)
     if options["fail_on"] or options["minimums"]:
-        baseline = read_baseline(options["baseline"]) if options["baseline"] else None
+        baseline = baseline_of(side.scorecard) if side else None
         minimums = parse_minimums(options["minimums"])
         gate = judge(scorecard, options["fail_on"], minimums, baseline, today=now().date(), waivers=review.waivers)
         scorecard = msgspec.structs.replace(scorecard, gate=gate)
