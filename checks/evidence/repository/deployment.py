@@ -96,6 +96,7 @@ _SERVER_SETTING = re.compile(
     r"""|synchronous_commit|random_page_cost|hot_standby|max_slot_wal_keep_size))"""
     r"""\s*=\s*["']?([\w.,/ -]{1,60}?)["']?\s*(?:#.*)?$"""
 )
+_SETTING_VALUE = re.compile(r"-?[\d.]+\s*[A-Za-z]{0,3}|[a-z]{1,8}(?:_[a-z]{1,8})?")
 _COMMAND_SETTING = re.compile(r"-c\s+([a-z_.]+)=([\w.,/-]{1,60})")
 _TIMEOUT_IN_CODE = re.compile(
     r"""\b(statement_timeout|lock_timeout|idle_in_transaction_session_timeout|transaction_timeout|hnsw\.ef_search"""
@@ -210,11 +211,16 @@ def _deployed(file: SourceFile) -> Iterator[tuple[str, str, int]]:
         if limit := _CONNECTION_LIMIT.search(line):
             yield "pool_size", f"{limit.group(1)} (connection_limit)", number
         for setting in (*_COMMAND_SETTING.finditer(line), *_SERVER_SETTING.finditer(line)):
-            yield "setting", f"{setting.group(1)} = {setting.group(2)}", number
+            yield "setting", f"{setting.group(1)} = {_shown_setting(setting.group(1), setting.group(2))}", number
 
 
 def _shown(value: str) -> str:
     return value if re.fullmatch(r"[\d:.-]+|true", value, re.IGNORECASE) else "set"
+
+
+def _shown_setting(name: str, value: str) -> str:
+    """Figures, switches and library names. A free text, such as a command, may hold anything: it is only said to be set."""
+    return value if name == "shared_preload_libraries" or _SETTING_VALUE.fullmatch(value) else "set"
 
 
 def _in_code(file: SourceFile) -> Iterator[tuple[str, str, int]]:
