@@ -17,6 +17,7 @@ from checks.limits import LIMITS
 
 FILE_NAME = "pgsurveyor.toml"
 MAXIMUM_BYTES = 1024 * 1024
+MAXIMUM_PRICE = 1e9
 WAIVER_REASONS = ("false-positive", "accepted-risk", "planned", "not-worth-it", "compensated")
 
 
@@ -43,10 +44,21 @@ class Waiver(msgspec.Struct, frozen=True):
     note: str = ""
 
 
+class Prices(msgspec.Struct, frozen=True):
+    """What things cost, in `currency`: a GB (10^9 bytes) of storage for a month and the server for a month, all nodes together,
+    and a GB of WAL (archived, sent to standbys)."""
+
+    currency: str = ""
+    storage_gb_month: float = 0.0
+    server_month: float = 0.0
+    wal_gb: float = 0.0
+
+
 class Configuration(msgspec.Struct, frozen=True):
     overrides: tuple[Override, ...] = ()
     waivers: tuple[Waiver, ...] = ()
     notices: tuple[str, ...] = ()
+    prices: Prices | None = None
 
     def limit(self, name: str) -> float:
         """The threshold in force; the repository's word counts over the user's. Raises KeyError for an unknown name."""
@@ -67,7 +79,10 @@ def read_configuration(repository: Path | None, user_folder: Path | None) -> Con
             continue
         part = _read(path, source)
         merged = Configuration(
-            merged.overrides + part.overrides, merged.waivers + part.waivers, merged.notices + part.notices
+            merged.overrides + part.overrides,
+            merged.waivers + part.waivers,
+            merged.notices + part.notices,
+            part.prices or merged.prices,
         )
     return merged
 
@@ -95,9 +110,16 @@ def _read(path: Path, source: str) -> Configuration:
             waivers.append(_waiver(entry))
         except (msgspec.ValidationError, ValueError) as error:
             problems.append(f"waiver {number}: {error}")
+    prices = None
+    if "prices" in document:
+        try:
+            prices = _prices(document["prices"])
+        except (msgspec.ValidationError, ValueError) as error:
+            problems.append(f"prices: {error}")
     if problems and source == "user":
         raise UsageError(f"{path}: {problems[0]}", "correct the file, or move it away")
-    return Configuration(tuple(overrides), tuple(waivers), tuple(f"{FILE_NAME}: {problem}" for problem in problems))
+    notices = tuple(f"{FILE_NAME}: {problem}" for problem in problems)
+    return Configuration(tuple(overrides), tuple(waivers), notices, prices)
 
 
 def _override(name: str, value: Any, source: str) -> Override | str | None:
@@ -119,3 +141,17 @@ def _waiver(entry: Any) -> Waiver:
     if not (waiver.finding or waiver.check):
         raise ValueError("names neither a finding nor a check")
     return waiver
+
+
+def _prices(entry: Any) -> Prices:
+    if not isinstance(entry, dict):
+        raise ValueError("must be a table")
+    unknown = [key for key in entry if key not in Prices.__struct_fields__]
+    if unknown:
+        raise ValueError(f"{unknown[0]} is not a known price; there are {', '.join(Prices.__struct_fields__)}")
+    prices = msgspec.convert(entry, Prices)
+    if any(not 0 <= price <= MAXIMUM_PRICE for price in (prices.storage_gb_month, prices.server_month, prices.wal_gb)):
+        raise ValueError(f"a price is a number from 0 to {MAXIMUM_PRICE:,.0f}")
+    if len(prices.currency) > 8 or not prices.currency.isprintable():
+        raise ValueError("currency is a short word, like EUR")
+    return prices

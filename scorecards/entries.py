@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from checks.configuration import Waiver
 from checks.model import Finding, Subject
 from checks.text import visible, visible_line
-from scorecards.model import DecisionTaken, FindingEntry, FixAdvice, LocationRef, NoteTaken, SubjectRef
+from scorecards.model import Cost, DecisionTaken, FindingEntry, FixAdvice, LocationRef, NoteTaken, SubjectRef
 from scorecards.review import ReviewState
 from scorecards.waivers import longest, waives_finding
 from scorecards.words import cleaned, encodable, instant
 
 
-def finding_entry(finding: Finding, state: ReviewState, waivers: Sequence[Waiver]) -> FindingEntry:
+def finding_entry(
+    finding: Finding, state: ReviewState, waivers: Sequence[Waiver], cost: Cost | None = None
+) -> FindingEntry:
     """`waivers` are those that have not expired."""
     assert finding.severity is not None
     fix, id = finding.fix, finding.id
@@ -37,6 +39,7 @@ def finding_entry(finding: Finding, state: ReviewState, waivers: Sequence[Waiver
             NoteTaken(visible(note.text, 4_000), visible_line(note.by), instant(note.at)[:10])
             for note in state.notes.get(id, ())
         ),
+        cost,
     )
 
 

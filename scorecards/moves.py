@@ -12,6 +12,7 @@ from itertools import combinations
 import msgspec
 
 from checks.model import Area, Reason
+from scorecards.costs import Costs
 from scorecards.criteria import Judged
 from scorecards.maturity import Levels, Standing, score
 from scorecards.model import Move
@@ -54,8 +55,8 @@ class _Candidate(msgspec.Struct, frozen=True):
         return (*(-part / self.effort for part in self.gain), *(entry.criterion.id for entry in self.judged))
 
 
-def find_moves(judged: Sequence[Judged], before: Levels | None = None) -> tuple[Move, ...]:
-    """At most ten moves, the best first, no criterion in two of them."""
+def find_moves(judged: Sequence[Judged], before: Levels | None = None, costs: Costs | None = None) -> tuple[Move, ...]:
+    """At most ten moves, the best first, no criterion in two of them; with what their findings cost."""
     standings = [entry.standing for entry in judged]
     before = before or score(standings)
     open_ones = [entry for entry in judged if _movable(entry)]
@@ -89,7 +90,7 @@ def find_moves(judged: Sequence[Judged], before: Levels | None = None) -> tuple[
         if not ids & taken and len(chosen) < MAXIMUM:
             chosen.append(candidate)
             taken |= ids
-    return tuple(_move(candidate) for candidate in chosen)
+    return tuple(_move(candidate, costs) for candidate in chosen)
 
 
 def _blocking(standings: Sequence[Standing], before: Levels) -> dict[Area, set[str]]:
@@ -157,7 +158,7 @@ def _with_met(standings: Sequence[Standing], group: Sequence[Judged]) -> list[St
     ]
 
 
-def _move(candidate: _Candidate) -> Move:
+def _move(candidate: _Candidate, costs: Costs | None) -> Move:
     actions = dict.fromkeys(action_of(entry) for entry in candidate.judged)
     if candidate.one_look:
         actions = {f"look: {candidate.judged[0].verdict.unlock}": None}
@@ -167,7 +168,8 @@ def _move(candidate: _Candidate) -> Move:
         else max((effort_of(entry) for entry in candidate.judged), key=lambda effort: _EFFORT[effort])
     )
     ids = tuple(entry.criterion.id for entry in candidate.judged)
-    return Move(ids[0], " + ".join(actions), effect_of(candidate.before, candidate.after), effort, ids)
+    saves = costs.of(finding for entry in candidate.judged for finding in entry.findings) if costs else None
+    return Move(ids[0], " + ".join(actions), effect_of(candidate.before, candidate.after), effort, ids, saves)
 
 
 def action_of(entry: Judged) -> str:

@@ -17,6 +17,8 @@ from checks.limits import LIMITS
 from checks.model import Area, CheckResult, Outcome, Reason
 from checks.registry import all_checks
 from checks.text import visible, visible_line
+from scorecards.chains import find_chains
+from scorecards.costs import Costs
 from scorecards.criteria import Judged, judge_criteria
 from scorecards.entries import decision_of, finding_entry
 from scorecards.maturity import Levels, score
@@ -69,6 +71,7 @@ def build_scorecard(
     levels = score([entry.standing for entry in judged])
     waivers = [waiver for waiver in evidence.configuration.waivers if not is_expired(waiver.expires, as_of)]
     findings = sorted((finding for result in results for finding in result.findings), key=sort_key)
+    costs, prices = Costs(evidence), evidence.configuration.prices
     return Scorecard(
         schema=SCHEMA,
         tool=Tool("pgsurveyor", __version__),
@@ -84,10 +87,10 @@ def build_scorecard(
         gate=gate,
         areas=tuple(_area(area, judged, levels, scale, state, waivers, as_of) for area in Area),
         checks=tuple(_check(result) for result in sorted(results, key=lambda result: result.check)),
-        findings=tuple(finding_entry(finding, state, waivers) for finding in findings),
+        findings=tuple(finding_entry(finding, state, waivers, costs.of([finding])) for finding in findings),
         questions=tuple(_question(entry, state) for entry in judged if entry.criterion.question),
         statements=_statements(evidence),
-        moves=find_moves(judged, levels),
+        moves=find_moves(judged, levels, costs),
         overrides=_overrides(evidence),
         notices=tuple(visible_line(without_paths(line)) for line in _notices(evidence)),
         contradictions=tuple(
@@ -97,6 +100,9 @@ def build_scorecard(
         provenance=Provenance(
             instant(evidence.observed_at), evidence.effort.statements, round(evidence.effort.server_ms, 1)
         ),
+        chains=find_chains(evidence, results, costs),
+        costs=costs.by_area(findings),
+        currency=visible_line(prices.currency) or None if prices else None,
     )  # fmt: skip
 
 
