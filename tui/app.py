@@ -31,7 +31,7 @@ REVIEW_MODES = ("walk", "questions", "scorecard", "export")
 PATIENCE_S = 0.5
 OTHERS_S = 1.0
 WIDTHS = [(0, "-tiny"), (60, "-narrow"), (100, "-wide")]
-HEIGHTS = [(0, "-flat"), (15, "-tall")]
+HEIGHTS = [(0, "-flat"), (15, "-low"), (32, "-tall")]
 
 
 def now() -> dt.datetime:

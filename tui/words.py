@@ -33,7 +33,7 @@ def label(key: str) -> str:
         if key.endswith(unit):
             key = key.removesuffix(unit) + word
             break
-    return "size" if key == "bytes" else key.replace("_", " ")
+    return "size" if key in {"bytes", "size size"} else key.replace("_", " ")
 
 
 def figure(key: str, value: Any) -> str:

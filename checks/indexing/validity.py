@@ -52,7 +52,7 @@ def invalid_index(evidence: Evidence) -> Iterator[Finding | Examined]:
                 "unique": index.unique,
                 "ready": index.ready,
                 "size_bytes": index.size_bytes,
-                "leftover_of": original,
+                **({"leftover_of": original} if original else {}),
             },
             related=(table.subject,),
         )

@@ -65,9 +65,10 @@ class Form(ModalScreen[bool]):
                         label.append((f"  {field.hint}", "$muted"))
                     yield Static(line(*label), classes="form-label")
                     yield self._widget(field)
-            yield Static(line(""), id="form-problem")
-            yield Static(line(("enter", "bold $accent"), (" save   ", "$muted"), ("tab", "bold $accent"),
-                              (" next field   ", "$muted"), ("esc", "bold $accent"), (" cancel", "$muted")))  # fmt: skip
+            with Vertical(id="form-foot"):
+                yield Static(line(""), id="form-problem")
+                yield Static(line(("enter", "bold $accent"), (" save   ", "$muted"), ("tab", "bold $accent"),
+                                  (" next field   ", "$muted"), ("esc", "bold $accent"), (" cancel", "$muted")))  # fmt: skip
 
     def _widget(self, field: Field) -> Widget:
         if field.kind == "choice":
