@@ -22,6 +22,9 @@ LEAST_BYTES = 1024 * 1024
 PLACES = 3
 _DOCUMENTS = frozenset({"json", "jsonb", "hstore", "vector", "halfvec", "sparsevec"})
 _IN_TABLE = frozenset({"table", "view", "column", "constraint", "policy", "trigger", "statistics"})
+_OF_SERVER = frozenset(
+    {"setting", "role", "slot", "session", "node", "database", "publication", "subscription", "prepared_transaction"}
+)
 _DECIDED = frozenset({Outcome.PASSED, Outcome.FOUND})
 
 
@@ -124,6 +127,8 @@ class _Context:
     def _concerns(self, finding: Finding, statement: str | None) -> bool:
         """What is about the server concerns everything; what is about a role, the statements that it runs."""
         users = self.users.get(statement or "")
+        if finding.subject.kind not in _OF_SERVER:
+            return False
         return finding.subject.kind != "role" or not users or finding.subject.path[0] in users
 
     def _state(self, area: Area, tables: frozenset[int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 
 from checks.configuration import Waiver
@@ -9,14 +10,14 @@ from checks.model import Finding, Subject
 from checks.text import visible, visible_line
 from scorecards.model import Cost, DecisionTaken, FindingEntry, FixAdvice, LocationRef, NoteTaken, SubjectRef
 from scorecards.review import ReviewState
-from scorecards.waivers import longest, waives_finding
+from scorecards.waivers import is_expired, longest, waives_finding
 from scorecards.words import cleaned, encodable, instant
 
 
 def finding_entry(
-    finding: Finding, state: ReviewState, waivers: Sequence[Waiver], cost: Cost | None = None
+    finding: Finding, state: ReviewState, waivers: Sequence[Waiver], as_of: dt.date, cost: Cost | None = None
 ) -> FindingEntry:
-    """`waivers` are those that have not expired."""
+    """`waivers` are those that hold."""
     assert finding.severity is not None
     fix, id = finding.fix, finding.id
     return FindingEntry(
@@ -33,7 +34,7 @@ def finding_entry(
         visible(finding.why, 4_000),
         FixAdvice(visible(fix.summary, 2_000), _sql(fix.sql), fix.lock, fix.rewrites, _sql(fix.undo)),
         None,
-        decision_of(finding, state, waivers),
+        decision_of(finding, state, waivers, as_of),
         visible_line(state.owners[id]) if id in state.owners else None,
         tuple(
             NoteTaken(visible(note.text, 4_000), visible_line(note.by), instant(note.at)[:10])
@@ -43,10 +44,17 @@ def finding_entry(
     )
 
 
-def decision_of(finding: Finding, state: ReviewState, waivers: Sequence[Waiver]) -> DecisionTaken | None:
-    """What the reviewers decided; where they did not, the waiver in the repository's pgsurveyor.toml that holds longest."""
+def decision_of(
+    finding: Finding, state: ReviewState, waivers: Sequence[Waiver], as_of: dt.date
+) -> DecisionTaken | None:
+    """What the reviewers decided; where they did not, or their waiver expired, the waiver in pgsurveyor.toml that
+    holds longest."""
     taken = state.decisions.get(finding.id)
-    if taken is not None:
+    waiver = longest(
+        waiver for waiver in waivers if waives_finding(waiver, finding.id, finding.check, finding.subject.name)
+    )
+    expired = bool(taken and taken.kind == "waive" and taken.expires and is_expired(taken.expires, as_of))
+    if taken is not None and not (expired and waiver):
         return DecisionTaken(
             taken.kind,
             _words(taken.reason),
@@ -56,10 +64,8 @@ def decision_of(finding: Finding, state: ReviewState, waivers: Sequence[Waiver])
             _words(taken.by),
             taken.on.isoformat() if taken.on else None,
             visible(taken.note, 4_000) if taken.note else None,
+            expired,
         )
-    waiver = longest(
-        waiver for waiver in waivers if waives_finding(waiver, finding.id, finding.check, finding.subject.name)
-    )
     if waiver is None:
         return None
     return DecisionTaken(

@@ -18,7 +18,7 @@ from checks.text import visible_line
 from scorecards.history import read_side
 from scorecards.maturity import HIGHEST
 from scorecards.model import CriterionStatus, FindingEntry, Gate, Scorecard
-from scorecards.waivers import is_expired, waives_criterion, waives_finding
+from scorecards.waivers import holds, is_expired, waives_criterion, waives_finding, why_not
 
 OVERALL = "overall"
 _COUNTS = frozenset({Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM})
@@ -114,14 +114,12 @@ class _Silence:
         until = decision.expires if decision and decision.kind == "waive" else None
         if until and not is_expired(dt.date.fromisoformat(until), self.today):
             return True
-        return any(not is_expired(waiver.expires, self.today) for waiver in self._for(finding))
+        return any(holds(waiver, self.today) for waiver in self._for(finding))
 
     def covers_criterion(self, entry: CriterionStatus) -> bool:
         if entry.accepted and not is_expired(dt.date.fromisoformat(entry.accepted.until), self.today):
             return True
-        return any(
-            waives_criterion(waiver, entry.id) and not is_expired(waiver.expires, self.today) for waiver in self.waivers
-        )
+        return any(waives_criterion(waiver, entry.id) and holds(waiver, self.today) for waiver in self.waivers)
 
     def expired(self, scorecard: Scorecard) -> list[str]:
         """Of what is still there, and covered by nothing else."""
@@ -129,18 +127,18 @@ class _Silence:
         for finding in scorecard.findings:
             if self.covers(finding):
                 continue
-            ends = [(waiver.expires.isoformat(), waiver.owner) for waiver in self._for(finding)]
+            ends = [(waiver.expires.isoformat(), why_not(waiver, self.today)) for waiver in self._for(finding)]
             decision = finding.decision
             if decision and decision.kind == "waive" and decision.expires:
-                ends.append((decision.expires, decision.owner or decision.by or ""))
+                said = f"waiver expired on {decision.expires} (@{decision.owner or decision.by or ''})"
+                ends.append((decision.expires, said))
             if ends:
-                until, owner = max(ends)
-                lines.append(f"waiver expired on {until} (@{owner}): {finding.id}: {finding.title}")
+                lines.append(f"{max(ends)[1]}: {finding.id}: {finding.title}")
         for entry in _criteria(scorecard):
             past = [waiver for waiver in self.waivers if waives_criterion(waiver, entry.id)]
             if entry.status == "unmet" and past and not self.covers_criterion(entry):
                 last = max(past, key=lambda waiver: (waiver.expires, waiver.owner))
-                lines.append(f"waiver expired on {last.expires} (@{last.owner}): {entry.id}: {entry.statement}")
+                lines.append(f"{why_not(last, self.today)}: {entry.id}: {entry.statement}")
         return lines
 
     def _for(self, finding: FindingEntry) -> list[Waiver]:

@@ -45,7 +45,7 @@ from scorecards.profile import Scale, scale_of
 from scorecards.review import ReviewState
 from scorecards.rubric import Rubric, load_rubric
 from scorecards.targets import describe_target
-from scorecards.waivers import is_expired, waives_criterion
+from scorecards.waivers import holds, reopened, waives_criterion
 from scorecards.words import instant, ratio, without_paths
 
 STATEMENTS = 100
@@ -69,9 +69,11 @@ def build_scorecard(
     strict = _strict(evidence, rubric, outcomes)
     judged = judge_criteria(rubric, evidence, outcomes, state.answers, as_of, scale, strict=strict)
     levels = score([entry.standing for entry in judged])
-    waivers = [waiver for waiver in evidence.configuration.waivers if not is_expired(waiver.expires, as_of)]
+    waivers = [waiver for waiver in evidence.configuration.waivers if holds(waiver, as_of)]
     findings = sorted((finding for result in results for finding in result.findings), key=sort_key)
     costs, prices = Costs(evidence), evidence.configuration.prices
+    entries = tuple(finding_entry(finding, state, waivers, as_of, costs.of([finding])) for finding in findings)
+    areas = tuple(_area(area, judged, levels, scale, state, waivers, as_of) for area in Area)
     return Scorecard(
         schema=SCHEMA,
         tool=Tool("pgsurveyor", __version__),
@@ -85,9 +87,9 @@ def build_scorecard(
             levels.red_flags, levels.red_flags_unknown,
         ),
         gate=gate,
-        areas=tuple(_area(area, judged, levels, scale, state, waivers, as_of) for area in Area),
+        areas=areas,
         checks=tuple(_check(result) for result in sorted(results, key=lambda result: result.check)),
-        findings=tuple(finding_entry(finding, state, waivers, costs.of([finding])) for finding in findings),
+        findings=entries,
         questions=tuple(_question(entry, state) for entry in judged if entry.criterion.question),
         statements=_statements(evidence),
         moves=find_moves(judged, levels, costs),
@@ -99,6 +101,9 @@ def build_scorecard(
         profile=Profile(scale.profile or None, scale.basis),
         provenance=Provenance(
             instant(evidence.observed_at), evidence.effort.statements, round(evidence.effort.server_ms, 1)
+        ),
+        reopened=reopened(
+            evidence.configuration.waivers, entries, [entry for area in areas for entry in area.criteria], as_of
         ),
         chains=find_chains(evidence, results, costs),
         costs=costs.by_area(findings),
@@ -174,7 +179,7 @@ def _accepted(entry: Judged, state: ReviewState, waivers: Sequence[Waiver], as_o
     if direct:
         last = max(direct, key=lambda waiver: (waiver.expires, waiver.owner))
         return Accepted(visible_line(last.owner), last.expires.isoformat())
-    decisions = [decision_of(finding, state, waivers) for finding in entry.findings]
+    decisions = [decision_of(finding, state, waivers, as_of) for finding in entry.findings]
     held = [
         decision
         for decision in decisions

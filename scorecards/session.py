@@ -24,8 +24,8 @@ from scorecards.rubric import Rubric, load_rubric
 from scorecards.scorecard import NO_GATE, build_scorecard
 from scorecards.store import ReviewFolder, derived_identity
 from scorecards.targets import title_of
+from scorecards.waivers import LONGEST_DAYS
 
-LONGEST_WAIVER_DAYS = 365
 LONGEST_TEXT = 4_000
 
 
@@ -212,12 +212,12 @@ def _waiver_reason(reason: str | None, note: str | None) -> tuple[str, str | Non
 
 def _check_expiry(expires: dt.date | None, today: dt.date) -> None:
     if expires is None:
-        raise UsageError("a waiver needs an expiry", f"at most {LONGEST_WAIVER_DAYS} days from now")
+        raise UsageError("a waiver needs an expiry", f"at most {LONGEST_DAYS} days from now")
     if expires < today:
         raise UsageError(f"{expires} is past", "a waiver expires in the future")
-    if (expires - today).days > LONGEST_WAIVER_DAYS:
-        latest = today + dt.timedelta(days=LONGEST_WAIVER_DAYS)
-        raise UsageError(f"{expires} is more than {LONGEST_WAIVER_DAYS} days away", f"at the latest {latest}")
+    if (expires - today).days > LONGEST_DAYS:
+        latest = today + dt.timedelta(days=LONGEST_DAYS)
+        raise UsageError(f"{expires} is more than {LONGEST_DAYS} days away", f"at the latest {latest}")
 
 
 def _text(text: str | None) -> str | None:

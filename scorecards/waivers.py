@@ -3,15 +3,66 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from checks.configuration import Waiver
+from checks.text import visible_line
+from scorecards.model import CriterionStatus, FindingEntry
+
+LONGEST_DAYS = 365
 
 
 def is_expired(expires: dt.date, day: dt.date) -> bool:
     """A waiver holds on the day it expires, and no longer."""
     return day > expires
+
+
+def holds(waiver: Waiver, day: dt.date) -> bool:
+    """Whether it counts on that day: not past, and not further away than a waiver may be. One for ever would be a way to switch
+    a check off unseen."""
+    return not is_expired(waiver.expires, day) and (waiver.expires - day).days <= LONGEST_DAYS
+
+
+def why_not(waiver: Waiver, day: dt.date) -> str:
+    """Why a waiver does not hold, with who answers for it."""
+    if is_expired(waiver.expires, day):
+        return f"waiver expired on {waiver.expires} (@{waiver.owner})"
+    return (
+        f"waiver until {waiver.expires} (@{waiver.owner}) is more than {LONGEST_DAYS} days away and counts for nothing"
+    )
+
+
+def reopened(
+    waivers: Sequence[Waiver],
+    findings: Sequence[FindingEntry],
+    criteria: Sequence[CriterionStatus],
+    day: dt.date,
+) -> tuple[str, ...]:
+    """What is open again because its waiver ran out, or never counted: a line for each waiver, or decision, in words."""
+    lines = []
+    for waiver in waivers:
+        if holds(waiver, day):
+            continue
+        open_again = [
+            finding
+            for finding in findings
+            if waives_finding(waiver, finding.id, finding.check, finding.subject.name)
+            and not (finding.decision and finding.decision.kind == "waive" and not finding.decision.expired)
+        ]
+        if open_again:
+            more = f" and {len(open_again) - 1} more" if len(open_again) > 1 else ""
+            lines.append(f"{why_not(waiver, day)}: {open_again[0].title}{more}")
+        lines += [
+            f"{why_not(waiver, day)}: {entry.id} {entry.statement}"
+            for entry in criteria
+            if entry.status == "unmet" and entry.accepted is None and waives_criterion(waiver, entry.id)
+        ]
+    for finding in findings:
+        decision = finding.decision
+        if decision and decision.kind == "waive" and decision.expired and decision.by:
+            lines.append(f"waiver expired on {decision.expires} (@{decision.owner}): {finding.title}")
+    return tuple(dict.fromkeys(visible_line(line, 400) for line in lines))
 
 
 def waives_finding(waiver: Waiver, finding: str, check: str, subject: str) -> bool:

@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from checks.model import Severity
+from scorecards.exports.across import cost_words
 from scorecards.exports.escape import code, fence, html, inline
 from scorecards.exports.front import place
 from scorecards.model import DecisionTaken, FindingEntry, Scorecard
@@ -76,6 +77,9 @@ def _finding(scorecard: Scorecard, finding: FindingEntry, *, with_why: bool) -> 
     observed = _observed(finding)
     if observed:
         parts.append(f"Seen: {observed}")
+    cost = cost_words(finding.cost, scorecard.currency)
+    if cost:
+        parts.append(f"Cost: {cost}")
     if with_why:
         parts.append(inline(finding.why, LONGEST_WHY))
     if finding.decision:
@@ -150,6 +154,8 @@ def _decision(decision: DecisionTaken | None) -> str:
     ):
         if value:
             parts.append(f"{word}{value}")
+    if decision.expired:
+        parts.append("(expired: open again)")
     if decision.note:
         parts.append(f"({decision.note})")
     return inline(" ".join(parts))
@@ -168,9 +174,13 @@ def open_questions(scorecard: Scorecard) -> str:
     open_ones.sort(key=lambda entry: entry.id not in blocking)
     if not open_ones:
         return ""
-    lines = [
-        f"- **{entry.id}** {inline(entry.question)} *A good answer names:* {inline(entry.good)}" for entry in open_ones
-    ]
+    lines = []
+    for entry in open_ones:
+        seen = f" *Seen:* {inline(entry.seen)}." if entry.seen else ""
+        lines.append(
+            f"- **{entry.id}** {inline(entry.question)}{seen} *Why:* {inline(entry.why)} "
+            f"*A good answer names:* {inline(entry.good)}"
+        )
     return folded(f"{len(open_ones)} questions that only people can answer", ["\n".join(lines)])
 
 
@@ -198,7 +208,12 @@ def method(scorecard: Scorecard) -> str:
     outcomes = Counter(check.outcome for check in scorecard.checks)
     words = ", ".join(f"{count} {outcome.replace('_', ' ')}" for outcome, count in sorted(outcomes.items()))
     lines.append(f"- {len(scorecard.checks)} checks: {words}")
+    lines += [f"- Threshold {inline(line)}" for line in scorecard.overrides]
     lines += [f"- Notice: {inline(notice)}" for notice in scorecard.notices]
+    lines.append(
+        "- Dropped before anything was saved: row values, constants of SQL and of plans, the most common values of the "
+        "planner's statistics, addresses and paths of machines"
+    )
     lines.append(
         "- Never done: a write to the target, EXPLAIN ANALYZE of anything but a SELECT that a person confirmed, a copy of row "
         "values, a connection to anybody else"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from checks.settings import bytes_in_words
+from scorecards.exports.across import chains, cost_words, costs
 from scorecards.exports.escape import code, inline
 from scorecards.maturity import HIGHEST, PROVISIONAL_COVERAGE
 from scorecards.model import AreaScore, CriterionStatus, FindingEntry, Move, Scorecard
@@ -14,6 +15,7 @@ from scorecards.words import window_words
 MOVES = 5
 HELD_BACK = 3
 UNSEEN = 12
+REOPENED = 10
 NEEDS_ANSWER = ("needs_answer", "stale_answer")
 
 
@@ -24,6 +26,8 @@ def front(scorecard: Scorecard, level: int = 2) -> list[str]:
         ("Red flags", _red_flags(scorecard)),
         ("Scorecard", _table(scorecard)),
         ("What moves the needle next", _moves(scorecard)),
+        ("Across the areas", chains(scorecard)),
+        ("Cost", costs(scorecard)),
         ("What we could not see", _unseen(scorecard)),
         ("Said versus measured", _contradictions(scorecard)),
     )
@@ -32,10 +36,14 @@ def front(scorecard: Scorecard, level: int = 2) -> list[str]:
 
 
 def _changed(scorecard: Scorecard) -> str:
-    """Thresholds that the reviewed repository lowered stand above everything else."""
+    """Thresholds that the reviewed repository lowered, and what is open again, stand above everything else."""
     lowered = [line for line in scorecard.overrides if "lowered" in line]
     stricter = [line for line in scorecard.overrides if "lowered" not in line]
     lines = [f"> **Threshold** {inline(line)}" for line in (*lowered, *stricter)]
+    lines += [f"> **Open again** {inline(line)}" for line in scorecard.reopened[:REOPENED]]
+    rest = len(scorecard.reopened) - REOPENED
+    if rest > 0:
+        lines.append(f"> **Open again** and {rest} more")
     return "\n>\n".join(lines)
 
 
@@ -48,10 +56,19 @@ def verdict(scorecard: Scorecard) -> str:
         return f"Nothing could be scored: no criterion applies.\n\n{_scope(scorecard)}"
     lines = [
         f"**Level {overall.demonstrated} of {HIGHEST}** (claimed {overall.claimed}, possible {overall.possible}), "
-        f"index {overall.index} of 100. {_reason(scorecard)} {coverage[0].upper()}{coverage[1:]}; as of {scorecard.as_of}.",
+        f"index {overall.index} of 100{_index_change(scorecard)}. {_reason(scorecard)} "
+        f"{coverage[0].upper()}{coverage[1:]}; as of {scorecard.as_of}.",
         _scope(scorecard),
     ]
     return "\n\n".join(lines)
+
+
+def _index_change(scorecard: Scorecard) -> str:
+    since = scorecard.since
+    if since is None or since.old.index is None or since.new.index is None:
+        return ""
+    change = since.new.index - since.old.index
+    return f" ({f'{change:+d}' if change else 'unchanged'} since {since.old.as_of})"
 
 
 def _reason(scorecard: Scorecard) -> str:
@@ -113,19 +130,27 @@ def _red_flags(scorecard: Scorecard) -> str:
 
 
 def _table(scorecard: Scorecard) -> str:
+    since = {entry.area: entry for entry in scorecard.since.levels} if scorecard.since else {}
+    change = " Since |" if since else ""
     lines = [
-        "| Area | Level | | Claimed / possible | Target | Coverage | Held back by |",
-        "|---|---|---|---|---|---|---|",
+        f"| Area | Level |{change} | Claimed / possible | Target | Coverage | Held back by |",
+        f"|---|---|---|---|---|---|---|{'---|' if since else ''}",
     ]
     for area in scorecard.areas:
         name = area.area.capitalize()
+        moved = since.get(area.area)
         if area.demonstrated is None:
-            lines.append(f"| {name} | n/a | | | | | {inline(area.not_applicable or '')} |")
+            lines.append(f"| {name} | n/a |{' |' if since else ''} | | | | {inline(area.not_applicable or '')} |")
             continue
+        delta = ""
+        if moved is not None and moved.was is not None:
+            delta = f" {area.demonstrated - moved.was:+d} |" if area.demonstrated != moved.was else " = |"
+        elif since:
+            delta = " |"
         target = "?" if area.target is None else str(area.target)
         coverage = "?" if area.coverage is None else f"{area.coverage:.0%}"
         lines.append(
-            f"| {name} | {_level(area)} | {bar(area.demonstrated)} | {area.claimed} / {area.possible} | {target} "
+            f"| {name} | {_level(area)} |{delta} {bar(area.demonstrated)} | {area.claimed} / {area.possible} | {target} "
             f"| {coverage} | {_held_back(area)} |"
         )
     return "\n".join(lines)
@@ -162,12 +187,18 @@ def _moves(scorecard: Scorecard) -> str:
     lines = ["| | Do | Effect | Effort | Proof |", "|---|---|---|---|---|"]
     for number, move in enumerate(scorecard.moves[:MOVES], 1):
         lines.append(
-            f"| {number} | {_action(scorecard, move)} | {inline(move.effect)} | {move.effort} | {_proof(scorecard, move)} |"
+            f"| {number} | {_action(scorecard, move)} | {inline(move.effect)}{_saves(scorecard, move)} | {move.effort} "
+            f"| {_proof(scorecard, move)} |"
         )
     rest = len(scorecard.moves) - MOVES
     if rest > 0:
         lines.append(f"\nand {rest} more in the JSON.")
     return "\n".join(lines)
+
+
+def _saves(scorecard: Scorecard, move: Move) -> str:
+    words = cost_words(move.saves, scorecard.currency)
+    return f"; {inline(words)}" if words else ""
 
 
 def _action(scorecard: Scorecard, move: Move) -> str:

@@ -355,4 +355,6 @@ def state() -> ReviewState:
 def scorecard(**changes: Any) -> Scorecard:
     given = {"evidence": evidence, "results": results, "state": state}
     arguments = {name: changes.pop(name) if name in changes else make() for name, make in given.items()}
-    return build_scorecard(**arguments, **{"as_of": AS_OF, "identity": IDENTITY, **changes})
+    made = build_scorecard(**arguments, **{"as_of": AS_OF, "identity": IDENTITY, **changes})
+    # The hash changes whenever evidence learns to hold one more fact; the golden files need not.
+    return msgspec.structs.replace(made, evidence_sha256="5d856d7be0f7b979" * 4)

@@ -1,0 +1,102 @@
+"""What lies across the areas, in Markdown: the weakest chain, and what findings cost."""
+
+from __future__ import annotations
+
+from checks.settings import bytes_in_words
+from scorecards.costs import OVERALL
+from scorecards.exports.escape import code, inline
+from scorecards.model import Chain, Cost, Link, Scorecard
+
+_STATES = {"ok": "✓", "unknown": "?", "not_applicable": "n/a"}
+
+
+def chains(scorecard: Scorecard) -> str:
+    """One line for each costly statement or large table, its weakest areas in bold."""
+    if not scorecard.chains:
+        return ""
+    areas = [link.area for link in scorecard.chains[0].links]
+    lines = [
+        f"| Statement or table | Takes | {' | '.join(area.capitalize() for area in areas)} |",
+        f"|---|---|{'---|' * len(areas)}",
+    ]
+    for chain in scorecard.chains:
+        cells = " | ".join(_cell(link, chain) for link in chain.links)
+        lines.append(f"| {inline(chain.words, 140)}{_place(chain)} | {takes(chain)} | {cells} |")
+    lines.append("\nIn bold what is weakest there; (server) is about the whole server; ✓ nothing found, ? not seen.")
+    return "\n".join(lines)
+
+
+def takes(chain: Chain) -> str:
+    """Share of the server's statement time, or size."""
+    if chain.server_share is not None:
+        return f"{chain.server_share:.0%} of server time"
+    return bytes_in_words(chain.size_bytes) if chain.size_bytes is not None else ""
+
+
+def link_words(link: Link) -> str:
+    """`high: missing index +2 (server)`, or a sign."""
+    if link.check is None:
+        return _STATES.get(link.state, link.state)
+    name = link.check.partition(".")[2].replace("-", " ")
+    return f"{link.severity}: {name}{f' +{link.more}' if link.more else ''}{' (server)' if link.server_wide else ''}"
+
+
+def _cell(link: Link, chain: Chain) -> str:
+    words = inline(link_words(link))
+    return f"**{words}**" if link.area in chain.weakest else words
+
+
+def _place(chain: Chain) -> str:
+    return f" {code(f'{chain.locations[0].path}:{chain.locations[0].line}', cell=True)}" if chain.locations else ""
+
+
+def costs(scorecard: Scorecard) -> str:
+    """By area and together."""
+    if not scorecard.costs:
+        return ""
+    priced = any(entry.cost.money_per_month is not None for entry in scorecard.costs)
+    lines = [
+        f"| Area | Storage | Server time | WAL |{' Per month |' if priced else ''} Findings |",
+        f"|---|---|---|---|{'---|' if priced else ''}---|",
+    ]
+    for entry in scorecard.costs:
+        cost = entry.cost
+        storage = bytes_in_words(cost.storage_bytes) if cost.storage_bytes else ""
+        name = "Together" if entry.area == OVERALL else entry.area.capitalize()
+        row = f"| {name} | {storage} | {_share(cost.server_share)} | {_share(cost.wal_share)} |"
+        if priced:
+            row += f" {money(cost, scorecard.currency)} |"
+        lines.append(f"{row} {entry.findings} |")
+    lines.append(
+        "\nStorage is what would be given back. Server time is all that the statements take that findings are about, the most "
+        "that their fixes can save. WAL is an estimate: that of a table's writers, in equal parts to the table and its indexes."
+    )
+    return "\n".join(lines)
+
+
+def cost_words(cost: Cost | None, currency: str | None) -> str:
+    """`frees 8.1 MB, at most 17% of server time, about 7% of WAL, 12.00 EUR per month`."""
+    if cost is None:
+        return ""
+    parts = []
+    if cost.storage_bytes:
+        parts.append(f"frees {bytes_in_words(cost.storage_bytes)}")
+    if cost.server_share:
+        parts.append(f"at most {_share(cost.server_share)} of server time")
+    if cost.wal_share:
+        parts.append(f"about {_share(cost.wal_share)} of WAL")
+    if cost.money_per_month is not None:
+        parts.append(f"{money(cost, currency)} per month")
+    return ", ".join(parts)
+
+
+def money(cost: Cost, currency: str | None) -> str:
+    if cost.money_per_month is None:
+        return ""
+    return inline(f"{cost.money_per_month:,.2f} {currency or ''}".strip())
+
+
+def _share(share: float | None) -> str:
+    if not share:
+        return ""
+    return f"{share:.1%}" if share < 0.1 else f"{share:.0%}"
