@@ -10,6 +10,7 @@ import msgspec
 
 from checks.configuration import Configuration
 from checks.evidence.database.facts import (
+    Access,
     Activity,
     Catalog,
     FreezeAges,
@@ -30,6 +31,7 @@ FORMAT = 1
 Section = TypeVar("Section")
 
 NO_DATABASE = Unobserved(Reason.DATABASE_NOT_GIVEN, "give a DSN")
+NOT_THEN_OBSERVED = Unobserved(Reason.NOT_RUN, "this evidence was collected before this was observed: collect it again")
 NO_REPOSITORY = Unobserved(Reason.REPO_NOT_GIVEN, "give the path of the application's repository")
 
 
@@ -49,6 +51,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     server: Server | Unobserved = NO_DATABASE
     catalog: Catalog | Unobserved = NO_DATABASE
     planner_statistics: PlannerStatistics | Unobserved = NO_DATABASE
+    access: Access | Unobserved = NOT_THEN_OBSERVED
     usage: Usage | Unobserved = NO_DATABASE
     statements: Statements | Unobserved = NO_DATABASE
     plans: Plans | Unobserved = NO_DATABASE
@@ -138,6 +141,7 @@ SECTIONS: dict[type, str] = {
     Server: "server",
     Catalog: "catalog",
     PlannerStatistics: "planner_statistics",
+    Access: "access",
     Usage: "usage",
     Statements: "statements",
     Plans: "plans",

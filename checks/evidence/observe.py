@@ -14,7 +14,7 @@ from checks.configuration import Configuration, read_configuration
 from checks.errors import ReviewError, TargetError
 from checks.evidence import store
 from checks.evidence.database.facts import Catalog, Statements
-from checks.evidence.evidence import NO_REPOSITORY, Effort, Evidence
+from checks.evidence.evidence import NO_DATABASE, NO_REPOSITORY, Effort, Evidence
 from checks.evidence.repository.facts import Repository
 from checks.model import Reason, Unobserved
 
@@ -75,7 +75,7 @@ def observe(
     if target.dsn is None:
         if isinstance(repository, Unobserved):
             raise problems[0] if problems else TargetError("there is nothing to observe", "give a DSN or a repository")
-        return Observation(_evidence(clock(), configuration, repository=repository), tuple(problems))
+        return Observation(_evidence(clock(), configuration, repository=repository, access=NO_DATABASE), tuple(problems))
     return _with_database(target, repository, configuration, problems, progress, cancelled, clock)
 
 
@@ -128,6 +128,7 @@ DATABASE_SECTIONS = (
     "server",
     "catalog",
     "planner_statistics",
+    "access",
     "usage",
     "statements",
     "plans",

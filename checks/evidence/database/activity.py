@@ -1,8 +1,18 @@
-"""Who is connected, what is prepared, and how old the oldest unfrozen rows are."""
+"""Who is connected and waits, what is prepared, what holds back VACUUM, and how old the oldest unfrozen rows are."""
 
 from __future__ import annotations
 
-from checks.evidence.database.facts import Activity, FreezeAge, FreezeAges, PreparedTransaction
+from collections import Counter
+
+from checks.evidence.database.facts import (
+    Activity,
+    FreezeAge,
+    FreezeAges,
+    HorizonHolder,
+    PreparedTransaction,
+    Progress,
+    WaitCount,
+)
 from checks.evidence.database.facts import Session as ClientSession
 from checks.evidence.database.query import query
 from checks.evidence.database.session import Session
@@ -12,6 +22,9 @@ def observe_activity(session: Session, *, max_connections: int, reserved_connect
     """Client sessions but our own, without the text of their statements."""
     rows = session.rows(query("sessions", session.major))
     prepared = session.rows(query("prepared_transactions", session.major))
+    horizon = session.rows(query("horizon", session.major))
+    progress = session.rows(query("progress", session.major))
+    waits = Counter((row.wait_event_type or "", row.wait_event or "") for row in rows if row.state == "active")
     return Activity(
         sessions=tuple(
             ClientSession(
@@ -25,6 +38,8 @@ def observe_activity(session: Session, *, max_connections: int, reserved_connect
                 wait_event=row.wait_event,
                 backend_type=row.backend_type,
                 xmin_age=row.xmin_age,
+                blocked=row.blocked,
+                blocks=row.blocks,
             )
             for row in rows
         ),
@@ -32,6 +47,9 @@ def observe_activity(session: Session, *, max_connections: int, reserved_connect
         reserved_connections=reserved_connections,
         prepared=tuple(PreparedTransaction(row.name, row.database, row.owner, row.age_s) for row in prepared),
         states_hidden=any(row.hidden for row in rows),
+        waits=tuple(WaitCount(*waited, count) for waited, count in sorted(waits.items())),
+        horizon=tuple(HorizonHolder(*row) for row in horizon),
+        progress=tuple(Progress(row.command, row.database or "", *row[2:]) for row in progress),
     )
 
 

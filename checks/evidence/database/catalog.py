@@ -1,4 +1,4 @@
-"""Relations, columns, constraints and functions, in a bounded number of set-based statements.
+"""Relations and all that hangs on them, and functions, in a bounded number of set-based statements.
 
 Sizes are relpages times the block size, which the last VACUUM, ANALYZE or CREATE INDEX wrote down: pg_relation_size() and its
 like open every file, and wait behind an ACCESS EXCLUSIVE lock. They are asked only where nothing was ever written down.
@@ -13,14 +13,31 @@ import msgspec
 import psycopg
 
 from checks.evidence.database.defaults import read_default
-from checks.evidence.database.facts import Catalog, Column, Constraint, Function, Index, Table
+from checks.evidence.database.facts import (
+    Catalog,
+    Column,
+    Constraint,
+    ExtendedStatistics,
+    Function,
+    Index,
+    Policy,
+    Table,
+    Trigger,
+    View,
+)
 from checks.evidence.database.indexes import observe_indexes
+from checks.evidence.database.objects import (
+    observe_extended_statistics,
+    observe_policies,
+    observe_triggers,
+    observe_views,
+)
 from checks.evidence.database.query import query
 from checks.evidence.database.sequences import observe_sequences
 from checks.evidence.database.session import Session
 from checks.evidence.database.shown import shown_settings
 
-_Part = TypeVar("_Part", Column, Constraint, Index)
+_Part = TypeVar("_Part", Column, Constraint, Index, Trigger, Policy, ExtendedStatistics)
 
 _TABLE_KINDS = {"r": "table", "p": "partitioned", "v": "view", "m": "materialized_view", "f": "foreign"}
 _PERSISTENCE = {"p": "permanent", "u": "unlogged", "t": "temporary"}
@@ -32,6 +49,9 @@ _CONSTRAINT_KINDS = {"p": "primary_key", "u": "unique", "f": "foreign_key", "c":
 _ACTIONS = {"a": "no action", "r": "restrict", "c": "cascade", "n": "set null", "d": "set default"}
 _MATCHES = {"s": "simple", "f": "full", "p": "partial"}
 _VOLATILITY = {"i": "immutable", "s": "stable", "v": "volatile"}
+_FUNCTION_KINDS = {"f": "function", "p": "procedure", "a": "aggregate", "w": "window"}
+_PARALLEL = {"s": "safe", "r": "restricted", "u": "unsafe"}
+_STRATEGIES = {"l": "list", "r": "range", "h": "hash"}
 
 
 def observe_catalog(session: Session) -> Catalog:
@@ -45,6 +65,10 @@ def observe_catalog(session: Session) -> Catalog:
         indexes=_sorted(observe_indexes(session), known, _by_name),
         sequences=observe_sequences(session),
         functions=tuple(_function(row) for row in session.rows(query("functions", session.major))),
+        views=_views(session, tables),
+        triggers=_sorted(observe_triggers(session), known, _by_name),
+        policies=_sorted(observe_policies(session), known, _by_name),
+        extended_statistics=_sorted(observe_extended_statistics(session), known, _by_name),
     )
 
 
@@ -57,8 +81,14 @@ def _by_number(column: Column) -> tuple[int, int]:
     return column.table, column.number
 
 
-def _by_name(entry: Constraint | Index) -> tuple[int, str]:
+def _by_name(entry: Constraint | Index | Trigger | Policy | ExtendedStatistics) -> tuple[int, str]:
     return entry.table, entry.name
+
+
+def _views(session: Session, tables: tuple[Table, ...]) -> tuple[View, ...]:
+    known = {table.oid for table in tables if table.kind in {"view", "materialized_view"}}
+    found = (view for view in observe_views(session) if view.table in known) if known else ()
+    return tuple(sorted(found, key=lambda view: view.table))
 
 
 def with_measured_sizes(catalog: Catalog, session: Session) -> Catalog:
@@ -122,6 +152,9 @@ def _table(row: Any) -> Table:
         row_security=row.row_security,
         extension=row.extension,
         has_comment=row.has_comment,
+        row_security_forced=row.row_security_forced,
+        partition_strategy=_STRATEGIES.get(row.partition_strategy),
+        default_partition=row.default_partition,
     )
 
 
@@ -177,4 +210,10 @@ def _function(row: Any) -> Function:
         security_definer=row.security_definer,
         settings=shown_settings(row.settings or ()),
         extension=row.extension,
+        oid=row.oid,
+        kind=_FUNCTION_KINDS.get(row.kind, row.kind),
+        owner=row.owner or "",
+        executable_by_public=row.executable_by_public,
+        parallel=_PARALLEL.get(row.parallel, row.parallel),
+        leakproof=row.leakproof,
     )

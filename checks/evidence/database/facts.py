@@ -85,7 +85,8 @@ class Table(msgspec.Struct, frozen=True):
 
     `rows` is the planner's estimate (reltuples), None if the table was never vacuumed or analysed; sizes are of this
     relation alone, `toast_bytes` of its TOAST table with its index. `extension` owns it, if any. `root` is the oid of the
-    topmost partitioned table, for a partition.
+    topmost partitioned table, for a partition. Of a partitioned table, `partition_strategy` is list, range or hash, and
+    `default_partition` the oid of that partition. `row_security_forced`: policies hold for the owner too.
     """
 
     oid: int
@@ -109,6 +110,9 @@ class Table(msgspec.Struct, frozen=True):
     row_security: bool = False
     extension: str | None = None
     has_comment: bool = False
+    row_security_forced: bool = False
+    partition_strategy: str | None = None
+    default_partition: int | None = None
 
     @property
     def subject(self) -> Subject:
@@ -241,6 +245,9 @@ class Sequence(msgspec.Struct, frozen=True):
 
 
 class Function(msgspec.Struct, frozen=True):
+    """`arguments` as in DROP FUNCTION. `settings` are its SET clauses, `name=value`. `kind`: function, procedure, aggregate,
+    window. `parallel`: safe, restricted, unsafe. `executable_by_public`: EXECUTE is granted to PUBLIC, as it is by default."""
+
     schema: str
     name: str
     arguments: str
@@ -249,6 +256,80 @@ class Function(msgspec.Struct, frozen=True):
     security_definer: bool = False
     settings: tuple[str, ...] = ()
     extension: str | None = None
+    oid: int = 0
+    kind: str = "function"
+    owner: str = ""
+    executable_by_public: bool = True
+    parallel: str = "unsafe"
+    leakproof: bool = False
+
+    @property
+    def subject(self) -> Subject:
+        return Subject("function", (self.schema, self.name, self.arguments))
+
+    @property
+    def search_path(self) -> str | None:
+        """The search_path it runs under; None where it is the caller's."""
+        found = (value for name, _, value in (entry.partition("=") for entry in self.settings) if name == "search_path")
+        return next(found, None)
+
+
+class View(msgspec.Struct, frozen=True):
+    """What a view or materialized view (`table` is its oid in Catalog.tables) is made of; its definition is not kept.
+
+    `depends_on` are the relations that its query names. `check_option`: '', local, cascaded. `populated` tells of a
+    materialized view whether it was ever refreshed.
+    """
+
+    table: int
+    depends_on: tuple[int, ...] = ()
+    security_invoker: bool = False
+    security_barrier: bool = False
+    check_option: str = ""
+    populated: bool = True
+
+
+class Trigger(msgspec.Struct, frozen=True):
+    """A trigger that somebody made, not one of a foreign key. `enabled`: origin, always, replica, disabled. `timing`: before,
+    after, instead of. `function` is schema and name. `parent` is set on those that a partition inherits."""
+
+    oid: int
+    table: int
+    name: str
+    function: tuple[str, str]
+    enabled: str = "origin"
+    timing: str = "after"
+    events: tuple[str, ...] = ()
+    per_row: bool = True
+    parent: int | None = None
+    extension: str | None = None
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """A row-security policy. `command`: all, select, insert, update, delete. `roles`: PUBLIC is ''. Expressions have their
+    literals masked. `calls_per_row` names the functions, not IMMUTABLE, that stand outside a subquery and so run for each row."""
+
+    table: int
+    name: str
+    command: str
+    permissive: bool
+    roles: tuple[str, ...]
+    using: str | None = None
+    check: str | None = None
+    calls_per_row: tuple[str, ...] = ()
+
+
+class ExtendedStatistics(msgspec.Struct, frozen=True):
+    """Of CREATE STATISTICS. `kinds`: ndistinct, dependencies, mcv, expressions. `target` is None for the default."""
+
+    oid: int
+    table: int
+    schema: str
+    name: str
+    kinds: tuple[str, ...] = ()
+    columns: tuple[int, ...] = ()
+    expressions: tuple[str, ...] = ()
+    target: int | None = None
 
 
 class Catalog(msgspec.Struct, frozen=True, tag=True, dict=True):
@@ -260,6 +341,10 @@ class Catalog(msgspec.Struct, frozen=True, tag=True, dict=True):
     indexes: tuple[Index, ...] = ()
     sequences: tuple[Sequence, ...] = ()
     functions: tuple[Function, ...] = ()
+    views: tuple[View, ...] = ()
+    triggers: tuple[Trigger, ...] = ()
+    policies: tuple[Policy, ...] = ()
+    extended_statistics: tuple[ExtendedStatistics, ...] = ()
 
     @cached_property
     def table_by_oid(self) -> dict[int, Table]:
@@ -351,6 +436,30 @@ class Catalog(msgspec.Struct, frozen=True, tag=True, dict=True):
                 found.setdefault(table.parent, []).append(table)
         return found
 
+    @cached_property
+    def view_by_oid(self) -> dict[int, View]:
+        return {view.table: view for view in self.views}
+
+    @cached_property
+    def _triggers_of(self) -> dict[int, list[Trigger]]:
+        found: dict[int, list[Trigger]] = {}
+        for trigger in self.triggers:
+            found.setdefault(trigger.table, []).append(trigger)
+        return found
+
+    def triggers_of(self, table: int) -> list[Trigger]:
+        return self._triggers_of.get(table, [])
+
+    @cached_property
+    def _policies_of(self) -> dict[int, list[Policy]]:
+        found: dict[int, list[Policy]] = {}
+        for policy in self.policies:
+            found.setdefault(policy.table, []).append(policy)
+        return found
+
+    def policies_of(self, table: int) -> list[Policy]:
+        return self._policies_of.get(table, [])
+
     def partitions_of(self, table: int) -> list[Table]:
         """The direct partitions of a partitioned table."""
         return self._partitions_of.get(table, [])
@@ -402,6 +511,84 @@ class PlannerStatistics(msgspec.Struct, frozen=True, tag=True, dict=True):
         return {(entry.table, entry.column): entry for entry in self.columns}
 
 
+# Who may do what
+
+
+class Role(msgspec.Struct, frozen=True):
+    """A role of the server but PostgreSQL's own (pg_...). `connection_limit` is None for no limit. `member_of` are the roles
+    granted to it, PostgreSQL's own among them."""
+
+    name: str
+    superuser: bool = False
+    inherits: bool = True
+    creates_roles: bool = False
+    creates_databases: bool = False
+    can_login: bool = False
+    replicates: bool = False
+    bypasses_row_security: bool = False
+    connection_limit: int | None = None
+    valid_until: dt.datetime | None = None
+    member_of: tuple[str, ...] = ()
+
+
+class Schema(msgspec.Struct, frozen=True):
+    oid: int
+    name: str
+    owner: str
+    extension: str | None = None
+
+    @property
+    def subject(self) -> Subject:
+        return Subject("schema", (self.name,))
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """The same privileges of one role on many objects, the owner's own left out. `grantee` is '' for PUBLIC.
+
+    `kind`: relation, sequence, schema, function, database, column (then `objects` are the tables). `privileges` as GRANT names
+    them, with `*` behind those that it may pass on. EXECUTE that PUBLIC has by default is not here: Function tells it.
+    """
+
+    kind: str
+    grantee: str
+    privileges: tuple[str, ...]
+    objects: tuple[int, ...]
+
+
+class DefaultGrant(msgspec.Struct, frozen=True):
+    """Of ALTER DEFAULT PRIVILEGES: what `grantee` gets on each object of that kind that `owner` makes; '' for any schema."""
+
+    owner: str
+    schema: str
+    kind: str
+    grantee: str
+    privileges: tuple[str, ...]
+
+
+class Access(msgspec.Struct, frozen=True, tag=True, dict=True):
+    """Roles of the server, and what of this database's objects they may use."""
+
+    roles: tuple[Role, ...] = ()
+    schemas: tuple[Schema, ...] = ()
+    grants: tuple[Grant, ...] = ()
+    default_grants: tuple[DefaultGrant, ...] = ()
+
+    @cached_property
+    def role_by_name(self) -> dict[str, Role]:
+        return {role.name: role for role in self.roles}
+
+    @cached_property
+    def _grants_on(self) -> dict[tuple[str, int], list[Grant]]:
+        found: dict[tuple[str, int], list[Grant]] = {}
+        for grant in self.grants:
+            for oid in grant.objects:
+                found.setdefault((grant.kind, oid), []).append(grant)
+        return found
+
+    def grants_on(self, kind: str, oid: int) -> list[Grant]:
+        return self._grants_on.get((kind, oid), [])
+
+
 # What was used
 
 
@@ -431,12 +618,43 @@ class IndexUsage(msgspec.Struct, frozen=True):
     last_scan: dt.datetime | None = None
 
 
+class WalUsage(msgspec.Struct, frozen=True):
+    """pg_stat_wal, of the whole server."""
+
+    records: int
+    full_page_images: int
+    bytes: int
+    buffers_full: int
+    since: dt.datetime | None = None
+
+
+class CheckpointUsage(msgspec.Struct, frozen=True):
+    """pg_stat_checkpointer with pg_stat_bgwriter, before 17 the latter alone. Buffers are blocks; `written_by_backends` is
+    told before 17 only, `done` from 18 on."""
+
+    timed: int
+    requested: int
+    done: int | None
+    write_ms: float
+    sync_ms: float
+    buffers_written: int
+    buffers_cleaned: int
+    cleaning_stopped: int
+    buffers_allocated: int
+    written_by_backends: int | None = None
+    since: dt.datetime | None = None
+
+
 class Usage(msgspec.Struct, frozen=True, tag=True, dict=True):
-    """Cumulative statistics of one node."""
+    """Cumulative statistics of one node. `conflicts` are statements that recovery cancelled here, by reason (of a standby).
+    `wal`, `checkpoints` and `conflicts` are None where the server does not offer them."""
 
     tables: tuple[TableUsage, ...] = ()
     indexes: tuple[IndexUsage, ...] = ()
     database: dict[str, Any] = {}
+    wal: WalUsage | None = None
+    checkpoints: CheckpointUsage | None = None
+    conflicts: dict[str, int] | None = None
 
     @cached_property
     def table_by_oid(self) -> dict[int, TableUsage]:
@@ -492,6 +710,49 @@ class Statements(msgspec.Struct, frozen=True, tag=True, dict=True):
         return entry.total_ms / self.total_ms if self.total_ms else 0.0
 
 
+class StatementRate(msgspec.Struct, frozen=True):
+    """Between two looks. `ms_per_s` is execution time per second: 1000 is one core's worth."""
+
+    query_id: str
+    calls_per_s: float
+    ms_per_s: float
+
+
+class TableRate(msgspec.Struct, frozen=True):
+    """Rows per second between two looks; `read_per_s` by sequential and index scans together."""
+
+    table: int
+    inserted_per_s: float
+    updated_per_s: float
+    deleted_per_s: float
+    read_per_s: float
+
+
+class Rates(msgspec.Struct, frozen=True, tag=True, dict=True):
+    """What happened between two looks, `seconds` apart, our own part left out where it can be told. Only what moved is listed.
+
+    `write_transactions_per_s` counts transaction ids assigned on the whole server. `calls_per_s` is None without
+    pg_stat_statements, and `reset` says that counters went back in between, so that some rates are missing.
+    """
+
+    seconds: float
+    transactions_per_s: float | None = None
+    write_transactions_per_s: float | None = None
+    wal_bytes_per_s: float | None = None
+    calls_per_s: float | None = None
+    statements: tuple[StatementRate, ...] = ()
+    tables: tuple[TableRate, ...] = ()
+    reset: bool = False
+
+    @cached_property
+    def statement_by_id(self) -> dict[str, StatementRate]:
+        return {entry.query_id: entry for entry in self.statements}
+
+    @cached_property
+    def table_by_oid(self) -> dict[int, TableRate]:
+        return {entry.table: entry for entry in self.tables}
+
+
 # Settings and runtime
 
 
@@ -534,7 +795,8 @@ class Settings(msgspec.Struct, frozen=True, tag=True, dict=True):
 
 
 class Session(msgspec.Struct, frozen=True):
-    """One server process that serves a client; no query text, no address. Ages in seconds."""
+    """One server process that serves a client; no query text, no address. Ages in seconds. `blocks` counts the sessions that
+    wait for a lock which this one holds, `blocked` says that it waits itself."""
 
     application_name: str
     user: str
@@ -546,6 +808,38 @@ class Session(msgspec.Struct, frozen=True):
     wait_event: str | None = None
     backend_type: str = "client backend"
     xmin_age: int | None = None
+    blocked: bool = False
+    blocks: int = 0
+
+
+class WaitCount(msgspec.Struct, frozen=True):
+    """Active client sessions that waited for the same; two empty words are those that did not wait."""
+
+    type: str
+    event: str
+    sessions: int
+
+
+class HorizonHolder(msgspec.Struct, frozen=True):
+    """What keeps rows from being vacuumed away. `kind`: session, slot, catalog slot, prepared transaction, standby. `xmin_age`
+    in transactions; `age_s` where it is known how long already."""
+
+    kind: str
+    name: str
+    xmin_age: int
+    age_s: float | None = None
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """A maintenance command at work (pg_stat_progress_...). `table` is its oid if it is of this database; `done` and `total`
+    in blocks or bytes, None where they are not told."""
+
+    command: str
+    database: str
+    table: int | None = None
+    phase: str | None = None
+    done: int | None = None
+    total: int | None = None
 
 
 class PreparedTransaction(msgspec.Struct, frozen=True):
@@ -556,13 +850,16 @@ class PreparedTransaction(msgspec.Struct, frozen=True):
 
 
 class Activity(msgspec.Struct, frozen=True, tag=True):
-    """Who was connected when it was looked at, our own session left out."""
+    """Who was connected when it was looked at, our own session left out; the twenty oldest holders of the horizon."""
 
     sessions: tuple[Session, ...] = ()
     max_connections: int = 0
     reserved_connections: int = 0
     prepared: tuple[PreparedTransaction, ...] = ()
     states_hidden: bool = False
+    waits: tuple[WaitCount, ...] = ()
+    horizon: tuple[HorizonHolder, ...] = ()
+    progress: tuple[Progress, ...] = ()
 
 
 class FreezeAge(msgspec.Struct, frozen=True):
@@ -620,6 +917,37 @@ class Archiver(msgspec.Struct, frozen=True):
     unarchived_bytes: int | None = None
 
 
+class Publication(msgspec.Struct, frozen=True):
+    """`publishes`: insert, update, delete, truncate. `tables` and `schemas` are those named; of the tables, `filtered` have a
+    WHERE and `column_lists` a list of columns."""
+
+    name: str
+    owner: str
+    all_tables: bool = False
+    publishes: tuple[str, ...] = ()
+    via_root: bool = False
+    tables: tuple[int, ...] = ()
+    schemas: tuple[str, ...] = ()
+    filtered: tuple[int, ...] = ()
+    column_lists: tuple[int, ...] = ()
+
+
+class Subscription(msgspec.Struct, frozen=True):
+    """Where it connects to is not kept. `table_states` counts tables by state: initialize, copying, finished, synchronized,
+    ready. Error counts are None before 15; `worker_running` is None where this role may not see it."""
+
+    name: str
+    owner: str
+    enabled: bool
+    publications: tuple[str, ...] = ()
+    slot_name: str | None = None
+    synchronous_commit: str = "off"
+    table_states: dict[str, int] = {}
+    apply_errors: int | None = None
+    sync_errors: int | None = None
+    worker_running: bool | None = None
+
+
 class Replication(msgspec.Struct, frozen=True, tag=True):
     """Of a primary: `standbys`, `slots`, `archiver`. Of a standby: `receiver_state` and the lag it can tell itself:
     bytes received but not replayed, and seconds since the last replayed commit (None where all is replayed)."""
@@ -635,6 +963,8 @@ class Replication(msgspec.Struct, frozen=True, tag=True):
     published_tables: tuple[int, ...] = ()
     publishes_all_tables: bool = False
     subscriptions: tuple[str, ...] = ()
+    publications: tuple[Publication, ...] = ()
+    subscribed: tuple[Subscription, ...] = ()
 
 
 class Replica(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from checks.evidence.database import gaps
+from checks.evidence.database.access import observe_access
 from checks.evidence.database.activity import observe_activity, observe_freeze_ages
 from checks.evidence.database.catalog import observe_catalog, with_measured_sizes
 from checks.evidence.database.dsn import Dsn
@@ -21,6 +22,7 @@ from checks.evidence.database.facts import (
     Server,
     Settings,
     Statements,
+    Usage,
 )
 from checks.evidence.database.replication import observe_replication
 from checks.evidence.database.sequences import with_sequence_values
@@ -28,7 +30,7 @@ from checks.evidence.database.server import Sight, check_version, observe_server
 from checks.evidence.database.session import Cancelled, ConnectionLost, Session
 from checks.evidence.database.settings import observe_settings
 from checks.evidence.database.statements import EXTENSION, observe_statements
-from checks.evidence.database.usage import observe_planner_statistics, observe_usage
+from checks.evidence.database.usage import observe_planner_statistics, observe_usage, with_server_counters
 from checks.evidence.database.user_code import UserCode, observe_user_code
 from checks.model import Unobserved, qualified_name
 
@@ -38,6 +40,7 @@ _SECTIONS = (
     "server",
     "catalog",
     "planner_statistics",
+    "access",
     "usage",
     "statements",
     "plans",
@@ -98,6 +101,7 @@ class Node:
             [
                 _Part("catalog", "reading the catalog", lambda: observe_catalog(session)),
                 _Part("planner_statistics", "reading planner statistics", self._planner_statistics),
+                _Part("access", "reading roles and grants", lambda: observe_access(session)),
             ],
             one_snapshot=True,
         )
@@ -129,6 +133,7 @@ class Node:
         session = self._session
         server = self.sections["server"]
         standby = server.is_standby if isinstance(server, Server) else False
+        self._alone(_Part("settings", "reading settings", self._settings, self._grant("pg_monitor")))
         self._together(
             [
                 _Part("usage", "reading usage counters", lambda: observe_usage(session)),
@@ -140,8 +145,8 @@ class Node:
                 ),
             ]
         )
+        self._alone(_Part("usage", "reading the server's counters", self._server_counters))
         self._together([_Part("statements", "reading pg_stat_statements", self._statements, self._grant("pg_monitor"))])
-        self._alone(_Part("settings", "reading settings", self._settings, self._grant("pg_monitor")))
 
     def _server(self) -> Server:
         server, self._sight = observe_server(self._session)
@@ -158,6 +163,12 @@ class Node:
         if isinstance(catalog, Unobserved):
             raise _Missing(catalog)
         return with_sequence_values(with_measured_sizes(catalog, self._session), self._session)
+
+    def _server_counters(self) -> Usage:
+        usage = self.sections["usage"]
+        if isinstance(usage, Unobserved):
+            raise _Missing(usage)
+        return with_server_counters(usage, self._session)
 
     def _statements(self) -> Statements | Unobserved:
         server = self.sections["server"]

@@ -11,6 +11,7 @@ import msgspec
 from checks.errors import TargetError
 from checks.evidence.database.dsn import Dsn, understand
 from checks.evidence.database.facts import (
+    Access,
     Activity,
     Catalog,
     FreezeAges,
@@ -34,6 +35,7 @@ class DatabaseEvidence(msgspec.Struct, frozen=True):
     server: Server | Unobserved
     catalog: Catalog | Unobserved
     planner_statistics: PlannerStatistics | Unobserved
+    access: Access | Unobserved
     usage: Usage | Unobserved
     statements: Statements | Unobserved
     plans: Plans | Unobserved

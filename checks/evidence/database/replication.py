@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from checks.evidence.database.facts import Archiver, Replication, Slot, Standby
+from checks.evidence.database.facts import Archiver, Publication, Replication, Slot, Standby, Subscription
 from checks.evidence.database.query import query
 from checks.evidence.database.session import Session
 
 NO_RECEIVER = "not running"
+
+# Of pg_subscription_rel.srsubstate; two codes name one stage of copying.
+_TABLE_STATES = {"i": "initialize", "d": "copying", "f": "finished", "s": "synchronized", "r": "ready"}
 
 _SEGMENT = re.compile(r"[0-9A-F]{8}([0-9A-F]{8})([0-9A-F]{8})")
 
@@ -20,7 +23,8 @@ def observe_replication(session: Session, *, is_standby: bool, sees_all_stats: b
     standbys = session.rows(query("standbys", major))
     slots = session.rows(query("slots", major))
     archiver = session.rows(query("archiver", major))
-    published = session.rows(query("publications", major))[0]
+    publications = session.rows(query("publications", major))
+    subscribed = session.rows(query("subscriptions", major))
     receiver = session.rows(query("receiver", major))[0] if is_standby else None
     return Replication(
         standbys=tuple(_standby(row) for row in standbys),
@@ -31,9 +35,41 @@ def observe_replication(session: Session, *, is_standby: bool, sees_all_stats: b
         replay_lag_bytes=receiver.replay_lag_bytes if receiver else None,
         replay_lag_s=_replay_lag_s(receiver),
         replay_paused=receiver.replay_paused if receiver else None,
-        published_tables=tuple(published.tables),
-        publishes_all_tables=published.all_tables,
-        subscriptions=tuple(published.subscriptions),
+        published_tables=tuple(sorted({oid for row in publications for oid in row.published or ()})),
+        publishes_all_tables=any(row.all_tables for row in publications),
+        subscriptions=tuple(row.name for row in subscribed),
+        publications=tuple(_publication(row) for row in publications),
+        subscribed=tuple(_subscription(row, sees_all_stats) for row in subscribed),
+    )
+
+
+def _publication(row: Any) -> Publication:
+    verbs = {"insert": row.inserts, "update": row.updates, "delete": row.deletes, "truncate": row.truncates}
+    return Publication(
+        name=row.name,
+        owner=row.owner,
+        all_tables=row.all_tables,
+        publishes=tuple(verb for verb, published in verbs.items() if published),
+        via_root=row.via_root,
+        tables=tuple(row.tables or ()),
+        schemas=tuple(row.schemas or ()),
+        filtered=tuple(row.filtered or ()),
+        column_lists=tuple(row.column_lists or ()),
+    )
+
+
+def _subscription(row: Any, sees_all_stats: bool) -> Subscription:
+    return Subscription(
+        name=row.name,
+        owner=row.owner,
+        enabled=row.enabled,
+        publications=tuple(row.publications),
+        slot_name=row.slot_name,
+        synchronous_commit=row.synchronous_commit,
+        table_states={_TABLE_STATES.get(state, state): count for state, count in (row.table_states or {}).items()},
+        apply_errors=row.apply_errors,
+        sync_errors=row.sync_errors,
+        worker_running=row.worker_running if sees_all_stats else None,
     )
 
 

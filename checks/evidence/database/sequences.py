@@ -1,7 +1,7 @@
 """Sequences and the values they have reached.
 
 pg_sequences is not asked: it opens each sequence under ROW EXCLUSIVE, as nextval() does. Reading a sequence as the relation
-that it is takes ACCESS SHARE. Locks last as long as their transaction, so that a thousand sequences are read in several.
+that it is takes ACCESS SHARE. Locks last as long as their transaction, so that many sequences are read in several.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from checks.evidence.database.query import query
 from checks.evidence.database.session import MARKER, Session
 from checks.model import qualified_name
 
-_AT_ONCE = 500
+_AT_ONCE = 1000
 
 
 def observe_sequences(session: Session) -> tuple[Sequence, ...]:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+import psycopg
+
 from checks.evidence.database.facts import (
     Catalog,
+    CheckpointUsage,
     ColumnStatistics,
     IndexUsage,
     PlannerStatistics,
     TableUsage,
     Usage,
+    WalUsage,
 )
 from checks.evidence.database.query import query
 from checks.evidence.database.session import Session
@@ -25,6 +30,40 @@ def observe_usage(session: Session) -> Usage:
         tables=tuple(sorted(map(_table_usage, tables), key=lambda entry: entry.table)),
         indexes=tuple(sorted((IndexUsage(*row) for row in indexes), key=lambda entry: entry.index)),
         database=database[0].counters if database else {},
+    )
+
+
+def with_server_counters(usage: Usage, session: Session) -> Usage:
+    """Fills in what counts for the whole server, and conflicts with recovery, in a transaction of its own: some services
+    do not offer these views."""
+    try:
+        with session.transaction():
+            row = session.rows(query("server_counters", session.major))[0]
+    except psycopg.Error:
+        return usage
+    return msgspec.structs.replace(
+        usage,
+        wal=WalUsage(
+            records=row.wal_records,
+            full_page_images=row.full_page_images,
+            bytes=row.wal_bytes,
+            buffers_full=row.wal_buffers_full,
+            since=row.wal_since,
+        ),
+        checkpoints=CheckpointUsage(
+            timed=row.timed,
+            requested=row.requested,
+            done=row.done,
+            write_ms=row.write_ms,
+            sync_ms=row.sync_ms,
+            buffers_written=row.buffers_written,
+            buffers_cleaned=row.buffers_cleaned,
+            cleaning_stopped=row.cleaning_stopped,
+            buffers_allocated=row.buffers_allocated,
+            written_by_backends=row.written_by_backends,
+            since=row.checkpoints_since,
+        ),
+        conflicts=row.conflicts,
     )
 
 

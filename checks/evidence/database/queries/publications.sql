@@ -1,15 +1,26 @@
 SELECT
-    coalesce((SELECT pg_catalog.bool_or(p.puballtables) FROM pg_catalog.pg_publication AS p), false) AS all_tables,
-    ARRAY(
-        SELECT DISTINCT t.relid::bigint
-        FROM pg_catalog.pg_publication AS p, LATERAL pg_catalog.pg_get_publication_tables(p.pubname) AS t
-        WHERE NOT p.puballtables
-        ORDER BY 1
-    ) AS tables,
-    ARRAY(
-        SELECT s.subname::text
-        FROM pg_catalog.pg_subscription AS s
-        JOIN pg_catalog.pg_database AS d ON d.oid = s.subdbid
-        WHERE d.datname = pg_catalog.current_database()
-        ORDER BY 1
-    ) AS subscriptions
+    p.pubname::text AS name,
+    coalesce(o.rolname::text, '') AS owner,
+    p.puballtables AS all_tables,
+    p.pubinsert AS inserts,
+    p.pubupdate AS updates,
+    p.pubdelete AS deletes,
+    p.pubtruncate AS truncates,
+    p.pubviaroot AS via_root,
+    CASE WHEN NOT p.puballtables THEN ARRAY(
+        SELECT DISTINCT g.relid::bigint FROM pg_catalog.pg_get_publication_tables(p.pubname) AS g
+    ) END AS published,
+    t.tables,
+    NULL::text[] AS schemas,
+    NULL::bigint[] AS filtered,
+    NULL::bigint[] AS column_lists
+FROM pg_catalog.pg_publication AS p
+LEFT JOIN pg_catalog.pg_roles AS o ON o.oid = p.pubowner
+LEFT JOIN (
+    SELECT
+        r.prpubid AS id,
+        pg_catalog.array_agg(r.prrelid::bigint ORDER BY r.prrelid) AS tables
+    FROM pg_catalog.pg_publication_rel AS r
+    GROUP BY r.prpubid
+) AS t ON t.id = p.oid
+ORDER BY 1

@@ -1,3 +1,8 @@
+WITH waiting (pid, blockers) AS MATERIALIZED (
+    SELECT w.pid, pg_catalog.pg_blocking_pids(w.pid)
+    FROM pg_catalog.pg_stat_activity AS w WHERE w.wait_event_type = 'Lock'
+    ORDER BY w.query_start LIMIT 50
+)
 SELECT
     coalesce(a.application_name, '') AS application_name,
     coalesce(a.usename::text, '') AS user_name,
@@ -9,7 +14,9 @@ SELECT
     a.wait_event,
     coalesce(a.backend_type, 'client backend') AS backend_type,
     pg_catalog.age(a.backend_xmin) AS xmin_age,
-    a.query = '<insufficient privilege>' AS hidden
+    a.query = '<insufficient privilege>' AS hidden,
+    coalesce(a.wait_event_type = 'Lock', false) AS blocked,
+    (SELECT pg_catalog.count(*) FROM waiting AS w WHERE a.pid = ANY (w.blockers)) AS blocks
 FROM pg_catalog.pg_stat_activity AS a
 WHERE a.pid <> pg_catalog.pg_backend_pid()
     AND (a.backend_type = 'client backend' OR a.backend_type IS NULL AND a.usesysid IS NOT NULL AND a.datid IS NOT NULL)

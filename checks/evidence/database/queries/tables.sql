@@ -32,6 +32,9 @@ SELECT
     c.reloptions::text[] AS options,
     c.relreplident::text AS replica_identity,
     c.relrowsecurity AS row_security,
+    c.relforcerowsecurity AS row_security_forced,
+    g.partstrat::text AS partition_strategy,
+    nullif(g.partdefid, 0)::bigint AS default_partition,
     e.extname::text AS extension,
     m.objoid IS NOT NULL AS has_comment
 FROM pg_catalog.pg_class AS c
@@ -42,6 +45,7 @@ LEFT JOIN index_pages AS toast_index ON toast_index.oid = c.reltoastrelid
 LEFT JOIN index_pages ON index_pages.oid = c.oid
 LEFT JOIN parents ON parents.oid = c.oid
 LEFT JOIN partition ON partition.oid = c.oid AND c.relispartition
+LEFT JOIN pg_catalog.pg_partitioned_table AS g ON g.partrelid = c.oid
 LEFT JOIN pg_catalog.pg_depend AS d
     ON d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0 AND d.deptype = 'e'
     AND d.refclassid = 'pg_catalog.pg_extension'::regclass
