@@ -59,6 +59,11 @@ class NumberedColumn(msgspec.Struct, frozen=True):
         return min(1.0, last / self.limit)
 
     @property
+    def cycles(self) -> bool:
+        """Whether the sequence begins again before the column is full, so that it never ends."""
+        return self.sequence.cycle and not self.outgrows_column
+
+    @property
     def outgrows_column(self) -> bool:
         return abs(self.sequence_limit) > abs(self.column_limit)
 
@@ -95,8 +100,7 @@ def integer_key_running_out(evidence: Evidence) -> Iterator[Finding | Examined]:
     numbered = numbered_columns(catalog)
     hidden = [entry for entry in numbered if entry.used is None]
     for entry in numbered:
-        cycles = entry.sequence.cycle and not entry.outgrows_column
-        if entry.used is None or cycles or entry.used < evidence.limit("key_used_note"):
+        if entry.used is None or entry.cycles or entry.used < evidence.limit("key_used_note"):
             continue
         column, subject = entry.column, catalog.column_subject(entry.column)
         referencing = _referencing(catalog, column)

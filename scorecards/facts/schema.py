@@ -55,20 +55,21 @@ def sequences_have_room(evidence: Evidence) -> Verdict:
 
 
 def small_keys_below_half(evidence: Evidence) -> Verdict:
-    """Numbered columns of 32 bits or fewer."""
+    """Numbered columns of 32 bits or fewer, but those whose sequence begins again."""
     try:
-        small = [entry for entry in numbered_columns(evidence.get(Catalog)) if entry.column.base_type != "int8"]
+        numbered = numbered_columns(evidence.get(Catalog))
+        small = [entry for entry in numbered if entry.column.base_type != "int8" and not entry.cycles]
     except NotApplicable as fact:
         return absent(str(fact))
     if not small:
         return met("every numbered key is 64-bit")
     over = [entry for entry in small if (entry.used or 0) > HALF]
     if over:
-        return unmet(f"{len(over)} of {len(small)} 32-bit keys are more than half used")
+        return unmet(f"{len(over)} of {len(small)} keys of 32 bits or fewer are more than half used")
     hidden = sum(entry.used is None for entry in small)
     if hidden:
         return unknown(Reason.NOT_PERMITTED, _grant(evidence), f"{hidden} of {len(small)} sequences are hidden")
-    return met(f"{len(small)} of {len(small)} 32-bit keys are less than half used")
+    return met(f"{len(small)} of {len(small)} keys of 32 bits or fewer are at most half used")
 
 
 def freeze_ages_below_failsafe(evidence: Evidence) -> Verdict:
