@@ -16,14 +16,14 @@ import msgspec
 from platformdirs import user_config_path
 
 from checks.checklist import EVERYTHING, Selection, run_checks
-from checks.errors import ExportError, ReviewError, StoreError, UsageError
+from checks.errors import ReviewError, StoreError, UsageError
 from checks.evidence import store
 from checks.evidence.database.facts import Server
 from checks.evidence.observe import Observation, Target, now, observe
 from checks.model import CheckResult, Outcome
 from checks.text import visible
 from scorecards.answers import read_answers
-from scorecards.exports import FORMATS, render
+from scorecards.exports import FORMATS, makes_several_files, render, render_files, write_texts
 from scorecards.gate import baseline_of, judge, parse_minimums
 from scorecards.history import Side, compare_sides, read_side, trend
 from scorecards.model import Gate, Scorecard
@@ -224,9 +224,13 @@ def _plan_output(options: dict[str, Any]) -> _Plan:
     if options["output"] == "-":
         if len(formats) > 1:
             raise UsageError("several formats need a folder", "give --output FOLDER")
+        if makes_several_files(formats[0]):
+            raise UsageError(f"{formats[0]} is several files, which need a folder", "give --output FOLDER")
         return _Plan(formats, None, False)
     path = Path(options["output"])
-    into_folder = path.is_dir() or options["output"].endswith("/") or len(formats) > 1
+    into_folder = (
+        path.is_dir() or options["output"].endswith("/") or len(formats) > 1 or makes_several_files(formats[0])
+    )
     if into_folder and path.exists() and not path.is_dir():
         raise UsageError(f"{path} is a file, and several formats need a folder", "give --output FOLDER")
     if not into_folder and not path.parent.is_dir():
@@ -256,17 +260,12 @@ def _finish(review: Review, options: dict[str, Any], plan: _Plan) -> int:
 
 
 def _write(scorecard: Scorecard, plan: _Plan) -> None:
-    from checks.files import write_atomically
-
+    if plan.path is None:
+        sys.stdout.write(render(scorecard, plan.formats[0]))
+        sys.stdout.flush()
+        return
     for name in plan.formats:
-        text = render(scorecard, name)
-        if plan.path is None:
-            sys.stdout.write(text)
-            sys.stdout.flush()
-            continue
-        path = plan.path / FORMATS[name] if plan.into_folder else plan.path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, text.encode("utf-8"))
-        except OSError as error:
-            raise ExportError(f"cannot write {path}: {error.strerror}", "choose another --output") from error
+        if plan.into_folder:
+            write_texts({plan.path / file: text for file, text in render_files(scorecard, name).items()})
+        else:
+            write_texts({plan.path: render(scorecard, name)})

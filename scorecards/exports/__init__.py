@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from types import ModuleType
 
 from checks.errors import ExportError, UsageError
 from checks.files import write_atomically
 from scorecards.model import Scorecard
 
+# A name that ends in a slash is a folder: the format makes several files in it.
 FORMATS = {
     "markdown": "scorecard.md",
     "comment": "comment.md",
@@ -16,23 +18,57 @@ FORMATS = {
     "sarif": "scorecard.sarif",
     "junit": "junit.xml",
     "badge": "badge.json",
+    "sql": "fixes.sql",
+    "adr": "adr/",
 }
 
 
+def makes_several_files(format: str) -> bool:
+    """Whether it is written into a folder always, because it is no single file."""
+    return FORMATS[format].endswith("/")
+
+
 def render(scorecard: Scorecard, format: str) -> str:
-    """The text of that format, the same bytes for the same scorecard. Raises UsageError for an unknown format."""
-    if format not in FORMATS:
-        raise UsageError(f"no format is called {format!r}", f"there are {', '.join(FORMATS)}")
-    module = importlib.import_module(f"scorecards.exports.{format}")
-    text: str = module.render(scorecard)
+    """The text of that format, the same bytes for the same scorecard; of several files, one below the other, for reading.
+
+    Raises UsageError for an unknown format.
+    """
+    text: str = _module(format).render(scorecard)
     return text
 
 
-def write(scorecard: Scorecard, format: str, path: Path) -> Path:
-    """Writes that format to a file, or under its own name into a folder, in one step; returns the file. Raises ExportError."""
-    target = path / FORMATS[format] if path.is_dir() else path
-    try:
-        write_atomically(target, render(scorecard, format).encode("utf-8"))
-    except OSError as error:
-        raise ExportError(f"cannot write {target}: {error.strerror}", "choose another place") from error
-    return target
+def render_files(scorecard: Scorecard, format: str) -> dict[str, str]:
+    """The texts of that format by the names of their files, relative to the folder that they go to."""
+    if makes_several_files(format):
+        files: dict[str, str] = _module(format).render_files(scorecard)
+        return files
+    return {FORMATS[format]: render(scorecard, format)}
+
+
+def write(scorecard: Scorecard, format: str, path: Path) -> tuple[Path, ...]:
+    """Writes that format to a file, or under its own names into a folder, each file in one step; returns the files.
+
+    Raises ExportError.
+    """
+    if path.is_dir() or makes_several_files(format):
+        texts = {path / name: text for name, text in render_files(scorecard, format).items()}
+    else:
+        texts = {path: render(scorecard, format)}
+    write_texts(texts)
+    return tuple(texts)
+
+
+def write_texts(texts: dict[Path, str]) -> None:
+    """Each file in one step, and the folders that they stand in. Raises ExportError."""
+    for path, text in texts.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, text.encode("utf-8"))
+        except OSError as error:
+            raise ExportError(f"cannot write {path}: {error.strerror}", "choose another place") from error
+
+
+def _module(format: str) -> ModuleType:
+    if format not in FORMATS:
+        raise UsageError(f"no format is called {format!r}", f"there are {', '.join(FORMATS)}")
+    return importlib.import_module(f"scorecards.exports.{format}")

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widgets import Input, Static
 
 from checks.errors import ExportError
-from scorecards.exports import FORMATS
+from scorecards.exports import FORMATS, makes_several_files, render, render_files, write_texts
 from tui.actions import bindings
 from tui.background import Finished, start
 from tui.screens.base import SurveyScreen
@@ -45,6 +45,7 @@ class Export(SurveyScreen):
         super().__init__()
         self.formats: list[str] = list(FORMATS)
         self._texts: dict[str, str] = {}
+        self._files: dict[str, dict[str, str]] = {}
         self._wanted = ""
         self._touched = False
 
@@ -88,17 +89,16 @@ class Export(SurveyScreen):
         if not self._touched:
             path = self.query_one("#export-path", Input)
             with self.prevent(Input.Changed):
-                path.value = FORMATS[name]
+                path.value = "." if makes_several_files(name) else FORMATS[name]
         if name in self._texts:
             self._show(name)
             return
         review = self.surveyor.review
         assert review is not None
 
-        def work() -> str:
-            from scorecards.exports import render
-
-            return render(review.scorecard(), name)
+        def work() -> tuple[str, dict[str, str]]:
+            card = review.scorecard()
+            return render(card, name), render_files(card, name)
 
         start(name, self, work)
 
@@ -107,7 +107,7 @@ class Export(SurveyScreen):
         if event.error is not None:
             self._preview([Paragraph(line((f"{event.error}", "$error")), SPACE)])
             return
-        self._texts[event.name] = event.result
+        self._texts[event.name], self._files[event.name] = event.result
         if event.name == self._wanted:
             self._show(event.name)
 
@@ -154,31 +154,33 @@ class Export(SurveyScreen):
             self.say("There is nothing to write yet" if text is None else "Give a path")
             return
         path = Path(typed).expanduser()
-        if path.is_dir():
-            path = path / FORMATS[name]
-        if not path.exists():
-            self._write(path, text)
+        if path.is_dir() or makes_several_files(name):
+            texts = {path / file: content for file, content in self._files[name].items()}
+        else:
+            texts = {path: text}
+        there = [file for file in texts if file.exists()]
+        if not there:
+            self._write(path, texts)
             return
 
         def overwrite(yes: bool | None) -> None:
             if yes:
-                self._write(path, text)
+                self._write(path, texts)
 
+        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
         self.app.push_screen(
-            Confirm("Overwrite?", f"{path} is there already ({size(path.stat().st_size)})."), overwrite
+            Confirm("Overwrite?", f"{there[0]} is there already ({size(there[0].stat().st_size)}){more}."), overwrite
         )
 
-    def _write(self, path: Path, text: str) -> None:
-        from checks.files import write_atomically
-
+    def _write(self, path: Path, texts: dict[Path, str]) -> None:
         note = self.query_one("#export-note", Static)
         try:
-            write_atomically(path, text.encode("utf-8"))
-        except OSError as error:
-            problem = ExportError(f"{path} cannot be written: {error.strerror}", "choose another path")
+            write_texts(texts)
+        except ExportError as problem:
             note.update(line((f"{problem}; {problem.hint}", "$error")))
             return
-        note.update(line(("✓ ", "$success"), f"written to {path.absolute()}"))
+        where = path if len(texts) != 1 else next(iter(texts))
+        note.update(line(("✓ ", "$success"), f"written to {where.absolute()}"))
         self.say("written")
 
     def action_scroll_preview(self, direction: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from checks.errors import ExportError, UsageError
-from scorecards.exports import FORMATS, render, write
+from scorecards.exports import FORMATS, render, render_files, write
 from scorecards.model import Scorecard
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -16,10 +16,12 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_golden(name: str, reviewed: Scorecard) -> None:
-    path, text = GOLDEN / FORMATS[name], render(reviewed, name)
-    if os.environ.get("GOLDEN") == "write":
-        path.write_bytes(text.encode())
-    assert text == path.read_bytes().decode()
+    for file, text in render_files(reviewed, name).items():
+        path = GOLDEN / file
+        if os.environ.get("GOLDEN") == "write":
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(text.encode())
+        assert text == path.read_bytes().decode()
 
 
 def test_a_format_that_is_not_there(reviewed: Scorecard) -> None:
@@ -28,8 +30,11 @@ def test_a_format_that_is_not_there(reviewed: Scorecard) -> None:
 
 
 def test_writing(tmp_path: Path, reviewed: Scorecard) -> None:
-    assert write(reviewed, "badge", tmp_path) == tmp_path / "badge.json"
-    assert write(reviewed, "badge", tmp_path / "b") == tmp_path / "b"
+    assert write(reviewed, "badge", tmp_path) == (tmp_path / "badge.json",)
+    assert write(reviewed, "badge", tmp_path / "b") == (tmp_path / "b",)
     assert (tmp_path / "b").read_text() == render(reviewed, "badge")
     with pytest.raises(ExportError, match="cannot write"):
-        write(reviewed, "badge", tmp_path / "missing" / "b")
+        write(reviewed, "badge", tmp_path / "b" / "c")
+    records = write(reviewed, "adr", tmp_path)
+    assert [path.parent for path in records] == [tmp_path / "adr"] * len(records)
+    assert len(records) == 3
