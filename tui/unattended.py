@@ -266,6 +266,8 @@ def _write(scorecard: Scorecard, plan: _Plan) -> None:
         return
     for name in plan.formats:
         if plan.into_folder:
-            write_texts({plan.path / file: text for file, text in render_files(scorecard, name).items()})
+            write_texts(
+                {plan.path / file: text for file, text in render_files(scorecard, name).items()}, make_folders=True
+            )
         else:
-            write_texts({plan.path: render(scorecard, name)})
+            write_texts({plan.path: render(scorecard, name)}, make_folders=False)

@@ -54,18 +54,19 @@ def write(scorecard: Scorecard, format: str, path: Path) -> tuple[Path, ...]:
         texts = {path / name: text for name, text in render_files(scorecard, format).items()}
     else:
         texts = {path: render(scorecard, format)}
-    write_texts(texts)
+    write_texts(texts, make_folders=makes_several_files(format))
     return tuple(texts)
 
 
-def write_texts(texts: dict[Path, str]) -> None:
-    """Each file in one step, and the folders that they stand in. Raises ExportError."""
+def write_texts(texts: dict[Path, str], *, make_folders: bool) -> None:
+    """Each file in one step, perhaps with the folders that they stand in. Raises ExportError."""
     for path, text in texts.items():
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if make_folders:
+                path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, text.encode("utf-8"))
         except OSError as error:
-            raise ExportError(f"cannot write {path}: {error.strerror}", "choose another place") from error
+            raise ExportError(f"{path} cannot be written: {error.strerror}", "choose another path") from error
 
 
 def _module(format: str) -> ModuleType:

@@ -175,7 +175,7 @@ class Export(SurveyScreen):
     def _write(self, path: Path, texts: dict[Path, str]) -> None:
         note = self.query_one("#export-note", Static)
         try:
-            write_texts(texts)
+            write_texts(texts, make_folders=makes_several_files(self.format))
         except ExportError as problem:
             note.update(line((f"{problem}; {problem.hint}", "$error")))
             return

@@ -33,7 +33,7 @@ def test_writing(tmp_path: Path, reviewed: Scorecard) -> None:
     assert write(reviewed, "badge", tmp_path) == (tmp_path / "badge.json",)
     assert write(reviewed, "badge", tmp_path / "b") == (tmp_path / "b",)
     assert (tmp_path / "b").read_text() == render(reviewed, "badge")
-    with pytest.raises(ExportError, match="cannot write"):
+    with pytest.raises(ExportError, match="cannot be written"):
         write(reviewed, "badge", tmp_path / "b" / "c")
     records = write(reviewed, "adr", tmp_path)
     assert [path.parent for path in records] == [tmp_path / "adr"] * len(records)
