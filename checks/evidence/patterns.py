@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from checks.evidence.database.facts import Catalog, Statements
-from checks.evidence.repository.facts import CodeStatement, Repository
+from checks.evidence.repository.facts import CodeStatement, OrmCall, Repository
 from checks.model import Location
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ class AccessPattern(msgspec.Struct, frozen=True):
     `tables` and `joined_relations` (how many relations FROM, JOIN and USING name) are of the statement with its subqueries;
     `order_by`, `limit`, `offset` and `aggregates` of its outermost SELECT. `nested_order_by` are the keys by which subqueries
     sort, each with that subquery's limit. `output_columns` is the length of the outermost select list, 0 for a `*`.
+    `partial`, of an ORM call, names what could not be read of it and may be there besides: where, order, limit, columns, joins.
+    Nothing follows then from the absence of such a part.
     """
 
     verb: str
@@ -85,6 +87,12 @@ class AccessPattern(msgspec.Struct, frozen=True):
     skip_locked: bool = False
     nested_order_by: tuple[tuple[OrderKey, int | None], ...] = ()
     output_columns: int = 0
+    partial: tuple[str, ...] = ()
+
+    @property
+    def all_filters_known(self) -> bool:
+        """Whether a condition that is not among the comparisons is certainly not there."""
+        return "where" not in self.partial and "joins" not in self.partial
 
 
 def read_pattern(
@@ -104,7 +112,8 @@ def read_pattern(
 
 def workload(evidence: Evidence) -> tuple[AccessPattern, ...]:
     """How the application uses its tables: a pattern for each statement that ran, with its places in code, then one for each
-    that stands in code and did not run. Statements that cannot be parsed are left out. Computed once per evidence."""
+    that stands in code, or that an ORM call there stands for, and did not run. Statements that cannot be parsed are left out.
+    Computed once per evidence."""
     known = vars(evidence)
     if "_workload" not in known:
         known["_workload"] = tuple(_read_workload(evidence))
@@ -119,9 +128,11 @@ def _read_workload(evidence: Evidence) -> Iterable[AccessPattern]:
     for match in repository.matches if repository else ():
         places[match.query_id] = (*places.get(match.query_id, ()), match.location)
         matched.add(match.location)
+    ran: list[AccessPattern] = []
     for entry in {entry.query_id: entry for entry in statements.entries}.values() if statements else ():
         pattern = read_pattern(entry.text, catalog, query_id=entry.query_id, locations=places.get(entry.query_id, ()))
         if pattern is not None:
+            ran.append(pattern)
             yield pattern
     never_ran: dict[str, list[CodeStatement]] = {}
     for statement in repository.statements if repository else ():
@@ -134,3 +145,24 @@ def _read_workload(evidence: Evidence) -> Iterable[AccessPattern]:
             if pattern.limit == 0 and len(limits) == 1 and (limit := limits.pop()):
                 pattern = msgspec.structs.replace(pattern, limit=limit)
             yield pattern
+    yield from _calls_that_never_ran(repository, catalog, matched, ran)
+
+
+def _calls_that_never_ran(
+    repository: Repository | None, catalog: Catalog | None, matched: set[Location], ran: list[AccessPattern]
+) -> Iterable[AccessPattern]:
+    """What an ORM call and a statement that ran both do is told by the statement alone, also where several calls do it."""
+    from checks.evidence.access import Accesses
+
+    known = Accesses(ran)
+    grouped: dict[tuple[str, tuple[str, ...], int | None], list[OrmCall]] = {}
+    for call in repository.calls if repository else ():
+        if call.location not in matched:
+            grouped.setdefault((call.text, call.partial, call.limit), []).append(call)
+    for (text, partial, limit), found in grouped.items():
+        pattern = read_pattern(text, catalog, locations=tuple(call.location for call in found))
+        if pattern is None:
+            continue
+        pattern = msgspec.structs.replace(pattern, partial=partial)
+        if not known.of(pattern):
+            yield msgspec.structs.replace(pattern, limit=limit) if pattern.limit == 0 and limit else pattern

@@ -26,6 +26,76 @@ class CodeStatement(msgspec.Struct, frozen=True):
     limit: int | None = None
 
 
+class ModelColumn(msgspec.Struct, frozen=True):
+    """`name` in the database, `attribute` in code. `type` as the code writes it, without its arguments; `length` and vector
+    `dimensions` where they are numbers there. `nullable` is None where the code leaves it open. `references` is the (schema,)
+    table and column of its foreign key, as written. `on_update`: the ORM sets it with every update."""
+
+    name: str
+    attribute: str
+    location: Location
+    type: str | None = None
+    length: int | None = None
+    dimensions: int | None = None
+    nullable: bool | None = None
+    primary_key: bool = False
+    unique: bool = False
+    values: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+    on_update: bool = False
+
+
+class ModelRelation(msgspec.Struct, frozen=True):
+    """`attribute` leads to the model named `target`; `columns` of this model refer to `references` of that one, empty where the
+    code does not say it on this side."""
+
+    attribute: str
+    target: str
+    columns: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+    many: bool = False
+
+
+class ModelIndex(msgspec.Struct, frozen=True):
+    """`columns` by their names in the database; an expression among them is left out and makes it `partial`."""
+
+    columns: tuple[str, ...]
+    name: str | None = None
+    unique: bool = False
+    method: str | None = None
+    partial: bool = False
+
+
+class Model(msgspec.Struct, frozen=True):
+    """A table as the code of an ORM declares it: sqlalchemy, prisma or drizzle. `name` is the class or variable. `schema` is
+    None where the code leaves it to the search path. `complete`: all columns are known."""
+
+    name: str
+    orm: str
+    table: str
+    location: Location
+    schema: str | None = None
+    columns: tuple[ModelColumn, ...] = ()
+    relations: tuple[ModelRelation, ...] = ()
+    indexes: tuple[ModelIndex, ...] = ()
+    complete: bool = True
+
+
+class OrmCall(msgspec.Struct, frozen=True):
+    """A call that has an ORM send a statement, as SQL that reads or writes the same: names quoted, values `$1`, `$2`, ...
+
+    `partial` tells what of the statement could not be read and may be there besides: where, order, limit, columns, joins. `limit`
+    is the number where it is written as one. `function` is the function or method around it.
+    """
+
+    location: Location
+    orm: str
+    text: str
+    partial: tuple[str, ...] = ()
+    limit: int | None = None
+    function: str | None = None
+
+
 class Match(msgspec.Struct, frozen=True):
     """`how`: query_id (the server computed the same identifier), text (normalised texts are equal), pattern (same access)."""
 
@@ -66,3 +136,5 @@ class Repository(msgspec.Struct, frozen=True, tag=True):
     declared: tuple[Declared, ...] = ()
     deployment: tuple[DeploymentFact, ...] = ()
     unparsed_migrations: tuple[Location, ...] = ()
+    models: tuple[Model, ...] = ()
+    calls: tuple[OrmCall, ...] = ()

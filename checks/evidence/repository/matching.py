@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
+from checks.evidence.access import comparisons, is_certain, may_be, same_access
 from checks.evidence.database.facts import Catalog, Statements
 from checks.evidence.patterns import AccessPattern, read_pattern
-from checks.evidence.repository.facts import CodeStatement, Match, Repository
+from checks.evidence.repository.facts import CodeStatement, Match, OrmCall, Repository
 from checks.evidence.sql import normalize
+from checks.model import Location
 
 
 def match_statements(
     repository: Repository, statements: Statements | None, catalog: Catalog | None, identified: Mapping[str, str]
 ) -> Repository:
     """The repository with its matches: by the query identifier that the server computed for the text (`identified`: text to
-    id), else by equal normalised text, else by the access pattern, where just one statement on each side has it."""
+    id), else by equal normalised text, else by the access pattern, where just one statement on each side, or just one call of an
+    ORM, has it."""
     entries = {entry.query_id: entry.text for entry in statements.entries} if statements else {}
     by_text: dict[str, list[str]] = {}
     for query_id, text in entries.items():
@@ -33,42 +37,83 @@ def match_statements(
         if not ids:
             left.append(statement)
     unmatched = {query_id: text for query_id, text in entries.items() if query_id not in {m.query_id for m in matches}}
-    if catalog is not None and left and unmatched:
-        matches += _match_patterns(left, unmatched, catalog)
+    if catalog is not None and (left or repository.calls) and unmatched:
+        calls = [_Call(call, _pattern_of(call, catalog)) for call in repository.calls]
+        ran = {query_id: read_pattern(text, catalog) for query_id, text in unmatched.items()}
+        matches += _match_patterns(left, {key: pattern for key, pattern in ran.items() if pattern}, calls, catalog)
     matches.sort(key=lambda match: (match.query_id, match.location))
     return msgspec.structs.replace(repository, matches=tuple(matches))
 
 
-def _match_patterns(left: list[CodeStatement], unmatched: dict[str, str], catalog: Catalog) -> list[Match]:
+class _Call(NamedTuple):
+    call: OrmCall
+    pattern: AccessPattern | None
+
+
+def _pattern_of(call: OrmCall, catalog: Catalog) -> AccessPattern | None:
+    pattern = read_pattern(call.text, catalog)
+    return None if pattern is None else msgspec.structs.replace(pattern, partial=call.partial)
+
+
+def _match_patterns(
+    left: list[CodeStatement], unmatched: dict[str, AccessPattern], calls: list[_Call], catalog: Catalog
+) -> list[Match]:
     code: dict[object, list[CodeStatement]] = {}
     for statement in left:
         pattern = read_pattern(statement.text, catalog) if statement.parsed else None
         if pattern is not None and (key := _signature(pattern)) is not None:
             code.setdefault(key, []).append(statement)
     ran: dict[object, list[str]] = {}
-    for query_id, text in unmatched.items():
-        pattern = read_pattern(text, catalog)
-        if pattern is not None and (key := _signature(pattern)) is not None:
+    by_verb: dict[tuple[str, int], list[_Call]] = {}
+    for entry in calls:
+        for table in entry.pattern.tables if entry.pattern else ():
+            by_verb.setdefault((entry.pattern.verb if entry.pattern else "", table), []).append(entry)
+    matches: list[Match] = []
+    for query_id, pattern in unmatched.items():
+        key = _signature(pattern)
+        if key is not None:
             ran.setdefault(key, []).append(query_id)
-    return [
+        if pattern.tables and not pattern.unresolved:
+            found = [entry for table in pattern.tables for entry in by_verb.get((pattern.verb, table), ())]
+            sent_by = _sent_by(list({id(entry): entry for entry in found}.values()), pattern)
+            if sent_by and key in code:
+                ran[key].append(query_id)
+            elif sent_by:
+                matches += [Match(query_id, location, "pattern") for location in sent_by]
+    matched = {match.query_id for match in matches}
+    return matches + [
         Match(ran[key][0], found[0].location, "pattern")
         for key, found in code.items()
-        if len(found) == 1 and len(ran.get(key, ())) == 1
+        if len(found) == 1 and len(ran.get(key, ())) == 1 and ran[key][0] not in matched
     ]
+
+
+def _sent_by(calls: list[_Call], ran: AccessPattern) -> list[Location]:
+    """Where the call is that alone has this access; several places where one function has several such calls. Nothing if a
+    call of which parts could not be read may be meant as well."""
+    found: list[OrmCall] = []
+    for call, pattern in calls:
+        if pattern is None:
+            continue
+        if is_certain(pattern) and same_access(pattern, ran):
+            found.append(call)
+        elif not is_certain(pattern) and may_be(pattern, ran):
+            return []
+    functions = {(call.location.path, call.function) for call in found}
+    alone = len({call.location for call in found}) == 1
+    if not alone and (len(functions) != 1 or next(iter(functions))[1] is None):
+        return []
+    return sorted({call.location for call in found})
 
 
 def _signature(pattern: AccessPattern) -> object | None:
     """What two spellings of one statement have in common; None if it tells too little."""
     if not pattern.tables or pattern.unresolved or not (pattern.comparisons or pattern.written_columns):
         return None
-    comparisons = frozenset(
-        (entry.column, entry.operator, entry.function, entry.json_operator, entry.other, entry.under_or)
-        for entry in pattern.comparisons
-    )
     return (
         pattern.verb,
         frozenset(pattern.tables),
-        comparisons,
+        comparisons(pattern),
         pattern.order_by,
         pattern.limit is None,
         pattern.offset is None,

@@ -11,6 +11,7 @@ from checks.evidence.repository.facts import CodeStatement, DeploymentFact, Repo
 from checks.evidence.repository.files import Folder, SourceFile
 from checks.evidence.repository.matching import match_statements
 from checks.evidence.repository.migrations import is_migration, read_migrations
+from checks.evidence.repository.orm.reader import OrmReader
 from checks.evidence.repository.statements import read_statements, speaks_to_another_system
 
 __all__ = ["match_statements", "observe_repository"]
@@ -28,6 +29,7 @@ def observe_repository(
     statements: list[CodeStatement] = []
     deployment: list[DeploymentFact] = []
     migrations: list[SourceFile] = []
+    orm = OrmReader()
     for number, path in enumerate(paths):
         if cancelled is not None and cancelled.is_set():
             break
@@ -42,7 +44,9 @@ def observe_repository(
                 migrations.append(file)
         else:
             statements += read_statements(file)
+            orm.read(file)
     declared = read_migrations(migrations)
+    models, calls = orm.finish(cancelled)
     return Repository(
         folder.name,
         folder.commit,
@@ -55,4 +59,6 @@ def observe_repository(
         declared.entries,
         tuple(deployment),
         declared.unparsed,
+        models,
+        calls,
     )

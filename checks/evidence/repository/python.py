@@ -19,7 +19,7 @@ _MAXIMUM_DEPTH = 200
 
 
 @cache
-def _parser() -> Parser:
+def parser() -> Parser:
     import tree_sitter_python
 
     return Parser(Language(tree_sitter_python.language()))
@@ -28,7 +28,7 @@ def _parser() -> Parser:
 def read_literals(text: str) -> Iterator[Literal]:
     """Every string of the module that is a whole: concatenations, f-strings and `%` or format() with marks for their holes.
     A module's own constants are put in where their names stand."""
-    tree = _parser().parse(text.encode("utf-8", "replace"))
+    tree = parser().parse(text.encode("utf-8", "replace"))
     reader = _Reader(_constants(tree.root_node))
     pending = [tree.root_node]
     while pending:

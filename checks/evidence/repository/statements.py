@@ -38,12 +38,17 @@ def speaks_to_another_system(path: str) -> bool:
     return bool(_OTHER_SYSTEMS.search(path) or "sqlite" in path.lower())
 
 
+def is_migration_code(path: str) -> bool:
+    """Whether the file stands among migrations: what it does, it does once."""
+    return bool(_MIGRATION_CODE.search(path))
+
+
 def read_statements(file: SourceFile) -> list[CodeStatement]:
     """The statements of Python, TypeScript and JavaScript code and of SQL files; of tests, of migrations written in code, which
     run once, and of code for other database systems none. Each place and text once."""
     if is_test(file.path) or speaks_to_another_system(file.path):
         return []
-    if file.extension != "sql" and _MIGRATION_CODE.search(file.path):
+    if file.extension != "sql" and is_migration_code(file.path):
         return []
     if file.extension != "sql" and _OTHER_DRIVERS.search(file.text) and not _OUR_DRIVERS.search(file.text):
         return []

@@ -23,7 +23,7 @@ _MAXIMUM_DEPTH = 200
 
 
 @cache
-def _parser(extension: str) -> Parser:
+def parser(extension: str) -> Parser:
     import tree_sitter_javascript
     import tree_sitter_typescript
 
@@ -38,7 +38,7 @@ def read_literals(text: str, extension: str) -> Iterator[Literal]:
     """Every string of the module that is a whole. What a tagged template holds (`` sql`...` ``, `` $queryRaw`...` ``) are
     values, unless it stands where a name does; what any other template or a concatenation holds are holes."""
     source = text.encode("utf-8", "replace")
-    root = _parser(extension).parse(source).root_node
+    root = parser(extension).parse(source).root_node
     reader = _Reader(source, _constants(root))
     pending = [root]
     while pending:

@@ -1,0 +1,118 @@
+"""What an ORM call says, put together as SQL that PostgreSQL's grammar reads."""
+
+from __future__ import annotations
+
+import re
+
+from checks.evidence.repository.facts import Model, ModelColumn, OrmCall
+from checks.model import Location
+
+# Stands for a value in a fragment until the whole statement is numbered.
+VALUE = "\ue001"
+
+WHERE, ORDER, LIMIT, COLUMNS, JOINS = "where", "order", "limit", "columns", "joins"
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def relation(model: Model) -> str:
+    return f"{quoted(model.schema)}.{quoted(model.table)}" if model.schema else quoted(model.table)
+
+
+def column_of(model: Model, attribute: str) -> ModelColumn | None:
+    return next((column for column in model.columns if column.attribute == attribute), None)
+
+
+class Query:
+    """One statement in the making. `columns` are SQL expressions, None for all columns of the model; an unread part is added to
+    `partial` by what it may change."""
+
+    def __init__(self, verb: str, model: Model, alias: str | None = None) -> None:
+        self.verb = verb
+        self.model = model
+        self.alias = alias or model.table
+        self.columns: list[str] | None = None
+        self.joins: list[str] = []
+        self.where: list[str] = []
+        self.order: list[str] = []
+        self.group: list[str] = []
+        self.limit: int | str | None = None
+        self.offset = False
+        self.written: dict[str, None] = {}
+        self.suffix = ""
+        self.partial: set[str] = set()
+
+    def column(self, attribute: str) -> str | None:
+        """The model's column of that attribute, qualified."""
+        column = column_of(self.model, attribute)
+        return None if column is None else f"{quoted(self.alias)}.{quoted(column.name)}"
+
+    def filter(self, condition: str | None) -> None:
+        """Adds a condition; None is one that could not be read, an empty one none at all."""
+        if condition is None:
+            self.partial.add(WHERE)
+        elif condition:
+            self.where.append(condition)
+
+    def write(self, attribute: str) -> None:
+        column = column_of(self.model, attribute)
+        if column is None:
+            self.partial.add(COLUMNS)
+        else:
+            self.written[column.name] = None
+
+    def take(self, text: str) -> None:
+        """Sets LIMIT from the code of its argument."""
+        self.limit = int(text) if re.fullmatch(r"[0-9]{1,9}", text) else VALUE
+
+    def finish(self, location: Location, orm: str, function: str | None) -> OrmCall:
+        text = getattr(self, f"_{self.verb}")()
+        if not self.model.complete and self.verb == "select":
+            self.partial |= {COLUMNS, JOINS}
+        first, *rest = text.split(VALUE)
+        text = first + "".join(f"${number}{part}" for number, part in enumerate(rest, 1))
+        limit = self.limit if isinstance(self.limit, int) else None
+        return OrmCall(location, orm, text, tuple(sorted(self.partial)), limit or None, function)
+
+    def _target(self) -> str:
+        name = relation(self.model)
+        return name if self.alias == self.model.table else f"{name} AS {quoted(self.alias)}"
+
+    def _conditions(self) -> str:
+        return f" WHERE {' AND '.join(self.where)}" if self.where else ""
+
+    def _select(self) -> str:
+        columns = self.columns
+        if columns is None:
+            columns = [f"{quoted(self.alias)}.{quoted(column.name)}" for column in self.model.columns]
+        text = "SELECT " + ", ".join(columns) + (" " if columns else "") + f"FROM {self._target()}"
+        text += "".join(f" {join}" for join in self.joins) + self._conditions()
+        if self.group:
+            text += " GROUP BY " + ", ".join(self.group)
+        if self.order:
+            text += " ORDER BY " + ", ".join(self.order)
+        if self.limit is not None:
+            text += f" LIMIT {VALUE}"
+        if self.offset:
+            text += f" OFFSET {VALUE}"
+        return text + self.suffix
+
+    def _insert(self) -> str:
+        if not self.written:
+            return f"INSERT INTO {relation(self.model)} VALUES ({VALUE}){self.suffix}"
+        names = ", ".join(quoted(name) for name in self.written)
+        values = ", ".join(VALUE for _ in self.written)
+        return f"INSERT INTO {relation(self.model)} ({names}) VALUES ({values}){self.suffix}"
+
+    def _update(self) -> str:
+        for column in self.model.columns:
+            if column.on_update:
+                self.written[column.name] = None
+        # A bare parameter stands for assignments that could not be read, as in dynamic SQL.
+        names = [f"{quoted(name)} = {VALUE}" for name in self.written] or [VALUE]
+        return f"UPDATE {self._target()} SET {', '.join(names)}{self._conditions()}"
+
+    def _delete(self) -> str:
+        return f"DELETE FROM {self._target()}{self._conditions()}"
