@@ -15,6 +15,7 @@ FORMATS = {
     "markdown": "scorecard.md",
     "comment": "comment.md",
     "json": "scorecard.json",
+    "html": "scorecard.html",
     "sarif": "scorecard.sarif",
     "junit": "junit.xml",
     "badge": "badge.json",

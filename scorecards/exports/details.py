@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import groupby
-from typing import Any
 
 from checks.model import Severity
+from scorecards.exports import telling
 from scorecards.exports.across import cost_words
 from scorecards.exports.escape import code, fence, html, inline
-from scorecards.exports.front import place
-from scorecards.model import DecisionTaken, FindingEntry, Scorecard
-from scorecards.words import window_words
+from scorecards.model import FindingEntry, Scorecard
 
 SHOWN = 5
-OBSERVED = 8
 LONGEST_WHY = 1_200
 LONGEST_STATEMENT = 300
 
@@ -59,9 +56,9 @@ def _check(scorecard: Scorecard, title: str, findings: list[FindingEntry], level
 def _worst(findings: list[FindingEntry]) -> str:
     lines = ["| Severity | Finding | Where | Seen | Decision |", "|---|---|---|---|---|"]
     for finding in findings[:SHOWN]:
-        where = code(place(finding), cell=True) if finding.locations else ""
-        seen, decided = _observed(finding, 160), _decision(finding.decision)
-        lines.append(f"| {_certainty(finding)} | {inline(finding.title, 200)} | {where} | {seen} | {decided} |")
+        where = code(telling.place(finding), cell=True) if finding.locations else ""
+        seen, decided = inline(telling.observed(finding), 160), inline(telling.decision(finding.decision))
+        lines.append(f"| {telling.certainty(finding)} | {inline(finding.title, 200)} | {where} | {seen} | {decided} |")
     lines.append(f"\nand {len(findings) - SHOWN} more; all in the JSON.")
     return "\n".join(lines)
 
@@ -70,11 +67,11 @@ def _finding(scorecard: Scorecard, finding: FindingEntry, *, with_why: bool) -> 
     places = ", ".join(code(f"{entry.path}:{entry.line}") for entry in finding.locations[:3])
     more = len(finding.locations) - 3
     where = f" · {places}" + (f" and {more} more" if more > 0 else "") if places else ""
-    parts = [f"**{inline(finding.title)}**", f"{_certainty(finding)}{where} · {code(finding.id)}"]
-    statement = _statement(scorecard, finding)
+    parts = [f"**{inline(finding.title)}**", f"{telling.certainty(finding)}{where} · {code(finding.id)}"]
+    statement = telling.statement_of(scorecard, finding)
     if statement:
         parts.append(fence(statement, limit=LONGEST_STATEMENT))
-    observed = _observed(finding)
+    observed = inline(telling.observed(finding), 400)
     if observed:
         parts.append(f"Seen: {observed}")
     cost = cost_words(finding.cost, scorecard.currency)
@@ -83,21 +80,10 @@ def _finding(scorecard: Scorecard, finding: FindingEntry, *, with_why: bool) -> 
     if with_why:
         parts.append(inline(finding.why, LONGEST_WHY))
     if finding.decision:
-        parts.append(f"Decided: {_decision(finding.decision)}")
+        parts.append(f"Decided: {inline(telling.decision(finding.decision))}")
     parts += [f"Note by {inline(note.by)}, {note.on}: {inline(note.text)}" for note in finding.notes]
     parts.append(_fix(finding))
     return "\n\n".join(parts)
-
-
-def _statement(scorecard: Scorecard, finding: FindingEntry) -> str:
-    """The normalised text of the statement that a finding is about."""
-    if finding.subject.kind != "statement":
-        return ""
-    return next((entry.text for entry in scorecard.statements if entry.query_id == finding.subject.path[0]), "")
-
-
-def _certainty(finding: FindingEntry) -> str:
-    return finding.severity if finding.confidence == "measured" else f"{finding.severity}, {finding.confidence}"
 
 
 def _fix(finding: FindingEntry, lead: str = "Fix") -> str:
@@ -111,67 +97,15 @@ def _fix(finding: FindingEntry, lead: str = "Fix") -> str:
     if fix.rewrites:
         terms.append("rewrites the table")
     if fix.undo:
-        terms.append(f"Undo: {code(fix.undo, 600)}" if _is_sql(fix.undo) else f"Undo: {inline(fix.undo, 600)}")
+        terms.append(f"Undo: {code(fix.undo, 600)}" if telling.is_sql(fix.undo) else f"Undo: {inline(fix.undo, 600)}")
     if terms:
         parts.append(" · ".join(terms))
     return "\n\n".join(parts)
 
 
-def _is_sql(text: str) -> bool:
-    return text.rstrip().endswith(";") or text.partition(" ")[0].isupper()
-
-
-def _observed(finding: FindingEntry, limit: int = 400) -> str:
-    """The observed figures, as `key: value`; what is empty says nothing."""
-    pairs = [(key, value) for key, value in finding.observed.items() if value not in (None, "", [], {})]
-    return inline(", ".join(f"{key.replace('_', ' ')} {_value(value)}" for key, value in pairs[:OBSERVED]), limit)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) < 1_000 else f"{value:,.0f}"
-    if isinstance(value, list):
-        shown = ", ".join(_value(entry) for entry in value[:3])
-        return f"{shown} and {len(value) - 3} more" if len(value) > 3 else shown
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_value(entry)}" for key, entry in list(value.items())[:3])
-    return str(value)
-
-
-def _decision(decision: DecisionTaken | None) -> str:
-    if decision is None:
-        return ""
-    parts = [decision.kind]
-    for word, value in (
-        ("", decision.reason),
-        ("owner ", decision.owner),
-        ("until ", decision.expires),
-        ("due ", decision.due),
-    ):
-        if value:
-            parts.append(f"{word}{value}")
-    if decision.expired:
-        parts.append("(expired: open again)")
-    if decision.note:
-        parts.append(f"({decision.note})")
-    return inline(" ".join(parts))
-
-
 def open_questions(scorecard: Scorecard) -> str:
-    """Questions that nobody has answered and that would count, folded: first those that hold a level back now."""
-    asked = {
-        entry.id
-        for area in scorecard.areas
-        for entry in area.criteria
-        if entry.reason in ("needs_answer", "stale_answer") and not entry.provisional
-    }
-    blocking = {id for area in scorecard.areas for id in area.held_back_by}
-    open_ones = [entry for entry in scorecard.questions if entry.id in asked]
-    open_ones.sort(key=lambda entry: entry.id not in blocking)
+    """Questions that nobody has answered and that would count, folded."""
+    open_ones = telling.open_questions(scorecard)
     if not open_ones:
         return ""
     lines = []
@@ -186,39 +120,7 @@ def open_questions(scorecard: Scorecard) -> str:
 
 def method(scorecard: Scorecard) -> str:
     """How all this was found out, and what was never done."""
-    target, provenance = scorecard.target, scorecard.provenance
-    lines = [
-        f"- {scorecard.tool.name} {scorecard.tool.version}, rubric {scorecard.rubric}, review {code(scorecard.review.id)}"
-        + (f", by {inline(', '.join(scorecard.review.reviewers))}" if scorecard.review.reviewers else ""),
-        f"- Evidence {code(scorecard.evidence_sha256)}, the same bytes for the same facts",
-    ]
-    if provenance:
-        lines.append(
-            f"- Observed at {provenance.observed_at}: {provenance.statements_sent} statements sent, "
-            f"{provenance.server_ms / 1000:.1f} s of server time"
-        )
-    for node in ([target.database] if target.database else []) + list(target.replicas):
-        window = window_words(node.statistics_window_days)
-        lines.append(
-            f"- Node {inline(node.name)}: {node.role}, {node.server_version}, {node.flavour}, statistics window {window}, "
-            f"role sees {node.user_sees}"
-        )
-    if scorecard.profile:
-        lines.append(f"- Scale profile {scorecard.profile.scale or 'unknown'}, {inline(scorecard.profile.basis)}")
-    outcomes = Counter(check.outcome for check in scorecard.checks)
-    words = ", ".join(f"{count} {outcome.replace('_', ' ')}" for outcome, count in sorted(outcomes.items()))
-    lines.append(f"- {len(scorecard.checks)} checks: {words}")
-    lines += [f"- Threshold {inline(line)}" for line in scorecard.overrides]
-    lines += [f"- Notice: {inline(notice)}" for notice in scorecard.notices]
-    lines.append(
-        "- Dropped before anything was saved: row values, constants of SQL and of plans, the most common values of the "
-        "planner's statistics, addresses and paths of machines"
-    )
-    lines.append(
-        "- Never done: a write to the target, EXPLAIN ANALYZE of anything but a SELECT that a person confirmed, a copy of row "
-        "values, a connection to anybody else"
-    )
-    return "\n".join(lines)
+    return "\n".join(f"- {inline(line, 400)}" for line in telling.method(scorecard))
 
 
 def failed_gate(scorecard: Scorecard) -> str:

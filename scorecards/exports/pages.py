@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from scorecards.exports import adr
+from scorecards.exports import adr, telling
 from scorecards.exports.details import folded
 from scorecards.exports.escape import code, inline
-from scorecards.model import AreaScore, CriterionStatus, FindingEntry, Scorecard
-from scorecards.rubric import Criterion, load_rubric
+from scorecards.model import AreaScore, CriterionStatus, Scorecard
+from scorecards.rubric import load_rubric
 
 WORST = 5
 DECISIONS = 40
@@ -40,8 +40,8 @@ def _page(scorecard: Scorecard, area: AreaScore) -> str:
         criterion = rubric.criterion(entry.id)
         sources = "; ".join(criterion.sources) if criterion else ""
         lines.append(
-            f"| **{entry.id}** {inline(entry.statement)} | {status_words(entry)} | {entry.evidence or ''} "
-            f"| {inline(entry.observed or '', 160)} | {_worst(scorecard, entry, criterion)} | {inline(sources, 160)} |"
+            f"| **{entry.id}** {inline(entry.statement)} | {inline(telling.status_words(entry))} | {entry.evidence or ''} "
+            f"| {inline(entry.observed or '', 160)} | {_worst(scorecard, entry)} | {inline(sources, 160)} |"
         )
     provisional = [entry.id for entry in area.criteria if entry.provisional]
     if provisional:
@@ -49,49 +49,21 @@ def _page(scorecard: Scorecard, area: AreaScore) -> str:
     return "\n".join(lines)
 
 
-def status_words(entry: CriterionStatus) -> str:
-    """`unmet, accepted by @ada until 2027-03-01`, `unknown: needs answer`."""
-    words = entry.status.replace("_", " ")
-    if entry.reason:
-        words += f": {entry.reason.replace('_', ' ')}"
-    if entry.accepted:
-        words += f", accepted by {entry.accepted.by} until {entry.accepted.until}"
-    return inline(words)
-
-
-def worst_names(scorecard: Scorecard, entry: CriterionStatus, criterion: Criterion | None) -> list[str]:
-    """The objects of the worst findings behind an unmet criterion."""
-    if entry.status != "unmet" or criterion is None or criterion.rule is None:
-        return []
-    named = [finding.subject.name for finding in scorecard.findings if finding.check in criterion.rule.checks]
-    return list(dict.fromkeys(named))
-
-
-def _worst(scorecard: Scorecard, entry: CriterionStatus, criterion: Criterion | None) -> str:
-    names = worst_names(scorecard, entry, criterion)
+def _worst(scorecard: Scorecard, entry: CriterionStatus) -> str:
+    names = telling.worst(scorecard, entry)
     shown = ", ".join(code(name, 80, cell=True) for name in names[:WORST])
     return shown + (f" and {len(names) - WORST} more" if len(names) > WORST else "")
 
 
 def accepted_risks(scorecard: Scorecard) -> str:
-    """Waivers that hold, one line for those of one check, reason, owner and day."""
-    groups: dict[tuple[str, str, str, str], list[FindingEntry]] = {}
-    for finding in scorecard.findings:
-        decision = finding.decision
-        if decision and decision.kind == "waive" and not decision.expired:
-            words = f"{decision.reason or ''}{f': {decision.note}' if decision.note else ''}"
-            key = (finding.check, words, decision.owner or decision.by or "", decision.expires or "")
-            groups.setdefault(key, []).append(finding)
+    """Waivers that hold."""
+    rows = telling.waived(scorecard)
+    if not rows:
+        return ""
     lines = ["| Risk | Why | Owner | Until |", "|---|---|---|---|"]
-    for (_, words, owner, until), group in groups.items():
-        more = f" and {len(group) - 1} more" if len(group) > 1 else ""
-        lines.append(f"| {inline(group[0].title, 160)}{more} | {inline(words, 200)} | {inline(owner)} | {until} |")
-    for entry in (entry for area in scorecard.areas for entry in area.criteria if entry.accepted):
-        assert entry.accepted is not None
-        lines.append(
-            f"| **{entry.id}** {inline(entry.statement)} | | {inline(entry.accepted.by)} | {entry.accepted.until} |"
-        )
-    return "\n".join(lines) if len(lines) > 2 else ""
+    for what, why, owner, until in rows:
+        lines.append(f"| {inline(what, 200)} | {inline(why, 200)} | {inline(owner)} | {until} |")
+    return "\n".join(lines)
 
 
 def other_decisions(scorecard: Scorecard) -> str:

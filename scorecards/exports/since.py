@@ -68,6 +68,13 @@ def levels(comparison: Comparison) -> str:
 
 def changes(comparison: Comparison, level: int) -> list[str]:
     """A block for each kind of change that there is."""
+    blocks = [f"{'#' * level} {title} ({len(entries)})\n\n{_lines(entries)}" for title, entries in groups(comparison)]
+    notices = [f"> {inline(notice)}" for notice in comparison.notices]
+    return [*(["\n>\n".join(notices)] if notices else []), *blocks]
+
+
+def groups(comparison: Comparison) -> list[tuple[str, tuple[Change, ...]]]:
+    """The kinds of change that there are, what is bad first, what the rubric did last and apart."""
     sections = (
         ("Worse", comparison.worse),
         ("New findings", comparison.new_findings),
@@ -76,9 +83,7 @@ def changes(comparison: Comparison, level: int) -> list[str]:
         ("No longer in sight", comparison.unseen),
         (f"Effect of the rubric ({comparison.old.rubric} → {comparison.new.rubric})", comparison.rubric),
     )
-    blocks = [f"{'#' * level} {title} ({len(entries)})\n\n{_lines(entries)}" for title, entries in sections if entries]
-    notices = [f"> {inline(notice)}" for notice in comparison.notices]
-    return [*(["\n>\n".join(notices)] if notices else []), *blocks]
+    return [(title, entries) for title, entries in sections if entries]
 
 
 def _lines(entries: Sequence[Change]) -> str:
