@@ -42,6 +42,19 @@ def observing(command: Any) -> Any:
         click.option("--no-database", is_flag=True, help="Leave the database out."),
         click.option("--no-repo", is_flag=True, help="Leave the repository out."),
         click.option("--evidence", type=click.Path(path_type=Path), help="Saved evidence instead of a live target."),
+        click.option(
+            "--watch",
+            type=click.FloatRange(0, 3600),
+            default=0.0,
+            metavar="SECONDS",
+            help="Look twice, this far apart, and tell rates.",
+        ),
+        click.option(
+            "--max-load",
+            type=click.IntRange(0),
+            metavar="SESSIONS",
+            help="Stop observing where more sessions are active (say, the server's cores), or wait for locks.",
+        ),
     ):
         command = decorate(command)
     return command

@@ -48,7 +48,13 @@ def resolve_target(options: dict[str, Any]) -> Target:
         repository = default_repository()
     if dsn is None and repository is None:
         raise UsageError("there is nothing to review", "give a DSN, a repository, or both; or set DATABASE_URL")
-    return Target(dsn, repository, tuple(options["replicas"]))
+    return Target(
+        dsn,
+        repository,
+        tuple(options["replicas"]),
+        watch_s=options["watch"],
+        max_load=options["max_load"],
+    )
 
 
 def gather(options: dict[str, Any], progress: Progress) -> Observation:

@@ -16,6 +16,7 @@ from checks.evidence.database.facts import (
     FreezeAges,
     PlannerStatistics,
     Plans,
+    Rates,
     Replica,
     Replication,
     Server,
@@ -31,6 +32,7 @@ FORMAT = 1
 Section = TypeVar("Section")
 
 NO_DATABASE = Unobserved(Reason.DATABASE_NOT_GIVEN, "give a DSN")
+NOT_WATCHED = Unobserved(Reason.NOT_OPTED_IN, "--watch SECONDS looks twice and tells rates")
 NOT_THEN_OBSERVED = Unobserved(Reason.NOT_RUN, "this evidence was collected before this was observed: collect it again")
 NO_REPOSITORY = Unobserved(Reason.REPO_NOT_GIVEN, "give the path of the application's repository")
 
@@ -59,6 +61,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     activity: Activity | Unobserved = NO_DATABASE
     freeze_ages: FreezeAges | Unobserved = NO_DATABASE
     replication: Replication | Unobserved = NO_DATABASE
+    rates: Rates | Unobserved = NOT_WATCHED
     replicas: tuple[Replica, ...] = ()
     unreached_replicas: tuple[str, ...] = ()
     repository: Repository | Unobserved = NO_REPOSITORY
@@ -149,5 +152,6 @@ SECTIONS: dict[type, str] = {
     Activity: "activity",
     FreezeAges: "freeze_ages",
     Replication: "replication",
+    Rates: "rates",
     Repository: "repository",
 }

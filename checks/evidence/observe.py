@@ -28,11 +28,16 @@ UNREACHED_DATABASE = Unobserved(
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What to look at: a live database, an application's repository, or both. DSNs as the user wrote them."""
+    """What to look at: a live database, an application's repository, or both. DSNs as the user wrote them.
+
+    `watch_s`: look twice, so many seconds apart. `max_load`: stop where more sessions than that are active, or wait for locks.
+    """
 
     dsn: str | None = None
     repository: Path | None = None
     replicas: tuple[str, ...] = ()
+    watch_s: float = 0.0
+    max_load: int | None = None
 
 
 class Observation(msgspec.Struct, frozen=True):
@@ -75,7 +80,9 @@ def observe(
     if target.dsn is None:
         if isinstance(repository, Unobserved):
             raise problems[0] if problems else TargetError("there is nothing to observe", "give a DSN or a repository")
-        return Observation(_evidence(clock(), configuration, repository=repository, access=NO_DATABASE), tuple(problems))
+        return Observation(
+            _evidence(clock(), configuration, repository=repository, access=NO_DATABASE), tuple(problems)
+        )
     return _with_database(target, repository, configuration, problems, progress, cancelled, clock)
 
 
@@ -88,13 +95,21 @@ def _with_database(
     cancelled: threading.Event | None,
     clock: Callable[[], dt.datetime],
 ) -> Observation:
+    from checks.evidence.database.node import Manner
     from checks.evidence.database.observe import observe_database
 
     known = None if isinstance(repository, Unobserved) else repository
     code = [statement.text for statement in known.statements if statement.parsed] if known else []
     assert target.dsn is not None
     try:
-        seen = observe_database(target.dsn, target.replicas, code=code, progress=progress, cancelled=cancelled)
+        seen = observe_database(
+            target.dsn,
+            target.replicas,
+            code=code,
+            progress=progress,
+            cancelled=cancelled,
+            manner=Manner(target.watch_s, target.max_load),
+        )
     except TargetError as error:
         problems.append(error)
         if known is None:
@@ -136,6 +151,7 @@ DATABASE_SECTIONS = (
     "activity",
     "freeze_ages",
     "replication",
+    "rates",
 )
 
 

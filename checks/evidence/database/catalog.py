@@ -39,6 +39,9 @@ from checks.evidence.database.shown import shown_settings
 
 _Part = TypeVar("_Part", Column, Constraint, Index, Trigger, Policy, ExtendedStatistics)
 
+# From here on, what there is several of for each table could take longer than a statement may.
+_MANY_TABLES = 20_000
+
 _TABLE_KINDS = {"r": "table", "p": "partitioned", "v": "view", "m": "materialized_view", "f": "foreign"}
 _PERSISTENCE = {"p": "permanent", "u": "unlogged", "t": "temporary"}
 _REPLICA_IDENTITY = {"d": "default", "n": "nothing", "f": "full", "i": "index"}
@@ -58,11 +61,13 @@ def observe_catalog(session: Session) -> Catalog:
     """All of it but what sequences hold, in the transaction at hand, which should have one snapshot."""
     tables = tuple(_table(row) for row in session.rows(query("tables", session.major)))
     known = {table.oid for table in tables}
+    many = len(tables) > _MANY_TABLES
+    columns = session.stream(query("columns", session.major), in_parts=many)
     return Catalog(
         tables=tables,
-        columns=_sorted(map(_column, session.rows(query("columns", session.major))), known, _by_number),
+        columns=_sorted(map(_column, columns), known, _by_number),
         constraints=_sorted(map(_constraint, session.rows(query("constraints", session.major))), known, _by_name),
-        indexes=_sorted(observe_indexes(session), known, _by_name),
+        indexes=_sorted(observe_indexes(session, many=many), known, _by_name),
         sequences=observe_sequences(session),
         functions=tuple(_function(row) for row in session.rows(query("functions", session.major))),
         views=_views(session, tables),

@@ -40,6 +40,7 @@ _PLANNER_SETTINGS = frozenset(
 _NEEDS_DIRECT_CONNECTION = Refusal(
     Reason.NEEDS_DIRECT_CONNECTION, "give a DSN that goes to the server and not through a transaction pooler"
 )
+_BUSY = Refusal(gaps.BUSY.reason, gaps.BUSY.unlock)
 _OUT_OF_TIME = Refusal(Reason.TIMED_OUT, f"planning stopped after {WALL_S:.0f} s")
 
 
@@ -55,6 +56,7 @@ class Planner(NamedTuple):
     server: Server
     settings: Settings
     user_code: UserCode
+    is_too_busy: Callable[[], bool] = lambda: False
 
 
 def observe_plans(planner: Planner, statements: Statements, progress: Callable[[str], None]) -> Plans:
@@ -69,6 +71,8 @@ def observe_plans(planner: Planner, statements: Statements, progress: Callable[[
         refusal = planner.user_code.refusal(entry.text)
         if refusal is None and time.monotonic() - begun > WALL_S:
             refusal = _OUT_OF_TIME
+        if refusal is None and planner.is_too_busy():
+            refusal = _BUSY
         if refusal is None:
             outcome = _try(planner, role, entry.text)
             if isinstance(outcome, _Explained):
@@ -88,7 +92,7 @@ def identify(planner: Planner, statements: Statements, code: Sequence[str]) -> d
     found: dict[str, str] = {}
     begun = time.monotonic()
     for text in list(dict.fromkeys(code))[:IDENTIFIED_AT_MOST]:
-        if time.monotonic() - begun > WALL_S:
+        if time.monotonic() - begun > WALL_S or planner.is_too_busy():
             break
         if planner.user_code.refusal(text) is not None:
             continue

@@ -10,6 +10,11 @@ from checks.model import Reason, Unobserved
 CANCELLED = Unobserved(Reason.NOT_RUN, "the observation was ended early: run it again")
 LOST = Unobserved(Reason.CONNECTION_LOST, "the connection to the server was lost: run it again")
 
+NOT_WATCHED = Unobserved(Reason.NOT_OPTED_IN, "--watch SECONDS looks twice and tells rates")
+BUSY = Unobserved(
+    Reason.TARGET_BUSY, "more was going on than --max-load allows: run it again later, or with a higher --max-load"
+)
+
 
 def gap(error: psycopg.Error, unlock: str = "") -> Unobserved:
     """`unlock` is the GRANT that would permit it. The server's own words stay out: they may quote a value."""

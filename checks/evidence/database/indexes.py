@@ -28,15 +28,16 @@ class _Names(NamedTuple):
     collations: dict[int, str]
 
 
-def observe_indexes(session: Session) -> Iterator[Index]:
-    """All indexes of relations outside the system's schemas; sizes are relpages times the block size."""
+def observe_indexes(session: Session, *, many: bool) -> Iterator[Index]:
+    """All indexes of relations outside the system's schemas, read in parts if they are `many`. Sizes are relpages times the block
+    size."""
     rows = session.rows(query("operator_classes", session.major))
     names = _Names(
         {row.oid: (row.name, row.family) for row in rows if row.kind == "operator class"},
         {row.oid: row.name for row in rows if row.kind == "collation"},
     )
     column_names = _ColumnNumbers(session)
-    for row in session.rows(query("indexes", session.major)):
+    for row in session.stream(query("indexes", session.major), in_parts=many):
         yield _index(row, names, column_names)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -19,11 +20,14 @@ from checks.evidence.database.facts import (
     Catalog,
     PlannerStatistics,
     Plans,
+    Rates,
     Server,
     Settings,
     Statements,
     Usage,
 )
+from checks.evidence.database.load import Load
+from checks.evidence.database.rates import Look, look, rates
 from checks.evidence.database.replication import observe_replication
 from checks.evidence.database.sequences import with_sequence_values
 from checks.evidence.database.server import Sight, check_version, observe_server, with_identity
@@ -48,6 +52,7 @@ _SECTIONS = (
     "activity",
     "freeze_ages",
     "replication",
+    "rates",
 )
 
 
@@ -60,16 +65,32 @@ class _Part(NamedTuple):
     unlock: str = ""
 
 
+class Manner(NamedTuple):
+    """How to look: twice, so many seconds apart (0: once), and not where more than so many sessions are active (None: always)."""
+
+    watch_s: float = 0.0
+    max_load: int | None = None
+
+
+UNWATCHED = Manner()
+
+
 class Node:
     """One server being observed; `sections` fills up as it goes."""
 
-    def __init__(self, dsn: Dsn, progress: Progress, cancelled: threading.Event | None) -> None:
+    def __init__(
+        self, dsn: Dsn, progress: Progress, cancelled: threading.Event | None, manner: Manner = UNWATCHED
+    ) -> None:
         self.dsn = dsn
         self.notices = list(dsn.notices)
         self.identified: dict[str, str] = {}
         self.statements_sent = 0
         self.server_ms = 0.0
         self.sections: dict[str, Any] = dict.fromkeys(_SECTIONS, gaps.CANCELLED)
+        self._manner = manner
+        self._first_look: tuple[float, Look] | None = None
+        if not manner.watch_s:
+            self.sections["rates"] = gaps.NOT_WATCHED
         self._progress = progress
         self._cancelled = cancelled or threading.Event()
         self._ended: Unobserved | None = None
@@ -88,6 +109,7 @@ class Node:
             self._session = Session(self.dsn, self._cancelled)
         except Cancelled:
             return
+        self._load = Load(self._session, self._manner.max_load, self.notices)
         with self._session:
             check_version(self._session)
             observe()
@@ -97,6 +119,8 @@ class Node:
     def _observe_all(self, code: Sequence[str]) -> None:
         session = self._session
         self._observe_server()
+        if self._manner.watch_s:
+            self._alone(_Part("first look", "looking at the counters", self._look))
         self._together(
             [
                 _Part("catalog", "reading the catalog", lambda: observe_catalog(session)),
@@ -116,6 +140,8 @@ class Node:
         self._alone(_Part("plans", "planning the most expensive statements", self._plans))
         if code:
             self._alone(_Part("identified", "looking for the code's statements", lambda: self._identify(code)))
+        if self._manner.watch_s:
+            self._alone(_Part("rates", f"watching for {self._manner.watch_s:g} s", self._rates))
 
     def _observe_runtime(self) -> None:
         self._observe_server()
@@ -195,14 +221,30 @@ class Node:
             if isinstance(needed, Unobserved):
                 raise _Missing(needed)
         known = settings if isinstance(settings, Settings) else Settings()
-        planner = Planner(self._session, server, known, self._users_code())
+        planner = Planner(self._session, server, known, self._users_code(), self._load.is_too_high)
         return observe_plans(planner, statements, self._progress)
 
     def _identify(self, code: Sequence[str]) -> None:
         server, statements, settings = (self.sections[name] for name in ("server", "statements", "settings"))
         if isinstance(server, Server) and isinstance(statements, Statements):
             known = settings if isinstance(settings, Settings) else Settings()
-            self.identified = identify(Planner(self._session, server, known, self._users_code()), statements, code)
+            planner = Planner(self._session, server, known, self._users_code(), self._load.is_too_high)
+            self.identified = identify(planner, statements, code)
+
+    def _look(self) -> None:
+        server = self.sections["server"]
+        extension = server.extension(EXTENSION) if isinstance(server, Server) else None
+        self._first_look = time.monotonic(), look(self._session, extension)
+
+    def _rates(self) -> Rates | Unobserved:
+        if self._first_look is None:
+            return gaps.CANCELLED
+        began, first = self._first_look
+        self._session.rest()
+        self._cancelled.wait(max(0.0, began + self._manner.watch_s - time.monotonic()))
+        self._look()
+        statements = self.sections["statements"]
+        return rates(first, self._first_look[1], statements.by_id if isinstance(statements, Statements) else ())
 
     def _users_code(self) -> UserCode:
         if self._user_code is None:
@@ -224,6 +266,10 @@ class Node:
 
     def _together(self, parts: list[_Part], *, one_snapshot: bool = False) -> None:
         """Sections in one transaction, and after a failure the rest in another."""
+        if self._is_over():
+            for part in parts:
+                self._settle(part, self._ended)
+            return
         again = True
         while parts:
             try:
@@ -247,6 +293,9 @@ class Node:
 
     def _alone(self, part: _Part) -> None:
         """A section that makes its own transactions. One that was there before stays if it fails."""
+        if self._is_over():
+            self._settle(part, self._ended)
+            return
         try:
             self._build(part)
         except psycopg.Error as error:
@@ -267,6 +316,17 @@ class Node:
     def _settle(self, part: _Part, gap: Unobserved | None) -> None:
         if part.name in self.sections and isinstance(self.sections[part.name], Unobserved):
             self.sections[part.name] = gap
+
+    def _is_over(self) -> bool:
+        """Whether the server has too much to do. What it is, is asked in any case."""
+        try:
+            if isinstance(self.sections["server"], Server) and self._load.is_too_high():
+                self._ended = gaps.BUSY
+        except psycopg.Error as error:
+            self.notices.append(f"--max-load could not be observed (SQLSTATE {error.sqlstate})")
+        except (Cancelled, ConnectionLost):
+            return False
+        return self._ended is gaps.BUSY
 
     def _end(self, ending: Cancelled | ConnectionLost) -> None:
         self._ended = gaps.CANCELLED if isinstance(ending, Cancelled) else gaps.LOST

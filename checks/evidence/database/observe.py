@@ -17,6 +17,7 @@ from checks.evidence.database.facts import (
     FreezeAges,
     PlannerStatistics,
     Plans,
+    Rates,
     Replica,
     Replication,
     Server,
@@ -24,7 +25,7 @@ from checks.evidence.database.facts import (
     Statements,
     Usage,
 )
-from checks.evidence.database.node import Node, Progress
+from checks.evidence.database.node import UNWATCHED, Manner, Node, Progress
 from checks.model import Unobserved
 
 
@@ -43,6 +44,7 @@ class DatabaseEvidence(msgspec.Struct, frozen=True):
     activity: Activity | Unobserved
     freeze_ages: FreezeAges | Unobserved
     replication: Replication | Unobserved
+    rates: Rates | Unobserved
     replicas: tuple[Replica, ...] = ()
     unreached_replicas: tuple[str, ...] = ()
     identified: dict[str, str] = {}
@@ -58,17 +60,20 @@ def observe_database(
     code: Sequence[str] = (),
     progress: Progress | None = None,
     cancelled: threading.Event | None = None,
+    manner: Manner = UNWATCHED,
 ) -> DatabaseEvidence:
     """All that this login may see of the database and of its further nodes. `code` are SQL texts of the application, whose
-    query identifiers the server is asked for; `cancelled`, once set, ends it within a second with what there is.
+    query identifiers the server is asked for; `cancelled`, once set, ends it within a second with what there is. `manner` is
+    how to look; the first node alone is watched.
 
     Raises TargetError if the database cannot be reached at all, UsageError for a DSN that cannot be read.
     """
     understood = understand(dsn)
     others = [understand(replica) for replica in replicas]
-    node = Node(understood, progress or _silent, cancelled)
+    node = Node(understood, progress or _silent, cancelled, manner)
     node.observe(code)
-    found = [_observe_replica(other, node, progress or _silent, cancelled) for other in others]
+    further = manner._replace(watch_s=0.0)
+    found = [_observe_replica(other, node, progress or _silent, cancelled, further) for other in others]
     return DatabaseEvidence(
         **node.sections,
         replicas=tuple(outcome.replica for outcome in found if outcome.replica),
@@ -92,8 +97,10 @@ class _Outcome(NamedTuple):
     server_ms: float = 0.0
 
 
-def _observe_replica(dsn: Dsn, primary: Node, progress: Progress, cancelled: threading.Event | None) -> _Outcome:
-    node = Node(dsn, progress, cancelled)
+def _observe_replica(
+    dsn: Dsn, primary: Node, progress: Progress, cancelled: threading.Event | None, manner: Manner
+) -> _Outcome:
+    node = Node(dsn, progress, cancelled, manner)
     try:
         node.observe_runtime()
     except TargetError as error:

@@ -33,6 +33,9 @@ LOCK_TIMEOUT = "200ms"
 _GRACE_S = 5.0
 _WATCH_S = 0.05
 
+_CURSOR = "pgsurveyor_rows"
+_ROWS_AT_ONCE = 50_000
+
 # How old a transaction may be that another block joins: it holds back the server's vacuuming.
 _SHARED_S = 1.0
 
@@ -52,6 +55,7 @@ CATALOG_MANNERS: Mapping[str, str] = {
     "search_path": "pg_catalog",
     "max_parallel_workers_per_gather": "0",
     "jit": "off",
+    "cursor_tuple_fraction": "1",
     "work_mem": "32MB",
 }
 
@@ -169,6 +173,20 @@ class Session:
     def rows(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[Any]:
         """All rows of one statement of ours, as named tuples. To be called within `transaction`."""
         return self._run(statement, parameters)
+
+    def stream(self, statement: str, *, in_parts: bool) -> Iterator[Any]:
+        """Rows as of `rows`; `in_parts` by a cursor, so that the time-out holds for each part and not for the whole."""
+        if not in_parts:
+            yield from self._run(statement, None)
+            return
+        self._run(f"DECLARE {_CURSOR} NO SCROLL CURSOR FOR {statement}", None)
+        while rows := self._run(f"FETCH {MARKER} FORWARD {_ROWS_AT_ONCE} FROM {_CURSOR}", None):
+            yield from rows
+        self._run(f"CLOSE {MARKER} {_CURSOR}", None)
+
+    def rest(self) -> None:
+        """Holds no transaction until the next statement."""
+        self._end()
 
     def check_single(self, statement: str) -> None:
         """Has the server parse a statement that strangers wrote, without planning it. Raises psycopg.Error unless it is

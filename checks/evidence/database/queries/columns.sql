@@ -1,14 +1,24 @@
-WITH RECURSIVE base (oid, name, category, modifier) AS (
-    SELECT t.oid, t.typname, t.typcategory, -1 FROM pg_catalog.pg_type AS t WHERE t.typtype <> 'd'
+WITH RECURSIVE used (oid) AS MATERIALIZED (
+    SELECT DISTINCT a.atttypid FROM pg_catalog.pg_attribute AS a
+    WHERE a.attnum > 0
+),
+-- Domains over domains, down to the type that holds the value.
+typed (oid, held, modifier) AS (
+    SELECT u.oid, u.oid, -1 FROM used AS u
     UNION ALL
-    SELECT t.oid, b.name, b.category, CASE WHEN t.typtypmod <> -1 THEN t.typtypmod ELSE b.modifier END
-    FROM base AS b JOIN pg_catalog.pg_type AS t ON t.typbasetype = b.oid AND t.typtype = 'd'
+    SELECT d.oid, t.typbasetype, CASE WHEN d.modifier <> -1 THEN d.modifier ELSE t.typtypmod END
+    FROM typed AS d JOIN pg_catalog.pg_type AS t ON t.oid = d.held AND t.typtype = 'd'
+),
+base (oid, name, category, modifier) AS MATERIALIZED (
+    SELECT d.oid, t.typname, t.typcategory, d.modifier
+    FROM typed AS d JOIN pg_catalog.pg_type AS t ON t.oid = d.held AND t.typtype <> 'd'
 ),
 feeding (oid, sequence) AS (
     SELECT d.objid, pg_catalog.min(s.oid::bigint)
     FROM pg_catalog.pg_depend AS d
     JOIN pg_catalog.pg_class AS s ON s.oid = d.refobjid AND s.relkind = 'S'
     WHERE d.classid = 'pg_catalog.pg_attrdef'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
+        AND d.refobjsubid = 0
     GROUP BY d.objid
 )
 SELECT

@@ -74,7 +74,7 @@ def _used(database: Database) -> None:
 
 
 def _check_whole(evidence: DatabaseEvidence, major: int) -> None:
-    for name in evidence.__struct_fields__:
+    for name in set(evidence.__struct_fields__) - {"rates"}:
         assert not isinstance(getattr(evidence, name), Unobserved), (name, getattr(evidence, name))
     assert isinstance(evidence.server, Server)
     assert evidence.server.major == major
@@ -130,7 +130,7 @@ def test_an_older_major_under_a_plain_role(old: Database) -> None:
     old.execute("DROP ROLE IF EXISTS r_plain; CREATE ROLE r_plain LOGIN")
     try:
         evidence = observe_database(old.server.dsn(old.name, "r_plain"))
-        for name in evidence.__struct_fields__:
+        for name in set(evidence.__struct_fields__) - {"rates"}:
             assert not isinstance(getattr(evidence, name), Unobserved), (name, getattr(evidence, name))
         assert isinstance(evidence.statements, Statements)
         assert evidence.statements.hidden > 0

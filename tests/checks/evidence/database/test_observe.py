@@ -213,7 +213,7 @@ def test_a_lock_that_conflicts_with_more_than_access_share_does_not_stop_it(data
         holder.execute("ALTER SEQUENCE accounts_id_seq CACHE 2")
         evidence = observed(database)
         holder.rollback()
-    for name in DatabaseEvidence.__struct_fields__:
+    for name in set(DatabaseEvidence.__struct_fields__) - {"rates"}:
         assert not isinstance(getattr(evidence, name), Unobserved), name
 
 
@@ -310,7 +310,7 @@ def test_a_lost_connection_keeps_what_was_observed(database: Database) -> None:
 
     evidence = observe_database(database.dsn, progress=progress)
     assert isinstance(evidence.catalog, Catalog)
-    for section in (evidence.usage, evidence.settings, evidence.plans, evidence.activity):
+    for section in (evidence.usage, evidence.statements, evidence.plans, evidence.activity):
         assert isinstance(section, Unobserved)
         assert section.reason == Reason.CONNECTION_LOST
 

@@ -1,0 +1,166 @@
+"""Two looks, the limit on other sessions' load, and what they leave unknown."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from checks.evidence.database.facts import Access, Catalog, Plans, Rates, Server
+from checks.evidence.database.node import Manner
+from checks.evidence.database.observe import observe_database
+from checks.model import Reason, Unobserved
+from tests.servers import Database
+
+
+@pytest.fixture
+def busy(database: Database) -> Iterator[Database]:
+    """A database on which a client writes twenty rows a second."""
+    database.execute(
+        "CREATE EXTENSION pg_stat_statements; CREATE TABLE written (id int); CREATE TABLE quiet (id int);"
+        "INSERT INTO quiet SELECT generate_series(1, 100)"
+    )
+    connection = database.connect()
+    ended = threading.Event()
+
+    def write() -> None:
+        while not ended.wait(0.05):
+            connection.execute("INSERT INTO written VALUES (%s)", [1])
+            connection.execute("SELECT pg_stat_force_next_flush()")
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield database
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_two_looks_tell_rates(busy: Database) -> None:
+    begun = time.monotonic()
+    evidence = observe_database(busy.dsn, manner=Manner(watch_s=2.0))
+    assert 2.0 <= time.monotonic() - begun < 5
+    rates, catalog = evidence.rates, evidence.catalog
+    assert isinstance(rates, Rates)
+    assert isinstance(catalog, Catalog)
+    assert 1.9 <= rates.seconds < 4
+    [table] = [entry for entry in rates.tables if entry.table == catalog.table_by_name["public", "written"].oid]
+    assert 5 < table.inserted_per_s <= 21
+    assert table.updated_per_s == 0
+    assert catalog.table_by_name["public", "quiet"].oid not in rates.table_by_oid
+    for figure in (rates.transactions_per_s, rates.write_transactions_per_s):
+        assert figure is not None
+        assert 5 < figure < 100
+    assert rates.wal_bytes_per_s is not None
+    assert rates.wal_bytes_per_s > 500
+    assert rates.calls_per_s is not None
+    assert rates.calls_per_s > 5
+    assert not rates.reset
+    [insert] = [
+        entry
+        for entry in rates.statements
+        if not isinstance(evidence.statements, Unobserved)
+        and "written" in evidence.statements.by_id[entry.query_id].text
+    ]
+    assert 5 < insert.calls_per_s <= 21
+    assert msgspec.json.decode(msgspec.json.encode(rates), type=Rates) == rates
+
+
+def test_without_a_second_look_there_are_no_rates(database: Database) -> None:
+    gap = observe_database(database.dsn).rates
+    assert isinstance(gap, Unobserved)
+    assert gap.reason == Reason.NOT_OPTED_IN
+
+
+def test_watching_holds_no_transaction_and_ends_when_cancelled(database: Database) -> None:
+    watcher = database.connect()
+    cancelled = threading.Event()
+    states: list[object] = []
+
+    def progress(sentence: str) -> None:
+        if sentence.startswith("watching"):
+            threading.Timer(0.5, stop).start()
+
+    def stop() -> None:
+        states.extend(
+            watcher.execute(
+                "SELECT state FROM pg_stat_activity WHERE application_name = 'pgsurveyor' AND datname = current_database()"
+            ).fetchall()
+        )
+        cancelled.set()
+
+    begun = time.monotonic()
+    evidence = observe_database(database.dsn, progress=progress, cancelled=cancelled, manner=Manner(watch_s=60.0))
+    assert time.monotonic() - begun < 5
+    assert states == [("idle",)]
+    assert isinstance(evidence.rates, Unobserved)
+    assert evidence.rates.reason == Reason.NOT_RUN
+    assert isinstance(evidence.catalog, Catalog)
+
+
+def test_counters_that_are_reset_in_between_are_no_rates(database: Database) -> None:
+    database.execute(
+        "CREATE TABLE written (id int); INSERT INTO written SELECT generate_series(1, 1000); SELECT pg_stat_force_next_flush()"
+    )
+
+    def progress(sentence: str) -> None:
+        if sentence.startswith("watching"):
+            database.execute(
+                "SELECT pg_stat_reset()", "INSERT INTO written VALUES (1); SELECT pg_stat_force_next_flush()"
+            )
+
+    rates = observe_database(database.dsn, progress=progress, manner=Manner(watch_s=0.5)).rates
+    assert isinstance(rates, Rates)
+    assert rates.reset
+    assert all(entry.inserted_per_s == 0 for entry in rates.tables)
+
+
+def test_a_busy_server_is_left_alone(database: Database) -> None:
+    database.execute("CREATE EXTENSION pg_stat_statements; CREATE TABLE a (id int)")
+    others = [database.connect() for _ in range(2)]
+    threads = [threading.Thread(target=lambda c=other: c.execute("SELECT pg_sleep(3)")) for other in others]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.3)
+    evidence = observe_database(database.dsn, manner=Manner(max_load=1))
+    calm = observe_database(database.dsn, manner=Manner(max_load=50))
+    for thread in threads:
+        thread.join()
+    assert isinstance(evidence.server, Server)
+    for section in (evidence.catalog, evidence.access, evidence.usage, evidence.statements, evidence.plans):
+        assert isinstance(section, Unobserved)
+        assert section.reason == Reason.TARGET_BUSY
+    assert evidence.statements_sent < 20
+    assert any("stopped observing" in notice for notice in evidence.notices)
+    assert isinstance(calm.plans, Plans)
+    assert isinstance(calm.access, Access)
+    assert calm.notices == ()
+
+
+def test_a_lock_that_sessions_wait_for_ends_the_observation(database: Database) -> None:
+    database.execute("CREATE TABLE a (id int)")
+    holder, waiting = database.connect(autocommit=False), database.connect()
+    holder.execute("LOCK TABLE a")
+    thread = threading.Thread(target=lambda: waiting.execute("SELECT * FROM a"))
+    thread.start()
+    time.sleep(1.3)
+    evidence = observe_database(database.dsn, manner=Manner(max_load=50))
+    holder.rollback()
+    thread.join()
+    assert isinstance(evidence.catalog, Unobserved)
+    assert evidence.catalog.reason == Reason.TARGET_BUSY
+
+
+def test_a_role_that_sees_no_load_is_told_so(database: Database) -> None:
+    database.execute("DROP ROLE IF EXISTS r_blind; CREATE ROLE r_blind LOGIN")
+    database.connect().execute("SELECT 1")
+    try:
+        evidence = observe_database(database.server.dsn(database.name, "r_blind"), manner=Manner(max_load=50))
+    finally:
+        database.execute("DROP ROLE r_blind")
+    assert isinstance(evidence.catalog, Catalog)
+    assert sum("--max-load" in notice for notice in evidence.notices) == 1
