@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from checks.evidence.patterns import AccessPattern
 
 Comparisons = frozenset[tuple[object, ...]]
 
+_OF_PRISMA = re.compile(r'SELECT "[^"]+"\."[^"]+"\."[^"]+"')
 # What may be there besides and would make it another access; that further columns are read or written would not.
 _CHANGES_ACCESS = frozenset(["where", "order", "limit", "joins"])
 
@@ -53,7 +55,7 @@ def may_be(call: AccessPattern, ran: AccessPattern) -> bool:
 
 def writes_offset_always(ran: AccessPattern) -> bool:
     """Whether it is one of Prisma's statements, which name the schema with every column and end with an OFFSET."""
-    return 'SELECT "' in ran.text[:400] and '"."' in ran.text
+    return bool(_OF_PRISMA.match(ran.text))
 
 
 def comparisons(pattern: AccessPattern) -> Comparisons:

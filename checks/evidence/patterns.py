@@ -128,11 +128,17 @@ def _read_workload(evidence: Evidence) -> Iterable[AccessPattern]:
     for match in repository.matches if repository else ():
         places[match.query_id] = (*places.get(match.query_id, ()), match.location)
         matched.add(match.location)
+    paged = {call.location for call in repository.calls if " OFFSET " in call.text} if repository else set()
+    sent_by_call = {call.location for call in repository.calls} if repository else set()
     ran: list[AccessPattern] = []
     for entry in {entry.query_id: entry for entry in statements.entries}.values() if statements else ():
         pattern = read_pattern(entry.text, catalog, query_id=entry.query_id, locations=places.get(entry.query_id, ()))
         if pattern is not None:
             ran.append(pattern)
+            known = set(pattern.locations)
+            if pattern.offset is not None and known and known <= sent_by_call and known.isdisjoint(paged):
+                # Prisma writes OFFSET 0 where the code skips nothing.
+                pattern = msgspec.structs.replace(pattern, offset=None)
             yield pattern
     never_ran: dict[str, list[CodeStatement]] = {}
     for statement in repository.statements if repository else ():

@@ -13,7 +13,7 @@ from checks.evidence.sql import split_statements
 
 MAXIMUM_PER_FILE = 2_000
 
-_TYPESCRIPT = frozenset(["ts", "tsx", "mts", "cts", "js", "jsx", "mjs", "cjs"])
+TYPESCRIPT = frozenset(["ts", "tsx", "mts", "cts", "js", "jsx", "mjs", "cjs"])
 _OTHER_SYSTEMS = re.compile(
     r"(?<![a-z])(?:mysql|mariadb|clickhouse|sqlite|oracle|oracledb|mssql|sqlserver|cassandra|databricks|snowflake|bigquery"
     r"|duckdb|spanner|athena|trino|d1)(?![a-z])",
@@ -57,7 +57,7 @@ def read_statements(file: SourceFile) -> list[CodeStatement]:
         source = "sql"
     elif file.extension == "py" and CANDIDATE.search(file.text):
         literals, source = python.read_literals(file.text), "python"
-    elif file.extension in _TYPESCRIPT and CANDIDATE.search(file.text):
+    elif file.extension in TYPESCRIPT and CANDIDATE.search(file.text):
         literals, source = typescript.read_literals(file.text, file.extension), "typescript"
     else:
         return []

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import threading
+from collections.abc import Callable, Iterable
 
-from checks.evidence.repository.facts import Model, OrmCall
+import msgspec
+
+from checks.evidence.repository.facts import Model, ModelColumn, ModelRelation, OrmCall
 from checks.evidence.repository.files import SourceFile, is_test
-from checks.evidence.repository.orm import sqlalchemy, sqlalchemy_calls
+from checks.evidence.repository.orm import drizzle, drizzle_calls, prisma, prisma_calls, sqlalchemy, sqlalchemy_calls
 from checks.evidence.repository.orm.models import Models
-from checks.evidence.repository.orm.syntax import source_of
-from checks.evidence.repository.statements import is_migration_code, speaks_to_another_system
+from checks.evidence.repository.orm.query import column_of
+from checks.evidence.repository.orm.syntax import Source, source_of
+from checks.evidence.repository.statements import TYPESCRIPT, is_migration_code, speaks_to_another_system
 
 MAXIMUM_CALLS = 50_000
+
+ReadCalls = Callable[[Source, Models], list[OrmCall]]
 
 
 class OrmReader:
@@ -21,28 +28,82 @@ class OrmReader:
     def __init__(self) -> None:
         self._declarations: list[sqlalchemy.Declaration] = []
         self._python: list[SourceFile] = []
+        self._drizzle: list[SourceFile] = []
+        self._drizzle_tables: list[SourceFile] = []
+        self._schemas: list[prisma.Schema] = []
+        self._prisma: list[SourceFile] = []
+        self._snake_case = False
 
     def read(self, file: SourceFile) -> None:
         """Takes note of the file. Tests, migrations and code for other database systems are left out."""
-        if file.extension != "py" or is_test(file.path) or is_migration_code(file.path):
+        if file.extension not in ("py", "prisma") and file.extension not in TYPESCRIPT:
             return
-        if speaks_to_another_system(file.path):
+        if is_test(file.path) or is_migration_code(file.path) or speaks_to_another_system(file.path):
             return
-        if sqlalchemy.CANDIDATE.search(file.text):
-            self._declarations += sqlalchemy.read_declarations(source_of(file))
-        if sqlalchemy_calls.CANDIDATE.search(file.text):
-            self._python.append(file)
+        if file.extension == "prisma":
+            self._schemas.append(prisma.read_schema(file))
+            return
+        if file.extension == "py":
+            if sqlalchemy.CANDIDATE.search(file.text):
+                self._declarations += sqlalchemy.read_declarations(source_of(file))
+            if sqlalchemy_calls.CANDIDATE.search(file.text):
+                self._python.append(file)
+            return
+        if drizzle.CANDIDATE.search(file.text):
+            self._drizzle_tables.append(file)
+        if drizzle_calls.CANDIDATE.search(file.text):
+            self._drizzle.append(file)
+        if prisma_calls.CANDIDATE.search(file.text):
+            self._prisma.append(file)
+        self._snake_case |= "casing" in file.text and drizzle.writes_snake_case(file.text)
 
     def finish(self, cancelled: threading.Event | None = None) -> tuple[tuple[Model, ...], tuple[OrmCall, ...]]:
         """All models, and the calls; `cancelled`, once set, ends it soon with what was read."""
-        models = sqlalchemy.build_models(self._declarations)
+        models: list[Model] = []
         calls: list[OrmCall] = []
-        if models:
-            known = Models(models)
-            names = re.compile(rf"\b(?:{'|'.join(sorted({re.escape(model.name) for model in models}))})\b")
-            for file in self._python:
+
+        def read_all(found: list[Model], files: Iterable[SourceFile], read_calls: ReadCalls) -> None:
+            models.extend(found)
+            if not found:
+                return
+            known = Models(found)
+            spelled = {
+                re.escape(name) for model in found for name in (model.name, model.name[:1].lower() + model.name[1:])
+            }
+            names = re.compile(rf"\b(?:{'|'.join(sorted(spelled))})\b")
+            for file in files:
                 if (cancelled is not None and cancelled.is_set()) or len(calls) > MAXIMUM_CALLS:
-                    break
+                    return
                 if names.search(file.text):
-                    calls += sqlalchemy_calls.read_calls(source_of(file), known)
+                    calls.extend(read_calls(source_of(file), known))
+
+        read_all(sqlalchemy.build_models(self._declarations), self._python, sqlalchemy_calls.read_calls)
+        read_all(self._tables_of_drizzle(), self._drizzle, drizzle_calls.read_calls)
+        joins = any(schema.joins_relations for schema in self._schemas)
+        read_of_prisma = functools.partial(prisma_calls.read_calls, joins_relations=joins)
+        read_all(prisma.link_models(self._schemas), self._prisma, read_of_prisma)
         return tuple(models), tuple(sorted(set(calls), key=lambda call: (call.location, call.text)))
+
+    def _tables_of_drizzle(self) -> list[Model]:
+        tables: list[Model] = []
+        relations: dict[str, list[ModelRelation]] = {}
+        for file in self._drizzle_tables:
+            source = source_of(file)
+            tables += drizzle.read_tables(source, snake_case=self._snake_case)
+            relations |= drizzle.relations_of(source)
+        known = Models(tables)
+        return [_linked(table, known, relations.get(table.name, [])) for table in tables]
+
+
+def _linked(table: Model, known: Models, relations: list[ModelRelation]) -> Model:
+    """The table with names of the database where Drizzle's code has variables and attributes."""
+
+    def referenced(column: ModelColumn) -> tuple[str, ...]:
+        target = known.find(column.references[0], table.location.path) if column.references else None
+        key = column_of(target, column.references[1]) if target else None
+        if target is None or key is None:
+            return ()
+        return (*((target.schema,) if target.schema else ()), target.table, key.name)
+
+    columns = tuple(msgspec.structs.replace(column, references=referenced(column)) for column in table.columns)
+    return msgspec.structs.replace(table, columns=columns, relations=tuple(relations))

@@ -1,0 +1,147 @@
+"""What every reader of TypeScript and JavaScript calls needs: imports, arguments, local definitions."""
+
+from __future__ import annotations
+
+import re
+
+from tree_sitter import Node
+
+from checks.evidence.repository.orm.syntax import field, function_around, named, text, unwrapped
+
+_IMPORT = re.compile(r"\bimport\s+(?:type\s+)?([^;'\"]*?)\s*from\s*['\"]([^'\"\n]+)['\"]")
+_REQUIRE = re.compile(
+    r"\b(?:const|let|var)\s+(\{[^}]*\}|\w+)\s*=\s*(?:await\s+import|require)\(\s*['\"]([^'\"\n]+)['\"]"
+)
+_ENTRY = re.compile(r"(?:type\s+)?([A-Za-z_$][\w$]*)(?:\s*(?:\bas\b|:)\s*([A-Za-z_$][\w$]*))?")
+_BLOCKS = frozenset(["statement_block", "program", "switch_case"])
+
+
+class Imports:
+    """`names` are local names with the exported ones, `modules` the names of whole modules."""
+
+    def __init__(self, code: str) -> None:
+        self.names: dict[str, str] = {}
+        self.modules: set[str] = set()
+        for match in [*_IMPORT.finditer(code), *_REQUIRE.finditer(code)]:
+            listed = match.group(1)
+            braces = re.search(r"\{([^}]*)\}", listed)
+            for entry in _ENTRY.finditer(re.sub(r"//[^\n]*|/\*.*?\*/", "", braces.group(1)) if braces else ""):
+                self.names[entry.group(2) or entry.group(1)] = entry.group(1)
+            if star := re.search(r"\*\s*as\s+([\w$]+)", listed):
+                self.modules.add(star.group(1))
+            elif not braces and re.fullmatch(r"[\w$]+", listed):
+                self.modules.add(listed)
+
+
+def string_of(node: Node | None) -> str | None:
+    """The text of a string or of a template without substitutions."""
+    if node is None or node.type not in ("string", "template_string"):
+        return None
+    if any(child.type not in ("string_fragment", "escape_sequence") for child in node.named_children):
+        return None
+    return "".join(text(child) for child in node.named_children)
+
+
+def arguments_of(call: Node | None) -> list[Node]:
+    return named(field(call, "arguments")) if call is not None else []
+
+
+def called(node: Node | None) -> str:
+    """The last name of what is called; empty if the node is no call."""
+    function = field(node, "function") if node is not None and node.type == "call_expression" else None
+    if function is None:
+        return ""
+    return text(field(function, "property")) if function.type == "member_expression" else text(function)
+
+
+def holder_of(call: Node) -> Node | None:
+    """What the method is called on."""
+    function = field(call, "function")
+    return field(function, "object") if function is not None and function.type == "member_expression" else None
+
+
+def key_of(pair: Node) -> str | None:
+    """The name of an object's entry."""
+    if pair.type == "shorthand_property_identifier":
+        return text(pair)
+    key = field(pair, "key") if pair.type == "pair" else None
+    if key is None:
+        return None
+    return string_of(key) if key.type == "string" else text(key) if key.type == "property_identifier" else None
+
+
+def entries_of(node: Node | None) -> dict[str, Node] | None:
+    """An object literal's entries; None if it is none, or has entries whose names are not known."""
+    found, whole = known_entries(node)
+    return found if whole else None
+
+
+def known_entries(node: Node | None) -> tuple[dict[str, Node], bool]:
+    """The entries of an object literal whose names are known, and whether that is all of them."""
+    if node is None:
+        return {}, False
+    node = unwrapped(node)
+    if node.type != "object":
+        return {}, False
+    found: dict[str, Node] = {}
+    whole = True
+    for entry in named(node):
+        key = key_of(entry)
+        value = entry if entry.type == "shorthand_property_identifier" else field(entry, "value")
+        if key is None or value is None:
+            whole = False
+        else:
+            found[key] = value
+    return found, whole
+
+
+def chain_above(call: Node) -> tuple[Node, list[tuple[str, Node]]]:
+    """The outermost call of the chain that begins with this one, and the calls between by name."""
+    steps: list[tuple[str, Node]] = []
+    top = call
+    while True:
+        parent = top.parent
+        while parent is not None and parent.type in ("non_null_expression", "parenthesized_expression"):
+            top, parent = parent, parent.parent
+        outer = parent.parent if parent is not None and parent.type == "member_expression" else None
+        if parent is None or outer is None or outer.type != "call_expression":
+            return top, steps
+        if field(outer, "function") != parent or field(parent, "object") != top:
+            return top, steps
+        steps.append((text(field(parent, "property")), outer))
+        top = outer
+
+
+def definition_of(name: str, near: Node) -> Node | None:
+    """The value of the `const` of that name that the place sees in its own function; None if there is none, or it is a `let`
+    or a parameter."""
+    block = near.parent
+    while block is not None:
+        if block.type in _BLOCKS:
+            for statement in block.named_children:
+                if statement.type == "export_statement":
+                    statement = field(statement, "declaration") or statement
+                if statement.type == "lexical_declaration" and statement.start_byte < near.start_byte:
+                    for entry in statement.named_children:
+                        if text(field(entry, "name")) == name:
+                            return field(entry, "value") if text(statement).startswith("const") else None
+        block = block.parent
+    return None
+
+
+def is_changed(name: str, near: Node) -> bool:
+    """Whether the function adds to the array or sets an entry of the object of that name."""
+    function = function_around(near)
+    code = text(function) if function is not None else ""
+    escaped = re.escape(name)
+    return bool(
+        re.search(rf"(?<![\w$.]){escaped}(?:\.(?:push|unshift|splice|concat)\(|(?:\.\w+|\[[^\]]+\])+\s*=(?!=))", code)
+    )
+
+
+def is_sent(top: Node) -> bool:
+    """Whether the call's result is awaited, returned or handed on at once, and not kept to be added to."""
+    parent = top.parent
+    while parent is not None and parent.type in ("parenthesized_expression", "as_expression", "satisfies_expression"):
+        parent = parent.parent
+    return parent is not None and parent.type not in ("variable_declarator", "assignment_expression")
