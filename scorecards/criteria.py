@@ -12,6 +12,7 @@ from checks.model import CheckResult, Finding, NotApplicable, Outcome, Reason, U
 from checks.text import visible_line
 from scorecards.facts import FACTS, PRECONDITIONS
 from scorecards.facts.verdict import Verdict, absent, met, unknown, unmet
+from scorecards.hints import hint
 from scorecards.maturity import ANSWER_DAYS, ARTEFACT_DAYS, Standing
 from scorecards.profile import Scale
 from scorecards.review import Answer
@@ -21,13 +22,14 @@ from scorecards.words import without_paths
 
 class Judged(msgspec.Struct, frozen=True):
     """A criterion and its verdict. `findings` are those that make it unmet; `contradiction` is said and measured, if they
-    differ; `asked`: an answer could decide it."""
+    differ; `asked`: an answer could decide it; `seen`: what evidence alone says, in words."""
 
     criterion: Criterion
     verdict: Verdict
     findings: tuple[Finding, ...] = ()
     contradiction: str = ""
     asked: bool = False
+    seen: str = ""
 
     @property
     def answerable(self) -> bool:
@@ -59,7 +61,12 @@ def judge_criteria(
     for criterion in rubric.criteria:
         facts, outcomes = strict if strict and criterion.red_flag else (evidence, results)
         entry = _judge(criterion, facts, outcomes, answers.get(criterion.id), as_of, scale)
-        judged.append(msgspec.structs.replace(entry, verdict=_shown(entry.verdict)))
+        seen = ""
+        if criterion.question and entry.verdict.status != "not_applicable":
+            rule, _ = _from_evidence(criterion.rule, facts, outcomes)
+            words = (rule.observed if rule else "", hint(criterion.id, evidence))
+            seen = visible_line("; ".join(dict.fromkeys(part for part in words if part)), 400)
+        judged.append(msgspec.structs.replace(entry, verdict=_shown(entry.verdict), seen=seen))
     return tuple(judged)
 
 

@@ -224,6 +224,7 @@ def _question(entry: Judged, state: ReviewState) -> QuestionEntry:
         question.type,
         question.why,
         question.good,
+        entry.seen or None,
     )
 
 

@@ -43,6 +43,7 @@ class Questions(SurveyScreen):
         super().__init__()
         self.criteria: list[Criterion] = []
         self._statuses: dict[str, CriterionStatus] = {}
+        self._seen: dict[str, str] = {}
 
     @property
     def review(self) -> Review:
@@ -85,6 +86,7 @@ class Questions(SurveyScreen):
         event.stop()
         if isinstance(event.result, Scorecard):
             self._statuses = {status.id: status for area in event.result.areas for status in area.criteria}
+            self._seen = {question.id: question.seen or "" for question in event.result.questions}
             self._show_detail(keep_place=True)
             self.rows.redraw()
 
@@ -115,7 +117,8 @@ class Questions(SurveyScreen):
             pane.show([Paragraph(line((" This rubric asks nothing.", "$muted")))])
         else:
             status = self._statuses.get(criterion.id)
-            pane.show(question_paragraphs(criterion, self.answer_to(criterion), status), keep_place=keep_place)
+            seen = self._seen.get(criterion.id, "")
+            pane.show(question_paragraphs(criterion, self.answer_to(criterion), status, seen), keep_place=keep_place)
 
     @on(RowList.Moved, "#question-rows")
     def _moved(self) -> None:
@@ -199,7 +202,9 @@ class Questions(SurveyScreen):
         self.say(f"redone: {words}" if words else "Nothing to redo")
 
 
-def question_paragraphs(criterion: Criterion, answer: Answer | None, status: CriterionStatus | None) -> list[Paragraph]:
+def question_paragraphs(
+    criterion: Criterion, answer: Answer | None, status: CriterionStatus | None, seen: str = ""
+) -> list[Paragraph]:
     """A question in full, with its answer and what the evidence says about the same criterion."""
     question = criterion.question
     assert question is not None
@@ -213,7 +218,11 @@ def question_paragraphs(criterion: Criterion, answer: Answer | None, status: Cri
     ]
     if answer is not None and answer.artefact:
         shown.append(Paragraph(line((answer.artefact, "$code"), (f"  {answer.artefact_date or ''}", "$muted")), space))
-    for heading, text in (("Why it matters", question.why), ("A good answer names", question.good)):
+    for heading, text in (
+        ("Seen so far", seen),
+        ("Why it matters", question.why),
+        ("A good answer names", question.good),
+    ):
         if text:
             shown += [
                 Paragraph(EMPTY),
