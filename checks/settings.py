@@ -101,23 +101,3 @@ def server_locations(evidence: Evidence) -> tuple[Location, ...]:
     repository = evidence.find(Repository)
     facts = repository.deployment if repository else ()
     return tuple(fact.location for fact in facts if fact.kind == "server_image")
-
-
-def bytes_in_words(size: float) -> str:
-    """A size for people, in binary units: `1.5 GB` as PostgreSQL's pg_size_pretty() means it."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if abs(size) < 1024:
-            return f"{size:.0f} {unit}" if unit == "bytes" or size >= 10 else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TB"
-
-
-def seconds_in_words(seconds: float) -> str:
-    """A duration for people: `45 s`, `12 min`, `3.5 h`, `9 days`."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 172_800:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86_400:.0f} days"

@@ -6,7 +6,7 @@ import msgspec
 
 from checks.evidence.database.facts import Server
 from checks.evidence.evidence import Evidence
-from checks.settings import bytes_in_words
+from checks.figures import bytes_in_words
 
 SMALL_BYTES = 10 * 10**9
 LARGE_BYTES = 500 * 10**9

@@ -26,16 +26,6 @@ def ratio(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def window_words(days: float | None) -> str:
-    """How long statistics cover, in the largest unit of which there is one whole."""
-    if days is None:
-        return "unknown"
-    minutes = days * 24 * 60
-    if minutes < 60:
-        return f"{minutes:.0f} min" if minutes >= 1 else "under a minute"
-    return f"{days * 24:.0f} h" if days < 2 else f"{days:.0f} days"
-
-
 def without_paths(text: str) -> str:
     """`text` with the folders of absolute paths left out: they are of the reviewer's machine."""
     return _ABSOLUTE_PATH.sub("…/", text)

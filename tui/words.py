@@ -9,6 +9,7 @@ from typing import Any
 from checks.evidence.database.facts import Server
 from checks.evidence.evidence import Evidence
 from checks.evidence.repository.facts import Repository
+from checks.figures import bytes_in_words
 from checks.text import visible_line
 
 LONGEST_LIST = 6
@@ -59,7 +60,7 @@ def figure(key: str, value: Any) -> str:
 
 def _number(key: str, value: float) -> str:
     if key == "bytes" or key.endswith("_bytes"):
-        return size(value)
+        return bytes_in_words(value)
     if key.endswith(("_ms",)):
         return f"{value:,.1f} ms" if abs(value) < 100 else f"{value:,.0f} ms"
     if key.endswith(("_s", "_seconds")):
@@ -71,15 +72,6 @@ def _number(key: str, value: float) -> str:
     if isinstance(value, int) or value.is_integer():
         return f"{int(value):,}"
     return f"{value:,.2f}"
-
-
-def size(value: float) -> str:
-    """Bytes as PostgreSQL's pg_size_pretty names them."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if abs(value) < 1024 * (10 if unit == "bytes" else 1):
-            return f"{value:,.0f} {unit}" if unit == "bytes" or abs(value) >= 100 else f"{value:,.1f} {unit}"
-        value /= 1024
-    return f"{value:,.1f} TB"
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:

@@ -25,6 +25,7 @@ from checks.evidence.database.facts import (
     Usage,
 )
 from checks.evidence.repository.facts import Repository
+from checks.figures import days_in_words
 from checks.model import Location, Reason, Subject, Unknown, Unobserved
 
 FORMAT = 1
@@ -105,10 +106,9 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         if any(override.name == "window_days" for override in self.configuration.overrides):
             needed = min(needed, self.limit("window_days"))
         if days is None or days < needed:
-            seen = "an unknown time" if days is None else f"{days:.1f} days"
             raise Unknown(
                 Reason.WINDOW_TOO_SHORT,
-                f"statistics cover {seen}, {needed:g} days are needed: run again later, "
+                f"statistics cover {days_in_words(days)}, {needed:g} days are needed: run again later, "
                 f"or set window_days under [limits] in pgsurveyor.toml",
             )
         return days

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 from checks.evidence.database.facts import Activity, Server, Session
 from checks.evidence.evidence import Evidence
+from checks.figures import seconds_in_words
 from checks.model import Examined, Finding, Fix, Reason, Severity, Subject, Unknown, Unobserved
 from checks.registry import check
 from checks.relations import grant
-from checks.settings import role_fix, seconds_in_words, setting_subject
+from checks.settings import role_fix, setting_subject
 
 SHOWN = 5
 

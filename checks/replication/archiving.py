@@ -9,19 +9,12 @@ from checks.evidence.database.facts import Archiver, Replication, Server, Settin
 from checks.evidence.database.shown import SET
 from checks.evidence.evidence import Evidence
 from checks.evidence.repository.facts import Repository
+from checks.figures import bytes_in_words, seconds_in_words
 from checks.model import Confidence, Examined, Finding, Fix, Location, Reason, Severity, Unknown
 from checks.registry import check
 from checks.relations import grant
 from checks.replication.standbys import RECEIVERS
-from checks.settings import (
-    bytes_in_words,
-    is_managed,
-    milliseconds,
-    seconds_in_words,
-    server_locations,
-    setting_fix,
-    setting_subject,
-)
+from checks.settings import is_managed, milliseconds, server_locations, setting_fix, setting_subject
 
 LATE_S = 3_600
 # What an idle server writes all the same.

@@ -6,17 +6,11 @@ from collections.abc import Iterator
 
 from checks.evidence.database.facts import Replication, Server, Settings, Slot
 from checks.evidence.evidence import Evidence
+from checks.figures import bytes_in_words, seconds_in_words
 from checks.model import Examined, Finding, Fix, NotApplicable, Severity, Subject
 from checks.registry import check
 from checks.relations import quote_literal
-from checks.settings import (
-    bytes_in_words,
-    milliseconds,
-    seconds_in_words,
-    setting_fix,
-    setting_subject,
-    size_in_bytes,
-)
+from checks.settings import milliseconds, setting_fix, setting_subject, size_in_bytes
 
 RESTART_S = 600
 STARTING_S = 5

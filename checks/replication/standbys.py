@@ -9,10 +9,11 @@ import msgspec
 from checks.evidence.database.facts import Replication, Server, Standby
 from checks.evidence.evidence import Evidence
 from checks.evidence.repository.facts import Repository
+from checks.figures import bytes_in_words, seconds_in_words
 from checks.model import Examined, Finding, Fix, NotApplicable, Reason, Severity, Subject, Unknown
 from checks.registry import check
 from checks.relations import grant
-from checks.settings import bytes_in_words, is_managed, milliseconds, seconds_in_words, server_locations
+from checks.settings import is_managed, milliseconds, server_locations
 
 # Clients that stream WAL to files: they archive, nobody can fail over to them.
 RECEIVERS = frozenset({"pg_receivewal", "pg_basebackup", "barman_receive_wal", "pgbackrest", "wal-g"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from checks.settings import bytes_in_words
+from checks.figures import bytes_in_words
 from scorecards.costs import OVERALL
 from scorecards.exports.escape import code, inline
 from scorecards.model import Chain, Cost, Link, Scorecard

@@ -8,8 +8,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from checks.figures import bytes_in_words
 from checks.model import Severity
-from checks.settings import bytes_in_words
 from checks.text import visible
 from scorecards.costs import OVERALL
 from scorecards.exports import adr, telling

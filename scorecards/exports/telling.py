@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from checks.settings import bytes_in_words
+from checks.figures import bytes_in_words, days_in_words
 from scorecards.maturity import HIGHEST, PROVISIONAL_COVERAGE
 from scorecards.model import (
     AreaScore,
@@ -18,7 +18,6 @@ from scorecards.model import (
     Scorecard,
 )
 from scorecards.rubric import load_rubric
-from scorecards.words import window_words
 
 HELD_BACK = 3
 NEEDS_ANSWER = ("needs_answer", "stale_answer")
@@ -82,7 +81,7 @@ def scope(scorecard: Scorecard) -> list[str]:
     parts.append(f"{sum(entry.answer is not None for entry in asked)} of {len(asked)} questions answered")
     if database is not None:
         parts.append(f"role sees: {database.user_sees}")
-        parts.append(f"statistics window {window_words(database.statistics_window_days)}")
+        parts.append(f"statistics window {days_in_words(database.statistics_window_days)}")
     return parts
 
 
@@ -306,7 +305,7 @@ def method(scorecard: Scorecard) -> list[str]:
             f"{provenance.server_ms / 1000:.1f} s of server time"
         )
     for node in ([target.database] if target.database else []) + list(target.replicas):
-        window = window_words(node.statistics_window_days)
+        window = days_in_words(node.statistics_window_days)
         lines.append(
             f"Node {node.name}: {node.role}, {node.server_version}, {node.flavour}, statistics window {window}, "
             f"role sees {node.user_sees}"

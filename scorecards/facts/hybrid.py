@@ -7,6 +7,7 @@ import re
 from checks.evidence.database.facts import Catalog, Column, Server, Table, Usage
 from checks.evidence.evidence import Evidence
 from checks.evidence.repository.facts import Repository
+from checks.figures import days_in_words
 from checks.model import Reason, qualified_name
 from scorecards.facts.verdict import Verdict, absent, listed, met, undecided, unknown, unmet
 from scorecards.rubric import Strength
@@ -141,7 +142,7 @@ def embeddings_rarely_updated(evidence: Evidence) -> Verdict:
     )
     if often:
         return unmet(f"updated often: {listed(often)}")
-    return met(f"{len(used)} of {len(used)} tables with vectors, over {days:.1f} days")
+    return met(f"{len(used)} of {len(used)} tables with vectors, over {days_in_words(days)}")
 
 
 def _vector_columns(catalog: Catalog) -> list[tuple[Table, Column]]:

@@ -7,8 +7,9 @@ import re
 from checks.evidence.database.facts import Activity, Replication, Server, Settings, Slot
 from checks.evidence.evidence import Evidence
 from checks.evidence.repository.facts import Repository
+from checks.figures import bytes_in_words
 from checks.model import Reason, quote_identifier
-from checks.settings import bytes_in_words, is_managed, is_on, milliseconds, size_in_bytes
+from checks.settings import is_managed, is_on, milliseconds, size_in_bytes
 from scorecards.facts.verdict import Verdict, absent, judged, listed, met, undecided, unknown, unmet
 from scorecards.facts.workload import agents_connected
 from scorecards.rubric import Strength

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from checks.evidence.database.facts import Activity, Server, Settings, Statement, Statements
 from checks.evidence.evidence import Evidence
+from checks.figures import days_in_words
 from checks.model import Reason, quote_identifier
 from scorecards.facts.verdict import Verdict, judged, listed, met, missing, undecided, unknown, unmet
 
@@ -48,7 +49,7 @@ def no_old_transaction(evidence: Evidence) -> Verdict:
         return unmet(", ".join(problems))
     if activity.states_hidden:
         return unknown(Reason.NOT_PERMITTED, _monitor(evidence), "the state of other sessions is hidden")
-    return met(f"{len(clients)} client sessions when looked at")
+    return met(f"client sessions when looked at: {len(clients)}")
 
 
 def connections_available(evidence: Evidence) -> Verdict:
@@ -85,9 +86,9 @@ def statements_cover_a_week(evidence: Evidence) -> Verdict:
     statements = evidence.get(Statements)
     days = evidence.require_window("window_days", statements.since)
     if statements.evicted is None:
-        return met(f"window of {days:.1f} days")
+        return met(f"window of {days_in_words(days)}")
     churning = statements.evicted > max(1.0, EVICTIONS_PER_DAY * days)
-    return judged(not churning, f"window of {days:.1f} days, entries evicted {statements.evicted} times")
+    return judged(not churning, f"window of {days_in_words(days)}, entries evicted {statements.evicted} times")
 
 
 def plans_captured(evidence: Evidence) -> Verdict:

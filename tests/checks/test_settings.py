@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from checks.evidence.database.facts import RoleSetting, Server, Setting, Settings
-from checks.settings import bytes_in_words, is_on, milliseconds, seconds_in_words, setting_fix, size_in_bytes
+from checks.figures import bytes_in_words, seconds_in_words
+from checks.settings import is_on, milliseconds, setting_fix, size_in_bytes
 from tests.checks.survey import survey
 from tests.servers import Database
 

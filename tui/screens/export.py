@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.widgets import Input, Static
 
 from checks.errors import ExportError
+from checks.figures import bytes_in_words
 from scorecards.exports import FORMATS, makes_several_files, render, render_files, write_texts
 from tui.actions import bindings
 from tui.background import Finished, start
@@ -20,7 +21,7 @@ from tui.text import block, line
 from tui.widgets.document import Document, Paragraph
 from tui.widgets.markdown import markdown_paragraphs
 from tui.widgets.rows import RowList
-from tui.words import plural, size
+from tui.words import plural
 
 PREVIEW_LINES = 3_000
 SPACE = Content(" ")
@@ -114,7 +115,7 @@ class Export(SurveyScreen):
     def _show(self, name: str) -> None:
         text = self._texts[name]
         lines = text.splitlines()
-        about = f"Preview   {plural(len(lines), 'line')}, {size(len(text.encode()))}"
+        about = f"Preview   {plural(len(lines), 'line')}, {bytes_in_words(len(text.encode()))}"
         self.query_one("#export-head", Static).update(line(about))
         if name in {"markdown", "comment"}:
             width = self.query_one("#export-text").size.width
@@ -169,7 +170,8 @@ class Export(SurveyScreen):
 
         more = f" and {len(there) - 1} more" if len(there) > 1 else ""
         self.app.push_screen(
-            Confirm("Overwrite?", f"{there[0]} is there already ({size(there[0].stat().st_size)}){more}."), overwrite
+            Confirm("Overwrite?", f"{there[0]} is there already ({bytes_in_words(there[0].stat().st_size)}){more}."),
+            overwrite,
         )
 
     def _write(self, path: Path, texts: dict[Path, str]) -> None:
