@@ -55,6 +55,7 @@ def observing(command: Any) -> Any:
             metavar="SESSIONS",
             help="Stop observing where more sessions are active (say, the server's cores), or wait for locks.",
         ),
+        click.option("--redact-names", is_flag=True, help="Keep a hash instead of each name of the target's own."),
     ):
         command = decorate(command)
     return command

@@ -19,6 +19,7 @@ from checks.checklist import EVERYTHING, Selection, run_checks
 from checks.errors import ReviewError, StoreError, UsageError
 from checks.evidence import store
 from checks.evidence.database.facts import Server
+from checks.evidence.evidence import Evidence
 from checks.evidence.observe import Observation, Target, now, observe
 from checks.model import CheckResult, Outcome
 from checks.text import visible
@@ -54,6 +55,7 @@ def resolve_target(options: dict[str, Any]) -> Target:
         tuple(options["replicas"]),
         watch_s=options["watch"],
         max_load=options["max_load"],
+        redact_names=options["redact_names"],
     )
 
 
@@ -62,13 +64,21 @@ def gather(options: dict[str, Any], progress: Progress) -> Observation:
     if options["evidence"] is not None:
         if options["words"] or options["replicas"]:
             raise UsageError("--evidence stands instead of a target", "leave the DSN and the repository out")
-        return Observation(store.load(options["evidence"]))
+        return Observation(_redacted(store.load(options["evidence"]), options))
     target = resolve_target(options)
     with _cancel_on_interrupt() as cancelled:
         observation = observe(
             target, user_folder=user_config_path("pgsurveyor"), progress=progress, cancelled=cancelled
         )
     return msgspec.structs.replace(observation, interrupted=cancelled.is_set())
+
+
+def _redacted(evidence: Evidence, options: dict[str, Any]) -> Evidence:
+    if not options["redact_names"]:
+        return evidence
+    from checks.evidence.redaction import names_key, redact
+
+    return redact(evidence, names_key(user_config_path("pgsurveyor")))
 
 
 @contextlib.contextmanager

@@ -31,6 +31,7 @@ class Target(msgspec.Struct, frozen=True):
     """What to look at: a live database, an application's repository, or both. DSNs as the user wrote them.
 
     `watch_s`: look twice, so many seconds apart. `max_load`: stop where more sessions than that are active, or wait for locks.
+    `redact_names`: keep a hash instead of each name of the target's own.
     """
 
     dsn: str | None = None
@@ -38,6 +39,7 @@ class Target(msgspec.Struct, frozen=True):
     replicas: tuple[str, ...] = ()
     watch_s: float = 0.0
     max_load: int | None = None
+    redact_names: bool = False
 
 
 class Observation(msgspec.Struct, frozen=True):
@@ -61,10 +63,27 @@ def observe(
     cancelled: threading.Event | None = None,
     clock: Callable[[], dt.datetime] = now,
 ) -> Observation:
-    """Everything that can be seen of the target. `user_folder` holds the reviewer's own pgsurveyor.toml.
+    """Everything that can be seen of the target. `user_folder` holds the reviewer's own pgsurveyor.toml, and the key of hashes.
 
-    Raises TargetError if nothing of what was asked for could be observed, UsageError for a mistake in the reviewer's own file.
+    Raises TargetError if nothing of what was asked for could be observed, UsageError for a mistake in the reviewer's own file,
+    StoreError if names are to be redacted and there can be no key.
     """
+    if not target.redact_names:
+        return _observe(target, user_folder, progress, cancelled, clock)
+    from checks.evidence.redaction import names_key, redact
+
+    key = names_key(user_folder)
+    observation = _observe(target, user_folder, progress, cancelled, clock)
+    return msgspec.structs.replace(observation, evidence=redact(observation.evidence, key))
+
+
+def _observe(
+    target: Target,
+    user_folder: Path | None,
+    progress: Progress | None,
+    cancelled: threading.Event | None,
+    clock: Callable[[], dt.datetime],
+) -> Observation:
     problems: list[ReviewError] = []
     repository: Repository | Unobserved = NO_REPOSITORY
     configuration = read_configuration(None, user_folder)

@@ -31,7 +31,7 @@ def look(session: Session, extension: Extension | None) -> Look:
 
 
 def rates(first: Look, second: Look, known: Container[str]) -> Rates:
-    """What changed from the first look to the second. Of statements, those `known` count: the others are no reading or writing."""
+    """What changed from the first look to the second. Of statements, only those `known` count."""
     seconds = max(0.001, (second.server.looked_at - first.server.looked_at).total_seconds())
     per_second = _PerSecond(seconds)
     tables = tuple(
