@@ -11,7 +11,7 @@ Comparisons = frozenset[tuple[object, ...]]
 
 _OF_PRISMA = re.compile(r'SELECT "[^"]+"\."[^"]+"\."[^"]+"')
 # What may be there besides and would make it another access; that further columns are read or written would not.
-_CHANGES_ACCESS = frozenset(["where", "order", "limit", "joins"])
+_CHANGES_ACCESS = frozenset(["where", "order", "limit", "joins", "expressions"])
 
 
 def is_certain(call: AccessPattern) -> bool:

@@ -65,8 +65,8 @@ class AccessPattern(msgspec.Struct, frozen=True):
     `tables` and `joined_relations` (how many relations FROM, JOIN and USING name) are of the statement with its subqueries;
     `order_by`, `limit`, `offset` and `aggregates` of its outermost SELECT. `nested_order_by` are the keys by which subqueries
     sort, each with that subquery's limit. `output_columns` is the length of the outermost select list, 0 for a `*`.
-    `partial`, of an ORM call, names what could not be read of it and may be there besides: where, order, limit, columns, joins.
-    Nothing follows then from the absence of such a part.
+    `partial`, of an ORM call, names what could not be read of it and may be there besides: where, order, limit, columns, joins,
+    expressions (of the select list). Nothing follows then from the absence of such a part.
     """
 
     verb: str

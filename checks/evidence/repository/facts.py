@@ -84,8 +84,9 @@ class Model(msgspec.Struct, frozen=True):
 class OrmCall(msgspec.Struct, frozen=True):
     """A call that has an ORM send a statement, as SQL that reads or writes the same: names quoted, values `$1`, `$2`, ...
 
-    `partial` tells what of the statement could not be read and may be there besides: where, order, limit, columns, joins. `limit`
-    is the number where it is written as one. `function` is the function or method around it.
+    `partial` tells what of the statement could not be read and may be there besides: where, order, limit, columns, joins,
+    expressions (of the select list). `limit` is the number where it is written as one. `function` is the function or method
+    around it.
     """
 
     location: Location

@@ -9,7 +9,17 @@ from tree_sitter import Node
 from checks.evidence.repository.facts import Model, OrmCall
 from checks.evidence.repository.orm.drizzle_expressions import Expressions
 from checks.evidence.repository.orm.models import Models
-from checks.evidence.repository.orm.query import COLUMNS, JOINS, LIMIT, ORDER, WHERE, Query, quoted, relation
+from checks.evidence.repository.orm.query import (
+    COLUMNS,
+    EXPRESSIONS,
+    JOINS,
+    LIMIT,
+    ORDER,
+    WHERE,
+    Query,
+    quoted,
+    relation,
+)
 from checks.evidence.repository.orm.script import (
     Imports,
     arguments_of,
@@ -31,7 +41,7 @@ _PROPERTY = frozenset(["property_identifier"])
 _HARMLESS = frozenset(
     "then catch finally execute prepare returning all get values set from comment onConflictDoNothing $withCache".split()
 )
-_EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS])
+_EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS, EXPRESSIONS])
 _JOINS = {
     "innerJoin": "JOIN", "leftJoin": "LEFT JOIN", "rightJoin": "RIGHT JOIN", "fullJoin": "FULL JOIN",
     "crossJoin": "CROSS JOIN",
@@ -304,8 +314,8 @@ class _Reader:
             elif (written := self.expressions.scalar(value)) is not None:
                 query.columns.append(written)
             else:
-                query.partial.add(COLUMNS)
-        query.partial |= set() if whole else {COLUMNS}
+                query.partial |= {COLUMNS, EXPRESSIONS}
+        query.partial |= set() if whole else {COLUMNS, EXPRESSIONS}
 
     def _all_columns(self, query: Query, tables: list[tuple[Model, str]]) -> None:
         query.columns = [

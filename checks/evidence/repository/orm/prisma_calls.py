@@ -8,7 +8,17 @@ from tree_sitter import Node
 
 from checks.evidence.repository.facts import Model, OrmCall
 from checks.evidence.repository.orm.models import Models
-from checks.evidence.repository.orm.query import COLUMNS, JOINS, LIMIT, ORDER, VALUE, WHERE, Query, column_of
+from checks.evidence.repository.orm.query import (
+    COLUMNS,
+    EXPRESSIONS,
+    JOINS,
+    LIMIT,
+    ORDER,
+    VALUE,
+    WHERE,
+    Query,
+    column_of,
+)
 from checks.evidence.repository.orm.script import (
     arguments_of,
     called,
@@ -29,7 +39,7 @@ _PROPERTY = frozenset(["property_identifier"])
 _CLIENT = re.compile(
     r"prisma|^(?:tx|trx|db|client|database|transaction|dbClient|conn|connection|dbRead|dbWrite)$", re.IGNORECASE
 )
-_EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS])
+_EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS, EXPRESSIONS])
 _FILTERS = {"equals": "=", "not": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _PATTERNS = frozenset(["contains", "startsWith", "endsWith"])
 _ARRAYS = {"has": "@>", "hasEvery": "@>", "hasSome": "&&"}

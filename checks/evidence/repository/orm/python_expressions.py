@@ -34,7 +34,7 @@ _SIMPLE_VALUES = frozenset(
 )
 _BUILDERS = re.compile(
     r"\b(?:select|exists|aliased|subquery|scalar_subquery|cte|lateral|func|text|literal_column|case|cast|and_|or_|not_|any_|all_"
-    r"|bindparam|over|column|table)\s*\(|\.c\.|\.query\(|\bfunc\."
+    r"|bindparam|over|column|table)\s*\(|\.c[.\[]|\.query\(|\bfunc\."
 )
 _JSON_ENDS = frozenset(["astext", "as_string"])
 _MAXIMUM_DEPTH = 60
@@ -93,6 +93,8 @@ class Expressions:
                 return self._json(holder)
             if holder is not None and name in _DISTANCES and (column := self.scalar(holder, depth + 1)):
                 return f"({column} {_DISTANCES[name]} {VALUE})"
+        if function.type == "identifier" and text(function) == "count":
+            return self._function("count", positional, depth)
         if call_name(node) == "distinct" and len(positional) == 1:
             return self.scalar(positional[0], depth + 1)
         return None

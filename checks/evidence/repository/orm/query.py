@@ -11,6 +11,8 @@ from checks.model import Location
 VALUE = "\ue001"
 
 WHERE, ORDER, LIMIT, COLUMNS, JOINS = "where", "order", "limit", "columns", "joins"
+# An expression in the select list that could not be read: it may be an aggregate.
+EXPRESSIONS = "expressions"
 
 
 def quoted(name: str) -> str:
@@ -71,6 +73,8 @@ class Query:
         text = getattr(self, f"_{self.verb}")()
         if not self.model.complete and self.verb == "select":
             self.partial |= {COLUMNS, JOINS}
+        if not self.written and self.verb in ("insert", "update"):
+            self.partial.add(COLUMNS)
         first, *rest = text.split(VALUE)
         text = first + "".join(f"${number}{part}" for number, part in enumerate(rest, 1))
         limit = self.limit if isinstance(self.limit, int) else None

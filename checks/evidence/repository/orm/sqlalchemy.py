@@ -169,7 +169,8 @@ def _read_column(
     if called == "deferred" and value is not None:
         value = next(iter(named(field(value, "arguments"))), None)
         called = call_name(value) if value is not None else None
-    of_field = entry.is_model and bool(hint) and "ClassVar" not in hint and called in (None, "Field")
+    of_sqlmodel = entry.is_model or "SQLModel" in entry.bases or called == "Field"
+    of_field = of_sqlmodel and bool(hint) and "ClassVar" not in hint and called in (None, "Field")
     if called not in _COLUMN_CALLS and not of_field and not (hint.startswith("Mapped[") and value is None):
         return None
     positional, keywords = arguments_of(value) if called else ([], {})

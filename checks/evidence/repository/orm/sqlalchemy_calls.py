@@ -11,6 +11,7 @@ from checks.evidence.repository.orm.models import Models
 from checks.evidence.repository.orm.python_expressions import Expressions
 from checks.evidence.repository.orm.query import (
     COLUMNS,
+    EXPRESSIONS,
     JOINS,
     LIMIT,
     ORDER,
@@ -24,13 +25,16 @@ from checks.evidence.repository.orm.query import (
 from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name, string_of, walk
 from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, named, text, unwrapped
 
-CANDIDATE = re.compile(r"\b(?:select|insert|update|delete|query|get|get_or_404|add|add_all)\s*\(")
+CANDIDATE = re.compile(
+    r"\b(?:select|insert|update|delete|query|get|get_or_404|add|add_all)\s*\(|^[ \t]+\w+\.\w+ ?[-+]?=(?!=)",
+    re.MULTILINE,
+)
 _IMPORT = re.compile(r"^[ \t]*from\s+(\.*[\w.]*)\s+import\s+(\([^)]*\)|[^\n\\]*(?:\\\n[^\n]*)*)", re.MULTILINE)
 _NAME = re.compile(r"([A-Za-z_]\w*)(?:\s+as\s+([A-Za-z_]\w*))?")
 _STARTS = frozenset(["select", "insert", "update", "delete"])
 _IDENTIFIER = frozenset(["identifier"])
 _RUNS = frozenset(
-    "execute scalars scalar stream stream_scalars exec fetch_all fetch_one fetch_val all first one one_or_none paginate".split()
+    "execute scalars scalar stream stream_scalars exec fetch_all fetch_one fetch_val all first one one_or_none".split()
 )
 _ENDS = frozenset(
     "subquery cte alias exists scalar_subquery label lateral union union_all except_ intersect as_scalar".split()
@@ -43,12 +47,15 @@ _HARMLESS = frozenset(
 _LOADED_APART = re.compile(
     r"(?:selectinload|subqueryload|lazyload|noload|raiseload|contains_eager|immediateload|with_expression)\b"
 )
-_EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS])
+_EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS, EXPRESSIONS])
 _UNREAD = {
     "where": {WHERE}, "filter": {WHERE}, "filter_by": {WHERE}, "having": {WHERE}, "order_by": {ORDER}, "limit": {LIMIT},
-    "offset": {LIMIT}, "slice": {LIMIT}, "options": {COLUMNS, JOINS}, "with_only_columns": {COLUMNS},
-    "with_entities": {COLUMNS}, "add_columns": {COLUMNS}, "add_column": {COLUMNS}, "join": {JOINS}, "outerjoin": {JOINS},
+    "offset": {LIMIT}, "slice": {LIMIT}, "options": {COLUMNS, JOINS}, "with_only_columns": {COLUMNS, EXPRESSIONS},
+    "with_entities": {COLUMNS, EXPRESSIONS}, "add_columns": {COLUMNS, EXPRESSIONS}, "join": {JOINS}, "outerjoin": {JOINS},
 }  # fmt: skip
+
+# A function's result of such a name is a query more often than a value.
+_QUERY_NAMES = re.compile(r"(?:quer(?:y|ies)|subq|stmt|statement|cte|select)$")
 
 Step = tuple[str, Node]
 
@@ -109,8 +116,8 @@ class _Reader:
 
     def is_query(self, name: str) -> bool:
         """Whether a variable of the function is a query or a piece of one."""
-        if self.function is None:
-            return False
+        if self.function is None or _QUERY_NAMES.search(name):
+            return _QUERY_NAMES.search(name) is not None
         made = rf"\b{re.escape(name)}\s*(?::[^=\n]*)?=\s*\(?\s*(?:\w+\.)*"
         pattern = made + r"(?:select|exists|aliased|text|case|func|literal_column|query)\b"
         return bool(re.search(pattern, text(self.function)))
@@ -160,6 +167,8 @@ class _Reader:
                     first = first or found
         if first is None:
             return None
+        joined = {_named_model(self, step) for name, step in steps if name in ("join", "outerjoin")}
+        first = next((found for alias, found in named_models.items() if alias not in joined), first)
         query = Query("select", first[0], first[1])
         query.columns = []
         for argument in arguments:
@@ -169,8 +178,7 @@ class _Reader:
             elif (expression := self.expressions.scalar(argument)) is not None:
                 query.columns.append(expression)
             else:
-                query.partial.add(COLUMNS)
-        joined = {_named_model(self, step) for name, step in steps if name in ("join", "outerjoin")}
+                query.partial |= {COLUMNS, EXPRESSIONS}
         for alias, found in named_models.items():
             if alias != first[1] and alias not in joined:
                 query.joins.append(f"CROSS JOIN {relation(found[0])} AS {quoted(alias)}")

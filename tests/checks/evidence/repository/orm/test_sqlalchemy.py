@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+import pytest
+
+from checks.evidence.repository.facts import Model, ModelIndex, ModelRelation
+from checks.model import Location
+from tests.checks.evidence.repository.orm.calls import only, read, tail
+
+MODELS = """
+    from sqlalchemy import Column, Enum, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint
+    from pgvector.sqlalchemy import Vector
+    from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column, relationship
+
+    class Base(DeclarativeBase):
+        pass
+
+    class Dated:
+        created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+        updated_at = Column(DateTime, onupdate=func.now())
+
+        @declared_attr
+        def tenant_id(cls) -> Mapped[int]:
+            return mapped_column(ForeignKey("tenants.id"), index=True)
+
+    class User(Dated, Base):
+        __tablename__ = "users"
+        __table_args__ = (
+            UniqueConstraint("email", "tenant_id", name="one_email"),
+            Index("by_name", "name", postgresql_using="gin"),
+            Index("by_lower", func.lower("name")),
+            {"schema": "app"},
+        )
+        id: Mapped[int] = mapped_column(primary_key=True)
+        email: Mapped[str] = mapped_column("mail", String(255), unique=True)
+        name: Mapped[str | None]
+        role: Mapped[str] = mapped_column(Enum("admin", "member", name="roles"))
+        embedding = Column(Vector(384))
+        extra = Column("metadata", JSONB, nullable=False)
+        posts: Mapped[list["Post"]] = relationship(back_populates="author")
+
+    class Post(Base):
+        __tablename__ = "posts"
+        id = Column(Integer, primary_key=True)
+        author_id = Column(ForeignKey("app.users.id"), nullable=False)
+        title = Column(Text)
+        author = relationship("User")
+
+    tags = Table("tags", metadata, Column("id", Integer, primary_key=True), Column("post_id", ForeignKey("posts.id")))
+"""
+
+
+def models() -> dict[str, Model]:
+    found, _ = read({"app/models.py": MODELS})
+    return {model.name: model for model in found}
+
+
+def test_models_are_read_with_what_they_inherit() -> None:
+    user = models()["User"]
+    assert (user.schema, user.table, user.complete) == ("app", "users", True)
+    assert user.location == Location("app/models.py", 17)
+    columns = {column.name: column for column in user.columns}
+    assert set(columns) == {
+        "id", "mail", "name", "role", "embedding", "metadata", "created_at", "updated_at", "tenant_id",
+    }  # fmt: skip
+    assert (columns["mail"].attribute, columns["mail"].length, columns["mail"].unique) == ("email", 255, True)
+    assert columns["mail"].nullable is False
+    assert columns["name"].nullable is True
+    assert columns["role"].values == ("admin", "member")
+    assert columns["embedding"].dimensions == 384
+    assert columns["metadata"].nullable is False
+    assert columns["tenant_id"].references == ("tenants", "id")
+    assert columns["updated_at"].on_update
+    assert columns["id"].primary_key
+    assert user.relations == (ModelRelation("posts", "Post", many=True),)
+    assert ModelIndex(("mail", "tenant_id"), "one_email", unique=True) in user.indexes
+    assert ModelIndex(("name",), "by_name", method="gin") in user.indexes
+    assert ModelIndex((), "by_lower", partial=True) in user.indexes
+
+
+def test_tables_without_a_class_and_sqlmodel_are_models_too() -> None:
+    assert models()["tags"].columns[1].references == ("posts", "id")
+    found, calls = read(
+        {
+            "a.py": """
+            from sqlmodel import Field, SQLModel, select
+
+            class HeroBase(SQLModel):
+                name: str = Field(max_length=40, index=True)
+
+            class Hero(HeroBase, table=True):
+                id: int | None = Field(default=None, primary_key=True)
+                team_id: int | None = Field(default=None, foreign_key="team.id")
+
+            class HeroPublic(HeroBase):
+                id: int
+
+            def by_name(session, name):
+                return session.exec(select(Hero).where(Hero.name == name)).first()
+            """
+        }
+    )
+    hero = next(model for model in found if model.name == "Hero")
+    assert [(column.name, column.length, column.references) for column in hero.columns] == [
+        ("name", 40, ()),
+        ("id", None, ()),
+        ("team_id", None, ("team", "id")),
+    ]
+    assert (hero.table, hero.indexes) == ("hero", (ModelIndex(("name",)),))
+    assert [model.name for model in found] == ["Hero"]
+    assert tail(only(calls)) == 'FROM "hero" WHERE "hero"."name" = $1'
+
+
+def test_a_base_out_of_sight_and_joined_inheritance_leave_the_model_incomplete() -> None:
+    found, calls = read(
+        {
+            "m.py": """
+            from somewhere import Auditable
+            class A(Auditable, Base):
+                __tablename__ = "a"
+                id = Column(Integer, primary_key=True)
+            class B(A):
+                __tablename__ = "b"
+                id = Column(ForeignKey("a.id"), primary_key=True)
+            def f(session):
+                return session.get(B, 1)
+            """
+        }
+    )
+    assert [model.complete for model in found] == [False, False]
+    assert only(calls).partial == ("columns", "joins")
+
+
+def calls_of(
+    code: str, header: str = "from sqlalchemy import and_, delete, func, insert, or_, select, update"
+) -> list[str]:
+    body = "\n".join(f"    {line}" for line in code.strip().splitlines())
+    imports = f"{header}\nfrom app.models import Post, User, tags\nfrom app import models\n"
+    text = f"{imports}\nasync def work(session, value, other):\n{body}\n"
+    _, calls = read({"app/models.py": MODELS, "app/work.py": text})
+    return [f"{tail(call)} {','.join(call.partial)}".strip() for call in calls]
+
+
+USERS, POSTS = 'FROM "app"."users"', 'FROM "posts"'
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("await session.scalars(select(User).where(User.email == value))", f'{USERS} WHERE "users"."mail" = $1'),
+        (
+            "await session.scalar(select(models.User).filter_by(email=value, name=None).limit(5))",
+            f'{USERS} WHERE "users"."mail" = $1 AND "users"."name" IS NULL LIMIT $2',
+        ),
+        (
+            "session.execute(select(Post.id).order_by(Post.title.desc().nulls_last(), Post.id).offset(value).limit(20))",
+            f'{POSTS} ORDER BY "posts"."title" DESC NULLS LAST, "posts"."id" LIMIT $1 OFFSET $2',
+        ),
+        (
+            "session.execute(select(User).where(or_(User.name.is_(None), ~User.email.ilike(value)), User.id.in_([1, 2])))",
+            f'{USERS} WHERE ("users"."name" IS NULL OR NOT ("users"."mail" ILIKE $1)) AND "users"."id" IN ($2, $3)',
+        ),
+        (
+            "session.execute(select(User).where((func.lower(User.email) == value.lower()) & (User.id > other)))",
+            f'{USERS} WHERE (lower("users"."mail") = $1 AND "users"."id" > $2)',
+        ),
+        (
+            "session.execute(select(Post, User).join(User, User.id == Post.author_id).where(User.email == value))",
+            'FROM "posts" JOIN "app"."users" AS "users" ON "users"."id" = "posts"."author_id" WHERE "users"."mail" = $1',
+        ),
+        (
+            "session.execute(select(Post).join(Post.author))",
+            'FROM "posts" JOIN "app"."users" AS "users" ON "posts"."author_id" = "users"."id"',
+        ),
+        (
+            "session.scalars(select(User).order_by(User.embedding.cosine_distance(value)).limit(8))",
+            f'{USERS} ORDER BY ("users"."embedding" <=> $1) LIMIT $2',
+        ),
+        (
+            "session.execute(select(User).where(User.extra['plan'].astext == value))",
+            f'{USERS} WHERE ("users"."metadata" ->> \'plan\') = $1',
+        ),
+        ("session.query(Post).filter(Post.title.like(value)).first()", f'{POSTS} WHERE "posts"."title" LIKE $1 LIMIT $2'),
+        ("session.query(Post.id).filter(Post.author_id == value).count()", f'{POSTS} WHERE "posts"."author_id" = $1'),
+        ("await session.get(Post, value)", f'{POSTS} WHERE "posts"."id" = $1'),
+        ("session.execute(select(tags).where(tags.c.post_id == value))", 'FROM "tags" WHERE "tags"."post_id" = $1'),
+        (
+            "session.execute(delete(Post).where(Post.id == value))",
+            'DELETE FROM "posts" WHERE "posts"."id" = $1',
+        ),
+        (
+            "session.execute(update(User).where(User.id == value).values(name=other))",
+            'UPDATE "app"."users" SET "name" = $1, "updated_at" = $2 WHERE "users"."id" = $3',
+        ),
+        ("session.execute(insert(Post).values(title=value))", 'INSERT INTO "posts" ("title") VALUES ($1)'),
+        ("session.execute(insert(Post), rows)", 'INSERT INTO "posts" VALUES ($1) columns'),
+        ("session.add(Post(title=value))", 'INSERT INTO "posts" ("title") VALUES ($1) columns'),
+        ("post = Post(title=value)\nsession.add(post)", 'INSERT INTO "posts" ("title") VALUES ($1) columns'),
+        (
+            "session.execute(select(Post).where(Post.id == value).with_for_update(skip_locked=True))",
+            f'{POSTS} WHERE "posts"."id" = $1 FOR UPDATE SKIP LOCKED',
+        ),
+    ],
+)  # fmt: skip
+def test_calls_become_sql(code: str, expected: str) -> None:
+    assert calls_of(code) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (
+            "session.execute(select(Post).where(Post.title == value, build(other)))",
+            f'{POSTS} WHERE "posts"."title" = $1 where',
+        ),
+        ("session.execute(select(Post).where(*conditions))", f"{POSTS} where"),
+        ("session.execute(select(Post).where(Post.id.in_(select(Post.author_id))))", f"{POSTS} where"),
+        ("inner = select(Post.id)\nsession.execute(select(Post).where(Post.id.in_(inner)))", f"{POSTS} where"),
+        ("session.execute(select(Post).where(or_(Post.id == 1, unknown)))", f"{POSTS} where"),
+        ("session.execute(select(Post).where(Post.id == subquery.c.id))", f"{POSTS} where"),
+        ("session.execute(select(Post).where(Post.id == Unknown.post_id))", f"{POSTS} where"),
+        ("session.execute(select(Post).order_by(sort_key))", f"{POSTS} order"),
+        ("session.execute(select(Post).options(joinedload(Post.author)))", f"{POSTS} columns,joins"),
+        ("session.execute(select(Post).options(selectinload(Post.author)))", POSTS),
+        ("session.execute(paginate(select(Post)))", ""),
+        ("return select(Post)", f"{POSTS} columns,expressions,joins,limit,order,where"),
+        ("q = select(Post)\nif value:\n    q = q.where(Post.id == value)\nsession.execute(q)", f"{POSTS} where"),
+        ("q = select(Post)\nq = q.where(Post.id == value)\nsession.execute(q)", f'{POSTS} WHERE "posts"."id" = $1'),
+        (
+            "q = select(Post)\nq = restrict(q)\nsession.execute(q)",
+            f"{POSTS} columns,expressions,joins,limit,order,where",
+        ),
+        ("q = session.query(Post)\nif value:\n    q = q.filter(Post.id == value)\nq.all()", f"{POSTS} where"),
+        ("session.execute(select(case((Post.id == 1, 1))).select_from(Post))", f"{POSTS} columns,expressions"),
+    ],
+)
+def test_what_cannot_be_read_is_said(code: str, expected: str) -> None:
+    assert calls_of(code) == ([expected] if expected else [])
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "cache.get(User.email, value)",
+        "seen.add(value)",
+        "session.add(value)",
+        "requests.get(value)",
+        "sub = select(Post.id).subquery()",
+        "session.execute(select(Unknown))",
+        "menu.select(User)",
+        "# session.execute(select(User))",
+        "'session.execute(select(User))'",
+    ],
+)
+def test_what_is_no_call_is_none(code: str) -> None:
+    assert calls_of(code) == []
+
+
+def test_attributes_set_on_an_object_that_was_handed_in_are_an_update() -> None:
+    _, calls = read(
+        {
+            "app/models.py": MODELS,
+            "app/work.py": """
+            from app.models import Post, Thing
+
+            async def rename(post: Post, thing: Thing, title: str) -> None:
+                post.title = title
+                thing.title = title
+                other = post.title == title
+            """,
+        }
+    )
+    assert (only(calls).text, only(calls).location.line) == (
+        'UPDATE "posts" SET "title" = $1 WHERE "posts"."id" = $2',
+        5,
+    )
+
+
+def test_tests_and_migrations_are_left_out() -> None:
+    code = "from app.models import User\ndef f(session):\n    return session.get(User, 1)\n"
+    for path in ("tests/test_user.py", "alembic/versions/1_users.py"):
+        assert read({"app/models.py": MODELS, path: code})[1] == ()
+    assert len(read({"app/models.py": MODELS, "app/a.py": code})[1]) == 1
+
+
+def test_a_name_that_several_tables_have_is_the_nearest_or_none() -> None:
+    model = "class User(Base):\n    __tablename__ = '{}'\n    id = Column(Integer, primary_key=True)\n"
+    code = "from x import User\ndef f(session):\n    return session.get(User, 1)\n"
+    files = {"one/models.py": model.format("a"), "two/models.py": model.format("b")}
+    assert tail(only(read({**files, "two/work.py": code})[1])) == 'FROM "b" WHERE "b"."id" = $1'
+    assert read({**files, "work.py": code})[1] == ()
+
+
+def test_bad_input_is_read_as_far_as_it_goes() -> None:
+    deep = "select(User).where(" * 3_000
+    for code in (
+        deep,
+        "class User(",
+        "\x00\ufffd" * 50,
+        "User." * 5_000,
+        "session.add(" * 2_000,
+        "x = " * 3_000 + "User()",
+    ):
+        read({"app/models.py": MODELS, "app/a.py": f"from app.models import User\n{code}"})
