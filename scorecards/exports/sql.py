@@ -107,6 +107,8 @@ def _judge(sql: str, rewrites: bool) -> tuple[Phase, str, set[str]]:
     phase, texts = Phase.SETTINGS, [text for text, _ in split_statements(sql)]
     if not texts:
         return Phase.BY_HAND, "it is no SQL", created
+    if parse(sql) is None:
+        return Phase.BY_HAND, "PostgreSQL's grammar does not read it", created
     for text in texts:
         tree = parse(text)
         if tree is None or len(tree.stmts) != 1:

@@ -8,18 +8,20 @@ from collections.abc import Iterator
 import jsonschema
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from checks.checklist import run_checks
-from checks.configuration import Configuration, Override
+from checks.configuration import Configuration, Override, Waiver
 from checks.evidence.evidence import Evidence
 from checks.evidence.repository.facts import Repository
-from checks.model import CheckResult, Examined, Finding, Location, Outcome, Reason, Severity, Subject, Unobserved
+from checks.model import Area, CheckResult, Examined, Finding, Location, Outcome, Reason, Severity, Subject, Unobserved
 from checks.registry import Check, all_checks
 from scorecards.exports import render
 from scorecards.exports.schema import schema_text, scorecard_schema
 from scorecards.maturity import Standing, score
 from scorecards.model import Scorecard
-from scorecards.review import Answer, ReviewState
+from scorecards.review import Answer, Decision, ReviewState
 from scorecards.rubric import Strength, load_rubric
 from scorecards.words import cleaned, without_paths
 from tests.scorecards.reviewed import AS_OF, NOW, evidence, finding, found, results, scorecard, state, unseen
@@ -245,11 +247,6 @@ def test_as_of_decides_what_is_fresh() -> None:
     assert "REP-R3" in later.overall.red_flags_unknown
 
 
-def test_adding_a_check_moves_no_level(reviewed: Scorecard) -> None:
-    new = found("schema.brand-new", [finding("schema.brand-new", "table", "public", "t", severity=Severity.CRITICAL)])
-    assert scorecard(results=(*results(), new)).overall == reviewed.overall
-
-
 def test_a_grant_that_shows_several_criteria_is_one_move() -> None:
     hidden = tuple(
         unseen(result.check, Reason.NOT_PERMITTED, "GRANT pg_monitor TO reviewer;")
@@ -321,3 +318,77 @@ def test_every_check_of_the_program_is_listed() -> None:
     listed = scorecard(results=run_checks(evidence())).checks
     assert {check.id for check in listed} == set(all_checks())
     assert state().answers
+
+
+@given(
+    st.sampled_from(list(Area)),
+    st.sampled_from(list(Severity)),
+    st.sampled_from([Outcome.PASSED, Outcome.FOUND, Outcome.UNKNOWN, Outcome.ERROR, Outcome.NOT_APPLICABLE]),
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_adding_a_check_moves_no_level(reviewed: Scorecard, area: Area, severity: Severity, outcome: Outcome) -> None:
+    """A check that no criterion names is advice, whatever it finds."""
+    id = f"{area}.made-up-of-late"
+    extra = CheckResult(id, outcome, reason=Reason.NOT_PERMITTED if outcome is Outcome.UNKNOWN else None)
+    if outcome is Outcome.FOUND:
+        extra = found(id, [finding(id, "table", "public", "events", severity=severity)])
+    more = scorecard(results=(*results(), extra))
+    assert more.overall == reviewed.overall
+    assert more.areas == reviewed.areas
+    assert [move.criteria for move in more.moves] == [move.criteria for move in reviewed.moves]
+
+
+WAIVERS = st.builds(
+    Waiver,
+    st.sampled_from(["false-positive", "accepted-risk", "planned"]),
+    st.just("ada"),
+    st.dates(dt.date(2026, 1, 1), dt.date(2030, 1, 1)),
+    check=st.sampled_from(["*", "schema.*", "indexing.unused-index", "SCH-1.1", "SCH-*", "OBS-?.1", "plans.*"]),
+    objects=st.sampled_from([(), ("public.*",), ("*",), ("nothing",)]),
+)
+
+
+@given(st.lists(WAIVERS, max_size=4), st.booleans())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_waiver_moves_no_level(waivers: list[Waiver], decided: bool) -> None:
+    """Neither one of a configuration file nor one that reviewers decide on."""
+    plain = scorecard(evidence=evidence(configuration=Configuration()), state=ReviewState())
+    decision = Decision("waive", "ada", AS_OF, "accepted-risk", "ada", dt.date(2027, 1, 1))
+    said = {entry.id: decision for entry in plain.findings} if decided else {}
+    waived = scorecard(
+        evidence=evidence(configuration=Configuration(waivers=tuple(waivers))), state=ReviewState(decisions=said)
+    )
+    assert waived.overall == plain.overall
+    for new, old in zip(waived.areas, plain.areas, strict=True):
+        assert (new.demonstrated, new.claimed, new.possible, new.held_back_by) == (
+            old.demonstrated, old.claimed, old.possible, old.held_back_by,
+        )  # fmt: skip
+        assert [entry.status for entry in new.criteria] == [entry.status for entry in old.criteria]
+    assert waived.costs == plain.costs
+
+
+def test_a_waiver_that_is_too_long_counts_for_nothing_and_is_told() -> None:
+    def with_expiry(day: dt.date) -> Scorecard:
+        waiver = Waiver("accepted-risk", "grace", day, check="schema.no-primary-key", objects=("public.ev*",))
+        return scorecard(evidence=evidence(configuration=Configuration(waivers=(waiver,))), state=ReviewState())
+
+    held = with_expiry(AS_OF + dt.timedelta(days=365))
+    assert held.findings[0].check != "schema.no-primary-key" or held.reopened == ()
+    assert "waive" in {entry.decision.kind for entry in held.findings if entry.decision}
+    long = with_expiry(AS_OF + dt.timedelta(days=366))
+    assert not [entry for entry in long.findings if entry.decision]
+    assert long.reopened == (
+        "waiver until 2027-11-24 (@grace) is more than 365 days away and counts for nothing: "
+        "Table public.events has no primary key",
+    )
+    assert "**Open again** waiver until 2027-11-24" in render(long, "markdown")
+
+
+def test_an_expired_decision_is_open_again() -> None:
+    id = results()[0].findings[0].id
+    decision = Decision("waive", "ada", AS_OF, "planned", "grace", dt.date(2026, 11, 1))
+    card = scorecard(state=ReviewState(decisions={id: decision}))
+    entry = next(entry for entry in card.findings if entry.id == id)
+    assert entry.decision is not None
+    assert entry.decision.expired
+    assert "waiver expired on 2026-11-01 (@grace): Table public.events has no primary key" in card.reopened

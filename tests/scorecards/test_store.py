@@ -17,7 +17,7 @@ from scorecards.review import Event
 from scorecards.store import EVENTS, EVIDENCE, HEAD, ReviewFolder, derived_identity, find, recent
 from tests.scorecards.reviewed import NOW, evidence
 
-KILLS = 40
+KILLS = int(os.environ.get("KILLS", "100"))
 
 
 @pytest.fixture
