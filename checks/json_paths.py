@@ -44,9 +44,11 @@ def comparisons_with_keys(evidence: Evidence, pattern: AccessPattern) -> tuple[C
         return pattern.comparisons
     places = set(pattern.locations)
     found: dict[Comparison, None] = {}
-    for statement in repository.statements:
-        if statement.location in places:
-            written = patterns.read_pattern(statement.text, evidence.find(Catalog))
+    texts = [(statement.location, statement.text) for statement in repository.statements]
+    texts += [(call.location, call.text) for call in repository.calls]
+    for location, text in texts:
+        if location in places:
+            written = patterns.read_pattern(text, evidence.find(Catalog))
             found.update(dict.fromkeys(written.comparisons if written else ()))
     return tuple(found) or pattern.comparisons
 

@@ -70,7 +70,8 @@ def _looking_inside(evidence: Evidence, catalog: Catalog, column: Column) -> lis
 
 def _parses_many(evidence: Evidence, table: Table, looking: list[AccessPattern], rows: float) -> bool:
     """Whether one of the statements looks into more documents than a sequential scan may read."""
-    left = [rows_left_by_equalities(evidence, pattern, table.oid, rows) for pattern in looking]
+    known = [pattern for pattern in looking if pattern.all_filters_known]
+    left = [rows_left_by_equalities(evidence, pattern, table.oid, rows) for pattern in known]
     return any((rows if each is None else each) > evidence.limit("seq_scan_rows") for each in left)
 
 

@@ -56,7 +56,7 @@ def jsonb_filter_without_index(evidence: Evidence) -> Iterator[Finding | Examine
     columns = document_columns(catalog, "jsonb")
     if not columns:
         raise NotApplicable("no table has a jsonb column")
-    workload = observed_workload(evidence)
+    workload = [pattern for pattern in observed_workload(evidence) if pattern.all_filters_known]
     for table, column in columns:
         rows = estimated_rows(evidence, table) or 0
         if rows <= evidence.limit("seq_scan_rows"):

@@ -74,6 +74,8 @@ def _unindexed(evidence: Evidence, table: Table, column: Column, rows: float) ->
         severity = Severity.NOTE
     elif all(entry.pattern.query_id is None for entry in searches):
         confidence = Confidence.INFERRED
+        if not any(entry.pattern.all_filters_known for entry in searches if entry not in narrow):
+            severity = Severity.MEDIUM
     places: dict[Location, None] = {}
     for search in searches:
         places.update(dict.fromkeys(statement_places(evidence, search.pattern)))

@@ -47,6 +47,8 @@ def offset_pagination(evidence: Evidence) -> Iterator[Finding | Examined]:
     for pattern in selects:
         if pattern.offset is None or pattern.limit is None or NO_OFFSET.search(pattern.text):
             continue
+        if not pattern.all_filters_known:
+            continue
         found = _largest(evidence, catalog, pattern) if catalog else None
         if found is not None:
             table, rows = found
