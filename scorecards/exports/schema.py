@@ -26,6 +26,7 @@ INSTANT: Schema = {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}
 CRITERION: Schema = {"type": "string", "pattern": r"^(SCH|IDX|PLN|REP|OBS|HYB)-(R\d|[1-5]\.\d+)$"}
 CHECK: Schema = {"type": "string", "pattern": rf"^({'|'.join(Area)})\.[a-z0-9]+(-[a-z0-9]+)*$"}
 FINDING: Schema = {"type": "string", "pattern": "^[0-9a-f]{16}$"}
+INDEX: Schema = {"type": "integer", "minimum": 0, "maximum": 100}
 # Relative, with forward slashes: never an absolute path of somebody's machine.
 PATH: Schema = {"type": "string", "pattern": r"^(?!/)(?![A-Za-z]:[\\/])", "minLength": 1}
 LINE: Schema = {"type": "integer", "minimum": 1}
@@ -48,6 +49,14 @@ def record(**properties: Schema) -> Schema:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": True}
 
 
+COST: Schema = record(
+    storage_bytes=nullable(COUNT),
+    server_share=nullable(RATIO),
+    wal_share=nullable(RATIO),
+    money_per_month=nullable({"type": "number", "minimum": 0}),
+)
+
+
 def schema_text() -> str:
     """The schema as JSON text."""
     return dumps(scorecard_schema())
@@ -66,7 +75,7 @@ def scorecard_schema() -> Schema:
             demonstrated=nullable(LEVEL),
             claimed=nullable(LEVEL),
             possible=nullable(LEVEL),
-            index=nullable({"type": "integer", "minimum": 0, "maximum": 100}),
+            index=nullable(INDEX),
             coverage=nullable(RATIO),
             red_flags=array(CRITERION),
             red_flags_unknown=array(CRITERION),
@@ -83,7 +92,39 @@ def scorecard_schema() -> Schema:
         questions=array(_question()),
         statements=array(_statement()),
         growth=array(_growth()),
-        moves=array(record(criterion=CRITERION, action=STRING, effect=STRING, effort=words(*EFFORTS)), maxItems=10),
+        moves=array(
+            record(
+                criterion=CRITERION,
+                action=STRING,
+                effect=STRING,
+                effort=words(*EFFORTS),
+                criteria=array(CRITERION),
+                saves=nullable(COST),
+            ),
+            maxItems=10,
+        ),
+        overrides=array(STRING),
+        notices=array(STRING),
+        contradictions=array(record(criterion=CRITERION, words=STRING)),
+        profile=nullable(record(scale=nullable(words("S", "M", "L")), basis=STRING)),
+        provenance=nullable(
+            record(observed_at=INSTANT, statements_sent=COUNT, server_ms={"type": "number", "minimum": 0})
+        ),
+        reopened=array(STRING),
+        chains=array(_chain()),
+        costs=array(record(area=words(*Area, "overall"), findings=COUNT, cost=COST)),
+        currency=nullable(STRING),
+        since=nullable(_comparison()),
+        trend=array(
+            record(
+                id=STRING,
+                name=STRING,
+                as_of=DATE,
+                overall=nullable(LEVEL),
+                index=nullable(INDEX),
+                areas=record(**{area.value: nullable(LEVEL) for area in Area}),
+            )
+        ),
     )
     return {"$schema": DRAFT, "title": "pgsurveyor scorecard", **document}
 
@@ -192,9 +233,45 @@ def _finding() -> Schema:
                 due=nullable(DATE),
                 by=nullable(STRING),
                 on=nullable(DATE),
+                expired={"type": "boolean"},
             )
         ),
+        cost=nullable(COST),
     )
+
+
+def _chain() -> Schema:
+    link = record(
+        area=words(*Area),
+        state=words("found", "ok", "unknown", "not_applicable"),
+        severity=nullable(words(*Severity)),
+        check=nullable(CHECK),
+        finding=nullable(FINDING),
+        more=COUNT,
+        server_wide={"type": "boolean"},
+    )
+    return record(
+        subject=record(kind=words("statement", "table"), name=STRING, path=array(STRING, minItems=1)),
+        words=STRING,
+        server_share=nullable(RATIO),
+        size_bytes=nullable(COUNT),
+        locations=array(record(path=PATH, line=LINE)),
+        links=array(link, minItems=len(Area), maxItems=len(Area)),
+        weakest=array(words(*Area)),
+    )
+
+
+def _comparison() -> Schema:
+    side = record(
+        id=STRING, title=STRING, as_of=DATE, rubric=STRING, tool_version=STRING, index=nullable(INDEX),
+        as_reported=nullable(INDEX),
+    )  # fmt: skip
+    level = record(area=words(*Area, "overall"), was=nullable(LEVEL), now=nullable(LEVEL), as_reported=nullable(LEVEL))
+    changes = array(record(id=STRING, area=words(*Area), words=STRING, was=STRING, now=STRING))
+    return record(
+        old=side, new=side, levels=array(level), better=changes, worse=changes, new_findings=changes, gone=changes,
+        unseen=changes, rubric=changes, notices=array(STRING),
+    )  # fmt: skip
 
 
 def _question() -> Schema:
@@ -207,6 +284,10 @@ def _question() -> Schema:
         on=nullable(DATE),
         artefact=nullable(STRING),
         artefact_date=nullable(DATE),
+        type=words("yes/no", "text"),
+        why=STRING,
+        good=STRING,
+        seen=nullable(STRING),
     )
 
 

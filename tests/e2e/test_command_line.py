@@ -221,3 +221,39 @@ def test_the_version_is_the_project_s(pgsurveyor: Run) -> None:
     root = Path(__file__).parents[2]
     version = tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"]
     assert version in pgsurveyor("--version").stdout
+
+
+def test_reviews_are_compared_and_frozen(pgsurveyor: Run, database: Database, repository: Repository) -> None:
+    root = the_application(database, repository)
+    first = pgsurveyor("run", database.dsn, str(root), "--format", "json")
+    old = pgsurveyor("reviews").stdout.split()[0]
+    assert pgsurveyor("milestone", old, "launch").stdout.strip() == f"{old}@launch"
+    assert pgsurveyor("milestone", old, "launch").returncode == 2
+    with database.connect() as connection:
+        connection.execute("ALTER TABLE event ADD COLUMN id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY")
+        connection.execute("CREATE TABLE late (a int)")
+    second = pgsurveyor("run", database.dsn, str(root), "--format", "json", "--baseline", "launch", "--trend")
+    assert second.returncode == 0, second.stderr
+    since = json.loads(second.stdout)["since"]
+    assert [entry["words"] for entry in since["gone"] if "primary key" in entry["words"]]
+    assert len(json.loads(second.stdout)["trend"]) == 3
+    new = next(line.split()[0] for line in pgsurveyor("reviews").stdout.splitlines() if not line.startswith(old))
+    told = pgsurveyor("compare", old, new)
+    assert told.returncode == 0, told.stderr
+    assert "## Gone" in told.stdout
+    assert "## Trend" in told.stdout
+    assert json.loads(first.stdout)["since"] is None
+    assert pgsurveyor("compare", "nothing", new).returncode == 2
+
+
+def test_fixes_and_records_are_files(pgsurveyor: Run, repository: Repository, tmp_path: Path) -> None:
+    root = repository(APPLICATION)
+    assert pgsurveyor("run", str(root), "--format", "adr").returncode == 2
+    folder = tmp_path / "out"
+    formats = ("--format", "adr", "--format", "sql", "--format", "html")
+    done = pgsurveyor("run", str(root), *formats, "--output", str(folder))
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in folder.iterdir()} == {"adr", "fixes.sql", "scorecard.html"}
+    assert [path.name for path in (folder / "adr").iterdir()] == [
+        "0001-write-the-admission-rule-for-new-tables-and-worklo.md"
+    ]

@@ -154,3 +154,14 @@ async def test_at_most_six_keys_in_the_bar(make_app: MakeApp, make_review: MakeR
         assert 0 < len(actions) <= MAXIMUM_SHOWN
         assert actions[-1].run in {"help", "back"}
         assert actions[-1].label in screen_text(pilot).splitlines()[-1]
+
+
+async def test_records_are_exported_into_a_folder(make_app: MakeApp, make_review: MakeReview, tmp_path: Path) -> None:
+    async with make_app(review=make_review(), start="export").run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: "lines," in screen_text(pilot))
+        names = pilot.app.screen.formats
+        for _ in range(names.index("adr")):
+            await pilot.press("j")
+        await until(pilot, lambda: "adr/0001" in screen_text(pilot))
+        await pilot.press("w")
+        await until(pilot, lambda: list((tmp_path / "adr").glob("0001-*.md")) != [])
