@@ -36,7 +36,7 @@ format: environment
 	$(BIN)/ruff check --fix .
 
 bench: environment
-	$(BIN)/python scripts/bench.py
+	$(BIN)/python scripts/bench.py $(ARGS)
 
 screenshots: environment
 	$(BIN)/python scripts/screenshots.py

@@ -1,4 +1,8 @@
-"""What pgsurveyor costs: time and memory here, statements and time on the reviewed server. Prints figures, judges nothing."""
+"""What pgsurveyor costs: time and memory here, statements and time on the reviewed server. Prints figures, judges nothing.
+
+Without arguments: start-up, the demo, and a database of 1,000 tables. `bench.py 10001 100001` measures databases of so many
+tables alone, which takes minutes.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psycopg
+from bench_catalogs import SIZES, measure
 
 PROGRAM = str(Path(sys.executable).with_name("pgsurveyor"))
 REPEATS = 7
@@ -160,6 +165,12 @@ def whole_review() -> None:
     say("  time of the primary", f"{used:.0f} ms")
 
 
-start_up()
-terminal_program()
-whole_review()
+if sizes := sys.argv[1:]:
+    if unknown := set(sizes) - set(SIZES):
+        raise SystemExit(f"no such size: {', '.join(sorted(unknown))}; there are {', '.join(SIZES)}")
+    measure(sizes, cost, say, PROGRAM)
+else:
+    start_up()
+    terminal_program()
+    whole_review()
+    measure(["1000"], cost, say, PROGRAM)

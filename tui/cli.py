@@ -173,9 +173,9 @@ def collect(output: Path, **options: Any) -> None:
 @observing
 def doctor(**options: Any) -> None:
     """Tell what this role can and can't see, and the GRANTs that would help."""
-    from tui.unattended import diagnose
+    from tui.unattended import diagnose_role
 
-    sys.exit(diagnose(options, _progress()))
+    sys.exit(diagnose_role(options, _progress()))
 
 
 @pgsurveyor.command()

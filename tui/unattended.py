@@ -6,7 +6,6 @@ import contextlib
 import signal
 import sys
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -135,31 +134,17 @@ def compare_reviews(old: str, new: str) -> str:
     return render_comparison(compare_sides(before, after), points)
 
 
-def diagnose(options: dict[str, Any], progress: Progress) -> int:
-    """What the role sees, and for what it does not: why, how many checks that hides, and the line that unlocks it."""
+def diagnose_role(options: dict[str, Any], progress: Progress) -> int:
+    """The whole of `pgsurveyor doctor`; the exit status."""
+    from tui.doctor import diagnose
+
     observation = gather({**options, "no_repo": True} if not _names_repository(options) else options, progress)
-    evidence = observation.evidence
-    server = evidence.find(Server)
+    server = observation.evidence.find(Server)
     if server is None:
         return report_problems(observation.problems)
-    click.echo(
-        visible(f"{server.user} on {server.database}: PostgreSQL {server.version}, {server.role}, {server.flavour}")
-    )
-    click.echo(f"this role sees: {server.user_sees}")
-    results = run_checks(evidence)
-    counts = Counter(result.outcome for result in results)
-    known = sum(counts[outcome] for outcome in (Outcome.PASSED, Outcome.FOUND, Outcome.NOT_APPLICABLE))
-    click.echo(f"checks that can be decided: {known} of {len(results)}")
-    for (reason, unlock), hidden in _gaps(results).items():
-        click.echo(visible(f"\nunknown ({reason}): {', '.join(hidden)}"))
-        if unlock:
-            click.echo(visible(f"  {unlock}"))
-    if server.user_sees in {"plain", "monitor"}:
-        click.echo("\nGrants that would help, the smallest first:")
-        role = _quoted(server.user)
-        if server.user_sees == "plain":
-            click.echo(f"  GRANT pg_monitor TO {role};        -- no table data at all")
-        click.echo(f"  GRANT pg_read_all_data TO {role};  -- planner statistics, sequences and plans; can read rows")
+    lines, results = diagnose(observation.evidence, server)
+    for line in lines:
+        click.echo(line)
     return _worst(report_problems(observation.problems), _broken(results))
 
 
@@ -174,20 +159,6 @@ def report_problems(problems: Sequence[ReviewError]) -> int:
 
 def _names_repository(options: dict[str, Any]) -> bool:
     return options["evidence"] is not None or options["no_repo"] or split_words(options["words"])[1] is not None
-
-
-def _quoted(role: str) -> str:
-    from checks.model import quote_identifier
-
-    return visible(quote_identifier(role))
-
-
-def _gaps(results: Sequence[CheckResult]) -> dict[tuple[str, str], list[str]]:
-    gaps: dict[tuple[str, str], list[str]] = {}
-    for result in results:
-        if result.outcome is Outcome.UNKNOWN and result.reason not in {"repo_not_given", "not_run"}:
-            gaps.setdefault((str(result.reason), result.unlock or ""), []).append(result.check)
-    return gaps
 
 
 def _broken(results: Sequence[CheckResult]) -> int:

@@ -9,27 +9,11 @@ import psycopg
 
 from checks.errors import TargetError
 from checks.evidence.database.facts import Extension, Server
+from checks.evidence.database.flavours import flavour
 from checks.evidence.database.query import query
 from checks.evidence.database.session import Session
 
 OLDEST_MAJOR = 14
-
-# In this order: Aurora has all that RDS has, AlloyDB what Cloud SQL has, and Citus and Timescale run on others' services.
-_FLAVOURS: tuple[tuple[str, frozenset[str]], ...] = (
-    ("aurora", frozenset({"function aurora_version", "setting aurora", "setting apg_plan_mgmt"})),
-    ("rds", frozenset({"role rds_superuser", "role rdsadmin", "setting rds"})),
-    (
-        "alloydb",
-        frozenset({"role alloydbsuperuser", "role alloydbadmin", "setting alloydb", "function alloydb_version"}),
-    ),
-    ("cloudsql", frozenset({"role cloudsqlsuperuser", "role cloudsqladmin", "setting cloudsql"})),
-    ("azure", frozenset({"role azure_pg_admin", "role azuresu", "setting azure"})),
-    ("supabase", frozenset({"role supabase_admin", "extension supabase_vault"})),
-    ("neon", frozenset({"role neon_superuser", "setting neon", "extension neon"})),
-    ("crunchy", frozenset({"role crunchy_superuser", "setting crunchy"})),
-    ("timescale", frozenset({"role tsdbadmin", "extension timescaledb"})),
-    ("citus", frozenset({"extension citus", "setting citus"})),
-)
 
 
 class Sight(NamedTuple):
@@ -71,7 +55,9 @@ def observe_server(session: Session) -> tuple[Server, Sight]:
         version=row.version.split(" ")[0],
         version_num=row.version_num,
         role="standby" if row.in_recovery else "primary",
-        flavour=_flavour(row, extensions),
+        flavour=flavour(
+            row.telling_roles, row.setting_prefixes, row.telling_functions, (entry.name for entry in extensions)
+        ),
         user=row.user_name,
         user_sees=_user_sees(row),
         observed_at=row.observed_at,
@@ -105,11 +91,3 @@ def _user_sees(row: Any) -> str:
     if row.monitor:
         return "full" if row.reads_all_data else "monitor"
     return "plain"
-
-
-def _flavour(row: Any, extensions: tuple[Extension, ...]) -> str:
-    signs = {f"role {name}" for name in row.telling_roles}
-    signs |= {f"setting {name}" for name in row.setting_prefixes}
-    signs |= {f"function {name}" for name in row.telling_functions}
-    signs |= {f"extension {extension.name}" for extension in extensions}
-    return next((flavour for flavour, telling in _FLAVOURS if signs & telling), "postgresql")
