@@ -58,35 +58,35 @@ class _Context:
             self.users.setdefault(entry.query_id, set()).update(entry.users)
 
     def statements(self) -> Iterable[tuple[frozenset[int], Chain]]:
-        patterns = pattern_by_query_id(self.evidence)
-        shares = sorted(self.costs.shares.items(), key=lambda item: (-item[1], item[0]))
-        shown = 0
-        for id, share in shares:
+        """Statements that differ only in what their words leave out are one row, under the id of the costliest."""
+        patterns, shares = pattern_by_query_id(self.evidence), self.costs.shares
+        groups: dict[tuple[str, frozenset[int]], list[str]] = {}
+        for id in sorted(shares, key=lambda id: (-shares[id], id)):
             pattern = patterns.get(id)
             tables = frozenset(self._root(oid) for oid in pattern.tables) if pattern else frozenset()
-            if pattern is None or share < LEAST_SHARE or not self._reviewed(tables):
-                continue
-            places = tuple(place for place, _ in self.evidence.statement_locations.get(id, ()))
-            subject = Subject("statement", (id,))
-            links = tuple(self._link(area, tables, id) for area in Area)
-            yield (
-                tables,
-                Chain(
-                    _subject(subject),
-                    visible_line(statement_in_words(pattern, self.catalog)),
-                    round(share, 4),
-                    sum(_size(self.catalog, self.catalog.table_by_oid[oid]) for oid in tables),
-                    tuple(LocationRef(encodable(place.path), place.line) for place in places[:PLACES]),
-                    links,
-                    _weakest(links),
-                ),
-            )
-            shown += 1
-            if shown == STATEMENTS:
+            if pattern is not None and self._reviewed(tables):
+                words = visible_line(statement_in_words(pattern, self.catalog))
+                groups.setdefault((words, tables), []).append(id)
+        summed = [(sum(shares[id] for id in ids), ids, *key) for key, ids in groups.items()]
+        for share, ids, words, tables in sorted(summed, key=lambda entry: (-entry[0], entry[1]))[:STATEMENTS]:
+            if share < LEAST_SHARE:
                 return
+            places = tuple(place for id in ids for place, _ in self.evidence.statement_locations.get(id, ()))
+            links = tuple(self._link(area, tables, frozenset(ids)) for area in Area)
+            more = f" ({len(ids)} statements)" if len(ids) > 1 else ""
+            chain = Chain(
+                _subject(Subject("statement", (ids[0],))),
+                f"{words}{more}",
+                round(share, 4),
+                sum(_size(self.catalog, self.catalog.table_by_oid[oid]) for oid in tables),
+                tuple(LocationRef(encodable(place.path), place.line) for place in places[:PLACES]),
+                links,
+                _weakest(links),
+            )
+            yield tables, chain
 
     def table(self, table: Table) -> Chain:
-        links = tuple(self._link(area, frozenset({table.oid}), None) for area in Area)
+        links = tuple(self._link(area, frozenset({table.oid}), frozenset()) for area in Area)
         places = self.evidence.locations(table.subject)
         return Chain(
             _subject(table.subject),
@@ -98,16 +98,15 @@ class _Context:
             _weakest(links),
         )
 
-    def _link(self, area: Area, tables: frozenset[int], statement: str | None) -> Link:
+    def _link(self, area: Area, tables: frozenset[int], statements: frozenset[str]) -> Link:
         own, wide = [], []
         for finding, about, ids in self.findings:
             if finding.area is not area:
                 continue
             if about or ids:
-                mine = statement in ids if statement and ids else bool(about & tables)
-                if mine:
+                if statements & {*ids} if statements and ids else about & tables:
                     own.append(finding)
-            elif self._concerns(finding, statement):
+            elif self._concerns(finding, statements):
                 wide.append(finding)
         if not own and not wide:
             return Link(area.value, self._state(area, tables))
@@ -124,9 +123,9 @@ class _Context:
             first in wide and first not in own,
         )
 
-    def _concerns(self, finding: Finding, statement: str | None) -> bool:
+    def _concerns(self, finding: Finding, statements: frozenset[str]) -> bool:
         """What is about the server concerns everything; what is about a role, the statements that it runs."""
-        users = self.users.get(statement or "")
+        users = {user for id in statements for user in self.users.get(id, ())}
         if finding.subject.kind not in _OF_SERVER:
             return False
         return finding.subject.kind != "role" or not users or finding.subject.path[0] in users

@@ -7,6 +7,8 @@ from scorecards.costs import OVERALL
 from scorecards.exports.escape import code, inline
 from scorecards.model import Chain, Cost, Link, Scorecard
 
+LEAST_BYTES = 1024 * 1024
+LEAST_SHARE = 0.01
 _STATES = {"ok": "✓", "unknown": "?", "not_applicable": "n/a"}
 
 
@@ -52,7 +54,7 @@ def _place(chain: Chain) -> str:
 
 def costs(scorecard: Scorecard) -> str:
     """By area and together."""
-    if not scorecard.costs:
+    if not worth_telling(scorecard.costs[-1].cost if scorecard.costs else None):
         return ""
     priced = any(entry.cost.money_per_month is not None for entry in scorecard.costs)
     lines = [
@@ -72,6 +74,13 @@ def costs(scorecard: Scorecard) -> str:
         "that their fixes can save. WAL is an estimate: that of a table's writers, in equal parts to the table and its indexes."
     )
     return "\n".join(lines)
+
+
+def worth_telling(cost: Cost | None) -> bool:
+    """Whether anybody would do something for it: a MiB, a hundredth of server time or WAL."""
+    if cost is None:
+        return False
+    return (cost.storage_bytes or 0) >= LEAST_BYTES or max(cost.server_share or 0, cost.wal_share or 0) >= LEAST_SHARE
 
 
 def cost_words(cost: Cost | None, currency: str | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scorecards.exports import telling
-from scorecards.exports.across import chains, cost_words, costs
+from scorecards.exports.across import chains, cost_words, costs, worth_telling
 from scorecards.exports.escape import code, inline
 from scorecards.maturity import HIGHEST
 from scorecards.model import Move, Scorecard
@@ -119,7 +119,7 @@ def _moves(scorecard: Scorecard) -> str:
 
 
 def _saves(scorecard: Scorecard, move: Move) -> str:
-    words = cost_words(move.saves, scorecard.currency)
+    words = cost_words(move.saves, scorecard.currency) if worth_telling(move.saves) else ""
     return f"; {inline(words)}" if words else ""
 
 

@@ -13,7 +13,7 @@ from checks.model import Severity
 from checks.text import visible
 from scorecards.costs import OVERALL
 from scorecards.exports import adr, telling
-from scorecards.exports.across import cost_words, link_words, money, takes
+from scorecards.exports.across import cost_words, link_words, money, takes, worth_telling
 from scorecards.exports.drawing import area_bar, trend_line
 from scorecards.exports.since import groups, verdict
 from scorecards.maturity import HIGHEST
@@ -42,6 +42,7 @@ def render(scorecard: Scorecard) -> str:
         overall=OVERALL,
         bytes_in_words=bytes_in_words,
         takes=takes,
+        worth_telling=worth_telling,
         link_words=link_words,
         since_verdict=verdict,
         since_groups=groups,

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from checks.evidence.sql import parse, split_statements
+from checks.model import Severity
 from checks.text import visible, visible_line
 from scorecards.model import FindingEntry, Scorecard
 
@@ -85,6 +86,8 @@ def steps_of(findings: list[FindingEntry]) -> list[Step]:
     steps, names = [], set[str]()
     for sql, group in by_script.items():
         phase, refused, created = _judge(sql, group[0].fix.rewrites)
+        if not refused and all(finding.severity == Severity.NOTE for finding in group):
+            phase, refused = Phase.BY_HAND, "it is only a note: run it if you want it"
         if created & names:
             phase, refused = Phase.BY_HAND, "a step above makes an index of that name"
         names |= created

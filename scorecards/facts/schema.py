@@ -222,9 +222,16 @@ def gin_indexes(evidence: Evidence) -> str:
 
 
 def large_tables(evidence: Evidence) -> str:
-    tables = evidence.get(Catalog).tables
-    large = any(table.total_bytes is None or table.total_bytes > LARGE_TABLE_BYTES for table in tables)
+    catalog = evidence.get(Catalog)
+    kept = [table for table in catalog.tables if table.kind in ("table", "partitioned", "materialized_view")]
+    large = any(_is_large(leaves(catalog, table)) for table in kept)
     return "" if large else "no table is larger than 10 GB"
+
+
+def _is_large(parts: list[Table]) -> bool:
+    """Whether the parts of a table are together, or may be where a size is not known."""
+    sizes = [part.total_bytes for part in parts]
+    return any(size is None for size in sizes) or sum(size or 0 for size in sizes) > LARGE_TABLE_BYTES
 
 
 def _columns(evidence: Evidence, types: set[str]) -> bool:

@@ -149,3 +149,21 @@ def test_rows_of_a_statement_are_summed_over_users() -> None:
     doubled = evidence(statements=msgspec.structs.replace(before, entries=twice))
     shares = Costs(doubled).shares
     assert shares[SEARCH] == pytest.approx(Costs(evidence()).shares[SEARCH])
+
+
+def test_statements_that_read_the_same_are_one_row() -> None:
+    before = evidence().get(Statements)
+    again = msgspec.structs.replace(before.entries[0], query_id="99", text=before.entries[0].text + " AND id = id")
+    more = evidence(statements=msgspec.structs.replace(before, entries=(*before.entries, again)))
+    first = scorecard(evidence=more).chains[0]
+    assert first.words == "SELECT from messages by metadata (2 statements)"
+    assert first.server_share == pytest.approx(0.8932, abs=1e-3)
+    assert {link.check for link in first.links if link.area == "plans"} == {"plans.wasteful-sequential-scan"}
+
+
+def test_what_nobody_would_do_anything_for_is_not_told() -> None:
+    small = finding("indexing.unused-index", "index", "public", "messages_pkey", observed={"size_bytes": 24_000})
+    card = scorecard(results=(found("indexing.unused-index", [small]),), state=ReviewState())
+    assert card.findings[0].cost is not None
+    assert "## Cost" not in render(card, "markdown")
+    assert 'id="cost"' not in render(card, "html")

@@ -314,3 +314,12 @@ def test_a_threshold_of_the_user_counts() -> None:
     stricter = Configuration((Override("key_used_red", 0.5, 0.9, "user", False),))
     given = msgspec.structs.replace(with_sequence(600), configuration=stricter)
     assert status("sequences_have_room", given) == "unmet"
+
+
+def test_a_view_has_no_size_and_makes_no_table_large() -> None:
+    seen = catalog()
+    view = Table(90, "public", "pg_stat_statements", "view", "app", total_bytes=None)
+    with_view = msgspec.structs.replace(seen, tables=(*seen.tables, view))
+    assert PRECONDITIONS["large_tables"](evidence(catalog=with_view)) == "no table is larger than 10 GB"
+    unknown = msgspec.structs.replace(seen, tables=(*seen.tables, msgspec.structs.replace(view, kind="table")))
+    assert PRECONDITIONS["large_tables"](evidence(catalog=unknown)) == ""

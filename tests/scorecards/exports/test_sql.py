@@ -137,3 +137,8 @@ def test_the_script_runs_on_a_server(database: Database, reviewed: Scorecard) ->
     assert made == ("CREATE INDEX messages_account_id_idx ON public.messages USING btree (account_id)",)
     with pytest.raises(psycopg.Error), database.connect() as connection:
         connection.execute("BEGIN; CREATE INDEX CONCURRENTLY x ON public.messages (id)")
+
+
+def test_a_note_is_a_comment() -> None:
+    (step,) = steps_of([entry("ANALYZE t;", severity=Severity.NOTE)])
+    assert step.refused == "it is only a note: run it if you want it"
