@@ -25,6 +25,7 @@ from checks.evidence.database.facts import (
     Standby,
     Statement,
     Statements,
+    Table,
     TableUsage,
     Usage,
 )
