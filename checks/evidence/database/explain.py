@@ -16,6 +16,7 @@ from checks.evidence.database.plan_tree import read_plan
 from checks.evidence.database.session import MANNERS, MARKER, Session
 from checks.evidence.database.user_code import NOT_PLANNABLE, Refusal, UserCode
 from checks.evidence.sql import highest_parameter
+from checks.evidence.tokens import Kind, tokens
 from checks.model import Reason, qualified_name, quote_identifier
 
 PLANNED_AT_MOST = 40
@@ -40,6 +41,9 @@ _PLANNER_SETTINGS = frozenset(
 _NEEDS_DIRECT_CONNECTION = Refusal(
     Reason.NEEDS_DIRECT_CONNECTION, "give a DSN that goes to the server and not through a transaction pooler"
 )
+# By the oid of a type (catalog/pg_type.dat), how drivers write its values without quotes.
+_CONSTANTS = {16: "true", 20: "1", 21: "1", 23: "1", 26: "1", 700: "1.5", 701: "1.5", 1700: "1.5"}
+
 _BUSY = Refusal(gaps.BUSY.reason, gaps.BUSY.unlock)
 _OUT_OF_TIME = Refusal(Reason.TIMED_OUT, f"planning stopped after {WALL_S:.0f} s")
 
@@ -84,7 +88,8 @@ def observe_plans(planner: Planner, statements: Statements, progress: Callable[[
 
 
 def identify(planner: Planner, statements: Statements, code: Sequence[str]) -> dict[str, str]:
-    """The query identifiers that the server gives to SQL texts of code, planned as the role that runs most statements would be.
+    """The query identifiers that the server gives to SQL texts of code, planned as the role that runs most statements would be:
+    with parameters as they stand, or, if only that was run, with constants in their place.
 
     Texts that may not or cannot be planned are left out; empty where the server computes no identifiers.
     """
@@ -97,11 +102,34 @@ def identify(planner: Planner, statements: Statements, code: Sequence[str]) -> d
         if planner.user_code.refusal(text) is not None:
             continue
         outcome = _try(planner, role, text)
-        if isinstance(outcome, _Explained):
-            if outcome.query_id is None:
-                break
-            found[text] = outcome.query_id
+        if isinstance(outcome, _Explained) and outcome.query_id is None:
+            break
+        query_id = outcome.query_id if isinstance(outcome, _Explained) else None
+        if query_id not in statements.by_id and (constant := _with_constants(planner, role, text)):
+            again = _try(planner, role, constant)
+            if isinstance(again, _Explained) and again.query_id in statements.by_id:
+                query_id = again.query_id
+        if query_id is not None:
+            found[text] = query_id
     return found
+
+
+def _with_constants(planner: Planner, role: str, text: str) -> str | None:
+    """`text` as a driver sends it that writes values into it: the server tells constants and parameters apart, and constants by
+    their type alone. A quoted one has the type of what it is compared with, as NULL has. None if it has no parameters."""
+    if highest_parameter(text) == 0:
+        return None
+    try:
+        with planner.session.transaction(
+            {**MANNERS, **role_settings(planner.settings, role, planner.server)}, ends=True
+        ):
+            types = planner.session.parameter_types(text)
+    except psycopg.Error:
+        return None
+    spelled = {f"${number}": _CONSTANTS.get(oid, "NULL") for number, oid in enumerate(types, 1)}
+    return "".join(
+        spelled.get(token.text, token.text) if token.kind is Kind.PARAMETER else token.text for token in tokens(text)
+    )
 
 
 def role_settings(settings: Settings, role: str, server: Server) -> dict[str, str]:

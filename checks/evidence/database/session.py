@@ -188,6 +188,16 @@ class Session:
         """Holds no transaction until the next statement."""
         self._end()
 
+    def parameter_types(self, statement: str) -> tuple[int, ...]:
+        """The oids of the types that the server finds for `$1`, `$2`, ... of a statement, which it parses and does not plan.
+        Raises psycopg.Error."""
+        self.check_single(statement)
+        with self._timed():
+            described = self._connection.pgconn.describe_prepared(b"")
+        if described.status != psycopg.pq.ExecStatus.COMMAND_OK:
+            raise errors.error_from_result(described, encoding="utf-8")
+        return tuple(described.param_type(number) for number in range(described.nparams))
+
     def check_single(self, statement: str) -> None:
         """Has the server parse a statement that strangers wrote, without planning it. Raises psycopg.Error unless it is
         one correct command."""

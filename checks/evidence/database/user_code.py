@@ -3,8 +3,8 @@
 Planning evaluates IMMUTABLE and STABLE functions, wherever they hide: in the statement, in views and rules, row-security
 policies, indexes, constraints, domains, statistics objects, casts and operators. The rule goes by names, so that no search_path
 matters: a statement passes only if nothing in it has the name of anything that leads to a function which is neither PostgreSQL's
-own nor a C function of an extension known to be harmless. C functions alone, because anyone may add others to an extension that
-they own.
+own nor a function of an extension known to be harmless. Of those C functions alone, and SQL functions whose body only calls
+PostgreSQL's own IMMUTABLE ones: anyone may add others to an extension that they own.
 """
 
 from __future__ import annotations

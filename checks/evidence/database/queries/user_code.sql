@@ -7,7 +7,29 @@ known_extension_function (oid) AS (
         AND d.refclassid = 'pg_catalog.pg_extension'::regclass
     JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
     JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
-    WHERE e.extname = ANY (%(extensions)s) AND l.lanname IN ('c', 'internal')
+    WHERE e.extname = ANY (%(extensions)s) AND (
+        l.lanname IN ('c', 'internal')
+        -- One expression of PostgreSQL's own IMMUTABLE functions, named as such, of parameters and constants, without an operator.
+        OR l.lanname = 'sql' AND p.proconfig IS NULL AND p.prosqlbody IS NULL
+            AND p.prosrc ~ $re$^\s*SELECT\s+(pg_catalog\.[a-z_0-9]+|\$[0-9]+|::|[][(),;[:space:]]|E?'([^'\\]|\\.|'')*')+$$re$
+            AND NOT EXISTS (
+                SELECT FROM pg_catalog.regexp_matches(p.prosrc, 'pg_catalog\.([a-z_0-9]+)', 'g') AS m (found)
+                JOIN pg_catalog.pg_proc AS f ON f.proname = m.found[1]
+                WHERE f.pronamespace = 'pg_catalog'::regnamespace AND f.provolatile <> 'i'
+            )
+        -- The same of a body that is stored parsed.
+        OR l.lanname = 'sql' AND p.proconfig IS NULL
+            AND p.prosqlbody::text !~ '[{](RANGETBLENTRY|COERCEVIAIO|COERCETODOMAIN|SQLVALUEFUNCTION|NEXTVALUEEXPR|MINMAX|ROWCOMPARE)'
+            AND NOT EXISTS (
+                SELECT FROM pg_catalog.regexp_matches(
+                    p.prosqlbody::text, ':(funcid|opno|aggfnoid|winfnoid) ([0-9]+)', 'g'
+                ) AS m (found)
+                LEFT JOIN pg_catalog.pg_operator AS o ON m.found[1] = 'opno' AND o.oid = m.found[2]::oid
+                LEFT JOIN pg_catalog.pg_proc AS f
+                    ON f.oid = CASE WHEN m.found[1] = 'opno' THEN o.oprcode::oid ELSE m.found[2]::oid END
+                WHERE m.found[2]::oid >= 16384 OR f.oid >= 16384 OR f.provolatile IS DISTINCT FROM 'i'
+            )
+    )
 ),
 user_function (oid, name, takes_row) AS (
     SELECT p.oid, p.proname, p.pronargs > 0 AND t.typtype IN ('c', 'd', 'p')

@@ -111,6 +111,25 @@ def test_code_is_identified_by_the_server(shop: Database) -> None:
     assert shop.connect().execute("SELECT count(*) FROM orders").fetchone() == (20000,)
 
 
+def test_code_is_identified_by_the_constants_that_its_driver_writes(shop: Database) -> None:
+    connection = shop.connect()
+    connection.execute("SELECT id FROM orders WHERE status = 'open' AND id = 5 AND total > 1.5 LIMIT 7")
+    connection.execute("SELECT total FROM orders WHERE id = %s", ["5"])
+    connection.execute("SELECT total FROM orders WHERE id = 5")
+    code = [
+        "SELECT id FROM orders WHERE status = $1 AND id = $2 AND total > $3 LIMIT $4",
+        "SELECT total FROM orders WHERE id = $1",
+        "SELECT status FROM orders WHERE id = $1",
+    ]
+    evidence = observe_database(shop.dsn, code=code)
+    assert isinstance(evidence.statements, Statements)
+    by_text = {entry.text: entry.query_id for entry in evidence.statements.entries}
+    [written_in] = [query_id for text, query_id in by_text.items() if "LIMIT" in text]
+    assert evidence.identified[code[0]] == written_in
+    assert evidence.identified[code[1]] in evidence.statements.by_id
+    assert evidence.identified[code[2]] not in evidence.statements.by_id
+
+
 def test_a_statement_whose_tables_may_not_be_read_says_what_to_grant(shop: Database) -> None:
     shop.connect().execute("SELECT * FROM orders WHERE id = 1")
     shop.execute("DROP ROLE IF EXISTS only_monitor; CREATE ROLE only_monitor LOGIN IN ROLE pg_monitor")

@@ -248,3 +248,38 @@ def test_an_extension_is_trusted_for_its_c_functions_only(database: Database) ->
     )
     assert _rule(database).refusal("SELECT * FROM t WHERE a = trap('x')") is not None
     assert _rule(database).refusal("SELECT l2_distance($1, $2)") is None
+
+
+def test_an_extensions_sql_functions_are_trusted_where_they_only_call_what_is_built_in(database: Database) -> None:
+    hostile = {
+        "sleeps": "SELECT pg_catalog.pg_sleep(0)::pg_catalog.text",
+        "reads": "SELECT max(b) FROM t",
+        "operates": "SELECT 'a' || 'b'",
+        "calls": "SELECT public.operates()",
+        "twice": "SELECT 'a'; SELECT 'b'",
+        "spaced": "SELECT pg_catalog.query_to_xml ('SELECT 1', true, true, '')::pg_catalog.text",
+    }
+    parsed = {
+        "parsed_call": "operates()",
+        "parsed_sleep": "pg_sleep(0)::text",
+        "parsed_read": "(SELECT max(b) FROM t)",
+        "parsed_value": "CURRENT_USER::text",
+        "parsed_cast": "'x'::text::int::text",
+    }
+    database.execute("CREATE EXTENSION citext; CREATE TABLE t (a citext, b text)")
+    bodies = {name: f"AS $${body}$$" for name, body in hostile.items()}
+    bodies |= {name: f"RETURN {body}" for name, body in parsed.items()}
+    for name, body in bodies.items():
+        database.execute(
+            f"CREATE FUNCTION {name}() RETURNS text IMMUTABLE LANGUAGE sql {body}",
+            f"ALTER EXTENSION citext ADD FUNCTION {name}()",
+        )
+    rule = _rule(database)
+    for statement in (
+        "SELECT replace(b, $1, $2) FROM t",
+        "SELECT * FROM t WHERE split_part(a, $1, 1) = $2",
+        "SELECT strpos(a, $1), translate(a, $2, $3) FROM t",
+    ):
+        assert rule.refusal(statement) is None, statement
+    for name in bodies:
+        assert rule.refusal(f"SELECT {name}()") is not None, name
