@@ -22,6 +22,10 @@ LONGEST_WORDS = 600
 INDENT = "   "
 WIDTH = 118
 LOCK_TIMEOUT = "5s"
+WAITING = """\
+-- CONCURRENTLY waits for every older transaction, and blocks no read or write meanwhile; a timeout would leave an invalid
+-- index behind. A session that is idle in its transaction makes it wait for ever: end such sessions first.
+SET lock_timeout = 0;"""
 _HIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]")  # fmt: skip  # noqa: E501
 _QUIET_CHANGES = frozenset(
     {"AT_ValidateConstraint", "AT_SetStatistics", "AT_SetRelOptions", "AT_ResetRelOptions", "AT_AttachPartition"}
@@ -67,6 +71,10 @@ def render(scorecard: Scorecard) -> str:
         if not mine:
             continue
         parts.append(f"-- {'=' * (WIDTH - 3)}\n{_comment(f'{phase.value}. {TITLES[phase]}')}\n-- {'=' * (WIDTH - 3)}")
+        if phase is Phase.INDEXES:
+            parts.append(WAITING)
+        elif phase is Phase.CONSTRAINTS:
+            parts.append(f"SET lock_timeout = '{LOCK_TIMEOUT}';")
         for step in mine:
             number += 1
             parts.append(_step(number, step))
@@ -201,7 +209,8 @@ def _head(scorecard: Scorecard, steps: list[Step], left_out: int) -> str:
     lines += [
         "",
         "psql -X -v ON_ERROR_STOP=1 -f fixes.sql, without --single-transaction: CONCURRENTLY works only outside of one.",
-        "An index that fails half-way stays behind as invalid: drop it CONCURRENTLY before the next try.",
+        "It stops at the first error. An index that fails half-way stays behind as invalid: drop it CONCURRENTLY before "
+        "the next try.",
     ]
     comment = "\n".join(_comment(line) for line in lines)
     return f"{comment}\n\nSET lock_timeout = '{LOCK_TIMEOUT}';\nSET statement_timeout = 0;"

@@ -98,6 +98,13 @@ def test_steps_come_in_order_and_the_same_script_once() -> None:
     assert next(step for step in steps if "ON u" in step.sql).refused == "a step above makes an index of that name"
 
 
+def test_indexes_wait_for_as_long_as_it_takes(reviewed: Scorecard) -> None:
+    """A lock timeout cancels CONCURRENTLY while it waits for an older transaction, and leaves an invalid index."""
+    script = render(reviewed, "sql")
+    timeouts = [text for text, _ in split_statements(script[: script.index("CREATE INDEX")]) if "lock_timeout" in text]
+    assert timeouts == ["SET lock_timeout = '5s'", "SET lock_timeout = 0"]
+
+
 def test_what_was_waived_is_left_out_and_counted() -> None:
     made = finding("schema.no-primary-key", "table", "public", "t", fix=Fix("Do it.", "ANALYZE t;"))
     state = ReviewState(decisions={made.id: Decision("dispute", "ada", AS_OF, note="it is a view")})

@@ -7,7 +7,8 @@
 -- 7 findings that were waived or disputed are left out.
 --
 -- psql -X -v ON_ERROR_STOP=1 -f fixes.sql, without --single-transaction: CONCURRENTLY works only outside of one.
--- An index that fails half-way stays behind as invalid: drop it CONCURRENTLY before the next try.
+-- It stops at the first error. An index that fails half-way stays behind as invalid: drop it CONCURRENTLY before the
+-- next try.
 
 SET lock_timeout = '5s';
 SET statement_timeout = 0;
@@ -15,6 +16,10 @@ SET statement_timeout = 0;
 -- ===================================================================================================================
 -- 3. Indexes, CONCURRENTLY: outside of a transaction, one at a time; reads and writes go on
 -- ===================================================================================================================
+
+-- CONCURRENTLY waits for every older transaction, and blocks no read or write meanwhile; a timeout would leave an invalid
+-- index behind. A session that is idle in its transaction makes it wait for ever: end such sessions first.
+SET lock_timeout = 0;
 
 -- 1. Index the referencing column.
 --    high 6400c94cec4bed6a: Foreign key messages_account_id_fkey has no index on public.messages (account_id)
