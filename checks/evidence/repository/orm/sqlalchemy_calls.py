@@ -8,21 +8,18 @@ from tree_sitter import Node
 
 from checks.evidence.repository.facts import Model, OrmCall
 from checks.evidence.repository.orm.models import Models
-from checks.evidence.repository.orm.python_expressions import Expressions
-from checks.evidence.repository.orm.query import (
-    COLUMNS,
-    EXPRESSIONS,
-    JOINS,
-    LIMIT,
-    ORDER,
-    VALUE,
-    WHERE,
-    Query,
-    column_of,
-    quoted,
-    relation,
+from checks.evidence.repository.orm.python_chains import (
+    Step,
+    call_of,
+    chain_above,
+    context_of,
+    holder_of,
+    query_context,
 )
-from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name, string_of, walk
+from checks.evidence.repository.orm.python_expressions import Expressions
+from checks.evidence.repository.orm.query import COLUMNS, EXPRESSIONS, JOINS, Query, column_of, quoted, relation
+from checks.evidence.repository.orm.sqlalchemy import arguments_of, walk
+from checks.evidence.repository.orm.sqlalchemy_steps import LOADED_APART, Steps, filter_by_key
 from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, named, text, unwrapped
 
 CANDIDATE = re.compile(
@@ -33,31 +30,12 @@ _IMPORT = re.compile(r"^[ \t]*from\s+(\.*[\w.]*)\s+import\s+(\([^)]*\)|[^\n\\]*(
 _NAME = re.compile(r"([A-Za-z_]\w*)(?:\s+as\s+([A-Za-z_]\w*))?")
 _STARTS = frozenset(["select", "insert", "update", "delete"])
 _IDENTIFIER = frozenset(["identifier"])
-_RUNS = frozenset(
-    "execute scalars scalar stream stream_scalars exec fetch_all fetch_one fetch_val all first one one_or_none".split()
-)
 _ENDS = frozenset(
     "subquery cte alias exists scalar_subquery label lateral union union_all except_ intersect as_scalar".split()
 )
-_HARMLESS = frozenset(
-    "execution_options all one_or_none scalar scalars scalar_one scalar_one_or_none unique with_hint prefix_with params "
-    "yield_per populate_existing enable_eagerloads autoflush correlate correlate_except compile returning one "
-    "with_labels".split()
-)
-_LOADED_APART = re.compile(
-    r"(?:selectinload|subqueryload|lazyload|noload|raiseload|contains_eager|immediateload|with_expression)\b"
-)
-_EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS, EXPRESSIONS])
-_UNREAD = {
-    "where": {WHERE}, "filter": {WHERE}, "filter_by": {WHERE}, "having": {WHERE}, "order_by": {ORDER}, "limit": {LIMIT},
-    "offset": {LIMIT}, "slice": {LIMIT}, "options": {COLUMNS, JOINS}, "with_only_columns": {COLUMNS, EXPRESSIONS},
-    "with_entities": {COLUMNS, EXPRESSIONS}, "add_columns": {COLUMNS, EXPRESSIONS}, "join": {JOINS}, "outerjoin": {JOINS},
-}  # fmt: skip
 
 # A function's result of such a name is a query more often than a value.
 _QUERY_NAMES = re.compile(r"(?:quer(?:y|ies)|subq|stmt|statement|cte|select)$")
-
-Step = tuple[str, Node]
 
 
 def read_calls(source: Source, models: Models) -> list[OrmCall]:
@@ -73,6 +51,7 @@ class _Reader:
         self.function: Node | None = None
         self.aliases: dict[str, tuple[Model, str]] = {}
         self.expressions = Expressions(self.entity, self.is_query)
+        self.steps = Steps(self.expressions, models, source.file.path)
         self.calls: list[OrmCall] = []
 
     def read(self) -> list[OrmCall]:
@@ -80,12 +59,12 @@ class _Reader:
         words = "|".join(map(re.escape, sorted({*starts, "query", "get", "get_or_404", "add", "add_all", *_STARTS})))
         for match, node in self.source.found(re.compile(rf"\b({words})\s*\(".encode()), _IDENTIFIER):
             word = match.group(1).decode()
-            call = _call_of(node)
+            call = call_of(node)
             if call is None:
                 continue
             self.function = function_around(call)
             self.aliases = self._aliases()
-            holder = _holder(call)
+            holder = holder_of(call)
             if holder is None:
                 start = self.names.get(word, "") if word in self.names else ""
                 if start in _STARTS:
@@ -135,10 +114,10 @@ class _Reader:
 
     def _statement(self, verb: str, call: Node) -> None:
         positional, _ = arguments_of(call)
-        top, steps = _chain(call)
+        top, steps = chain_above(call)
         if any(name in _ENDS for name, _ in steps):
             return
-        context = self._context(top)
+        context = context_of(top, self.function)
         if context is None:
             return
         if verb == "select":
@@ -148,9 +127,9 @@ class _Reader:
             query = Query(verb, found[0], found[1]) if found else None
         if query is None:
             return
-        self._apply(query, steps)
+        self.steps.apply(query, steps)
         more, partial = context
-        self._apply(query, more)
+        self.steps.apply(query, more)
         query.partial |= partial
         self._finish(query, call)
 
@@ -186,231 +165,19 @@ class _Reader:
 
     def _query(self, call: Node) -> None:
         """`session.query(...)`, up to what sends it."""
-        top, steps = _chain(call)
+        top, steps = chain_above(call)
         if any(name in _ENDS for name, _ in steps):
             return
         query = self._selected(_flat(arguments_of(call)[0]), steps)
-        context = self._query_context(top, steps)
+        context = query_context(top, steps, self.function)
         if query is None or context is None:
             return
         more, partial = context
-        self._apply(query, [*steps, *more])
+        self.steps.apply(query, [*steps, *more])
         query.partial |= partial
         self._finish(query, call)
 
-    def _query_context(self, top: Node, steps: list[Step]) -> tuple[list[Step], set[str]] | None:
-        last = steps[-1][0] if steps else ""
-        sends = last in (
-            "all",
-            "first",
-            "one",
-            "one_or_none",
-            "scalar",
-            "count",
-            "delete",
-            "update",
-            "get",
-            "get_or_404",
-        )
-        if sends or last in ("first_or_404", "one_or_404", "paginate"):
-            return [], set()
-        parent = top.parent
-        if parent is not None and parent.type in ("for_statement", "for_in_clause"):
-            return [], set()
-        if parent is not None and parent.type == "assignment":
-            return self._followed(text(field(parent, "left")), parent, sent_by_methods=True)
-        return ([], set(_EVERYTHING)) if parent is not None and parent.type == "return_statement" else None
-
-    def _context(self, top: Node) -> tuple[list[Step], set[str]] | None:
-        """What the code goes on to do with a statement: further steps, and parts that may be added; None if it is not sent as it
-        is, but put into another one."""
-        parent = top.parent
-        while parent is not None and parent.type in ("parenthesized_expression", "await", "type_cast"):
-            top, parent = parent, parent.parent
-        if parent is None:
-            return None
-        if parent.type == "argument_list" and parent.parent is not None:
-            return ([], set()) if call_name(parent.parent) in _RUNS else None
-        if parent.type == "assignment":
-            left = field(parent, "left")
-            return self._followed(text(left), parent) if left is not None and left.type == "identifier" else None
-        return ([], set(_EVERYTHING)) if parent.type == "return_statement" else None
-
-    def _followed(self, name: str, begun: Node, *, sent_by_methods: bool = False) -> tuple[list[Step], set[str]] | None:
-        """The same for a statement kept in a variable."""
-        if self.function is None or not name.isidentifier():
-            return None
-        steps: list[Step] = []
-        partial: set[str] = set()
-        sent = False
-        block = begun.parent.parent if begun.parent is not None else None
-        for node in walk(self.function):
-            if node.type == "assignment" and text(field(node, "left")) == name and node.start_byte > begun.start_byte:
-                value = field(node, "right")
-                root = _root(value) if value is not None else None
-                if root is None or text(root) != name or value is None:
-                    if sent:
-                        break
-                    partial |= set(_EVERYTHING)
-                    continue
-                added = _chain_from(root)
-                same = node.parent is not None and node.parent.parent == block
-                if same:
-                    steps += added
-                else:
-                    for step, _ in added:
-                        partial |= _UNREAD.get(step, set(_EVERYTHING) if step not in _HARMLESS else set())
-            elif node.type == "identifier" and text(node) == name and node.start_byte > begun.end_byte:
-                parent = node.parent
-                if parent is None:
-                    continue
-                if parent.type == "argument_list" and parent.parent is not None:
-                    if call_name(parent.parent) in _RUNS:
-                        sent = True
-                    elif not _is_assigned(parent.parent, name):
-                        partial |= set(_EVERYTHING)
-                elif sent_by_methods and parent.type == "attribute" and parent.parent is not None:
-                    added = _chain_from(node)
-                    if added and added[-1][0] in (
-                        "all",
-                        "first",
-                        "one",
-                        "one_or_none",
-                        "scalar",
-                        "count",
-                        "delete",
-                        "update",
-                    ):
-                        sent = True
-                        partial |= {LIMIT} if len(added) > 1 or added[-1][0] == "first" else set()
-                        for step, _ in added[:-1]:
-                            partial |= _UNREAD.get(step, set())
-                elif parent.type == "return_statement":
-                    sent = True
-                    partial |= set(_EVERYTHING)
-                elif sent_by_methods and parent.type == "for_statement":
-                    sent = True
-        return (steps, partial) if sent else None
-
-    # The steps of a chain
-
-    def _apply(self, query: Query, steps: list[Step]) -> None:
-        for name, call in steps:
-            self._step(query, name, call)
-
-    def _step(self, query: Query, name: str, call: Node) -> None:
-        positional, keywords = arguments_of(call)
-        count = len([entry for entry in named(field(call, "arguments")) if entry.type != "keyword_argument"])
-        if name in ("where", "filter"):
-            for argument in positional:
-                query.filter(self.expressions.condition(argument))
-            query.partial |= {WHERE} if count > len(positional) else set()
-        elif name == "filter_by":
-            unpacked = len(named(field(call, "arguments"))) > len(keywords)
-            for key, value in keywords.items():
-                column = query.column(key) if not query.joins else None
-                known = self.expressions.value(value)
-                if column and value.type == "none":
-                    query.where.append(f"{column} IS NULL")
-                else:
-                    query.filter(f"{column} = {known}" if column and known else None)
-            query.partial |= {WHERE} if unpacked else set()
-        elif name == "order_by":
-            for argument in positional:
-                written = self.expressions.order(argument)
-                if written is None:
-                    query.partial.add(ORDER)
-                elif ORDER not in query.partial:
-                    query.order.append(written)
-            query.partial |= {ORDER} if count > len(positional) else set()
-        elif name == "limit" and positional:
-            query.take(text(positional[0]))
-        elif name == "offset" and positional:
-            query.offset = text(positional[0]) != "0"
-        elif name in ("slice", "paginate"):
-            query.limit, query.offset = VALUE, True
-        elif name in ("join", "outerjoin"):
-            self._join(query, name, positional, keywords)
-        elif name == "group_by":
-            keys = [self.expressions.scalar(argument) for argument in positional]
-            query.group = [key for key in keys if key]
-        elif name == "values":
-            self._values(query, positional, keywords, call)
-        elif name in ("first", "first_or_404"):
-            query.limit = query.limit if isinstance(query.limit, int) else 1
-        elif name == "count":
-            query.columns, query.order = ["count(*)"], []
-        elif name in ("delete", "update"):
-            query.verb = name
-            if name == "update" and positional:
-                self._values(query, positional, {}, call)
-        elif name in ("get", "get_or_404"):
-            self._by_key(query)
-        elif name == "with_for_update":
-            query.suffix = " FOR UPDATE SKIP LOCKED" if text(keywords.get("skip_locked")) == "True" else " FOR UPDATE"
-        elif name == "options":
-            for argument in positional:
-                query.partial |= set() if _LOADED_APART.match(text(argument)) else {COLUMNS, JOINS}
-        elif name == "on_conflict_do_nothing":
-            query.suffix = " ON CONFLICT DO NOTHING"
-        elif name == "distinct" and not positional:
-            pass
-        elif name.startswith("on_conflict") or name == "select_from":
-            query.partial |= {COLUMNS} if name.startswith("on_conflict") else set()
-        elif name not in _HARMLESS and name != "get_children":
-            query.partial |= _UNREAD.get(name, _EVERYTHING)
-
-    def _join(self, query: Query, name: str, positional: list[Node], keywords: dict[str, Node]) -> None:
-        outer = name == "outerjoin" or text(keywords.get("isouter")) == "True"
-        word = "LEFT JOIN" if outer else "JOIN"
-        target = self.expressions.model(positional[0]) if positional else None
-        condition: str | None = None
-        if target is None and positional and positional[0].type == "attribute":
-            holder = field(positional[0], "object")
-            held = self.expressions.model(holder) if holder is not None else None
-            attribute = text(field(positional[0], "attribute"))
-            link = next((link for link in held[0].relations if link.attribute == attribute), None) if held else None
-            model = self.models.find(link.target, self.source.file.path) if link else None
-            target = (model, model.table) if model else None
-        if target is None:
-            query.partial |= {JOINS, WHERE}
-            return
-        onclause = positional[1] if len(positional) > 1 else keywords.get("onclause")
-        if onclause is not None:
-            condition = self.expressions.condition(onclause)
-        else:
-            condition = _by_foreign_key((query.model, query.alias), target)
-        query.partial |= {JOINS} if condition is None else set()
-        query.joins.append(f"{word} {relation(target[0])} AS {quoted(target[1])} ON {condition or 'true'}")
-
-    def _values(self, query: Query, positional: list[Node], keywords: dict[str, Node], call: Node) -> None:
-        for key in keywords:
-            query.write(key)
-        whole = len(named(field(call, "arguments"))) == len(keywords) + len(positional)
-        for argument in positional:
-            entries = named(argument) if argument.type == "dictionary" else []
-            whole &= argument.type == "dictionary"
-            for pair in entries:
-                target = field(pair, "key") if pair.type == "pair" else None
-                name = string_of(target)
-                if target is not None and target.type == "attribute":
-                    name = text(field(target, "attribute"))
-                if name is None:
-                    whole = False
-                elif column := next(
-                    (column for column in query.model.columns if name in (column.attribute, column.name)), None
-                ):
-                    query.written[column.name] = None
-        query.partial |= set() if whole else {COLUMNS}
-
     # Objects
-
-    def _by_key(self, query: Query) -> None:
-        keys = [column for column in query.model.columns if column.primary_key]
-        if keys:
-            query.where += [f"{quoted(query.alias)}.{quoted(column.name)} = {VALUE}" for column in keys]
-        else:
-            query.partial.add(WHERE)
 
     def _get(self, call: Node) -> None:
         """`session.get(User, id)`."""
@@ -419,10 +186,10 @@ class _Reader:
         if found is None:
             return
         query = Query("select", *found)
-        self._by_key(query)
+        filter_by_key(query)
         if "with_for_update" in keywords:
             query.suffix = " FOR UPDATE"
-        if "options" in keywords and not re.match(r"\W*" + _LOADED_APART.pattern, text(keywords["options"])):
+        if "options" in keywords and not re.match(r"\W*" + LOADED_APART.pattern, text(keywords["options"])):
             query.partial |= {COLUMNS, JOINS}
         self._finish(query, call)
 
@@ -484,7 +251,7 @@ class _Reader:
                 query.partial.add(COLUMNS)
         for query, statement in written.values():
             self.function = function_around(statement)
-            self._by_key(query)
+            filter_by_key(query)
             self._finish(query, statement)
 
     def _finish(self, query: Query, node: Node) -> None:
@@ -507,62 +274,6 @@ def _is_member(name: str, code: str) -> bool:
     return bool(re.search(rf"\b[a-z_][a-z0-9_]*\.{re.escape(name)}\b", code))
 
 
-def _call_of(node: Node) -> Node | None:
-    """The call whose function's last name the node is."""
-    parent = node.parent
-    if parent is not None and parent.type == "attribute" and field(parent, "attribute") == node:
-        node, parent = parent, parent.parent
-    return parent if parent is not None and parent.type == "call" and field(parent, "function") == node else None
-
-
-def _holder(call: Node) -> Node | None:
-    function = field(call, "function")
-    return field(function, "object") if function is not None and function.type == "attribute" else None
-
-
-def _chain(call: Node) -> tuple[Node, list[Step]]:
-    """The outermost call of the chain that begins with it, and the steps between."""
-    steps: list[Step] = []
-    top = call
-    while True:
-        node = top
-        while node.parent is not None and node.parent.type == "parenthesized_expression":
-            node = node.parent
-        parent = node.parent
-        outer = parent.parent if parent is not None and parent.type == "attribute" else None
-        if parent is None or outer is None or outer.type != "call" or field(outer, "function") != parent:
-            return node, steps
-        if field(parent, "object") != node:
-            return node, steps
-        top = outer
-        steps.append((text(field(parent, "attribute")), outer))
-
-
-def _chain_from(node: Node) -> list[Step]:
-    return _chain(node)[1]
-
-
-def _root(node: Node) -> Node | None:
-    """What a chain of calls is called on."""
-    while True:
-        if node.type == "parenthesized_expression" and named(node):
-            node = named(node)[0]
-        elif node.type == "call":
-            function = field(node, "function")
-            if function is None or function.type != "attribute":
-                return None
-            holder = field(function, "object")
-            if holder is None:
-                return None
-            node = holder
-        else:
-            return node if node.type == "identifier" else None
-
-
-def _is_assigned(call: Node, name: str) -> bool:
-    return call.parent is not None and call.parent.type == "assignment" and text(field(call.parent, "left")) == name
-
-
 def _flat(arguments: list[Node]) -> list[Node]:
     """The arguments, with those in a list, as SQLAlchemy 1.4 takes them."""
     return [entry for argument in arguments for entry in (named(argument) if argument.type == "list" else [argument])]
@@ -572,14 +283,3 @@ def _named_model(reader: _Reader, step: Node) -> str | None:
     positional, _ = arguments_of(step)
     found = reader.expressions.model(positional[0]) if positional else None
     return found[1] if found else None
-
-
-def _by_foreign_key(one: tuple[Model, str], other: tuple[Model, str]) -> str | None:
-    """The condition of a join that the models' only foreign key between them gives."""
-    found = []
-    for (child, child_alias), (parent, parent_alias) in ((one, other), (other, one)):
-        for column in child.columns:
-            if column.references[-2:-1] == (parent.table,):
-                target = f"{quoted(parent_alias)}.{quoted(column.references[-1])}"
-                found.append(f"{quoted(child_alias)}.{quoted(column.name)} = {target}")
-    return found[0] if len(found) == 1 else None

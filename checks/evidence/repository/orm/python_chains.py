@@ -1,0 +1,181 @@
+"""Chains of method calls in Python, and what becomes of the statement that one builds."""
+
+from __future__ import annotations
+
+from tree_sitter import Node
+
+from checks.evidence.repository.orm.query import COLUMNS, EXPRESSIONS, JOINS, LIMIT, ORDER, WHERE
+from checks.evidence.repository.orm.sqlalchemy import call_name, walk
+from checks.evidence.repository.orm.syntax import field, named, text
+
+Step = tuple[str, Node]
+# Further steps of a statement, and the parts that may be added to it besides.
+Context = tuple[list[Step], set[str]]
+
+EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS, EXPRESSIONS])
+HARMLESS = frozenset(
+    "execution_options all one_or_none scalar scalars scalar_one scalar_one_or_none unique with_hint prefix_with params "
+    "yield_per populate_existing enable_eagerloads autoflush correlate correlate_except compile returning one "
+    "with_labels".split()
+)
+UNREAD = {
+    "where": {WHERE}, "filter": {WHERE}, "filter_by": {WHERE}, "having": {WHERE}, "order_by": {ORDER}, "limit": {LIMIT},
+    "offset": {LIMIT}, "slice": {LIMIT}, "options": {COLUMNS, JOINS}, "with_only_columns": {COLUMNS, EXPRESSIONS},
+    "with_entities": {COLUMNS, EXPRESSIONS}, "add_columns": {COLUMNS, EXPRESSIONS}, "join": {JOINS}, "outerjoin": {JOINS},
+}  # fmt: skip
+_RUNS = frozenset(
+    "execute scalars scalar stream stream_scalars exec fetch_all fetch_one fetch_val all first one one_or_none".split()
+)
+
+
+def call_of(node: Node) -> Node | None:
+    """The call whose function's last name the node is."""
+    parent = node.parent
+    if parent is not None and parent.type == "attribute" and field(parent, "attribute") == node:
+        node, parent = parent, parent.parent
+    return parent if parent is not None and parent.type == "call" and field(parent, "function") == node else None
+
+
+def holder_of(call: Node) -> Node | None:
+    function = field(call, "function")
+    return field(function, "object") if function is not None and function.type == "attribute" else None
+
+
+def chain_above(call: Node) -> tuple[Node, list[Step]]:
+    """The outermost call of the chain that begins with it, and the steps between."""
+    steps: list[Step] = []
+    top = call
+    while True:
+        node = top
+        while node.parent is not None and node.parent.type == "parenthesized_expression":
+            node = node.parent
+        parent = node.parent
+        outer = parent.parent if parent is not None and parent.type == "attribute" else None
+        if parent is None or outer is None or outer.type != "call" or field(outer, "function") != parent:
+            return node, steps
+        if field(parent, "object") != node:
+            return node, steps
+        top = outer
+        steps.append((text(field(parent, "attribute")), outer))
+
+
+def steps_above(node: Node) -> list[Step]:
+    return chain_above(node)[1]
+
+
+def _root(node: Node) -> Node | None:
+    """What a chain of calls is called on."""
+    while True:
+        if node.type == "parenthesized_expression" and named(node):
+            node = named(node)[0]
+        elif node.type == "call":
+            function = field(node, "function")
+            if function is None or function.type != "attribute":
+                return None
+            holder = field(function, "object")
+            if holder is None:
+                return None
+            node = holder
+        else:
+            return node if node.type == "identifier" else None
+
+
+def _is_assigned(call: Node, name: str) -> bool:
+    return call.parent is not None and call.parent.type == "assignment" and text(field(call.parent, "left")) == name
+
+
+def context_of(top: Node, function: Node | None) -> Context | None:
+    """What the code goes on to do with a statement: further steps, and parts that may be added; None if it is not sent as it
+    is, but put into another one."""
+    parent = top.parent
+    while parent is not None and parent.type in ("parenthesized_expression", "await", "type_cast"):
+        top, parent = parent, parent.parent
+    if parent is None:
+        return None
+    if parent.type == "argument_list" and parent.parent is not None:
+        return ([], set()) if call_name(parent.parent) in _RUNS else None
+    if parent.type == "assignment":
+        left = field(parent, "left")
+        return _followed(text(left), parent, function) if left is not None and left.type == "identifier" else None
+    return ([], set(EVERYTHING)) if parent.type == "return_statement" else None
+
+
+def query_context(top: Node, steps: list[Step], function: Node | None) -> Context | None:
+    last = steps[-1][0] if steps else ""
+    sends = last in (
+        "all",
+        "first",
+        "one",
+        "one_or_none",
+        "scalar",
+        "count",
+        "delete",
+        "update",
+        "get",
+        "get_or_404",
+    )
+    if sends or last in ("first_or_404", "one_or_404", "paginate"):
+        return [], set()
+    parent = top.parent
+    if parent is not None and parent.type in ("for_statement", "for_in_clause"):
+        return [], set()
+    if parent is not None and parent.type == "assignment":
+        return _followed(text(field(parent, "left")), parent, function, sent_by_methods=True)
+    return ([], set(EVERYTHING)) if parent is not None and parent.type == "return_statement" else None
+
+
+def _followed(name: str, begun: Node, function: Node | None, *, sent_by_methods: bool = False) -> Context | None:
+    """The same for a statement kept in a variable."""
+    if function is None or not name.isidentifier():
+        return None
+    steps: list[Step] = []
+    partial: set[str] = set()
+    sent = False
+    block = begun.parent.parent if begun.parent is not None else None
+    for node in walk(function):
+        if node.type == "assignment" and text(field(node, "left")) == name and node.start_byte > begun.start_byte:
+            value = field(node, "right")
+            root = _root(value) if value is not None else None
+            if root is None or text(root) != name or value is None:
+                if sent:
+                    break
+                partial |= set(EVERYTHING)
+                continue
+            added = steps_above(root)
+            same = node.parent is not None and node.parent.parent == block
+            if same:
+                steps += added
+            else:
+                for step, _ in added:
+                    partial |= UNREAD.get(step, set(EVERYTHING) if step not in HARMLESS else set())
+        elif node.type == "identifier" and text(node) == name and node.start_byte > begun.end_byte:
+            parent = node.parent
+            if parent is None:
+                continue
+            if parent.type == "argument_list" and parent.parent is not None:
+                if call_name(parent.parent) in _RUNS:
+                    sent = True
+                elif not _is_assigned(parent.parent, name):
+                    partial |= set(EVERYTHING)
+            elif sent_by_methods and parent.type == "attribute" and parent.parent is not None:
+                added = steps_above(node)
+                if added and added[-1][0] in (
+                    "all",
+                    "first",
+                    "one",
+                    "one_or_none",
+                    "scalar",
+                    "count",
+                    "delete",
+                    "update",
+                ):
+                    sent = True
+                    partial |= {LIMIT} if len(added) > 1 or added[-1][0] == "first" else set()
+                    for step, _ in added[:-1]:
+                        partial |= UNREAD.get(step, set())
+            elif parent.type == "return_statement":
+                sent = True
+                partial |= set(EVERYTHING)
+            elif sent_by_methods and parent.type == "for_statement":
+                sent = True
+    return (steps, partial) if sent else None
