@@ -10,7 +10,9 @@ import psycopg
 import pytest
 
 from checks.evidence import store
+from scorecards.exports import FORMATS
 from tests.e2e.conftest import Run
+from tests.scorecards.reviewed import evidence
 from tests.servers import Database
 
 Repository = Callable[[dict[str, str]], Path]
@@ -257,3 +259,24 @@ def test_fixes_and_records_are_files(pgsurveyor: Run, repository: Repository, tm
     assert [path.name for path in (folder / "adr").iterdir()] == [
         "0001-write-the-admission-rule-for-new-tables-and-worklo.md"
     ]
+
+
+def test_exports_are_the_same_bytes_on_another_machine_and_day(pgsurveyor: Run, tmp_path: Path) -> None:
+    """Another home, time zone, language and order of hashes; every format, also compared with a baseline."""
+    saved, old = tmp_path / "evidence.json.gz", tmp_path / "old.json"
+    store.save(evidence(), saved)
+    assert pgsurveyor("run", "--evidence", str(saved), "--format", "json", "--output", str(old)).returncode == 0
+    words = [word for name in FORMATS for word in ("--format", name)]
+    texts = []
+    for number, (zone, language) in enumerate((("Pacific/Kiritimati", "C"), ("America/Adak", "tr_TR.UTF-8"))):
+        folder = tmp_path / f"machine{number}"
+        folder.mkdir()
+        done = pgsurveyor(
+            "run", "--evidence", str(saved), *words, "--output", str(folder / "out"), "--baseline", str(old), cwd=folder,
+            HOME=str(folder), TZ=zone, LANG=language, LC_ALL=language, PYTHONHASHSEED=str(number + 1), USER=f"user{number}",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        files = [path for path in sorted((folder / "out").rglob("*")) if path.is_file()]
+        texts.append({str(path.relative_to(folder)): path.read_bytes() for path in files})
+    assert len(texts[0]) == len(FORMATS)
+    assert texts[0] == texts[1]

@@ -17,7 +17,7 @@ from checks.evidence.evidence import Evidence
 from checks.evidence.repository.facts import Repository
 from checks.model import Area, CheckResult, Examined, Finding, Location, Outcome, Reason, Severity, Subject, Unobserved
 from checks.registry import Check, all_checks
-from scorecards.exports import render
+from scorecards.exports import FORMATS, render
 from scorecards.exports.schema import schema_text, scorecard_schema
 from scorecards.maturity import Standing, score
 from scorecards.model import Scorecard
@@ -98,7 +98,7 @@ def test_the_contracts_keys_in_the_contracts_order(reviewed: Scorecard) -> None:
 
 
 def test_the_same_evidence_gives_the_same_bytes(reviewed: Scorecard) -> None:
-    for name in ("json", "markdown", "comment", "sarif", "junit", "badge"):
+    for name in FORMATS:
         assert render(reviewed, name) == render(scorecard(), name)
 
 

@@ -6,6 +6,7 @@ import json
 import re
 from xml.etree import ElementTree as xml
 
+import jsonschema
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -162,6 +163,49 @@ def test_sarif_has_a_place_and_a_fingerprint_of_its_own_for_each_finding(reviewe
         assert not uri.startswith("/")
     assert "security-severity" not in render(reviewed, "sarif")
     assert sum("suppressions" in result for result in run["results"]) == 7
+
+
+# What readers of JUnit files agree on: element, attributes that it has, elements in it, whether it may hold text.
+JUNIT = {
+    "testsuites": ({"name"}, {"testsuite"}, False),
+    "testsuite": ({"name", "tests", "failures", "errors", "skipped"}, {"testcase"}, False),
+    "testcase": ({"classname", "name", "time"}, {"failure", "error", "skipped"}, False),
+    "failure": ({"message", "type"}, set(), True),
+    "error": ({"message", "type"}, set(), True),
+    "skipped": ({"message"}, set(), False),
+}
+BADGE = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["schemaVersion", "label", "message", "color"],
+    "properties": {
+        "schemaVersion": {"const": 1},
+        "label": {"type": "string", "minLength": 1},
+        "message": {"type": "string", "minLength": 1},
+        "color": {"enum": ["red", "orange", "yellow", "yellowgreen", "green", "brightgreen", "lightgrey"]},
+        "cacheSeconds": {"type": "integer", "minimum": 300},
+    },
+}
+
+
+@pytest.mark.parametrize("text", ["name", *HOSTILE])
+def test_junit_is_what_its_readers_agree_on(text: str) -> None:
+    root = xml.fromstring(render(hostile(text), "junit").encode())
+    assert root.tag == "testsuites"
+    for element in root.iter():
+        attributes, children, may_hold_text = JUNIT[element.tag]
+        assert set(element.attrib) == attributes
+        assert {child.tag for child in element} <= children
+        assert len(element) <= 1 or element.tag != "testcase"
+        assert may_hold_text or not (element.text or "").strip()
+
+
+def test_the_badge_is_an_endpoint_of_shields(reviewed: Scorecard) -> None:
+    flagged = scorecard(evidence=evidence(freeze_ages=FreezeAges((FreezeAge(("assistant",), 1_700_000_000, 1),))))
+    bare = Evidence(tool_version="0.1.0", observed_at=NOW)
+    nothing = scorecard(evidence=bare, results=run_checks(bare), state=ReviewState())
+    for card in (reviewed, flagged, nothing):
+        jsonschema.validate(json.loads(render(card, "badge")), BADGE)
 
 
 def test_junit_counts(reviewed: Scorecard) -> None:
