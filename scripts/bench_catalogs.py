@@ -67,9 +67,8 @@ def measure(names: Sequence[str], cost: Callable[[Sequence[str]], Any], say: Cal
             assert spent.status == 0, f"exit status {spent.status}"
             say(
                 "  pgsurveyor run --no-repo",
-                f"{spent.seconds:.1f} s",
-                f"{spent.peak_bytes / 2**20:.0f} MiB",
-                f"of {size.seconds:g} s, {size.mebibytes} MiB",
+                f"{spent.seconds:.1f} of {size.seconds:g} s",
+                f"{spent.peak_bytes / 2**20:.0f} of {size.mebibytes} MiB",
             )
             evidence = observe(Target(dsn)).evidence
             say(
@@ -120,6 +119,7 @@ def _psql(dsn: str) -> float:
     with Session(understand(dsn)) as session:
         major = session.major
     lines = [f"SET {name} = '{value}';" for name, value in CATALOG_MANNERS.items()]
+    lines.append("SET statement_timeout = 0;")
     lines += [f"{query(name, major)};" for name in CATALOG_QUERIES]
     binaries = find_binaries()
     began = time.perf_counter()

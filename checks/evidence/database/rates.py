@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Container, Mapping
 from typing import Any, NamedTuple
 
@@ -15,8 +16,10 @@ from checks.model import qualified_name
 
 
 class Look(NamedTuple):
-    """Counters at one moment. `statements` is None where pg_stat_statements cannot be read."""
+    """Counters at one moment, in seconds of our own clock that never jumps. `statements` is None where pg_stat_statements cannot
+    be read."""
 
+    at: float
     server: Any
     tables: Mapping[int, Any]
     statements: Mapping[str, Any] | None
@@ -27,12 +30,13 @@ def look(session: Session, extension: Extension | None) -> Look:
     with session.transaction(ends=True):
         tables = {row.oid: row for row in session.rows(query("look_tables", session.major))}
         server = session.rows(query("look", session.major))[0]
-    return Look(server, tables, _statements(session, extension))
+        at = time.monotonic()
+    return Look(at, server, tables, _statements(session, extension))
 
 
 def rates(first: Look, second: Look, known: Container[str]) -> Rates:
     """What changed from the first look to the second. Of statements, only those `known` count."""
-    seconds = max(0.001, (second.server.looked_at - first.server.looked_at).total_seconds())
+    seconds = max(0.001, second.at - first.at)
     per_second = _PerSecond(seconds)
     tables = tuple(
         TableRate(

@@ -1,5 +1,4 @@
 SELECT
-    pg_catalog.clock_timestamp() AS looked_at,
     (SELECT d.xact_commit FROM pg_catalog.pg_stat_database AS d WHERE d.datname = pg_catalog.current_database()) AS commits,
     CASE WHEN NOT pg_catalog.pg_is_in_recovery()
         THEN pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::bigint END AS next_transaction,
