@@ -27,6 +27,11 @@ _PATTERNS = {
 }  # fmt: skip
 _LISTS = {"in_": "IN", "not_in": "NOT IN", "notin_": "NOT IN"}
 _TESTS = {"is_": "IS", "is_not": "IS NOT", "isnot": "IS NOT"}
+_OPPOSITES = {
+    " NOT LIKE ": " LIKE ", " LIKE ": " NOT LIKE ", " NOT ILIKE ": " ILIKE ", " ILIKE ": " NOT ILIKE ", " NOT IN (": " IN (",
+    " IN (": " NOT IN (", " IS NOT ": " IS ", " IS ": " IS NOT ", " <> ": " = ", " <= ": " > ", " >= ": " < ", " = ": " <> ",
+    " < ": " >= ", " > ": " <= ",
+}  # fmt: skip
 _CONSTANTS = {"None": "NULL", "True": "TRUE", "False": "FALSE", "null": "NULL", "true": "TRUE", "false": "FALSE"}
 _LITERALS = frozenset(["string", "integer", "float", "concatenated_string", "true", "false", "list", "tuple", "set"])
 _SIMPLE_VALUES = frozenset(
@@ -154,7 +159,7 @@ class Expressions:
             return self._comparison(node)
         if node.type == "unary_operator" and text(node).startswith("~"):
             inner = self.condition(named(node)[0], depth + 1) if named(node) else None
-            return f"NOT ({inner})" if inner else None
+            return _negated(inner) if inner else None
         if node.type == "binary_operator":
             word = {"&": "AND", "|": "OR"}.get(text(field(node, "operator")))
             sides = [self.condition(side, depth + 1) for side in named(node)]
@@ -194,7 +199,7 @@ class Expressions:
             return f"({(' AND ' if name == 'and_' else ' OR ').join(written)})" if written else ""
         if name == "not_" and len(positional) == 1:
             inner = self.condition(positional[0], depth + 1)
-            return f"NOT ({inner})" if inner else None
+            return _negated(inner) if inner else None
         function = field(node, "function")
         holder = field(function, "object") if function is not None and function.type == "attribute" else None
         left = self.scalar(holder) if holder is not None else None
@@ -233,6 +238,15 @@ class Expressions:
                 words = {"asc": "", "desc": " DESC"}.get(name, " NULLS LAST" if "last" in name else " NULLS FIRST")
                 return f"{inner}{words}" if inner else None
         return self.scalar(node)
+
+
+def _negated(condition: str) -> str:
+    """As SQLAlchemy writes it: a single comparison with the opposite operator, all else within NOT (...)."""
+    if not re.search(r"^\(| AND | OR |^NOT ", condition):
+        for operator, opposite in _OPPOSITES.items():
+            if operator in condition:
+                return condition.replace(operator, opposite, 1)
+    return f"NOT ({condition})"
 
 
 def _is_module(node: Node | None) -> bool:

@@ -17,8 +17,8 @@ from checks.evidence.repository.orm.python_chains import (
     query_context,
 )
 from checks.evidence.repository.orm.python_expressions import Expressions
-from checks.evidence.repository.orm.query import COLUMNS, EXPRESSIONS, JOINS, Query, column_of, quoted, relation
-from checks.evidence.repository.orm.sqlalchemy import arguments_of, walk
+from checks.evidence.repository.orm.query import COLUMNS, EXPRESSIONS, JOINS, VALUE, Query, column_of, quoted, relation
+from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name, walk
 from checks.evidence.repository.orm.sqlalchemy_steps import LOADED_APART, Steps, filter_by_key
 from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, named, text, unwrapped
 
@@ -132,6 +132,28 @@ class _Reader:
         self.steps.apply(query, more)
         query.partial |= partial
         self._finish(query, call)
+        for name, step in (*steps, *more):
+            if name == "options":
+                self._loaded(step)
+
+    def _loaded(self, options: Node) -> None:
+        """The children that `selectinload(User.posts)` fetches with a statement of its own."""
+        for argument in arguments_of(options)[0]:
+            targets, _ = arguments_of(argument)
+            if call_name(argument) != "selectinload" or len(targets) != 1 or targets[0].type != "attribute":
+                continue
+            holder = field(targets[0], "object")
+            found = self.expressions.model(holder) if holder is not None else None
+            name = text(field(targets[0], "attribute"))
+            link = next((link for link in found[0].relations if link.attribute == name), None) if found else None
+            child = self.models.find(link.target, self.source.file.path) if link else None
+            if found is None or child is None:
+                continue
+            keys = [column for column in child.columns if column.references[-2:-1] == (found[0].table,)]
+            if len(keys) == 1:
+                query = Query("select", child)
+                query.where.append(f"{quoted(child.table)}.{quoted(keys[0].name)} IN ({VALUE})")
+                self._finish(query, argument)
 
     def _selected(self, arguments: list[Node], steps: list[Step]) -> Query | None:
         """The query that select(...) or query(...) begins, from what it selects and from select_from()."""

@@ -157,7 +157,7 @@ USERS, POSTS = 'FROM "app"."users"', 'FROM "posts"'
         ),
         (
             "session.execute(select(User).where(or_(User.name.is_(None), ~User.email.ilike(value)), User.id.in_([1, 2])))",
-            f'{USERS} WHERE ("users"."name" IS NULL OR NOT ("users"."mail" ILIKE $1)) AND "users"."id" IN ($2, $3)',
+            f'{USERS} WHERE ("users"."name" IS NULL OR "users"."mail" NOT ILIKE $1) AND "users"."id" IN ($2, $3)',
         ),
         (
             "session.execute(select(User).where((func.lower(User.email) == value.lower()) & (User.id > other)))",
@@ -221,6 +221,10 @@ def test_calls_become_sql(code: str, expected: str) -> None:
         ("session.execute(select(Post).order_by(sort_key))", f"{POSTS} order"),
         ("session.execute(select(Post).options(joinedload(Post.author)))", f"{POSTS} columns,joins"),
         ("session.execute(select(Post).options(selectinload(Post.author)))", POSTS),
+        (
+            "session.execute(select(Post).where(~(Post.id == value), ~Post.title.is_(None)))",
+            f'{POSTS} WHERE "posts"."id" <> $1 AND "posts"."title" IS NOT NULL',
+        ),
         ("session.execute(paginate(select(Post)))", ""),
         ("return select(Post)", f"{POSTS} columns,expressions,joins,limit,order,where"),
         ("q = select(Post)\nif value:\n    q = q.where(Post.id == value)\nsession.execute(q)", f"{POSTS} where"),
@@ -301,3 +305,11 @@ def test_bad_input_is_read_as_far_as_it_goes() -> None:
         "x = " * 3_000 + "User()",
     ):
         read({"app/models.py": MODELS, "app/a.py": f"from app.models import User\n{code}"})
+
+
+def test_children_that_are_loaded_apart_are_a_call_of_their_own() -> None:
+    code = (
+        "from app.models import User\ndef f(s):\n    return s.scalars(select(User).options(selectinload(User.posts)))\n"
+    )
+    _, calls = read({"app/models.py": MODELS, "app/a.py": f"from sqlalchemy import select\n{code}"})
+    assert [tail(call) for call in calls] == ['FROM "posts" WHERE "posts"."author_id" IN ($1)', 'FROM "app"."users"']
