@@ -111,6 +111,22 @@ def trend(scorecard: Scorecard, evidence: Evidence, root: Path) -> tuple[TrendPo
     return (*ordered[-(POINTS - 1) :], trend_point(scorecard))
 
 
+def previous(scorecard: Scorecard, evidence: Evidence, root: Path) -> ReviewFolder | None:
+    """The newest other review of the same target that is older than this one."""
+    for folder in _same_target(scorecard, root):
+        try:
+            other = folder.evidence()
+        except EvidenceError:
+            continue
+        if (
+            folder.id != scorecard.review.id
+            and other.observed_at < evidence.observed_at
+            and not _differs(other, evidence)
+        ):
+            return folder
+    return None
+
+
 def trend_point(scorecard: Scorecard, name: str = "") -> TrendPoint:
     levels = {area.area: area.demonstrated for area in scorecard.areas}
     overall = scorecard.overall

@@ -126,6 +126,7 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
                 ("", "schema", "indexing", "plans", "replication", "observability", "hybrid")
             )
         ),
+        Action("compare", "c", "Compare", "With the last review of this target: better, worse, new, gone", "compare", True),
         Action("go_export", "x", "Export", short="export", shown=True),
     ),
     "export": (

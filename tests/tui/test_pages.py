@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from scorecards.rubric import load_rubric
+from scorecards.store import ReviewFolder
 from tests.tui.conftest import MakeApp, MakeReview
 from tests.tui.findings import HOSTILE, make_finding
 from tests.tui.screen import screen_text, until
@@ -165,3 +168,19 @@ async def test_records_are_exported_into_a_folder(make_app: MakeApp, make_review
         await until(pilot, lambda: "adr/0001" in screen_text(pilot))
         await pilot.press("w")
         await until(pilot, lambda: list((tmp_path / "adr").glob("0001-*.md")) != [])
+
+
+async def test_the_scorecard_is_compared_with_the_last_review(make_app: MakeApp, make_review: MakeReview) -> None:
+    review = make_review()
+    async with make_app(review=review, start="scorecard").run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: "Level" in screen_text(pilot))
+        await pilot.press("c")
+        await until(pilot, lambda: "no earlier review" in screen_text(pilot))
+        earlier = msgspec.structs.replace(
+            review.evidence, observed_at=review.evidence.observed_at - dt.timedelta(days=30)
+        )
+        ReviewFolder.create(review.folder.path.parent, earlier, title="before", now=earlier.observed_at)
+        await pilot.press("c")
+        await until(pilot, lambda: "compared" in screen_text(pilot) and "Yours" in screen_text(pilot))
+        await pilot.press("c")
+        await until(pilot, lambda: "Yours" not in screen_text(pilot))

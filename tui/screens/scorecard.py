@@ -7,12 +7,16 @@ from textual.widgets import Static
 
 from checks.model import Area
 from scorecards.model import Scorecard
+from scorecards.store import default_root
 from tui.actions import bindings
 from tui.background import Finished, start
 from tui.screens.base import SurveyScreen
 from tui.text import line
 from tui.widgets.document import Document
+from tui.widgets.markdown import markdown_paragraphs
 from tui.widgets.scores import area_paragraphs, overview_paragraphs
+
+COMPARISON_LINES = 1_000
 
 
 class ScorecardPage(SurveyScreen):
@@ -23,6 +27,7 @@ class ScorecardPage(SurveyScreen):
         super().__init__()
         self.area: Area | None = None
         self.card: Scorecard | None = None
+        self.comparison = ""
 
     def compose_body(self) -> ComposeResult:
         yield Static(line((" working it out ...", "$muted")), id="scorecard-wait")
@@ -42,6 +47,13 @@ class ScorecardPage(SurveyScreen):
         if event.error is not None:
             self.surveyor.tell(f"{event.error}. {event.error.hint}", title="No scorecard", severity="error")
             return
+        if event.name == "compare":
+            self.comparison = event.result
+            if not self.comparison:
+                self.say("There is no earlier review of this target")
+                return
+            self._paint()
+            return
         self.card = event.result
         self._paint(keep_place=True)
 
@@ -53,19 +65,45 @@ class ScorecardPage(SurveyScreen):
             return
         page = self.query_one("#scorecard", Document)
         width = min(page.scrollable_content_region.width, 130)
+        if self.comparison:
+            page.show(markdown_paragraphs(self.comparison, COMPARISON_LINES, width), keep_place=keep_place)
+            return
         paragraphs = (
             overview_paragraphs(self.card, width) if self.area is None else area_paragraphs(self.card, self.area, width)
         )
         page.show(paragraphs, keep_place=keep_place)
 
     def action_area(self, number: int) -> None:
+        self.comparison = ""
         self.area = list(Area)[number - 1] if number else None
         self._paint()
 
     def action_page_area(self, direction: int) -> None:
+        self.comparison = ""
         pages = [None, *Area]
         self.area = pages[(pages.index(self.area) + direction) % len(pages)]
         self._paint()
+
+    def action_compare(self) -> None:
+        """With the last review of the same target; again: back to the scorecard."""
+        review, card = self.surveyor.review, self.card
+        if self.comparison or review is None or card is None:
+            self.comparison = ""
+            self._paint()
+            return
+        root = self.surveyor.reviews_folder or default_root()
+
+        def work() -> str:
+            from scorecards.exports.since import render_comparison
+            from scorecards.history import Side, compare_sides, previous, side_of_folder, trend
+
+            earlier = previous(card, review.evidence, root)
+            if earlier is None:
+                return ""
+            points = trend(card, review.evidence, root)
+            return render_comparison(compare_sides(side_of_folder(earlier), Side(card)), points)
+
+        start("compare", self, work)
 
     async def action_go_export(self) -> None:
         self.surveyor.action_go("export")
