@@ -14,16 +14,19 @@ import psycopg
 import pytest
 
 from checks.evidence.database.facts import (
+    Access,
     Catalog,
     Plans,
+    Rates,
     Replication,
     Server,
     Settings,
     Statements,
     Usage,
 )
+from checks.evidence.database.node import Manner
 from checks.evidence.database.observe import DatabaseEvidence, observe_database
-from checks.evidence.database.query import _variants
+from checks.evidence.database.query import _variants, query
 from checks.model import Unobserved
 from checks.shadow.account import server_account
 from checks.shadow.server import EmbeddedServer, start
@@ -90,6 +93,22 @@ def _check_whole(evidence: DatabaseEvidence, major: int) -> None:
     assert evidence.replication.published_tables == (accounts.oid,)
     assert isinstance(evidence.settings, Settings)
     assert evidence.settings.by_name["lock_timeout"].value == "0"
+    [publication] = evidence.replication.publications
+    assert (publication.name, publication.tables) == ("told", (accounts.oid,))
+    assert publication.publishes == ("insert", "update", "delete", "truncate")
+    assert (evidence.usage.wal is not None, evidence.usage.conflicts is not None) == (True, True)
+    checkpoints = evidence.usage.checkpoints
+    assert checkpoints is not None
+    assert (checkpoints.written_by_backends is None) == (major >= 17)
+    assert (checkpoints.done is None) == (major < 18)
+    names = {table.oid: table.name for table in evidence.catalog.tables}
+    views = {names[view.table]: {names[oid] for oid in view.depends_on} for view in evidence.catalog.views}
+    assert views["shown"] == {"accounts"}
+    assert evidence.catalog.table_by_name["public", "visits"].partition_strategy == "range"
+    [ours] = [function for function in evidence.catalog.functions if function.name == "ours"]
+    assert (ours.volatility, ours.executable_by_public) == ("immutable", True)
+    assert isinstance(evidence.access, Access)
+    assert evidence.access.role_by_name["postgres"].superuser
     assert "S3CRET" not in repr(evidence)
 
 
@@ -162,6 +181,41 @@ def test_a_library_that_is_not_loaded() -> None:
 
 def test_an_unknown_newer_major_gets_the_newest_variants() -> None:
     assert all(0 in variants for variants in _variants().values())
+    for name, variants in _variants().items():
+        assert query(name, 99).split(None, 1)[1:] != [], name
+        assert query(name, 99) == query(name, max([18, *variants])), name
+
+
+def test_what_only_newer_majors_know_of_publications_and_rates(old: Database) -> None:
+    old.execute("CREATE TABLE a (id int PRIMARY KEY, b text); CREATE TABLE c (id int)")
+    with old.connect() as connection:
+        major = connection.info.server_version // 10000
+    if major >= 15:
+        old.execute(
+            "CREATE PUBLICATION few FOR TABLE a (id) WHERE (id > 998877); CREATE PUBLICATION many FOR TABLES IN SCHEMA public"
+        )
+    else:
+        old.execute("CREATE PUBLICATION few FOR TABLE a")
+    old.execute(
+        "CREATE SUBSCRIPTION told CONNECTION 'host=nowhere password=S3CRET' PUBLICATION p1, p2 WITH (connect = false)"
+    )
+    try:
+        evidence = observe_database(old.dsn, manner=Manner(watch_s=0.2))
+    finally:
+        old.execute("ALTER SUBSCRIPTION told SET (slot_name = NONE)", "DROP SUBSCRIPTION told")
+    assert isinstance(evidence.replication, Replication)
+    assert isinstance(evidence.rates, Rates)
+    [subscription] = evidence.replication.subscribed
+    assert (subscription.name, subscription.enabled, subscription.slot_name) == ("told", False, "told")
+    assert (subscription.publications, subscription.worker_running) == (("p1", "p2"), False)
+    assert (subscription.apply_errors is None) == (major < 15)
+    publications = {publication.name: publication for publication in evidence.replication.publications}
+    assert len(publications["few"].tables) == 1
+    assert bool(publications["few"].filtered) == bool(publications["few"].column_lists) == (major >= 15)
+    if major >= 15:
+        assert publications["many"].schemas == ("public",)
+    assert "S3CRET" not in repr(evidence)
+    assert "998877" not in repr(evidence)
 
 
 @contextlib.contextmanager
