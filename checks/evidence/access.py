@@ -45,12 +45,31 @@ def same_access(call: AccessPattern, ran: AccessPattern) -> bool:
 
 
 def may_be(call: AccessPattern, ran: AccessPattern) -> bool:
-    """Whether the statement may come from a call of which parts could not be read."""
+    """Whether the statement may come from a call of which parts could not be read: all parts that were read must be the same."""
     if call.verb != ran.verb or not set(call.tables) <= set(ran.tables):
         return False
     if not comparisons(call) <= comparisons(ran):
         return False
-    return call.verb == "select" or set(call.written_columns) <= set(ran.written_columns)
+    if "where" not in call.partial and _with_values(call, call.tables) != _with_values(ran, call.tables):
+        return False
+    if call.verb != "select":
+        return set(call.written_columns) <= set(ran.written_columns)
+    unread = set(call.partial)
+    return (
+        ("order" in unread or call.order_by == ran.order_by)
+        and ("limit" in unread or (call.limit is None) == (ran.limit is None))
+        and ("expressions" in unread or call.aggregates == ran.aggregates)
+        and ("joins" in unread or call.joined_relations == ran.joined_relations)
+    )
+
+
+def _with_values(pattern: AccessPattern, tables: tuple[int, ...]) -> Comparisons:
+    """Its comparisons of those tables' columns with values: a join that was not read adds none."""
+    return frozenset(
+        (entry.column, entry.operator, entry.function, entry.json_operator, entry.under_or)
+        for entry in pattern.comparisons
+        if entry.other is None and entry.column.table in tables
+    )
 
 
 def writes_offset_always(ran: AccessPattern) -> bool:

@@ -98,6 +98,14 @@ def test_several_calls_match_only_within_one_function() -> None:
 def test_a_call_that_may_be_meant_too_prevents_a_match() -> None:
     sent = "SELECT users.id, users.email, users.name FROM users WHERE users.email = $1"
     assert matched([call(1, BY_EMAIL), call(2, USERS, ("where",))], sent) == []
+    for other in (
+        call(2, USERS, ("columns", "joins")),
+        call(2, f"{BY_EMAIL} LIMIT $2", ("joins",)),
+        call(2, f'{USERS} ORDER BY "users"."id"', ("where",)),
+        call(2, 'SELECT count(*) FROM "users"', ("where",)),
+    ):
+        assert matched([call(1, BY_EMAIL), other], sent) == [(1, "1", "pattern")], other
+    assert matched([call(1, BY_EMAIL), call(2, BY_EMAIL, ("joins",))], sent) == []
     assert matched([call(1, BY_EMAIL), call(2, f'{USERS} WHERE "users"."id" = $1', ("where",))], sent) == [
         (1, "1", "pattern")
     ]
