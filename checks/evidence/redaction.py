@@ -8,11 +8,13 @@ everywhere, so that what matched still matches.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import hashlib
 import hmac
 import os
 import re
 import secrets
+import typing
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum, auto
 from functools import cache, cached_property
@@ -197,6 +199,20 @@ def rule_for(owner: type, field: str) -> Rule:
 
 
 @cache
+def _rules_of(owner: Any) -> tuple[tuple[str, Rule], ...]:
+    """By field; those left out that hold numbers alone."""
+    hints = typing.get_type_hints(owner)
+    return tuple((field, rule_for(owner, field)) for field in owner.__struct_fields__ if _may_hold_text(hints[field]))
+
+
+def _may_hold_text(kind: Any) -> bool:
+    parts = typing.get_args(kind)
+    return (
+        any(map(_may_hold_text, parts)) if parts else kind not in {int, float, bool, type(None), dt.datetime, dt.date}
+    )
+
+
+@cache
 def _vocabulary() -> frozenset[str]:
     return frozenset(files("checks.evidence").joinpath("vocabulary.txt").read_text("ascii").split())
 
@@ -229,10 +245,11 @@ class _Redactor:
             return fact if self.learning else msgspec.structs.replace(fact, **replaced)
         if isinstance(fact, Subject):
             return self._subject(fact)
-        owner, changed = type(fact), {}
-        for field in fact.__struct_fields__:
+        changed = {}
+        kind: Any = type(fact)
+        for field, rule in _rules_of(kind):
             value = getattr(fact, field)
-            new = self._value(value, rule_for(owner, field))
+            new = self._value(value, rule)
             if new is not value:
                 changed[field] = new
         return msgspec.structs.replace(fact, **changed) if changed and not self.learning else fact

@@ -81,10 +81,16 @@ def test_publications_and_logical_slots(database: Database) -> None:
     names = {evidence.catalog.table_by_oid[oid].name for oid in evidence.replication.published_tables}
     assert names == {"told", "t"}
     assert not evidence.replication.publishes_all_tables
-    database.execute("CREATE PUBLICATION everything FOR ALL TABLES")
+    [publication] = evidence.replication.publications
+    assert (publication.schemas, len(publication.tables), publication.via_root) == (("s",), 1, False)
+    database.execute(
+        "CREATE PUBLICATION everything FOR ALL TABLES WITH (publish = 'insert', publish_via_partition_root)"
+    )
     replication = observe_database(database.dsn).replication
     assert isinstance(replication, Replication)
     assert replication.publishes_all_tables
+    everything = replication.publications[0]
+    assert (everything.all_tables, everything.publishes, everything.via_root) == (True, ("insert",), True)
 
 
 def test_nodes_that_do_not_belong(database: Database, primary_and_standby: PrimaryAndStandby) -> None:

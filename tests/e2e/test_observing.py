@@ -1,0 +1,70 @@
+"""How to look, from the command line: twice, not at a busy server, and without keeping names."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from checks.evidence import store
+from checks.evidence.database.facts import Catalog, Rates
+from checks.model import Reason
+from tests.e2e.conftest import Run
+from tests.servers import Database
+
+SCHEMA = "CREATE TABLE zeppelins (zeppelinno int, ballast text); CREATE TABLE hangars (hangarno int PRIMARY KEY)"
+FILES = {"schema/zeppelins.sql": "CREATE TABLE zeppelins (zeppelinno int, ballast text);\n"}
+
+
+def test_two_looks_are_kept(pgsurveyor: Run, database: Database, tmp_path: Path) -> None:
+    database.execute(SCHEMA)
+    saved = tmp_path / "evidence.json.gz"
+    done = pgsurveyor("collect", database.dsn, "--no-repo", "--watch", "0.5", "-o", str(saved))
+    assert done.returncode == 0, done.stderr
+    rates = store.load(saved).find(Rates)
+    assert rates is not None
+    assert 0.4 < rates.seconds < 10
+    again = pgsurveyor("run", "--evidence", str(saved), "--watch", "1")
+    assert again.returncode == 2
+    assert "--watch" in again.stderr
+
+
+def test_a_busy_server_is_left_alone(pgsurveyor: Run, database: Database, tmp_path: Path) -> None:
+    database.execute(SCHEMA)
+    busy = database.connect()
+    busy.pgconn.send_query(b"SELECT pg_sleep(4)")
+    saved = tmp_path / "evidence.json.gz"
+    done = pgsurveyor("collect", database.dsn, "--no-repo", "--max-load", "0", "-o", str(saved))
+    assert done.returncode == 0, done.stderr
+    evidence = store.load(saved)
+    gap = evidence.gap(Catalog)
+    assert gap is not None
+    assert gap.reason == Reason.TARGET_BUSY
+    assert any("stopped observing" in notice for notice in evidence.notices)
+
+
+def test_no_name_is_kept(
+    pgsurveyor: Run, database: Database, repository: Callable[[dict[str, str]], Path], home: Path, tmp_path: Path
+) -> None:
+    database.execute(SCHEMA)
+    root = repository(FILES)
+    saved, scorecard = tmp_path / "evidence.json.gz", tmp_path / "scorecard.json"
+    done = pgsurveyor("collect", database.dsn, str(root), "--redact-names", "-o", str(saved))
+    assert done.returncode == 0, done.stderr
+    [key] = home.rglob("names.key")
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    done = pgsurveyor(
+        *("run", database.dsn, str(root), "--redact-names", "--format", "json", "--output", str(scorecard))
+    )
+    assert done.returncode == 0, done.stderr
+    texts = [store.encode(store.load(saved)).decode(), scorecard.read_text(), done.stderr]
+    for saved_review in home.rglob("review.toml"):
+        texts.append(saved_review.read_text())
+    for word in ("zeppelin", "ballast", "hangar", database.name):
+        assert [word in text for text in texts] == [False] * len(texts), word
+    plain = pgsurveyor("run", database.dsn, str(root), "--format", "json")
+    found = [
+        [(one["check"], one["severity"]) for one in json.loads(text)["findings"]] for text in (plain.stdout, texts[1])
+    ]
+    assert sorted(found[0]) == sorted(found[1])
