@@ -35,7 +35,7 @@ def read_literals(text: str) -> Iterator[Literal]:
         node = pending.pop()
         literal = reader.read(node)
         if literal is None:
-            pending += reversed(node.children)
+            pending += reversed(node.named_children)
         else:
             yield literal
             pending += reader.inside(node)

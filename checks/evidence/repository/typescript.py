@@ -45,7 +45,7 @@ def read_literals(text: str, extension: str) -> Iterator[Literal]:
         node = pending.pop()
         literal = reader.read(node)
         if literal is None:
-            pending += reversed(node.children)
+            pending += reversed(node.named_children)
         else:
             yield literal
             pending += reader.inside(node)
