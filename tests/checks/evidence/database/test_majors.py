@@ -16,6 +16,7 @@ import pytest
 from checks.evidence.database.facts import (
     Access,
     Catalog,
+    PlannerStatistics,
     Plans,
     Rates,
     Replication,
@@ -144,19 +145,31 @@ def test_an_older_major(old: Database) -> None:
     assert code[1] not in evidence.identified
 
 
-def test_an_older_major_under_a_plain_role(old: Database) -> None:
+@pytest.mark.parametrize("sees", ["plain", "monitor", "full"])
+def test_an_older_major_under_each_role(old: Database, sees: str) -> None:
     _used(old)
-    old.execute("DROP ROLE IF EXISTS r_plain; CREATE ROLE r_plain LOGIN")
+    groups = {"plain": "", "monitor": "IN ROLE pg_monitor", "full": "IN ROLE pg_monitor, pg_read_all_data"}[sees]
+    old.execute("DROP ROLE IF EXISTS r_some", f"CREATE ROLE r_some LOGIN {groups}")
     try:
-        evidence = observe_database(old.server.dsn(old.name, "r_plain"))
+        evidence = observe_database(old.server.dsn(old.name, "r_some"))
         for name in set(evidence.__struct_fields__) - {"rates"}:
             assert not isinstance(getattr(evidence, name), Unobserved), (name, getattr(evidence, name))
+        assert isinstance(evidence.server, Server)
+        assert evidence.server.user_sees == sees
         assert isinstance(evidence.statements, Statements)
-        assert evidence.statements.hidden > 0
+        assert (evidence.statements.hidden > 0) == (sees == "plain")
         assert isinstance(evidence.catalog, Catalog)
-        assert not evidence.catalog.sequences[0].readable
+        assert evidence.catalog.sequences[0].readable == (sees == "full")
+        assert isinstance(evidence.settings, Settings)
+        assert evidence.settings.hidden == (sees == "plain")
+        assert isinstance(evidence.planner_statistics, PlannerStatistics)
+        assert bool(evidence.planner_statistics.columns) == (sees == "full")
+        assert isinstance(evidence.plans, Plans)
+        assert bool(evidence.plans.plans) == (sees == "full")
+        assert isinstance(evidence.access, Access)
+        assert evidence.access.role_by_name["r_some"].can_login
     finally:
-        old.execute("DROP ROLE r_plain")
+        old.execute("DROP ROLE r_some")
 
 
 def test_an_older_standby(old_server: EmbeddedServer) -> None:

@@ -4,7 +4,8 @@ import time
 
 import psycopg
 
-from checks.evidence.database.facts import Catalog, Replication, Server, Usage
+from checks.evidence.database.facts import Access, Catalog, Rates, Replication, Server, Usage
+from checks.evidence.database.node import Manner
 from checks.evidence.database.observe import observe_database
 from checks.evidence.database.replication import _unarchived_bytes
 from tests.servers import Database, PrimaryAndStandby
@@ -56,7 +57,12 @@ def test_a_standby_as_the_target(primary_and_standby: PrimaryAndStandby) -> None
         while connection.execute("SELECT pg_last_wal_replay_lsn() < %s::pg_lsn", written).fetchone() == (True,):
             assert time.monotonic() < deadline
             time.sleep(0.05)
-    evidence = observe_database(standby.dsn())
+    evidence = observe_database(standby.dsn(), manner=Manner(watch_s=0.2))
+    assert isinstance(evidence.rates, Rates)
+    assert (evidence.rates.write_transactions_per_s, evidence.rates.wal_bytes_per_s is None) == (None, False)
+    assert isinstance(evidence.access, Access)
+    assert isinstance(evidence.usage, Usage)
+    assert evidence.usage.conflicts is not None
     assert isinstance(evidence.server, Server)
     assert (evidence.server.role, evidence.server.is_standby) == ("standby", True)
     assert isinstance(evidence.catalog, Catalog)
