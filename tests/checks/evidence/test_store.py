@@ -76,6 +76,7 @@ def test_saved_and_read_again_it_is_the_same(tmp_path: Path) -> None:
         (gzip.compress(b'{"format": 1}')[:-9], "cannot read evidence"),
         (gzip.compress(msgspec.json.encode({"format": FORMAT + 1, "tool_version": "9.9"})), "newer pgsurveyor (9.9)"),
     ],
+    ids=["text", "empty", "deep", "cut", "newer"],
 )
 def test_other_files_are_refused_in_words(tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "evidence.json.gz"
