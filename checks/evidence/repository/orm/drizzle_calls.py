@@ -29,7 +29,16 @@ from checks.evidence.repository.orm.script import (
     holder_of,
     known_entries,
 )
-from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, named, text, unwrapped
+from checks.evidence.repository.orm.syntax import (
+    Source,
+    field,
+    function_around,
+    function_name,
+    named,
+    text,
+    unwrapped,
+    whole_text,
+)
 
 CANDIDATE = re.compile(
     r"\.(?:select|selectDistinct|selectDistinctOn|insert|update|delete|\$count)\s*[(<]|\.query\.\w+\.find"
@@ -228,7 +237,7 @@ class _Reader:
         function = function_around(near)
         if function is None or not name.isidentifier():
             return _EVERYTHING
-        code = text(function)
+        code = whole_text(function)
         if near.type == "assignment_expression" or re.search(
             rf"(?<![\w$.]){name}\s*(?:\n\s*)?\.\w|(?<![\w$.]){name}\s*=[^=>]",
             code[code.find(text(near)) + len(text(near)) :],

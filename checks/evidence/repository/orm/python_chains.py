@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from tree_sitter import Node
 
 from checks.evidence.repository.orm.query import COLUMNS, EXPRESSIONS, JOINS, LIMIT, ORDER, WHERE
@@ -23,9 +25,22 @@ UNREAD = {
     "offset": {LIMIT}, "slice": {LIMIT}, "options": {COLUMNS, JOINS}, "with_only_columns": {COLUMNS, EXPRESSIONS},
     "with_entities": {COLUMNS, EXPRESSIONS}, "add_columns": {COLUMNS, EXPRESSIONS}, "join": {JOINS}, "outerjoin": {JOINS},
 }  # fmt: skip
+_MAXIMUM_MENTIONS = 100
 _RUNS = frozenset(
     "execute scalars scalar stream stream_scalars exec fetch_all fetch_one fetch_val all first one one_or_none".split()
 )
+
+
+@lru_cache(maxsize=4)
+def mentions_of(function: Node) -> dict[str, list[Node]]:
+    """By variable its assignments in the function and every place that names it, in the order of the code."""
+    found: dict[str, list[Node]] = {}
+    for node in walk(function):
+        if node.type == "identifier":
+            found.setdefault(text(node), []).append(node)
+        elif node.type == "assignment" and (left := field(node, "left")) is not None and left.type == "identifier":
+            found.setdefault(text(left), []).append(node)
+    return found
 
 
 def call_of(node: Node) -> Node | None:
@@ -132,7 +147,10 @@ def _followed(name: str, begun: Node, function: Node | None, *, sent_by_methods:
     partial: set[str] = set()
     sent = False
     block = begun.parent.parent if begun.parent is not None else None
-    for node in walk(function):
+    mentions = mentions_of(function).get(name, [])
+    if len(mentions) > _MAXIMUM_MENTIONS:
+        return [], set(EVERYTHING)
+    for node in mentions:
         if node.type == "assignment" and text(field(node, "left")) == name and node.start_byte > begun.start_byte:
             value = field(node, "right")
             root = _root(value) if value is not None else None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from tree_sitter import Node
 
-from checks.evidence.repository.orm.syntax import field, function_around, named, text, unwrapped
+from checks.evidence.repository.orm.syntax import field, function_around, named, text, unwrapped, whole_text
 
 _IMPORT = re.compile(r"\bimport\s+(?:type\s+)?([^;'\"]*?)\s*from\s*['\"]([^'\"\n]+)['\"]")
 _REQUIRE = re.compile(
@@ -118,21 +119,32 @@ def definition_of(name: str, near: Node) -> Node | None:
     block = near.parent
     while block is not None:
         if block.type in _BLOCKS:
-            for statement in block.named_children:
-                if statement.type == "export_statement":
-                    statement = field(statement, "declaration") or statement
-                if statement.type == "lexical_declaration" and statement.start_byte < near.start_byte:
-                    for entry in statement.named_children:
-                        if text(field(entry, "name")) == name:
-                            return field(entry, "value") if text(statement).startswith("const") else None
+            declared = _declared(block).get(name)
+            if declared is not None and declared[0] < near.start_byte:
+                return declared[1]
         block = block.parent
     return None
+
+
+@lru_cache(maxsize=16)
+def _declared(block: Node) -> dict[str, tuple[int, Node | None]]:
+    """What the block itself declares: where, and the value of a `const`."""
+    found: dict[str, tuple[int, Node | None]] = {}
+    for statement in block.named_children:
+        declaration = field(statement, "declaration") if statement.type == "export_statement" else statement
+        if declaration is None or declaration.type != "lexical_declaration":
+            continue
+        constant = text(declaration.children[0]) == "const" if declaration.children else False
+        for entry in declaration.named_children:
+            value = field(entry, "value") if constant else None
+            found.setdefault(text(field(entry, "name")), (declaration.start_byte, value))
+    return found
 
 
 def is_changed(name: str, near: Node) -> bool:
     """Whether the function adds to the array or sets an entry of the object of that name."""
     function = function_around(near)
-    code = text(function) if function is not None else ""
+    code = whole_text(function)
     escaped = re.escape(name)
     return bool(
         re.search(rf"(?<![\w$.]){escaped}(?:\.(?:push|unshift|splice|concat)\(|(?:\.\w+|\[[^\]]+\])+\s*=(?!=))", code)

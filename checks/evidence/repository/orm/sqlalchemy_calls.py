@@ -14,13 +14,23 @@ from checks.evidence.repository.orm.python_chains import (
     chain_above,
     context_of,
     holder_of,
+    mentions_of,
     query_context,
 )
 from checks.evidence.repository.orm.python_expressions import Expressions
 from checks.evidence.repository.orm.query import COLUMNS, EXPRESSIONS, JOINS, VALUE, Query, column_of, quoted, relation
 from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name, walk
 from checks.evidence.repository.orm.sqlalchemy_steps import LOADED_APART, Steps, filter_by_key
-from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, named, text, unwrapped
+from checks.evidence.repository.orm.syntax import (
+    Source,
+    field,
+    function_around,
+    function_name,
+    named,
+    text,
+    unwrapped,
+    whole_text,
+)
 
 CANDIDATE = re.compile(
     r"\b(?:select|insert|update|delete|query|get|get_or_404|add|add_all)\s*\(|^[ \t]+\w+\.\w+ ?[-+]?=(?!=)",
@@ -99,11 +109,11 @@ class _Reader:
             return _QUERY_NAMES.search(name) is not None
         made = rf"\b{re.escape(name)}\s*(?::[^=\n]*)?=\s*\(?\s*(?:\w+\.)*"
         pattern = made + r"(?:select|exists|aliased|text|case|func|literal_column|query)\b"
-        return bool(re.search(pattern, text(self.function)))
+        return bool(re.search(pattern, whole_text(self.function)))
 
     def _aliases(self) -> dict[str, tuple[Model, str]]:
         found: dict[str, tuple[Model, str]] = {}
-        code = text(self.function) if self.function is not None else ""
+        code = whole_text(self.function)
         for match in re.finditer(r"\b(\w+)\s*=\s*(?:\w+\.)?aliased\(\s*(?:\w+\.)*([A-Za-z_]\w*)", code):
             self.aliases = {}
             if target := self.entity(match.group(2)):
@@ -238,8 +248,10 @@ class _Reader:
         if self.function is None or not name.isidentifier():
             return None
         made = None
-        for node in walk(self.function):
-            if node.type == "assignment" and node.start_byte < before.start_byte and text(field(node, "left")) == name:
+        for node in mentions_of(self.function).get(name, []):
+            if node.start_byte >= before.start_byte:
+                break
+            if node.type == "assignment":
                 value = field(node, "right")
                 made = unwrapped(value) if value is not None else None
         return made if made is not None and made.type == "call" else None

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 
 from tree_sitter import Node
 
 from checks.evidence.repository import python, typescript
 from checks.evidence.repository.files import SourceFile
 from checks.model import Location
+
+MAXIMUM_PER_FILE = 2_000
 
 _FUNCTIONS = frozenset(
     "function_definition function_declaration method_definition arrow_function function_expression "
@@ -33,8 +36,9 @@ class Source:
         return Location(self.file.path, node.start_point.row + 1)
 
     def found(self, pattern: re.Pattern[bytes], kinds: frozenset[str]) -> Iterator[tuple[re.Match[bytes], Node]]:
-        """The name tokens of those kinds at each match's first group: what stands in strings and comments is none."""
-        for match in pattern.finditer(self.bytes):
+        """The name tokens of those kinds at each match's first group, of the first 2,000 matches: what stands in strings and
+        comments is none."""
+        for match in islice(pattern.finditer(self.bytes), MAXIMUM_PER_FILE):
             node = self.root.descendant_for_byte_range(match.start(1), match.end(1))
             if node is not None and node.type in kinds and node.end_byte - node.start_byte == len(match.group(1)):
                 yield match, node
@@ -47,6 +51,12 @@ def source_of(file: SourceFile) -> Source:
 
 def text(node: Node | None) -> str:
     return (node.text or b"").decode("utf-8", "replace") if node is not None else ""
+
+
+@lru_cache(maxsize=4)
+def whole_text(node: Node | None) -> str:
+    """The same for a function, which is asked for again and again."""
+    return text(node)
 
 
 def field(node: Node, name: str) -> Node | None:
