@@ -13,7 +13,7 @@ from checks.evidence.repository import python, typescript
 from checks.evidence.repository.files import SourceFile
 from checks.model import Location
 
-MAXIMUM_PER_FILE = 2_000
+MAXIMUM_PER_FILE = 600
 
 _FUNCTIONS = frozenset(
     "function_definition function_declaration method_definition arrow_function function_expression "
@@ -36,7 +36,7 @@ class Source:
         return Location(self.file.path, node.start_point.row + 1)
 
     def found(self, pattern: re.Pattern[bytes], kinds: frozenset[str]) -> Iterator[tuple[re.Match[bytes], Node]]:
-        """The name tokens of those kinds at each match's first group, of the first 2,000 matches: what stands in strings and
+        """The name tokens of those kinds at each match's first group, of the first 600 matches: what stands in strings and
         comments is none."""
         for match in islice(pattern.finditer(self.bytes), MAXIMUM_PER_FILE):
             node = self.root.descendant_for_byte_range(match.start(1), match.end(1))
