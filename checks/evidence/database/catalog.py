@@ -6,7 +6,9 @@ like open every file, and wait behind an ACCESS EXCLUSIVE lock. They are asked o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+import gc
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -59,6 +61,23 @@ _STRATEGIES = {"l": "list", "r": "range", "h": "hash"}
 
 def observe_catalog(session: Session) -> Catalog:
     """All of it but what sequences hold, in the transaction at hand, which should have one snapshot."""
+    with _without_collecting():
+        return _observe_catalog(session)
+
+
+@contextlib.contextmanager
+def _without_collecting() -> Iterator[None]:
+    """The garbage collector would go through hundreds of thousands of rows again and again, of which none is garbage."""
+    collected = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collected:
+            gc.enable()
+
+
+def _observe_catalog(session: Session) -> Catalog:
     tables = tuple(_table(row) for row in session.rows(query("tables", session.major)))
     known = {table.oid for table in tables}
     many = len(tables) > _MANY_TABLES
