@@ -43,6 +43,7 @@ LIMITS: dict[str, Limit] = {
     "unused_index_bytes": Limit(1024 * 1024, "bytes", "a smaller unused index is only a note"),
     "parent_rows_min": Limit(1_000, "rows", "foreign keys of smaller child tables need no index"),
     "analyze_share": Limit(0.20, "ratio", "share of a table changed since its last analyze"),
+    "active_sessions": Limit(16, "sessions", "with --max-load, more active sessions stop the observation"),
     "archiver_failing_s": Limit(3_600, "s", "an archiver failing this long is a red flag"),
     "dominant_total_ms": Limit(1_000, "ms", "statements that took less all together have nothing to dominate", "lower"),
     "dominant_load": Limit(0.01, "cores", "a dominant statement that keeps less of a core busy is only a low finding"),

@@ -50,10 +50,7 @@ def observing(command: Any) -> Any:
             help="Look twice, this far apart, and tell rates.",
         ),
         click.option(
-            "--max-load",
-            type=click.IntRange(0),
-            metavar="SESSIONS",
-            help="Stop observing where more sessions are active (say, the server's cores), or wait for locks.",
+            "--max-load", is_flag=True, help="Stop observing where the server is busy, or sessions wait for locks."
         ),
         click.option("--redact-names", is_flag=True, help="Keep a hash instead of each name of the target's own."),
     ):

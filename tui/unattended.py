@@ -63,7 +63,7 @@ def gather(options: dict[str, Any], progress: Progress) -> Observation:
     if options["evidence"] is not None:
         if options["words"] or options["replicas"]:
             raise UsageError("--evidence stands instead of a target", "leave the DSN and the repository out")
-        if options["watch"] or options["max_load"] is not None:
+        if options["watch"] or options["max_load"]:
             raise UsageError("saved evidence is not observed again", "leave --watch and --max-load out")
         return Observation(_redacted(store.load(options["evidence"]), options))
     target = resolve_target(options)

@@ -30,7 +30,8 @@ UNREACHED_DATABASE = Unobserved(
 class Target(msgspec.Struct, frozen=True):
     """What to look at: a live database, an application's repository, or both. DSNs as the user wrote them.
 
-    `watch_s`: look twice, so many seconds apart. `max_load`: stop where more sessions than that are active, or wait for locks.
+    `watch_s`: look twice, so many seconds apart. `max_load`: stop where more sessions are active
+    than the reviewer's own limit `active_sessions` allows, or wait for locks.
     `redact_names`: keep a hash instead of each name of the target's own.
     """
 
@@ -38,7 +39,7 @@ class Target(msgspec.Struct, frozen=True):
     repository: Path | None = None
     replicas: tuple[str, ...] = ()
     watch_s: float = 0.0
-    max_load: int | None = None
+    max_load: bool = False
     redact_names: bool = False
 
 
@@ -87,6 +88,8 @@ def _observe(
     problems: list[ReviewError] = []
     repository: Repository | Unobserved = NO_REPOSITORY
     configuration = read_configuration(None, user_folder)
+    # What is asked of the server is for the reviewer to say, not for the repository.
+    active_sessions = int(configuration.limit("active_sessions")) if target.max_load else None
     if target.repository is not None:
         from checks.evidence.repository.observe import observe_repository
 
@@ -102,7 +105,7 @@ def _observe(
         return Observation(
             _evidence(clock(), configuration, repository=repository, access=NO_DATABASE), tuple(problems)
         )
-    return _with_database(target, repository, configuration, problems, progress, cancelled, clock)
+    return _with_database(target, repository, configuration, problems, progress, cancelled, clock, active_sessions)
 
 
 def _with_database(
@@ -113,6 +116,7 @@ def _with_database(
     progress: Progress | None,
     cancelled: threading.Event | None,
     clock: Callable[[], dt.datetime],
+    active_sessions: int | None,
 ) -> Observation:
     from checks.evidence.database.node import Manner
     from checks.evidence.database.observe import observe_database
@@ -127,7 +131,7 @@ def _with_database(
             code=code,
             progress=progress,
             cancelled=cancelled,
-            manner=Manner(target.watch_s, target.max_load),
+            manner=Manner(target.watch_s, active_sessions),
         )
     except TargetError as error:
         problems.append(error)

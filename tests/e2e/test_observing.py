@@ -30,12 +30,15 @@ def test_two_looks_are_kept(pgsurveyor: Run, database: Database, tmp_path: Path)
     assert "--watch" in again.stderr
 
 
-def test_a_busy_server_is_left_alone(pgsurveyor: Run, database: Database, tmp_path: Path) -> None:
+def test_a_busy_server_is_left_alone(pgsurveyor: Run, database: Database, home: Path, tmp_path: Path) -> None:
+    own = home / ".config/pgsurveyor/pgsurveyor.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text("[limits]\nactive_sessions = 0\n")
     database.execute(SCHEMA)
     busy = database.connect()
     busy.pgconn.send_query(b"SELECT pg_sleep(4)")
     saved = tmp_path / "evidence.json.gz"
-    done = pgsurveyor("collect", database.dsn, "--no-repo", "--max-load", "0", "-o", str(saved))
+    done = pgsurveyor("collect", database.dsn, "--no-repo", "--max-load", "-o", str(saved))
     assert done.returncode == 0, done.stderr
     evidence = store.load(saved)
     gap = evidence.gap(Catalog)

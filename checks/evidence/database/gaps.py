@@ -12,7 +12,8 @@ LOST = Unobserved(Reason.CONNECTION_LOST, "the connection to the server was lost
 
 NOT_WATCHED = Unobserved(Reason.NOT_OPTED_IN, "--watch SECONDS looks twice and tells rates")
 BUSY = Unobserved(
-    Reason.TARGET_BUSY, "more was going on than --max-load allows: run it again later, or with a higher --max-load"
+    Reason.TARGET_BUSY,
+    "more was going on than --max-load allows: run it again later, or raise active_sessions under [limits]",
 )
 
 

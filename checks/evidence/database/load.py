@@ -33,7 +33,7 @@ class Load:
         self._too_high = row.active > self._allowed or row.waiting > 0
         if self._too_high:
             self._notices.append(
-                f"stopped observing: {row.active} sessions were active ({self._allowed} allowed by --max-load), "
+                f"stopped observing: {row.active} sessions were active ({self._allowed} are allowed), "
                 f"{row.waiting} waited for locks"
             )
         elif row.hidden and not any("--max-load" in notice for notice in self._notices):
