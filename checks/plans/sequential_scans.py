@@ -74,12 +74,12 @@ def wasteful_sequential_scan(evidence: Evidence) -> Iterator[Finding | Examined]
     Observed: table, table_rows, estimated_rows, filter, calls, mean_ms, share, statement
     """
     plans, statements = evidence.get(Plans), evidence.get(Statements)
-    unplanned = plans.unplanned[0] if plans.unplanned else None
-    gap = Unobserved(_reason(unplanned.reason), unplanned.unlock) if unplanned else unread_statements(evidence)
+    known = pattern_by_query_id(evidence)
+    unplanned = [entry for entry in plans.unplanned if not _is_of_the_past(known.get(entry.query_id))]
+    gap = Unobserved(_reason(unplanned[0].reason), unplanned[0].unlock) if unplanned else unread_statements(evidence)
     if not plans.plans and gap is None:
         raise NotApplicable("no statement ran that has a plan")
-    yield Examined(len(plans.plans), len(plans.plans) + len(plans.unplanned), "most expensive statements", gap=gap)
-    known = pattern_by_query_id(evidence)
+    yield Examined(len(plans.plans), len(plans.plans) + len(unplanned), "most expensive statements", gap=gap)
     for plan in plans.plans:
         entry = statements.by_id.get(plan.query_id)
         if entry is None or entry.calls == 0:
@@ -90,6 +90,11 @@ def wasteful_sequential_scan(evidence: Evidence) -> Iterator[Finding | Examined]
                 continue
             if scan.rows < evidence.limit("seq_scan_selectivity") * scan.held:
                 yield _wasteful(evidence, plan, pattern, scan)
+
+
+def _is_of_the_past(pattern: AccessPattern | None) -> bool:
+    """Whether a statement names a table that is no more: nobody can plan it, and nobody will run it."""
+    return pattern is not None and bool(pattern.unresolved)
 
 
 def _reason(word: str) -> Reason:

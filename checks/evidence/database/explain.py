@@ -180,7 +180,7 @@ def _try(planner: Planner, role: str, text: str) -> _Explained | Refusal:
         if gaps.passing(error):
             return Refusal(*_of(error))
         return NOT_PLANNABLE._replace(
-            unlock=f"the server could not plan it under the settings of {role or 'the server'} (SQLSTATE {error.sqlstate})"
+            unlock=f"EXPLAIN it by hand as {role or 'the application'}: as recorded, the server does not plan it (SQLSTATE {error.sqlstate})"
         )
 
 
