@@ -179,9 +179,9 @@ def _try(planner: Planner, role: str, text: str) -> _Explained | Refusal:
     except psycopg.Error as error:
         if gaps.passing(error):
             return Refusal(*_of(error))
-        return NOT_PLANNABLE._replace(
-            unlock=f"EXPLAIN it by hand as {role or 'the application'}: as recorded, the server does not plan it (SQLSTATE {error.sqlstate})"
-        )
+        who = role or "the application"
+        refused = f"as recorded, the server does not plan it (SQLSTATE {error.sqlstate})"
+        return NOT_PLANNABLE._replace(unlock=f"EXPLAIN it by hand as {who}: {refused}")
 
 
 def _of(error: psycopg.Error) -> tuple[Reason, str]:
