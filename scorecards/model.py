@@ -33,15 +33,7 @@ class DatabaseTarget(msgspec.Struct, frozen=True):
     user_sees: str
 
 
-class ReplicaTarget(msgspec.Struct, frozen=True):
-    name: str
-    server_version: str
-    role: str
-    flavour: str
-    size_bytes: int | None
-    tables: int | None
-    statistics_window_days: float | None
-    user_sees: str
+class ReplicaTarget(DatabaseTarget, frozen=True):
     lag_bytes: int | None
     lag_seconds: float | None
     state: str | None

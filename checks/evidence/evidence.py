@@ -155,3 +155,5 @@ SECTIONS: dict[type, str] = {
     Rates: "rates",
     Repository: "repository",
 }
+
+DATABASE_SECTIONS = tuple(name for section, name in SECTIONS.items() if section is not Repository)

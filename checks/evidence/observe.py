@@ -14,7 +14,7 @@ from checks.configuration import Configuration, read_configuration
 from checks.errors import ReviewError, TargetError
 from checks.evidence import store
 from checks.evidence.database.facts import Catalog, Statements
-from checks.evidence.evidence import NO_DATABASE, NO_REPOSITORY, Effort, Evidence
+from checks.evidence.evidence import DATABASE_SECTIONS, NO_DATABASE, NO_REPOSITORY, Effort, Evidence
 from checks.evidence.repository.facts import Repository
 from checks.model import Reason, Unobserved
 
@@ -160,22 +160,6 @@ def _with_database(
         **{name: getattr(seen, name) for name in DATABASE_SECTIONS},
     )
     return Observation(evidence, tuple(problems))
-
-
-DATABASE_SECTIONS = (
-    "server",
-    "catalog",
-    "planner_statistics",
-    "access",
-    "usage",
-    "statements",
-    "plans",
-    "settings",
-    "activity",
-    "freeze_ages",
-    "replication",
-    "rates",
-)
 
 
 def _evidence(observed_at: dt.datetime, configuration: Configuration, **sections: object) -> Evidence:

@@ -36,24 +36,10 @@ from checks.evidence.database.settings import observe_settings
 from checks.evidence.database.statements import EXTENSION, observe_statements
 from checks.evidence.database.usage import observe_planner_statistics, observe_usage, with_server_counters
 from checks.evidence.database.user_code import UserCode, observe_user_code
+from checks.evidence.evidence import DATABASE_SECTIONS
 from checks.model import Unobserved, qualified_name
 
 Progress = Callable[[str], None]
-
-_SECTIONS = (
-    "server",
-    "catalog",
-    "planner_statistics",
-    "access",
-    "usage",
-    "statements",
-    "plans",
-    "settings",
-    "activity",
-    "freeze_ages",
-    "replication",
-    "rates",
-)
 
 
 class _Part(NamedTuple):
@@ -86,7 +72,7 @@ class Node:
         self.identified: dict[str, str] = {}
         self.statements_sent = 0
         self.server_ms = 0.0
-        self.sections: dict[str, Any] = dict.fromkeys(_SECTIONS, gaps.CANCELLED)
+        self.sections: dict[str, Any] = dict.fromkeys(DATABASE_SECTIONS, gaps.CANCELLED)
         self._manner = manner
         self._first_look: tuple[float, Look] | None = None
         if not manner.watch_s:
