@@ -14,6 +14,7 @@ from textual.command import Provider
 from textual.screen import Screen
 
 from checks.errors import StoreError
+from tui import hangup
 from tui.actions import ACTIONS, Action, bindings
 from tui.look import DARK, LIGHT
 from tui.state import Presence, State
@@ -115,10 +116,17 @@ class SurveyorApp(App[None]):
 
     def on_mount(self) -> None:
         self.set_interval(OTHERS_S, self._look_for_others)
+        self.set_interval(hangup.LOOK_EVERY_S, self._leave_with_the_terminal)
         if self.review is not None:
             self._adopt(self.review)
             self.repository = self.repository or self._repository_of(self.review)
         self.switch_mode("run" if self.target and self.walks_at_once else self._start)
+
+    def _leave_with_the_terminal(self) -> None:
+        if not self.is_headless and hangup.terminal_is_gone():
+            hangup.leave_for_certain()
+            self.cancelled.set()
+            self.exit(return_code=hangup.STATUS)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """So that the style sheet can be read under Textual's own themes too."""

@@ -364,7 +364,10 @@ def _open_terminal_program(**options: Any) -> None:
         raise UsageError("the terminal program needs a terminal", "use `pgsurveyor run` here")
     from tui.app import SurveyorApp
 
-    SurveyorApp(user=_user(), **options).run()
+    program = SurveyorApp(user=_user(), **options)
+    program.run()
+    if program.return_code:
+        sys.exit(program.return_code)
 
 
 def _open_review(name: str) -> Review:
