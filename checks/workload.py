@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from checks.evidence import patterns
-from checks.evidence.database.facts import Catalog, Statement, Statements
+from checks.evidence.database.facts import Catalog, Server, Statement, Statements
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern, Comparison
 from checks.evidence.repository.facts import Repository
@@ -55,6 +55,16 @@ def observed_selects(evidence: Evidence) -> tuple[AccessPattern, ...]:
 def pattern_by_query_id(evidence: Evidence) -> dict[str, AccessPattern]:
     """The patterns of the statements that ran; a statement that could not be read has none."""
     return {pattern.query_id: pattern for pattern in patterns.workload(evidence) if pattern.query_id is not None}
+
+
+def counted_days(evidence: Evidence, window: str) -> float:
+    """Days over which pg_stat_statements has counted, to divide its counters by: it keeps them over a clean restart, other
+    than the cumulative statistics. Raises Unknown if the statistics do not cover the limit of that name."""
+    statements, server = evidence.get(Statements), evidence.get(Server)
+    days = evidence.require_window(window, since=statements.since)
+    if statements.since is None:
+        return days
+    return max(days, (server.observed_at - statements.since).total_seconds() / 86_400)
 
 
 def unread_statements(evidence: Evidence) -> Unobserved | None:

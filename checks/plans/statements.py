@@ -12,6 +12,7 @@ from checks.registry import check
 from checks.workload import (
     TEXT_LIMIT,
     as_subject,
+    counted_days,
     counters,
     equality_columns,
     observed_selects,
@@ -49,7 +50,7 @@ def dominant_statement(evidence: Evidence) -> Iterator[Finding | Examined]:
     Observed: share, calls, mean_ms, total_ms, statement
     """
     statements = evidence.get(Statements)
-    days = evidence.require_window("window_days", since=statements.since)
+    days = counted_days(evidence, "window_days")
     if not statements.entries and not statements.hidden:
         raise NotApplicable("no statement ran")
     yield Examined(len(statements.entries), len(statements.entries) + statements.hidden, "statements",
@@ -110,7 +111,7 @@ def chatty_statement(evidence: Evidence) -> Iterator[Finding | Examined]:
     Observed: calls, calls_share, calls_per_s, rows_per_call, listed_by, calls_per_list, statement
     """
     statements, catalog = evidence.get(Statements), evidence.get(Catalog)
-    days = evidence.require_window("window_days", since=statements.since)
+    days = counted_days(evidence, "window_days")
     all_calls = sum(entry.calls for entry in statements.entries)
     selects = [pattern for pattern in observed_selects(evidence) if pattern.query_id]
     lookups = [pattern for pattern in selects if _looks_up(catalog, pattern)]

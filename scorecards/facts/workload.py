@@ -6,6 +6,7 @@ from checks.evidence.database.facts import Activity, Server, Settings, Statement
 from checks.evidence.evidence import Evidence
 from checks.figures import days_in_words
 from checks.model import Reason, quote_identifier
+from checks.workload import counted_days
 from scorecards.facts.verdict import Verdict, judged, listed, met, missing, undecided, unknown, unmet
 
 DAY_S, HOUR_S = 86_400, 3_600
@@ -84,7 +85,7 @@ def statements_cover_a_week(evidence: Evidence) -> Verdict:
     if readable.status != "met":
         return readable
     statements = evidence.get(Statements)
-    days = evidence.require_window("window_days", statements.since)
+    days = counted_days(evidence, "window_days")
     if statements.evicted is None:
         return met(f"window of {days_in_words(days)}")
     churning = statements.evicted > max(1.0, EVICTIONS_PER_DAY * days)
@@ -105,7 +106,7 @@ def plans_captured(evidence: Evidence) -> Verdict:
 def hot_statements_are_fast(evidence: Evidence) -> Verdict:
     """Among the 20 statements with the most execution time: hot is once a minute or more."""
     statements = evidence.get(Statements)
-    days = evidence.require_window("window_days", statements.since)
+    days = counted_days(evidence, "window_days")
     costliest = _costliest(statements)
     if not costliest:
         return unknown(Reason.WINDOW_TOO_SHORT, "run again after the application has worked", "no statement yet")

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import msgspec
+
+from checks.evidence.database.facts import Server, Statements
 from checks.model import Confidence, Outcome, Reason, Severity
+from checks.workload import counted_days
 from tests.checks.survey import conclude, examine, survey
 from tests.checks.workload import NO_WINDOW, prepare, send
 from tests.servers import Database
@@ -115,3 +120,16 @@ def test_nothing_is_said_of_statistics_that_are_young(database: Database) -> Non
         result = examine(database, name)
         assert (result.outcome, result.reason) == (Outcome.UNKNOWN, Reason.WINDOW_TOO_SHORT)
         assert "window_days" in (result.unlock or "")
+
+
+def test_counters_that_outlived_a_restart_are_divided_by_their_own_age(database: Database) -> None:
+    prepare(database, "CREATE TABLE kept (id int)")
+    send(database.connect(), "SELECT id FROM kept WHERE id = %s", [(1,)] * 3)
+    evidence = survey(database, limits=NO_WINDOW)
+    server, statements = evidence.get(Server), evidence.get(Statements)
+    restarted = msgspec.structs.replace(
+        evidence,
+        server=msgspec.structs.replace(server, started_at=server.observed_at - dt.timedelta(seconds=1)),
+        statements=msgspec.structs.replace(statements, since=server.observed_at - dt.timedelta(days=40)),
+    )
+    assert counted_days(restarted, "window_days") == 40
