@@ -1,0 +1,31 @@
+"""SQL as it stands in code, and which of it ran."""
+
+from __future__ import annotations
+
+import msgspec
+
+from checks.model import Location
+
+
+class CodeStatement(msgspec.Struct, frozen=True):
+    """An SQL statement in application code, as it stands there: placeholders and holes written `$1`, `$2`, ...
+
+    `source`: python, typescript, sql. `holes` counts parts put in at run time that are not placeholders; a hole makes the
+    statement dynamic. `parsed` tells whether its access pattern can be read. `limit` is the outermost LIMIT where it is written
+    as a number, which `text` masks.
+    """
+
+    location: Location
+    source: str
+    text: str
+    holes: int = 0
+    parsed: bool = True
+    limit: int | None = None
+
+
+class Match(msgspec.Struct, frozen=True):
+    """`how`: query_id (the server computed the same identifier), text (normalised texts are equal), pattern (same access)."""
+
+    query_id: str
+    location: Location
+    how: str
