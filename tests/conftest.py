@@ -9,13 +9,42 @@ from pathlib import Path
 import pytest
 
 from checks.shadow.server import EmbeddedServer, start
-from tests.servers import TEST_SETTINGS, Database, PrimaryAndStandby
+from tests.servers import TEST_SETTINGS, Database, PrimaryAndStandby, has_pgvector, start_major
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--major", type=int, default=None, help="the major that the fixtures start: 14 to 17, else the embedded 18"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With an older major, what is marked as needing more than it has is left out and counted as deselected."""
+    major: int | None = config.getoption("major")
+    if major is None:
+        return
+    wanting = [item for item in items if _needs_more_than(item, major)]
+    config.hook.pytest_deselected(items=wanting)
+    items[:] = [item for item in items if item not in wanting]
+
+
+def _needs_more_than(item: pytest.Item, major: int) -> bool:
+    since = item.get_closest_marker("since")
+    return (since is not None and major < since.args[0]) or (
+        item.get_closest_marker("vector") is not None and not has_pgvector(major)
+    )
+
+
+def _start(config: pytest.Config) -> EmbeddedServer:
+    major: int | None = config.getoption("major")
+    return start(TEST_SETTINGS) if major is None else start_major(major)
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[EmbeddedServer]:
-    """PostgreSQL 18 with pg_stat_statements preloaded and pgvector at hand, shared by all tests of a worker."""
-    with start(TEST_SETTINGS) as running:
+def server(pytestconfig: pytest.Config) -> Iterator[EmbeddedServer]:
+    """PostgreSQL 18, or what --major says, with pg_stat_statements preloaded and pgvector at hand (on 14 there is none); shared
+    by all tests of a worker."""
+    with _start(pytestconfig) as running:
         yield running
 
 
@@ -30,9 +59,9 @@ def database(server: EmbeddedServer) -> Iterator[Database]:
 
 
 @pytest.fixture(scope="session")
-def primary_and_standby() -> Iterator[PrimaryAndStandby]:
+def primary_and_standby(pytestconfig: pytest.Config) -> Iterator[PrimaryAndStandby]:
     """A primary of its own with one streaming standby, `standby1`, shared by all tests of a worker."""
-    with start(TEST_SETTINGS) as primary:
+    with _start(pytestconfig) as primary:
         yield PrimaryAndStandby(primary, primary.standby())
 
 

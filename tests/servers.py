@@ -64,3 +64,8 @@ def cache_folder() -> Path:
 def start_major(major: int, settings: Mapping[str, str] = {}, *, folder: Path | None = None) -> EmbeddedServer:
     """A server of an older major. Raises TargetError if scripts/fetch-servers has not brought its programs."""
     return start({**TEST_SETTINGS, **settings}, folder=folder, binaries=cache_folder() / str(major) / "bin")
+
+
+def has_pgvector(major: int) -> bool:
+    """Whether the server of that older major has pgvector; scripts/fetch-servers finds none for 14."""
+    return any((cache_folder() / str(major)).rglob("vector.control"))
