@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from checks.shadow.server import EmbeddedServer, start
-from tests.servers import TEST_SETTINGS, Database, PrimaryAndStandby, has_pgvector, start_major
+from tests.servers import TEST_SETTINGS, Database, PrimaryAndStandby, pgvector_version, start_major
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,10 +29,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _needs_more_than(item: pytest.Item, major: int) -> bool:
-    since = item.get_closest_marker("since")
-    return (since is not None and major < since.args[0]) or (
-        item.get_closest_marker("vector") is not None and not has_pgvector(major)
-    )
+    since, vector = item.get_closest_marker("since"), item.get_closest_marker("vector")
+    if since is not None and major < since.args[0]:
+        return True
+    return vector is not None and (pgvector_version(major) or ()) < (vector.args or ((0,),))[0]
 
 
 def _start(config: pytest.Config) -> EmbeddedServer:

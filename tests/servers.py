@@ -66,6 +66,10 @@ def start_major(major: int, settings: Mapping[str, str] = {}, *, folder: Path | 
     return start({**TEST_SETTINGS, **settings}, folder=folder, binaries=cache_folder() / str(major) / "bin")
 
 
-def has_pgvector(major: int) -> bool:
-    """Whether the server of that older major has pgvector; scripts/fetch-servers finds none for 14."""
-    return any((cache_folder() / str(major)).rglob("vector.control"))
+def pgvector_version(major: int) -> tuple[int, ...] | None:
+    """The version of pgvector that the server of that older major has; scripts/fetch-servers finds none for 14."""
+    control = next((cache_folder() / str(major)).rglob("vector.control"), None)
+    if control is None:
+        return None
+    version = control.read_text("utf-8").partition("default_version = '")[2].partition("'")[0]
+    return tuple(int(part) for part in version.split("."))
