@@ -55,11 +55,13 @@ def read_statement(literal: Literal, path: str, source: str) -> CodeStatement | 
     tree = parse_tolerantly(text)
     if tree is None:
         # With parts missing a statement may not parse and still be one, if it is written like one.
-        written_like_one = holes > 0 and read[0].text.isupper()
-        return CodeStatement(location, source, masked, holes, parsed=False) if written_like_one else None
+        written_like_one = bool(holes) and read[0].text.isupper()
+        unread = CodeStatement(location, source, masked, len(holes), parsed=False, hole_kinds=holes)
+        return unread if written_like_one else None
     if len(tree.stmts) != 1 or tree.stmts[0].stmt.WhichOneof("node") not in _STATEMENTS:
         return None
-    return CodeStatement(location, source, masked, holes, parse_tolerantly(masked) is not None, written_limit(tree))
+    parsed = parse_tolerantly(masked) is not None
+    return CodeStatement(location, source, masked, len(holes), parsed, written_limit(tree), holes)
 
 
 def written_limit(tree: Any) -> int | None:

@@ -21,6 +21,11 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPERANDS = frozenset([Kind.QUOTED, Kind.STRING, Kind.NUMBER, Kind.PARAMETER])
 _NO_OPERANDS = frozenset(["by", "set", "is", "escape", "values", "returning", "limit", "offset"])
 _JSON_PATH_OPERATOR = "@?"
+_BEFORE_RELATIONS = frozenset(["from", "join", "into", "update", "table", "only", "by", "."])
+_BEFORE_VALUES = frozenset(["like", "ilike", "limit", "offset", "between"])
+_LISTS = frozenset(["in", "values", "any", "all"])
+
+IDENTIFIER, A_VALUE, FRAGMENT = "identifier", "value", "fragment"
 
 
 class _Placeholder(NamedTuple):
@@ -32,14 +37,15 @@ class _Placeholder(NamedTuple):
     is_hole: bool = False
 
 
-def write_placeholders(text: str, *, formatted: bool = False) -> tuple[str, int]:
-    """The text with `$n` for each of them, those that are there keeping their number, and how many of them are holes.
-    `formatted`: the text is the left side of Python's `%`, whose `%s` are holes."""
+def write_placeholders(text: str, *, formatted: bool = False) -> tuple[str, tuple[str, ...]]:
+    """The text with `$n` for each of them, those that are there keeping their number, and what each hole is (identifier, value,
+    fragment). `formatted`: the text is the left side of Python's `%`, whose `%s` are holes."""
     number = highest_parameter(text)
     numbers: dict[str, int] = {}
-    holes = text.count(HOLE)
+    holes: list[str] = []
     written: list[str] = []
     last: Token | None = None
+    openers: list[str] = []
     brackets = 0
     end = 0
     for token in tokens(text):
@@ -47,21 +53,45 @@ def write_placeholders(text: str, *, formatted: bool = False) -> tuple[str, int]
             continue
         if token.kind in (Kind.SPACE, Kind.COMMENT):
             written.append(token.text.replace(HOLE, "").replace(VALUE, ""))
+            holes += [FRAGMENT] * token.text.count(HOLE)
             continue
         brackets += {"[": 1, "]": -1}.get(token.text, 0)
         found = _placeholder(text, token, last, in_brackets=brackets > 0)
         if found is None:
             written.append(token.text)
         else:
-            holes += found.is_hole or (formatted and token.text.endswith("%"))
+            if found.is_hole or HOLE in token.text or (formatted and token.text.endswith("%")):
+                kind = _kind(token, last, openers[-1] if openers else "", text[found.end : found.end + 1])
+                holes += [kind] * max(1, token.text.count(HOLE))
             if found.name is None or found.name not in numbers:
                 number += 1
             parameter = f"${number if found.name is None else numbers.setdefault(found.name, number)}"
             is_name = token.kind is Kind.QUOTED or (last is not None and last.text == ".")
             written.append(found.before + (f'"{parameter}"' if is_name else parameter))
             end = found.end
+        if token.text == "(":
+            openers.append(last.text.lower() if last is not None else "")
+        elif token.text == ")" and openers:
+            openers.pop()
         last = token
-    return "".join(written), holes
+    return "".join(written), tuple(holes)
+
+
+def _kind(token: Token, last: Token | None, opener: str, after: str) -> str:
+    """What a hole certainly is by its place; a fragment if it may be any piece of SQL."""
+    if token.kind is Kind.STRING:
+        return A_VALUE
+    before = last.text.lower() if last is not None else ""
+    part_of_name = token.kind is Kind.WORD and token.text.strip(HOLE) != ""
+    if token.kind is Kind.QUOTED or part_of_name or token.text.endswith("??") or before in _BEFORE_RELATIONS:
+        return IDENTIFIER
+    if after == ".":
+        return IDENTIFIER
+    is_operator = last is not None and last.kind is Kind.OPERATOR and before != "*"
+    if token.text.endswith("%") and len(token.text) > 1:
+        is_operator = True
+    in_list = before in ("(", ",") and opener in _LISTS
+    return A_VALUE if is_operator or in_list or before in _BEFORE_VALUES else FRAGMENT
 
 
 def _placeholder(text: str, token: Token, last: Token | None, *, in_brackets: bool) -> _Placeholder | None:

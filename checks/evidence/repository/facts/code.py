@@ -12,7 +12,8 @@ class CodeStatement(msgspec.Struct, frozen=True):
 
     `source`: python, typescript, sql. `holes` counts parts put in at run time that are not placeholders; a hole makes the
     statement dynamic. `parsed` tells whether its access pattern can be read. `limit` is the outermost LIMIT where it is written
-    as a number, which `text` masks.
+    as a number, which `text` masks. `hole_kinds` says of each hole what its place makes it: identifier, value, or fragment, which
+    may be any piece of SQL; empty where nobody looked.
     """
 
     location: Location
@@ -21,6 +22,7 @@ class CodeStatement(msgspec.Struct, frozen=True):
     holes: int = 0
     parsed: bool = True
     limit: int | None = None
+    hole_kinds: tuple[str, ...] = ()
 
 
 class Match(msgspec.Struct, frozen=True):
