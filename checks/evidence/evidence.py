@@ -13,10 +13,12 @@ from checks.evidence.database.facts import (
     Access,
     Activity,
     Catalog,
+    Embeddings,
     FreezeAges,
     PlannerStatistics,
     Plans,
     Rates,
+    Recall,
     Replica,
     Replication,
     Server,
@@ -34,6 +36,9 @@ Section = TypeVar("Section")
 
 NO_DATABASE = Unobserved(Reason.DATABASE_NOT_GIVEN, "give a DSN")
 NOT_WATCHED = Unobserved(Reason.NOT_OPTED_IN, "--watch SECONDS looks twice and tells rates")
+NOT_MEASURED = Unobserved(
+    Reason.NOT_OPTED_IN, "--measure-recall searches a sample of stored vectors, exactly and by the index"
+)
 NOT_THEN_OBSERVED = Unobserved(Reason.NOT_RUN, "this evidence was collected before this was observed: collect it again")
 NO_REPOSITORY = Unobserved(Reason.REPO_NOT_GIVEN, "give the path of the application's repository")
 
@@ -63,6 +68,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     freeze_ages: FreezeAges | Unobserved = NO_DATABASE
     replication: Replication | Unobserved = NO_DATABASE
     rates: Rates | Unobserved = NOT_WATCHED
+    embeddings: Embeddings | Unobserved = NOT_THEN_OBSERVED
+    recall: Recall | Unobserved = NOT_MEASURED
     replicas: tuple[Replica, ...] = ()
     unreached_replicas: tuple[str, ...] = ()
     repository: Repository | Unobserved = NO_REPOSITORY
@@ -153,6 +160,8 @@ SECTIONS: dict[type, str] = {
     FreezeAges: "freeze_ages",
     Replication: "replication",
     Rates: "rates",
+    Embeddings: "embeddings",
+    Recall: "recall",
     Repository: "repository",
 }
 

@@ -75,9 +75,26 @@ def key_text(node: Any) -> str | None:
     return text[1:-1].replace(",", ".") if text and text[0] == "{" and text[-1] == "}" else text
 
 
+class Distance(NamedTuple):
+    """The distance of a stored vector to another: see NearestSearch."""
+
+    column: ColumnRef
+    operator: str
+    called: bool = False
+    wrapped: str | None = None
+    cast: str | None = None
+
+
 def distance_of(kind: str | None, value: Any, scope: Scope) -> tuple[ColumnRef, str] | None:
     """The column and operator of `column <=> vector` or of a distance function; None if it is neither."""
-    if kind == "a_expr":
+    found = read_distance(kind, value, scope)
+    return (found.column, found.operator) if found else None
+
+
+def read_distance(kind: str | None, value: Any, scope: Scope) -> Distance | None:
+    """A distance to a stored vector, in either order of its sides; None if the expression is none."""
+    called = kind == "func_call"
+    if not called:
         operator, arguments = operator_name(value), [value.lexpr, value.rexpr]
         if operator not in DISTANCE_OPERATORS:
             return None
@@ -86,8 +103,16 @@ def distance_of(kind: str | None, value: Any, scope: Scope) -> tuple[ColumnRef, 
         if name not in DISTANCE_FUNCTIONS or len(value.args) != 2:
             return None
         operator, arguments = DISTANCE_FUNCTIONS[name], list(value.args)
-    for argument in arguments:
+    for argument, other in zip(arguments, reversed(arguments), strict=True):
         operand = scope.operand(argument)
         if operand is not None and operand.column is not None and operand.json_operator is None:
-            return operand.column, operator
+            return Distance(operand.column, operator, called, operand.function, cast_of(other))
     return None
+
+
+def cast_of(node: Any) -> str | None:
+    """The bare name of the type that the expression is cast to, None if it is not cast."""
+    kind, value = unwrap(node)
+    if kind != "type_cast" or not value.type_name.names:
+        return None
+    return str(value.type_name.names[-1].string.sval)

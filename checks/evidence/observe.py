@@ -103,7 +103,8 @@ def _observe(
         if isinstance(repository, Unobserved):
             raise problems[0] if problems else TargetError("there is nothing to observe", "give a DSN or a repository")
         return Observation(
-            _evidence(clock(), configuration, repository=repository, access=NO_DATABASE), tuple(problems)
+            _evidence(clock(), configuration, repository=repository, access=NO_DATABASE, embeddings=NO_DATABASE),
+            tuple(problems),
         )
     return _with_database(target, repository, configuration, problems, progress, cancelled, clock, active_sessions)
 

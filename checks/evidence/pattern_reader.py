@@ -9,15 +9,17 @@ import msgspec
 from checks.evidence.database.facts import Catalog
 from checks.evidence.expressions import (
     FLIPPED,
+    Distance,
     Operand,
     constant_text,
     distance_of,
     is_star,
     key_text,
     operator_name,
+    read_distance,
     unwrap,
 )
-from checks.evidence.patterns import AccessPattern, ColumnRef, Comparison, OrderKey
+from checks.evidence.patterns import AccessPattern, ColumnRef, Comparison, NearestSearch, OrderKey
 from checks.evidence.scopes import Names, Relation, Scope
 
 _VERBS = {
@@ -60,6 +62,7 @@ class _Reader:
         self.distances: list[tuple[ColumnRef, str]] = []
         self.nested: list[tuple[OrderKey, int | None]] = []
         self.written: list[ColumnRef] = []
+        self.searches: list[NearestSearch] = []
         self.skip_locked = False
         self.level = 0
 
@@ -89,6 +92,7 @@ class _Reader:
             written_columns=tuple(dict.fromkeys(self.written)),
             joined_relations=self.names.joined,
             skip_locked=self.skip_locked,
+            searches=tuple(dict.fromkeys(self.searches)),
         )
 
     # Statements
@@ -116,6 +120,7 @@ class _Reader:
 
     def _select(self, statement: Any, outer: Scope | None) -> Relation:
         scope = Scope(self.names, outer)
+        compared, searched, named = len(self.comparisons), len(self.searches), self.names.joined
         self.with_clause(statement, scope)
         if statement.op > _SETOP_NONE:
             left, right = self.select(statement.larg, scope), self.select(statement.rarg, scope)
@@ -135,7 +140,17 @@ class _Reader:
         for rows in (statement.values_lists, statement.group_clause, statement.distinct_clause):
             for row in rows:
                 self.scan(row, scope)
-        return self.output(statement, scope)
+        given = self.output(statement, scope)
+        if search := nearest_search(statement, scope):
+            own = dict.fromkeys(entry for entry in self.comparisons[compared:] if entry.column != search.column)
+            # A subquery that only computes the distance by which this query sorts is part of the same search.
+            self.searches[searched:] = [
+                entry for entry in self.searches[searched:] if entry.place == "order" or entry.column != search.column
+            ]
+            self.searches.append(
+                msgspec.structs.replace(search, filters=tuple(own), relations=self.names.joined - named)
+            )
+        return given
 
     def output(self, statement: Any, scope: Scope) -> Relation:
         columns: dict[str, Any] = {}
@@ -358,17 +373,71 @@ class _Reader:
         outputs = {entry.res_target.name: entry.res_target.val for entry in statement.target_list}
         for entry in statement.sort_clause:
             sort = entry.sort_by
-            kind, value = unwrap(sort.node)
-            node = sort.node
-            if kind == "column_ref" and len(value.fields) == 1 and value.fields[0].string.sval in outputs:
-                node = outputs[value.fields[0].string.sval]
-            elif kind == "a_const" and value.HasField("ival") and 0 < value.ival.ival <= len(statement.target_list):
-                node = statement.target_list[value.ival.ival - 1].res_target.val
-            else:
+            node = _sorted_by(sort.node, outputs, statement)
+            if node is sort.node:
                 self.scan(node, scope)
             descending = sort.sortby_dir == _DESCENDING or [name.string.sval for name in sort.use_op] == [">"]
             keys.append(_order_key(node, scope, descending))
         return tuple(keys)
+
+
+def nearest_search(statement: Any, scope: Scope) -> NearestSearch | None:
+    """What the SELECT does with the distance of a stored vector, without its filters; None if it computes none."""
+    limit = _limit(statement, "limit_count")
+    outputs = {entry.res_target.name: entry.res_target.val for entry in statement.target_list}
+    for position, entry in enumerate(statement.sort_clause):
+        sort = entry.sort_by
+        node = _sorted_by(sort.node, outputs, statement)
+        inner, node = scope.follow(node)
+        if found := _distance_within(node, inner):
+            distance, bare = found
+            descending = sort.sortby_dir == _DESCENDING or [name.string.sval for name in sort.use_op] == [">"]
+            keys = len(statement.sort_clause)
+            return _nearest(distance, "order", limit, bare, descending, position, keys)
+    if statement.HasField("where_clause") and (found := _distance_within(statement.where_clause, scope)):
+        return _nearest(found[0], "filter", limit, found[1])
+    for entry in statement.target_list:
+        if found := _distance_within(entry.res_target.val, scope):
+            return _nearest(found[0], "output", limit, found[1])
+    return None
+
+
+def _sorted_by(node: Any, outputs: dict[str, Any], statement: Any) -> Any:
+    """The expression that a sort key names by its alias or its number in the select list."""
+    kind, value = unwrap(node)
+    if kind == "column_ref" and len(value.fields) == 1 and value.fields[0].string.sval in outputs:
+        return outputs[value.fields[0].string.sval]
+    if kind == "a_const" and value.HasField("ival") and 0 < value.ival.ival <= len(statement.target_list):
+        return statement.target_list[value.ival.ival - 1].res_target.val
+    return node
+
+
+def _nearest(
+    distance: Distance,
+    place: str,
+    limit: int | None,
+    bare: bool,
+    descending: bool = False,
+    position: int = 0,
+    keys: int = 0,
+) -> NearestSearch:
+    return NearestSearch(
+        distance.column, distance.operator, place, distance.called, distance.wrapped, distance.cast, bare, descending,
+        position, keys, limit,
+    )  # fmt: skip
+
+
+def _distance_within(node: Any, scope: Scope) -> tuple[Distance, bool] | None:
+    """The first distance in an expression, and whether it is the whole of it."""
+    stack, bare = [node], True
+    while stack:
+        kind, value = unwrap(stack.pop())
+        if kind in ("a_expr", "func_call") and (found := read_distance(kind, value, scope)):
+            return found, bare
+        bare = False
+        if value is not None and kind not in ("sub_link", "column_ref", "param_ref", "a_const"):
+            stack += _children(value)
+    return None
 
 
 def _order_key(node: Any, scope: Scope, descending: bool) -> OrderKey:

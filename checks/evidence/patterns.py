@@ -57,6 +57,32 @@ class OrderKey(msgspec.Struct, frozen=True):
     bare: bool = True
 
 
+class NearestSearch(msgspec.Struct, frozen=True):
+    """One SELECT, at whatever level, that computes the distance of a stored vector to another, for what it sorts by, chooses
+    or returns.
+
+    `place`: order, filter, output; the first of these that it does. `called`: as a function (`cosine_distance(a, b)`), not as
+    an operator. `wrapped` is the cast or function around the stored column within the distance (`::halfvec`,
+    `binary_quantize`), `cast` the type that the other side is cast to. `bare` is false where something stands around the
+    distance (`1 - (a <=> b)`, row_number() over it). `position` of the distance among the `keys` that it sorts by. `limit` as in
+    AccessPattern. `filters` are its own comparisons, without those of the vector, and `relations` how many relations it names.
+    """
+
+    column: ColumnRef
+    operator: str
+    place: str
+    called: bool = False
+    wrapped: str | None = None
+    cast: str | None = None
+    bare: bool = True
+    descending: bool = False
+    position: int = 0
+    keys: int = 1
+    limit: int | None = None
+    filters: tuple[Comparison, ...] = ()
+    relations: int = 1
+
+
 class AccessPattern(msgspec.Struct, frozen=True):
     """`verb`: select, insert, update, delete, merge, other. `tables` are the oids of catalog relations used; `unresolved` the
     names that the catalog does not have. `stars` are the relations whose `*` is in the output (the top-level select list).
@@ -66,7 +92,8 @@ class AccessPattern(msgspec.Struct, frozen=True):
     `order_by`, `limit`, `offset` and `aggregates` of its outermost SELECT. `nested_order_by` are the keys by which subqueries
     sort, each with that subquery's limit. `output_columns` is the length of the outermost select list, 0 for a `*`.
     `partial`, of an ORM call, names what could not be read of it and may be there besides: where, order, limit, columns, joins,
-    expressions (of the select list). Nothing follows then from the absence of such a part.
+    expressions (of the select list). Nothing follows then from the absence of such a part. `searches` are the SELECTs in it that
+    compute distances of vectors.
     """
 
     verb: str
@@ -88,6 +115,7 @@ class AccessPattern(msgspec.Struct, frozen=True):
     nested_order_by: tuple[tuple[OrderKey, int | None], ...] = ()
     output_columns: int = 0
     partial: tuple[str, ...] = ()
+    searches: tuple[NearestSearch, ...] = ()
 
     @property
     def all_filters_known(self) -> bool:

@@ -131,6 +131,10 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
     facts.Subscription: {"name": NAME, "owner": NAME, "publications": NAME, "slot_name": NAME, "*": KEEP},
     facts.Replication: {"subscriptions": NAME, "*": KEEP},
     facts.Replica: {"name": NAME},
+    facts.BodyStatement: {"text": SQL},
+    facts.Embeddings: {"*": KEEP},
+    facts.RecallMeasurement: {"filtered_by": NAME, "*": KEEP},
+    facts.Recall: {"*": KEEP},
     facts.PlanNode: {
         "schema": NAME,
         "relation": NAME,

@@ -12,12 +12,14 @@ import psycopg
 from checks.evidence.database import gaps
 from checks.evidence.database.access import observe_access
 from checks.evidence.database.activity import observe_activity, observe_freeze_ages
+from checks.evidence.database.bodies import observe_embeddings
 from checks.evidence.database.catalog import observe_catalog, with_measured_sizes
 from checks.evidence.database.dsn import Dsn
 from checks.evidence.database.explain import Planner, identify, observe_plans
 from checks.evidence.database.facts import (
     Activity,
     Catalog,
+    Embeddings,
     PlannerStatistics,
     Plans,
     Rates,
@@ -36,7 +38,7 @@ from checks.evidence.database.settings import observe_settings
 from checks.evidence.database.statements import EXTENSION, observe_statements
 from checks.evidence.database.usage import observe_planner_statistics, observe_usage, with_server_counters
 from checks.evidence.database.user_code import UserCode, observe_user_code
-from checks.evidence.evidence import DATABASE_SECTIONS
+from checks.evidence.evidence import DATABASE_SECTIONS, NOT_MEASURED
 from checks.model import Unobserved, qualified_name
 
 Progress = Callable[[str], None]
@@ -52,10 +54,12 @@ class _Part(NamedTuple):
 
 
 class Manner(NamedTuple):
-    """How to look: twice, so many seconds apart (0: once), and not where more than so many sessions are active (None: always)."""
+    """How to look: twice, so many seconds apart (0: once), and not where more than so many sessions are active (None: always);
+    with a measurement of recall or without."""
 
     watch_s: float = 0.0
     max_load: int | None = None
+    measure_recall: bool = False
 
 
 UNWATCHED = Manner()
@@ -77,6 +81,8 @@ class Node:
         self._first_look: tuple[float, Look] | None = None
         if not manner.watch_s:
             self.sections["rates"] = gaps.NOT_WATCHED
+        if not manner.measure_recall:
+            self.sections["recall"] = NOT_MEASURED
         self._progress = progress
         self._cancelled = cancelled or threading.Event()
         self._ended: Unobserved | None = None
@@ -123,6 +129,7 @@ class Node:
                 _Part("freeze_ages", "looking at transaction-id ages", lambda: observe_freeze_ages(session)),
             ]
         )
+        self._alone(_Part("embeddings", "reading functions that search", self._embeddings))
         self._alone(_Part("plans", "planning the most expensive statements", self._plans))
         if code:
             self._alone(_Part("identified", "looking for the code's statements", lambda: self._identify(code)))
@@ -244,6 +251,10 @@ class Node:
             max_connections=self._sight.max_connections,
             reserved_connections=self._sight.reserved_connections,
         )
+
+    def _embeddings(self) -> Embeddings:
+        server = self.sections["server"]
+        return observe_embeddings(self._session, server.extension("vector") if isinstance(server, Server) else None)
 
     def _grant(self, role: str) -> str:
         server = self.sections["server"]

@@ -14,10 +14,12 @@ from checks.evidence.database.facts import (
     Access,
     Activity,
     Catalog,
+    Embeddings,
     FreezeAges,
     PlannerStatistics,
     Plans,
     Rates,
+    Recall,
     Replica,
     Replication,
     Server,
@@ -45,6 +47,8 @@ class DatabaseEvidence(msgspec.Struct, frozen=True):
     freeze_ages: FreezeAges | Unobserved
     replication: Replication | Unobserved
     rates: Rates | Unobserved
+    embeddings: Embeddings | Unobserved
+    recall: Recall | Unobserved
     replicas: tuple[Replica, ...] = ()
     unreached_replicas: tuple[str, ...] = ()
     identified: dict[str, str] = {}
