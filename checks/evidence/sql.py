@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import logging
 import re
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from checks.evidence.tokens import Kind, Token, significant, tokens
@@ -255,6 +256,20 @@ def parse(sql: str) -> Any | None:
         return postgast.parse(sql)
     except (postgast.PgQueryError, decode_error, UnicodeEncodeError):
         return None
+
+
+def walk(tree: Any, into: Callable[[Any], bool] = lambda _: True) -> Iterator[Any]:
+    """Every message of a parsed statement (postgast's protobuf), parents before children; the children of one that `into`
+    refuses are left out."""
+    waiting = [tree]
+    while waiting:
+        message = waiting.pop()
+        yield message
+        if not into(message):
+            continue
+        for field, value in reversed(message.ListFields()):
+            if field.message_type is not None:
+                waiting.extend(reversed(value) if field.is_repeated else [value])
 
 
 def _without_nested_comments(sql: str) -> str:

@@ -7,7 +7,9 @@ like open every file, and wait behind an ACCESS EXCLUSIVE lock. They are asked o
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import gc
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -23,6 +25,7 @@ from checks.evidence.database.facts import (
     Function,
     Index,
     Policy,
+    SystemTable,
     Table,
     Trigger,
     View,
@@ -58,6 +61,9 @@ _FUNCTION_KINDS = {"f": "function", "p": "procedure", "a": "aggregate", "w": "wi
 _PARALLEL = {"s": "safe", "r": "restricted", "u": "unsafe"}
 _STRATEGIES = {"l": "list", "r": "range", "h": "hash"}
 
+_BOUND = re.compile(r"FOR VALUES FROM \(.*\) TO \('?([^',()]+)'?\)")
+_NULL_TEXT = re.compile(r"'NULL'::(?:text|character varying|character|bpchar)(?:\(\d+\))?", re.IGNORECASE)
+
 
 def observe_catalog(session: Session) -> Catalog:
     """All of it but what sequences hold, in the transaction at hand, which should have one snapshot."""
@@ -82,6 +88,7 @@ def _observe_catalog(session: Session) -> Catalog:
     known = {table.oid for table in tables}
     many = len(tables) > _MANY_TABLES
     columns = session.stream(query("columns", session.major), in_parts=many)
+    system_tables = session.rows(query("system_tables", session.major))
     return Catalog(
         tables=tables,
         columns=_sorted(map(_column, columns), known, _by_number),
@@ -93,6 +100,8 @@ def _observe_catalog(session: Session) -> Catalog:
         triggers=_sorted(observe_triggers(session), known, _by_name),
         policies=_sorted(observe_policies(session), known, _by_name),
         extended_statistics=_sorted(observe_extended_statistics(session), known, _by_name),
+        system_tables=tuple(SystemTable(row.name, row.rows, row.heap_bytes, row.total_bytes) for row in system_tables),
+        highest_oid=system_tables[0].highest_oid if system_tables else None,
     )
 
 
@@ -146,6 +155,22 @@ def _measured_table(table: Table, row: Any) -> Table:
     return msgspec.structs.replace(table, **sizes, total_bytes=row.bytes + toast + index)
 
 
+def upper_bound(bound: str | None) -> dt.datetime | int | None:
+    """Where a range partition over one instant or integer ends, from pg_get_expr() with DateStyle ISO; a day or a timestamp
+    without zone is taken as UTC. None for any other partition."""
+    match = _BOUND.fullmatch(bound or "")
+    if match is None:
+        return None
+    text = match[1].strip()
+    if re.fullmatch(r"-?\d{1,18}", text):
+        return int(text)
+    try:
+        moment = dt.datetime.fromisoformat(text)
+        return moment.astimezone(dt.UTC) if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
 def _table(row: Any) -> Table:
     stored = row.kind in {"r", "m"}
     block = row.block_bytes
@@ -179,6 +204,8 @@ def _table(row: Any) -> Table:
         row_security_forced=row.row_security_forced,
         partition_strategy=_STRATEGIES.get(row.partition_strategy),
         default_partition=row.default_partition,
+        upper_bound=upper_bound(row.bound),
+        unbounded=row.bound is not None and row.bound.endswith("TO (MAXVALUE)"),
     )
 
 
@@ -200,6 +227,7 @@ def _column(row: Any) -> Column:
         collation=row.collation,
         storage=_STORAGE.get(row.storage, row.storage),
         type_category=row.type_category,
+        default_says_null=_NULL_TEXT.fullmatch(row.default_text or "") is not None,
     )
 
 
@@ -240,4 +268,5 @@ def _function(row: Any) -> Function:
         executable_by_public=row.executable_by_public,
         parallel=_PARALLEL.get(row.parallel, row.parallel),
         leakproof=row.leakproof,
+        of_trigger=row.of_trigger,
     )

@@ -9,7 +9,7 @@ from functools import lru_cache
 from checks.evidence.database.facts import ExtendedStatistics, Policy, Trigger, View
 from checks.evidence.database.query import query
 from checks.evidence.database.session import Session
-from checks.evidence.sql import mask_literals
+from checks.evidence.sql import mask_literals, parse, walk
 
 _TRUE = {"true", "on", "yes", "1"}
 _ENABLED = {"O": "origin", "A": "always", "R": "replica", "D": "disabled"}
@@ -21,6 +21,9 @@ _PER_ROW, _BEFORE, _INSTEAD = 1, 2, 64
 _EVENTS = ((4, "insert"), (16, "update"), (8, "delete"), (32, "truncate"))
 
 _NODE = re.compile(r"\\.|[{}]|:funcid (\d+)", re.DOTALL)
+
+# A name or a JSON key alone, or within a path.
+_USER_METADATA = re.compile(r"(?:^|[{,.\"])(?:user_metadata|raw_user_meta_data)(?:$|[},.\"])")
 
 _masked = lru_cache(10_000)(mask_literals)
 
@@ -69,7 +72,17 @@ def observe_policies(session: Session) -> Iterator[Policy]:
             using=None if row.using_text is None else _masked(row.using_text),
             check=None if row.check_text is None else _masked(row.check_text),
             calls_per_row=tuple(dict.fromkeys(names[oid] for oid in called if oid in names)),
+            reads_user_metadata=any(_reads_user_metadata(text) for text in (row.using_text, row.check_text) if text),
         )
+
+
+@lru_cache(10_000)
+def _reads_user_metadata(expression: str) -> bool:
+    """Whether a column or a JSON key of an expression is one that users of Supabase's API write themselves."""
+    tree = parse(f"SELECT {expression}")
+    if tree is None:
+        return False
+    return any(node.DESCRIPTOR.name == "String" and _USER_METADATA.search(node.sval) for node in walk(tree))
 
 
 def observe_extended_statistics(session: Session) -> Iterator[ExtendedStatistics]:

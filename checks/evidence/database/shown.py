@@ -13,7 +13,7 @@ _TEXTS = frozenset(
     log_line_prefix log_timezone primary_slot_name recovery_target_timeline restrict_nonsystem_relation_kind role
     search_path server_encoding server_version session_preload_libraries shared_preload_libraries
     synchronous_standby_names synchronized_standby_slots temp_tablespaces timezone_abbreviations wal_consistency_checking
-    hnsw.iterative_scan ivfflat.iterative_scan
+    hnsw.iterative_scan ivfflat.iterative_scan pgrst.db_schemas pgrst.db_anon_role
     """.lower().split()
 )
 _COMMANDS = frozenset(

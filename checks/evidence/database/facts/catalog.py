@@ -14,6 +14,7 @@ from checks.evidence.database.facts.relations import (
     Index,
     Policy,
     Sequence,
+    SystemTable,
     Table,
     Trigger,
     View,
@@ -22,7 +23,10 @@ from checks.model import Subject
 
 
 class Catalog(msgspec.Struct, frozen=True, tag=True, dict=True):
-    """All relations outside pg_catalog, information_schema and temporary schemas."""
+    """All relations outside pg_catalog, information_schema and temporary schemas.
+
+    `system_tables` are the largest of pg_catalog. `highest_oid` is that of the newest relation, temporary ones among them.
+    """
 
     tables: tuple[Table, ...] = ()
     columns: tuple[Column, ...] = ()
@@ -34,6 +38,8 @@ class Catalog(msgspec.Struct, frozen=True, tag=True, dict=True):
     triggers: tuple[Trigger, ...] = ()
     policies: tuple[Policy, ...] = ()
     extended_statistics: tuple[ExtendedStatistics, ...] = ()
+    system_tables: tuple[SystemTable, ...] = ()
+    highest_oid: int | None = None
 
     @cached_property
     def table_by_oid(self) -> dict[int, Table]:

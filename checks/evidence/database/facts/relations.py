@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import msgspec
 
 from checks.model import Subject
@@ -13,7 +15,8 @@ class Table(msgspec.Struct, frozen=True):
     `rows` is the planner's estimate (reltuples), None if the table was never vacuumed or analysed; sizes are of this
     relation alone, `toast_bytes` of its TOAST table with its index. `extension` owns it, if any. `root` is the oid of the
     topmost partitioned table, for a partition. Of a partitioned table, `partition_strategy` is list, range or hash, and
-    `default_partition` the oid of that partition. `row_security_forced`: policies hold for the owner too.
+    `default_partition` the oid of that partition. `row_security_forced`: policies hold for the owner too. Of a range partition
+    over one instant or integer, `upper_bound` is where it ends, and `unbounded` says that it never does (MAXVALUE).
     """
 
     oid: int
@@ -40,6 +43,8 @@ class Table(msgspec.Struct, frozen=True):
     row_security_forced: bool = False
     partition_strategy: str | None = None
     default_partition: int | None = None
+    upper_bound: dt.datetime | int | None = None
+    unbounded: bool = False
 
     @property
     def subject(self) -> Subject:
@@ -52,7 +57,7 @@ class Column(msgspec.Struct, frozen=True):
     `type_modifier` is atttypmod: for a vector its dimension, -1 for none. `default`: none, constant, sequence, function,
     expression; `default_function` names the function or SQL value function (`now`, `gen_random_uuid`), if it is just one call;
     `default_sequence` is the oid of the sequence that nextval() names. `identity`: '', 'always', 'by default'.
-    `generated`: '', 'stored', 'virtual'.
+    `generated`: '', 'stored', 'virtual'. `default_says_null`: its default is the text NULL, not the absence of a value.
     """
 
     table: int
@@ -70,6 +75,7 @@ class Column(msgspec.Struct, frozen=True):
     collation: str | None = None
     storage: str = ""
     type_category: str = ""
+    default_says_null: bool = False
 
 
 class Constraint(msgspec.Struct, frozen=True):
@@ -173,7 +179,8 @@ class Sequence(msgspec.Struct, frozen=True):
 
 class Function(msgspec.Struct, frozen=True):
     """`arguments` as in DROP FUNCTION. `settings` are its SET clauses, `name=value`. `kind`: function, procedure, aggregate,
-    window. `parallel`: safe, restricted, unsafe. `executable_by_public`: EXECUTE is granted to PUBLIC, as it is by default."""
+    window. `parallel`: safe, restricted, unsafe. `executable_by_public`: EXECUTE is granted to PUBLIC, as it is by default.
+    `of_trigger`: it returns trigger or event_trigger, so that nobody can call it."""
 
     schema: str
     name: str
@@ -189,6 +196,7 @@ class Function(msgspec.Struct, frozen=True):
     executable_by_public: bool = True
     parallel: str = "unsafe"
     leakproof: bool = False
+    of_trigger: bool = False
 
     @property
     def subject(self) -> Subject:
@@ -234,7 +242,8 @@ class Trigger(msgspec.Struct, frozen=True):
 
 class Policy(msgspec.Struct, frozen=True):
     """A row-security policy. `command`: all, select, insert, update, delete. `roles`: PUBLIC is ''. Expressions have their
-    literals masked. `calls_per_row` names the functions, not IMMUTABLE, that stand outside a subquery and so run for each row."""
+    literals masked. `calls_per_row` names the functions, not IMMUTABLE, that stand outside a subquery and so run for each row.
+    `reads_user_metadata`: an expression takes user_metadata of the token, or raw_user_meta_data, which users edit themselves."""
 
     table: int
     name: str
@@ -244,6 +253,7 @@ class Policy(msgspec.Struct, frozen=True):
     using: str | None = None
     check: str | None = None
     calls_per_row: tuple[str, ...] = ()
+    reads_user_metadata: bool = False
 
 
 class ExtendedStatistics(msgspec.Struct, frozen=True):
@@ -257,3 +267,12 @@ class ExtendedStatistics(msgspec.Struct, frozen=True):
     columns: tuple[int, ...] = ()
     expressions: tuple[str, ...] = ()
     target: int | None = None
+
+
+class SystemTable(msgspec.Struct, frozen=True):
+    """A table of pg_catalog: rows as the planner estimates them, bytes without and with its indexes as last written down."""
+
+    name: str
+    rows: float
+    heap_bytes: int
+    total_bytes: int

@@ -14,7 +14,8 @@ SELECT
         SELECT FROM pg_catalog.aclexplode(p.proacl) AS a WHERE a.grantee = 0 AND a.privilege_type = 'EXECUTE'
     ) AS executable_by_public,
     p.proparallel::text AS parallel,
-    p.proleakproof AS leakproof
+    p.proleakproof AS leakproof,
+    p.prorettype IN ('pg_catalog.trigger'::regtype, 'pg_catalog.event_trigger'::regtype) AS of_trigger
 FROM pg_catalog.pg_proc AS p
 JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
 JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
