@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from checks.evidence.repository.ddl import Changes
-from checks.evidence.repository.facts import Declared
+from checks.evidence.repository.facts import Declared, Lineage
 from checks.evidence.repository.files import SourceFile
 from checks.evidence.repository.ledger import Ledger
+from checks.evidence.repository.lineages import Unread, build_lineage
 from checks.evidence.sql import parse, split_statements
 from checks.evidence.tokens import Kind, Token, significant
 from checks.model import Location
@@ -32,13 +33,40 @@ _DOWN_SECTION = re.compile(
 _OTHER_DIALECT = re.compile(
     r"^[^-\n']*(?:`|\bAUTO_?INCREMENT\b|\bENGINE\s*=|\bNVARCHAR\b|\bIDENTITY\(1)", re.IGNORECASE | re.MULTILINE
 )
+_LIQUIBASE = re.compile(r"\A\s*--\s*liquibase formatted sql", re.IGNORECASE)
+_REPEATABLE = re.compile(r"R__.*\.sql", re.IGNORECASE)
+_CHANGESET_OF_ANOTHER = re.compile(
+    r"^[ \t]*--[ \t]*changeset\b(?=[^\n]*\bdbms:)(?![^\n]*\bdbms:\"?(?:[\w,]*,)?postgres)[^\n]*\n"
+    r"(?:(?![ \t]*--[ \t]*changeset\b)[^\n]*(?:\n|\Z))*",
+    re.IGNORECASE | re.MULTILINE,
+)
+_TOOLS_BY_PATH = {
+    "prisma": re.compile(r"/migration\.sql$"),
+    "supabase": re.compile(r"(?:^|/)supabase/(?:migrations|schemas)/"),
+    "diesel": re.compile(r"/up\.sql$"),
+    "golang-migrate": re.compile(r"(?:^|/)\d+_[^/]*\.up\.sql$"),
+    "flyway": re.compile(r"(?:^|/)[VR][\d._]*__[^/]*\.sql$"),
+    "rails": re.compile(r"(?:^|/)db/structure\.sql$"),
+}
+_TOOLS_BY_MARK = {
+    "liquibase": _LIQUIBASE,
+    "goose": re.compile(r"^[ \t]*--[ \t]*\+goose\b", re.MULTILINE),
+    "dbmate": re.compile(r"^[ \t]*--[ \t]*migrate:up", re.MULTILINE),
+    "drizzle": re.compile(r"^--> statement-breakpoint|;--> statement-breakpoint", re.MULTILINE),
+}
+# A block that may do one thing or another, and a template.
+_BRANCHES = frozenset(["if", "loop", "case", "while", "execute", "perform"])
+_CHANGES_SCHEMA = frozenset(["create", "alter", "drop"])
+_WORD = re.compile(r"[A-Za-z_]\w*")
 _DIGITS = re.compile(r"(\d+)")
 _MAXIMUM_BLOCK = 100_000
+_MAXIMUM_REFUSED = 5_000
 
 
 class Migrations(NamedTuple):
     entries: tuple[Declared, ...]
     unparsed: tuple[Location, ...]
+    lineages: tuple[Lineage, ...] = ()
 
 
 def is_migration(file: SourceFile) -> bool:
@@ -64,13 +92,32 @@ def read_migrations(files: Iterable[SourceFile]) -> Migrations:
             groups.setdefault(_group(file), []).append(file)
     entries: list[Declared] = []
     unparsed: list[Location] = []
-    for _, members in sorted(groups.items(), key=lambda group: (group[0].startswith("\uffff"), group[0])):
-        reader = _Reader()
-        for file in sorted(members, key=lambda file: _natural(file.path)):
+    lineages: list[Lineage] = []
+    for group, members in sorted(groups.items(), key=lambda group: (group[0].startswith("\uffff"), group[0])):
+        reader = ScriptReader()
+        ordered = sorted(members, key=_order)
+        for file in ordered:
             reader.read(file)
         entries += reader.ledger.entries()
-        unparsed += reader.unparsed
-    return Migrations(tuple(dict.fromkeys(entries)), tuple(sorted(set(unparsed))))
+        unparsed += reader.unread.locations
+        if reader.ledger.subjects():
+            paths = [file.path for file in ordered]
+            lineages.append(
+                build_lineage(_tool(ordered), group.removeprefix("\uffff"), paths, reader.ledger, reader.unread)
+            )
+    return Migrations(tuple(dict.fromkeys(entries)), tuple(sorted(set(unparsed))), tuple(lineages))
+
+
+def _tool(files: list[SourceFile]) -> str:
+    """The tool that runs these files, by their names and marks; `sql` where nothing tells it."""
+    for file in files[:3]:
+        for tool, named in _TOOLS_BY_PATH.items():
+            if named.search(file.path):
+                return tool
+        for tool, mark in _TOOLS_BY_MARK.items():
+            if mark.search(file.text[:20_000]):
+                return tool
+    return "sql"
 
 
 def _group(file: SourceFile) -> str:
@@ -83,6 +130,11 @@ def _group(file: SourceFile) -> str:
     return folder
 
 
+def _order(file: SourceFile) -> tuple[bool, list[tuple[int, int, str]]]:
+    """Flyway's repeatable migrations run after the numbered ones."""
+    return bool(_REPEATABLE.fullmatch(file.name)), _natural(file.path)
+
+
 def _natural(path: str) -> list[tuple[int, int, str]]:
     """Sorts `2_b` before `10_a`, as tools do that count, and equal-length timestamps as text."""
     return [
@@ -92,17 +144,26 @@ def _natural(path: str) -> list[tuple[int, int, str]]:
     ]
 
 
-class _Reader:
+class ScriptReader:
+    """Applies SQL to a ledger, statement by statement."""
+
     def __init__(self) -> None:
         self.ledger = Ledger()
-        self.unparsed: list[Location] = []
+        self.unread = Unread()
 
     def read(self, file: SourceFile) -> None:
-        down = _DOWN_SECTION.search(file.text)
-        text = file.text[: down.start()] if down else file.text
+        text = file.text
+        if _LIQUIBASE.search(text):
+            text = _CHANGESET_OF_ANOTHER.sub(lambda found: "\n" * found.group().count("\n"), text)
+        elif down := _DOWN_SECTION.search(text):
+            text = text[: down.start()]
+        self.script(text, file.path, 1)
+
+    def script(self, text: str, path: str, first_line: int) -> None:
+        """The statements of `text`, which begins at that line of the file."""
         changes = Changes(self.ledger)
         for statement, line in split_statements(text):
-            self.statement(statement, file.path, line, changes)
+            self.statement(statement, path, first_line + line - 1, changes)
 
     def statement(self, statement: str, path: str, line: int, changes: Changes) -> None:
         first = statement[:20].split(None, 1)[0].lower() if statement.strip() else ""
@@ -110,8 +171,7 @@ class _Reader:
             return
         tree = parse(statement)
         if tree is None:
-            self.unparsed.append(Location(path, line))
-            self.head(significant(statement[:5_000]), Location(path, line), changes)
+            self.refused(statement, Location(path, line), changes)
             return
         encoded = statement.encode()
 
@@ -124,10 +184,18 @@ class _Reader:
             else:
                 changes.apply(entry.stmt, at)
 
+    def refused(self, statement: str, location: Location, changes: Changes) -> None:
+        """A statement that the grammar refuses, such as a template: whatever it names is uncertain."""
+        read = significant(statement[:_MAXIMUM_REFUSED])
+        self.unread.add(_names_in(read), location)
+        named = self.head(read, location, changes)
+        self.unread.complete &= named and len(statement) <= _MAXIMUM_REFUSED
+
     def block(self, block: Any, statement: str, path: str, line: int, changes: Changes) -> None:
         """Declarations within DO: migrations wrap them to ignore what exists."""
         bodies = [entry.def_elem.arg.string.sval for entry in block.args if entry.def_elem.defname == "as"]
         for body in bodies:
+            self.conditional(body, Location(path, line))
             start = statement.find(body)
             if start < 0 or len(body) > _MAXIMUM_BLOCK:
                 continue
@@ -138,9 +206,24 @@ class _Reader:
                     inner_line = begun + offset - 1 + inner.count("\n", 0, token.start)
                     self.statement(inner[token.start :], path, inner_line, changes)
 
-    def head(self, read: Sequence[Token], location: Location, changes: Changes) -> None:
+    def conditional(self, body: str, location: Location) -> None:
+        """What a block of code names is uncertain, if it has branches; anything is, if it puts statements together."""
+        if len(body) > _MAXIMUM_BLOCK:
+            self.unread.complete = False
+            return
+        read = significant(body)
+        words = {token.text.lower() for token in read if token.kind is Kind.WORD}
+        if not words & _BRANCHES or (not words & _CHANGES_SCHEMA and "execute" not in words):
+            return
+        names = _names_in(read)
+        for token in read:
+            if token.kind is Kind.STRING:
+                names |= set(_WORD.findall(token.text))
+        self.unread.add(names, location if "execute" in words else None)
+
+    def head(self, read: Sequence[Token], location: Location, changes: Changes) -> bool:
         """The name in `CREATE TABLE name` or `CREATE INDEX name ON table` of a statement that the grammar refuses, such as a
-        template."""
+        template. False if it is about a table or index whose name is not told."""
         words = [token.text.lower() if token.kind is Kind.WORD else token.text for token in read]
         for kind in ("table", "index"):
             if words[:1] != ["create"] or kind not in words[1:4]:
@@ -158,6 +241,9 @@ class _Reader:
                     self.ledger.create("index", (schema, name[-1]), location, of=(schema, table[-1]))
             elif kind == "table" and name and words[position : position + 1] == ["("]:
                 self.ledger.create("table", name if len(name) == 2 else (changes.schema, *name), location)
+            elif kind == "table":
+                return _word_follows(read, position)
+        return words[:2] not in (["drop", "table"], ["alter", "table"]) or _word_follows(read, 2)
 
 
 _DECLARES = frozenset(["create", "alter", "drop", "do", "set", "comment"])
@@ -174,3 +260,16 @@ def _qualified(read: Sequence[Token], position: int) -> tuple[tuple[str, ...], i
             continue
         return (tuple(parts) if len(parts) <= 2 else ()), position + 1
     return (), position
+
+
+def _names_in(read: Iterable[Token]) -> set[str]:
+    """Whatever may be the name of something there."""
+    return {
+        token.text[1:-1].replace('""', '"') if token.kind is Kind.QUOTED else token.text.lower()
+        for token in read
+        if token.kind in (Kind.WORD, Kind.QUOTED)
+    }
+
+
+def _word_follows(read: Sequence[Token], position: int) -> bool:
+    return position < len(read) and read[position].kind in (Kind.WORD, Kind.QUOTED)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from checks.evidence.repository.behaviour.reader import BehaviourReader
 from checks.evidence.repository.deployment import read_deployment
 from checks.evidence.repository.facts import CodeStatement, DeploymentFact, Repository
 from checks.evidence.repository.files import Folder, SourceFile
@@ -30,6 +31,7 @@ def observe_repository(
     deployment: list[DeploymentFact] = []
     migrations: list[SourceFile] = []
     orm = OrmReader()
+    behaviour = BehaviourReader()
     for number, path in enumerate(paths):
         if cancelled is not None and cancelled.is_set():
             break
@@ -45,8 +47,10 @@ def observe_repository(
         else:
             statements += read_statements(file)
             orm.read(file)
+            behaviour.read(file)
     declared = read_migrations(migrations)
     models, calls = orm.finish(cancelled)
+    behaviours = behaviour.finish(statements, calls, cancelled)
     return Repository(
         folder.name,
         folder.commit,
@@ -61,4 +65,6 @@ def observe_repository(
         declared.unparsed,
         models,
         calls,
+        behaviours,
+        lineages=declared.lineages,
     )

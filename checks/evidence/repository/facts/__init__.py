@@ -8,16 +8,28 @@ from checks.evidence.repository.facts.code import CodeStatement, Match
 from checks.evidence.repository.facts.deployment import DeploymentFact
 from checks.evidence.repository.facts.models import Model, ModelColumn, ModelIndex, ModelRelation, OrmCall
 from checks.evidence.repository.facts.repository import Repository
-from checks.evidence.repository.facts.schema import Declared
+from checks.evidence.repository.facts.schema import (
+    Declared,
+    DeclaredColumn,
+    DeclaredConstraint,
+    DeclaredIndex,
+    DeclaredTable,
+    Lineage,
+)
 from checks.evidence.repository.facts.vectors import EmbeddingModel, FrameworkUse, VectorCall
 
 __all__ = [
     "Behaviour",
     "CodeStatement",
     "Declared",
+    "DeclaredColumn",
+    "DeclaredConstraint",
+    "DeclaredIndex",
+    "DeclaredTable",
     "DeploymentFact",
     "EmbeddingModel",
     "FrameworkUse",
+    "Lineage",
     "Match",
     "Model",
     "ModelColumn",

@@ -8,7 +8,7 @@ from checks.evidence.repository.facts.behaviour import Behaviour
 from checks.evidence.repository.facts.code import CodeStatement, Match
 from checks.evidence.repository.facts.deployment import DeploymentFact
 from checks.evidence.repository.facts.models import Model, OrmCall
-from checks.evidence.repository.facts.schema import Declared
+from checks.evidence.repository.facts.schema import Declared, Lineage
 from checks.evidence.repository.facts.vectors import EmbeddingModel, FrameworkUse, VectorCall
 from checks.model import Location
 
@@ -34,3 +34,4 @@ class Repository(msgspec.Struct, frozen=True, tag=True):
     embedding_models: tuple[EmbeddingModel, ...] = ()
     vector_calls: tuple[VectorCall, ...] = ()
     frameworks: tuple[FrameworkUse, ...] = ()
+    lineages: tuple[Lineage, ...] = ()
