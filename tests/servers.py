@@ -46,6 +46,17 @@ class Database:
             for statement in statements:
                 connection.execute(statement.encode())
 
+    @property
+    def major(self) -> int:
+        with psycopg.connect(self.dsn) as connection:
+            return connection.info.server_version // 10000
+
+    def offers(self, extension: str) -> bool:
+        """Whether that extension can be created here."""
+        with psycopg.connect(self.dsn) as connection:
+            query = "SELECT 1 FROM pg_available_extensions WHERE name = %s"
+            return connection.execute(query, [extension]).fetchone() is not None
+
     def drop(self) -> None:
         for connection in self._connections:
             connection.close()
@@ -62,8 +73,19 @@ def cache_folder() -> Path:
 
 
 def start_major(major: int, settings: Mapping[str, str] = {}, *, folder: Path | None = None) -> EmbeddedServer:
-    """A server of an older major. Raises TargetError if scripts/fetch-servers has not brought its programs."""
-    return start({**TEST_SETTINGS, **settings}, folder=folder, binaries=cache_folder() / str(major) / "bin")
+    """A server of an older major. Raises TargetError if scripts/fetch-servers has not brought its programs.
+
+    14 has no pg_stat_force_next_flush(): new databases get one that takes as long as a session keeps its counters to itself.
+    """
+    server = start({**TEST_SETTINGS, **settings}, folder=folder, binaries=cache_folder() / str(major) / "bin")
+    if major < 15:
+        with psycopg.connect(server.dsn("template1"), autocommit=True) as connection:
+            connection.execute("SET allow_system_table_mods = on")
+            connection.execute(
+                "CREATE OR REPLACE FUNCTION pg_catalog.pg_stat_force_next_flush() RETURNS void LANGUAGE sql "
+                "AS 'SELECT pg_catalog.pg_sleep(0.6)'"
+            )
+    return server
 
 
 def pgvector_version(major: int) -> tuple[int, ...] | None:

@@ -27,16 +27,16 @@ from scorecards.session import Review
 from tests.servers import Database
 
 SCHEMA = """
-    CREATE EXTENSION pg_stat_statements; CREATE EXTENSION vector;
+    CREATE EXTENSION pg_stat_statements; CREATE EXTENSION pg_trgm;
     CREATE SCHEMA zeppelin; CREATE TYPE zeppelin.balloonkind AS ENUM ('zigzag');
     CREATE TABLE zeppelin.passengers (
-        passengerno bigserial PRIMARY KEY, nickname text, kind zeppelin.balloonkind, luggage jsonb, portrait vector(3),
+        passengerno bigserial PRIMARY KEY, nickname text, kind zeppelin.balloonkind, luggage jsonb, portrait text,
         "Boarding Pass" text, name text
     );
     CREATE TABLE zeppelin.baggage (baggageno int PRIMARY KEY, passengerno bigint REFERENCES zeppelin.passengers);
     CREATE INDEX bynickname ON zeppelin.passengers (lower(nickname)) WHERE nickname IS NOT NULL;
     CREATE INDEX bynicknametoo ON zeppelin.passengers (lower(nickname)) WHERE nickname IS NOT NULL;
-    CREATE INDEX byportrait ON zeppelin.passengers USING hnsw (portrait vector_cosine_ops);
+    CREATE INDEX byportrait ON zeppelin.passengers USING gin (portrait gin_trgm_ops);
     CREATE FUNCTION zeppelin.inflate() RETURNS int LANGUAGE sql STABLE SET zeppelin.gasbag = 'x' AS 'SELECT 1';
     CREATE POLICY onlyown ON zeppelin.passengers TO stewardess USING (nickname = current_user AND zeppelin.inflate() > 0);
     CREATE VIEW zeppelin.manifesto AS SELECT passengerno FROM zeppelin.passengers;
@@ -94,11 +94,9 @@ def test_no_name_is_left_and_nothing_else_changes(target: Target, database: Data
     assert statements is not None
     table = next(table for table in catalog.tables if table.options is not None and catalog.policies_of(table.oid))
     types = {column.base_type for column in catalog.columns_of(table.oid).values()}
-    assert {"int8", "text", "jsonb", "vector"} <= types
+    assert {"int8", "text", "jsonb"} <= types
     assert catalog.column_named(table.oid, "name") is not None
-    assert {key.operator_class for index in catalog.indexes_of(table.oid) for key in index.keys} >= {
-        "vector_cosine_ops"
-    }
+    assert {key.operator_class for index in catalog.indexes_of(table.oid) for key in index.keys} >= {"gin_trgm_ops"}
     repository = evidence.find(Repository)
     assert repository is not None
     assert repository.statements

@@ -19,7 +19,7 @@ known_extension_function (oid) AS (
             )
         -- The same of a body that is stored parsed.
         OR l.lanname = 'sql' AND p.proconfig IS NULL
-            AND p.prosqlbody::text !~ '[{](RANGETBLENTRY|COERCEVIAIO|COERCETODOMAIN|SQLVALUEFUNCTION|NEXTVALUEEXPR|MINMAX|ROWCOMPARE)'
+            AND p.prosqlbody::text !~ '[{](RTE|RANGETBLENTRY|COERCEVIAIO|COERCETODOMAIN|SQLVALUEFUNCTION|NEXTVALUEEXPR|MINMAX|ROWCOMPARE)'
             AND NOT EXISTS (
                 SELECT FROM pg_catalog.regexp_matches(
                     p.prosqlbody::text, ':(funcid|opno|aggfnoid|winfnoid) ([0-9]+)', 'g'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from checks.evidence.database.facts import Catalog
 from checks.evidence.database.objects import functions_outside_subqueries
 from checks.evidence.database.observe import observe_database
@@ -18,8 +20,8 @@ def test_views_tell_what_they_are_made_of(database: Database) -> None:
     database.execute(
         """CREATE TABLE base (id int, secret text); CREATE TABLE other (id int);
         CREATE VIEW plain AS SELECT * FROM base;
-        CREATE VIEW invoked WITH (security_invoker, security_barrier) AS SELECT b.id FROM base b JOIN other USING (id);
-        CREATE VIEW nested WITH (check_option = cascaded, security_invoker = off) AS SELECT * FROM plain;
+        CREATE VIEW joined WITH (security_barrier) AS SELECT b.id FROM base b JOIN other USING (id);
+        CREATE VIEW nested WITH (check_option = cascaded) AS SELECT * FROM plain;
         CREATE MATERIALIZED VIEW empty AS SELECT * FROM nested WITH NO DATA;
         CREATE VIEW constant AS SELECT 1 AS one"""
     )
@@ -28,15 +30,25 @@ def test_views_tell_what_they_are_made_of(database: Database) -> None:
     found = {names[view.table]: view for view in catalog.views}
     assert {name: sorted(names[oid] for oid in view.depends_on) for name, view in found.items()} == {
         "plain": ["base"],
-        "invoked": ["base", "other"],
+        "joined": ["base", "other"],
         "nested": ["plain"],
         "empty": ["nested"],
         "constant": [],
     }
-    assert {name for name, view in found.items() if view.security_invoker} == {"invoked"}
-    assert {name for name, view in found.items() if view.security_barrier} == {"invoked"}
+    assert {name for name, view in found.items() if view.security_barrier} == {"joined"}
     assert found["nested"].check_option == "cascaded"
     assert {name for name, view in found.items() if not view.populated} == {"empty"}
+
+
+@pytest.mark.since(15)
+def test_views_with_the_rights_of_who_reads_them(database: Database) -> None:
+    database.execute(
+        """CREATE VIEW invoked WITH (security_invoker) AS SELECT 1 AS one;
+        CREATE VIEW owned WITH (security_invoker = off) AS SELECT 1 AS one; CREATE VIEW plain AS SELECT 1 AS one"""
+    )
+    catalog = catalog_of(database)
+    names = {table.oid: table.name for table in catalog.tables}
+    assert {names[view.table] for view in catalog.views if view.security_invoker} == {"invoked"}
 
 
 def test_functions_in_full(database: Database) -> None:

@@ -29,10 +29,10 @@ from checks.shadow.server import EmbeddedServer
 from tests.servers import Database
 
 SECRETS = """
-    CREATE EXTENSION pg_stat_statements; CREATE EXTENSION vector;
+    CREATE EXTENSION pg_stat_statements;
     CREATE TABLE accounts (
         id bigserial PRIMARY KEY, email text DEFAULT 'S3CRET-default', note text CHECK (note <> 'S3CRET-check'),
-        kind text GENERATED ALWAYS AS (coalesce(email, 'S3CRET-generated')) STORED, doc jsonb, v vector(3)
+        kind text GENERATED ALWAYS AS (coalesce(email, 'S3CRET-generated')) STORED, doc jsonb
     );
     INSERT INTO accounts (email, note, doc) SELECT 'S3CRET-row', 'n', '{"key": "S3CRET-json"}' FROM generate_series(1, 500);
     CREATE INDEX ON accounts (id) WHERE email = 'S3CRET-predicate';
@@ -43,6 +43,13 @@ SECRETS = """
     CREATE POLICY p ON accounts USING (email = 'S3CRET-policy');
     ANALYZE accounts;
 """
+
+
+def fill(database: Database) -> None:
+    """Words and numbers everywhere that evidence must not hold."""
+    database.execute(SECRETS)
+    if database.offers("vector"):
+        database.execute("CREATE EXTENSION vector; ALTER TABLE accounts ADD v vector(3) DEFAULT '[998877,0,0]'")
 
 
 def observed(database: Database, user: str = "postgres") -> DatabaseEvidence:
@@ -70,7 +77,8 @@ def test_an_empty_database(database: Database) -> None:
     assert isinstance(evidence.server, Server)
     assert evidence.server.database == database.name
     assert evidence.server.user_sees == "superuser"
-    assert (evidence.server.role, evidence.server.flavour, evidence.server.major) == ("primary", "postgresql", 18)
+    assert (evidence.server.role, evidence.server.flavour) == ("primary", "postgresql")
+    assert evidence.server.major == database.major
     assert evidence.server.size_bytes
     assert evidence.server.system_identifier
     assert not evidence.server.through_pooler
@@ -87,7 +95,7 @@ def test_an_empty_database(database: Database) -> None:
 
 
 def test_evidence_holds_no_literal_and_no_row(database: Database) -> None:
-    database.execute(SECRETS)
+    fill(database)
     database.execute(
         f"ALTER DATABASE \"{database.name}\" SET app.jwt_secret = 'S3CRET-setting'",
         f'ALTER DATABASE "{database.name}" SET search_path = public',
@@ -126,7 +134,7 @@ def _digest(connection: psycopg.Connection[tuple[object, ...]]) -> dict[str, obj
 
 
 def test_nothing_is_changed(database: Database) -> None:
-    database.execute(SECRETS)
+    fill(database)
     connection = database.connect()
     connection.execute("SELECT count(*) FROM accounts WHERE id = 5")
     connection.execute("UPDATE accounts SET note = 'm' WHERE id = 6")
@@ -141,7 +149,7 @@ def test_nothing_is_changed(database: Database) -> None:
 
 
 def test_only_reading_statements_are_sent_all_marked_and_in_read_only_transactions(database: Database) -> None:
-    database.execute(SECRETS)
+    fill(database)
     database.connect().execute("SELECT count(*) FROM accounts WHERE id = 5")
     database.execute(
         "SELECT pg_stat_statements_reset()",
@@ -180,7 +188,8 @@ def test_only_reading_statements_are_sent_all_marked_and_in_read_only_transactio
 
 
 def test_no_lock_above_access_share(database: Database) -> None:
-    database.execute(SECRETS, "SELECT pg_stat_statements_reset()")
+    fill(database)
+    database.execute("SELECT pg_stat_statements_reset()")
     database.connect().execute("SELECT count(*) FROM accounts WHERE id = 5")
     watcher = database.connect()
     seen: set[str] = set()
@@ -207,7 +216,7 @@ def test_no_lock_above_access_share(database: Database) -> None:
 
 
 def test_a_lock_that_conflicts_with_more_than_access_share_does_not_stop_it(database: Database) -> None:
-    database.execute(SECRETS)
+    fill(database)
     with database.connect(autocommit=False) as holder:
         holder.execute("LOCK TABLE accounts, pg_class, pg_statistic, pg_proc IN EXCLUSIVE MODE")
         holder.execute("ALTER SEQUENCE accounts_id_seq CACHE 2")
@@ -219,7 +228,7 @@ def test_a_lock_that_conflicts_with_more_than_access_share_does_not_stop_it(data
 
 @pytest.mark.parametrize("catalog", ["pg_sequence", "pg_proc"])
 def test_a_locked_catalog_costs_what_needs_it_and_little_time(database: Database, catalog: str) -> None:
-    database.execute(SECRETS)
+    fill(database)
     with database.connect(autocommit=False) as holder:
         holder.execute(f"LOCK TABLE {catalog} IN ACCESS EXCLUSIVE MODE".encode())
         begun = time.monotonic()
@@ -235,7 +244,7 @@ def test_a_locked_catalog_costs_what_needs_it_and_little_time(database: Database
 
 
 def test_what_each_role_sees(database: Database, roles: dict[str, str]) -> None:
-    database.execute(SECRETS)
+    fill(database)
     database.connect().execute("SELECT count(*) FROM accounts WHERE id = 5")
     others = database.connect()
     others.execute("SELECT 1")
@@ -269,9 +278,8 @@ def test_what_each_role_sees(database: Database, roles: dict[str, str]) -> None:
 
 
 def test_a_role_that_may_see_nothing(database: Database, roles: dict[str, str]) -> None:
-    database.execute(
-        SECRETS, "REVOKE ALL ON SCHEMA public FROM PUBLIC; REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC"
-    )
+    fill(database)
+    database.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC; REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC")
     evidence = observed(database, roles["plain"])
     assert isinstance(evidence.catalog, Catalog)
     assert evidence.statements == Unobserved(
@@ -281,7 +289,7 @@ def test_a_role_that_may_see_nothing(database: Database, roles: dict[str, str]) 
 
 
 def test_cancelling_ends_within_a_second_with_what_there_is(database: Database) -> None:
-    database.execute(SECRETS)
+    fill(database)
     cancelled = threading.Event()
     moment: list[float] = []
 
@@ -298,7 +306,7 @@ def test_cancelling_ends_within_a_second_with_what_there_is(database: Database) 
 
 
 def test_a_lost_connection_keeps_what_was_observed(database: Database) -> None:
-    database.execute(SECRETS)
+    fill(database)
     killer = database.connect()
 
     def progress(sentence: str) -> None:

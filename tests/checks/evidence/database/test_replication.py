@@ -3,6 +3,7 @@ from __future__ import annotations
 import time
 
 import psycopg
+import pytest
 
 from checks.evidence.database.facts import Access, Catalog, Rates, Replication, Server, Usage
 from checks.evidence.database.node import Manner
@@ -15,6 +16,11 @@ def test_a_primary_tells_of_its_standby(primary_and_standby: PrimaryAndStandby) 
     primary, standby = primary_and_standby
     with psycopg.connect(primary.dsn(), autocommit=True) as connection:
         connection.execute("SELECT pg_create_physical_replication_slot('left_behind', true)")
+        deadline = time.monotonic() + 20
+        while connection.execute("SELECT replay_lsn FROM pg_stat_replication").fetchone() in (None, (None,)):
+            assert time.monotonic() < deadline, "the standby has not told yet where it is"
+            time.sleep(0.05)
+        major = connection.info.server_version // 10000
     try:
         evidence = observe_database(primary.dsn(), [standby.dsn()])
         replication = evidence.replication
@@ -27,7 +33,7 @@ def test_a_primary_tells_of_its_standby(primary_and_standby: PrimaryAndStandby) 
         assert slots["standby1"].active
         assert (slots["left_behind"].active, slots["left_behind"].kind) == (False, "physical")
         assert slots["left_behind"].retained_bytes is not None
-        assert slots["left_behind"].inactive_since is not None
+        assert (slots["left_behind"].inactive_since is not None) == (major >= 17)
         assert replication.archiver is not None
         assert replication.archiver.archived == 0
         assert replication.receiver_state is None
@@ -79,7 +85,7 @@ def test_a_standby_as_the_target(primary_and_standby: PrimaryAndStandby) -> None
 def test_publications_and_logical_slots(database: Database) -> None:
     database.execute(
         """CREATE TABLE told (id int PRIMARY KEY); CREATE TABLE untold (id int); CREATE SCHEMA s; CREATE TABLE s.t (id int);
-        CREATE PUBLICATION p FOR TABLE told, TABLES IN SCHEMA s"""
+        CREATE PUBLICATION p FOR TABLE told, s.t"""
     )
     evidence = observe_database(database.dsn)
     assert isinstance(evidence.replication, Replication)
@@ -88,7 +94,7 @@ def test_publications_and_logical_slots(database: Database) -> None:
     assert names == {"told", "t"}
     assert not evidence.replication.publishes_all_tables
     [publication] = evidence.replication.publications
-    assert (publication.schemas, len(publication.tables), publication.via_root) == (("s",), 1, False)
+    assert (publication.schemas, len(publication.tables), publication.via_root) == ((), 2, False)
     database.execute(
         "CREATE PUBLICATION everything FOR ALL TABLES WITH (publish = 'insert', publish_via_partition_root)"
     )
@@ -97,6 +103,21 @@ def test_publications_and_logical_slots(database: Database) -> None:
     assert replication.publishes_all_tables
     everything = replication.publications[0]
     assert (everything.all_tables, everything.publishes, everything.via_root) == (True, ("insert",), True)
+
+
+@pytest.mark.since(15)
+def test_a_schema_that_is_published(database: Database) -> None:
+    database.execute(
+        """CREATE TABLE told (id int PRIMARY KEY); CREATE TABLE untold (id int); CREATE SCHEMA s; CREATE TABLE s.t (id int);
+        CREATE PUBLICATION p FOR TABLE told, TABLES IN SCHEMA s"""
+    )
+    evidence = observe_database(database.dsn)
+    assert isinstance(evidence.replication, Replication)
+    assert isinstance(evidence.catalog, Catalog)
+    names = {evidence.catalog.table_by_oid[oid].name for oid in evidence.replication.published_tables}
+    assert names == {"told", "t"}
+    [publication] = evidence.replication.publications
+    assert (publication.schemas, len(publication.tables)) == (("s",), 1)
 
 
 def test_nodes_that_do_not_belong(database: Database, primary_and_standby: PrimaryAndStandby) -> None:
