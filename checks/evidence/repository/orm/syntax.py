@@ -30,6 +30,7 @@ class Source:
         self.bytes = file.text.encode("utf-8", "replace")
         is_python = file.extension == "py"
         parser = python.parser() if is_python else typescript.parser(file.extension)
+        self.language = parser.language
         self.root = parser.parse(self.bytes).root_node
 
     def location(self, node: Node) -> Location:

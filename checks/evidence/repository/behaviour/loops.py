@@ -1,0 +1,150 @@
+"""Statements that a loop sends again and again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from checks.evidence.repository.behaviour.outline import Call, Function, Loop, Outline
+from checks.evidence.repository.behaviour.sites import Site, flushes_within
+from checks.evidence.repository.facts import Behaviour
+from checks.model import Location
+
+# Loops over parts of the data, over attempts or over pages send few statements, each for many rows.
+_FEW = re.compile(
+    r"batch|chunk|\bpages?\b|attempt|retr(?:y|ies)|\btries\b|window|shard|tables?\b|queries|statements|migrations?\b|providers?\b"
+    r"|\bcursors?\b|\bmodels\b|partitions?\b",
+    re.IGNORECASE,
+)
+_CONSTANT = re.compile(
+    r"\s*(?:[\[({]\s*(?:[\"'`]|-?\d|\{|\)|\])|(?:[\w.]+\.)?_?[A-Z][A-Z0-9_]{2,}\b(?!\()|range\(\s*\d+\s*\)|$)"
+)
+_OF_VALUES = re.compile(
+    r"(?:Object\.(?:keys|values|entries)|enumerate|sorted|list|tuple|zip|Array\.from)\(\s*(.*)", re.DOTALL
+)
+_COUNTS_ALL = re.compile(r"\.length\b|\.size\b|\blen\(")
+_STEP_BY_ONE = re.compile(r"\+\+|\+=\s*1\s*$|--|-=\s*1\s*$")
+_TAKES_FROM = re.compile(
+    r"^\(?\s*(?:!?\s*)?[\w.]*(?:queue|stack|pending|todo|frontier|remaining|to_visit|toVisit|worklist|current|parent|ids|nodes)\w*"
+    r"(?:\.length|\.size)?\s*(?:>\s*0|!==?\s*(?:null|undefined|0)|is not None)?\s*\)?$",
+    re.IGNORECASE,
+)
+# A name of an application's own, not of a namespace of combinators such as Effect.map.
+_NAMESPACE = re.compile(r"^(?:Effect|Option|Either|Stream|pipe|O|E|TE|RTE|A|R|_|Result|Observable|Layer|Schema|z)$")
+_ENDS_LOOP = re.compile(r"\s*(?:return|break|raise|throw)\b")
+
+
+def repeats(loop: Loop) -> bool:
+    """Whether the loop goes through data of any size, one at a time."""
+    over = loop.over.strip()
+    if loop.kind == "while":
+        return bool(_TAKES_FROM.match(over))
+    if loop.kind == "count":
+        return bool(_COUNTS_ALL.search(over) and _STEP_BY_ONE.search(over.rstrip(") "))) and not _FEW.search(over)
+    inner = over
+    while (match := _OF_VALUES.match(inner)) is not None and match.group(1) != inner:
+        inner = match.group(1).strip()
+    if _CONSTANT.match(inner) or _NAMESPACE.match(over):
+        return False
+    if inner.startswith(("range(", "count(", "itertools.count")):
+        return "len(" in inner and inner.count(",") < 2 and not _FEW.search(over)
+    return not _FEW.search(over) and not _FEW.search(loop.variable)
+
+
+def loop_around(outline: Outline, offset: int) -> Loop | None:
+    """The innermost loop over data that runs again what stands there."""
+    around = [loop for loop in outline.loops if loop.start <= offset < loop.end]
+    for loop in reversed(around):
+        if not outline.runs_within(loop.start, offset):
+            return None
+        if repeats(loop) and not _is_constant(outline, loop):
+            return loop
+    return None
+
+
+def _is_constant(outline: Outline, loop: Loop) -> bool:
+    """Whether the loop goes through a list that the file spells out."""
+    name = loop.over.strip().rstrip(")").split("(")[-1]
+    if not re.fullmatch(r"[A-Za-z_$][\w$]*", name):
+        return False
+    spelled = re.search(
+        rf"(?:^|\s)(?:const\s+)?{re.escape(name)}\s*(?::[^=\n]+)?=\s*(?=[\[({{])(\[[^\]]*\]|\([^)]*\)|\{{[^}}]*\}})",
+        outline.source.file.text,
+    )
+    return bool(spelled and re.match(r"[\[({]\s*(?:[\"'`]|-?\d|\{\s*\w+\s*:\s*[\"'`])", spelled.group(1)))
+
+
+def loops_of(outline: Outline, sites: list[Site]) -> Iterator[Behaviour]:
+    """Statements in loops, and in functions of the same file that a loop calls, one function deep."""
+    reported: set[tuple[int, int]] = set()
+    for site in sites:
+        loop = loop_around(outline, site.start)
+        if loop is not None and _is_sent_each_time(outline, site, loop) and not _leaves_at_once(outline, site, loop):
+            reported.add((site.start, loop.start))
+            yield _behaviour(outline, site, loop)
+    by_function: dict[int, list[Site]] = {}
+    for site in sites:
+        if site.function is not None:
+            by_function.setdefault(site.function.start, []).append(site)
+    if not by_function:
+        return
+    for call, function in local_calls(outline):
+        inner = by_function.get(function.start)
+        if not inner or function.start <= call.start < function.end:
+            continue
+        loop = loop_around(outline, call.start)
+        if loop is None or loop_around(outline, inner[0].start) is not None:
+            continue
+        for site in inner:
+            if (site.start, loop.start) not in reported and _is_sent_each_time(outline, site, loop, through=function):
+                reported.add((site.start, loop.start))
+                yield _behaviour(outline, site, loop)
+
+
+def _behaviour(outline: Outline, site: Site, loop: Loop) -> Behaviour:
+    return Behaviour(
+        "insert_in_loop" if site.verb == "insert" else "query_in_loop",
+        Location(outline.path, site.line),
+        site.function.name if site.function else None,
+        site.table,
+        site.text,
+        Location(outline.path, loop.line),
+        site.verb,
+    )
+
+
+def _is_sent_each_time(outline: Outline, site: Site, loop: Loop, *, through: Function | None = None) -> bool:
+    if not site.deferred:
+        return True
+    start, end = (through.start, through.end) if through is not None else (loop.start, loop.end)
+    return flushes_within(outline, start, end)
+
+
+def _leaves_at_once(outline: Outline, site: Site, loop: Loop) -> bool:
+    """Whether the loop ends right after the statement, whatever that brought."""
+    after = outline.slice(site.end, min(loop.end, site.end + 200))
+    before = outline.slice(max(loop.start, site.start - 60), site.start)
+    rest = after.split("\n", 1)
+    if re.search(r"\breturn\s+(?:await\s+)?\(?\s*$", before) and loop.kind in ("for", "count", "while"):
+        return True
+    return len(rest) > 1 and bool(_ENDS_LOOP.match(rest[1])) and loop.kind in ("for", "count", "while")
+
+
+def local_calls(outline: Outline) -> Iterator[tuple[Call, Function]]:
+    """Calls of functions that the file itself defines, and of methods of the same class."""
+    by_name: dict[str, list[Function]] = {}
+    for function in outline.functions:
+        if function.name:
+            by_name.setdefault(function.name, []).append(function)
+    for call in outline.calls:
+        if call.name not in by_name:
+            continue
+        if call.holder in ("self", "this", "cls"):
+            own = outline.class_at(call.start)
+            for function in by_name[call.name]:
+                if own is not None and outline.class_at(function.start) == own:
+                    yield call, function
+        elif not call.holder:
+            free = [entry for entry in by_name[call.name] if outline.class_at(entry.start) is None]
+            if len(free) == 1:
+                yield call, free[0]
