@@ -50,7 +50,9 @@ class Note(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of events.jsonl. `kind`: decided, answered, noted, assigned, undone, redone; others are of a newer version and
-    mean nothing here. `target` is the event that undone and redone speak of."""
+    mean nothing here. `target` is the event that undone and redone speak of. `role` is driver or navigator and `partner` who
+    sat beside, where people said so. `over` is the id of the decision that a person saw when deciding again, "" if there was
+    none to see, None where it is not known."""
 
     kind: str
     by: str
@@ -63,6 +65,9 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     text: str = ""
     owner: str = ""
     target: str = ""
+    role: str = ""
+    partner: str = ""
+    over: str | None = None
 
     @property
     def summary(self) -> str:
@@ -77,12 +82,15 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ReviewState(msgspec.Struct, frozen=True):
-    """What holds after all events. A reopened finding has no decision."""
+    """What holds after all events. A reopened finding has no decision. `decided_in` is the id of the event that holds;
+    `conflicts` are two decisions of two people of which the later did not know the earlier: the later one holds."""
 
     decisions: dict[str, Decision] = {}
     answers: dict[str, Answer] = {}
     notes: dict[str, tuple[Note, ...]] = {}
     owners: dict[str, str] = {}
+    decided_in: dict[str, str] = {}
+    conflicts: dict[str, tuple[Event, Event]] = {}
 
 
 _ACTS = frozenset({"decided", "answered", "noted", "assigned"})
@@ -96,11 +104,18 @@ def replay(events: Iterable[Event]) -> ReviewState:
     answers: dict[str, Answer] = {}
     notes: dict[str, tuple[Note, ...]] = {}
     owners: dict[str, str] = {}
+    last: dict[str, Event] = {}
+    conflicts: dict[str, tuple[Event, Event]] = {}
     for event in entries:
         if event.id in dead:
             continue
         if event.kind == "decided" and event.decision:
             decisions.pop(event.finding, None)
+            conflicts.pop(event.finding, None)
+            before = last.get(event.finding)
+            if before is not None and _disagree(before, event):
+                conflicts[event.finding] = (before, event)
+            last[event.finding] = event
             if event.decision.kind != "reopen":
                 decisions[event.finding] = event.decision
         elif event.kind == "answered" and event.answer:
@@ -109,7 +124,16 @@ def replay(events: Iterable[Event]) -> ReviewState:
             notes[event.finding] = (*notes.get(event.finding, ()), Note(event.text, event.by, event.at))
         elif event.kind == "assigned":
             owners[event.finding] = event.owner
-    return ReviewState(decisions, answers, notes, owners)
+    decided_in = {finding: event.id for finding, event in last.items() if finding in decisions}
+    return ReviewState(decisions, answers, notes, owners, decided_in, conflicts)
+
+
+def _disagree(before: Event, after: Event) -> bool:
+    """Whether the later of two decisions on one finding was taken by another person, differs, and did not know the earlier."""
+    if before.by == after.by or after.over is None or before.decision is None or after.decision is None:
+        return False
+    known = "" if before.decision.kind == "reopen" else before.id
+    return after.over != known and before.decision.kind != after.decision.kind
 
 
 def undone_ids(events: Iterable[Event]) -> set[str]:

@@ -66,7 +66,7 @@ def build_scorecard(
     rubric = rubric or load_rubric()
     outcomes = {result.check: result for result in results}
     scale = scale_of(evidence)
-    strict = _strict(evidence, rubric, outcomes)
+    strict = strictly(evidence, rubric, outcomes)
     judged = judge_criteria(rubric, evidence, outcomes, state.answers, as_of, scale, strict=strict)
     levels = score([entry.standing for entry in judged])
     waivers = [waiver for waiver in evidence.configuration.waivers if holds(waiver, as_of)]
@@ -111,7 +111,7 @@ def build_scorecard(
     )  # fmt: skip
 
 
-def _strict(
+def strictly(
     evidence: Evidence, rubric: Rubric, outcomes: Mapping[str, CheckResult]
 ) -> tuple[Evidence, Mapping[str, CheckResult]] | None:
     """For red flags: evidence without the thresholds that the repository lowers, and the checks run again under it."""

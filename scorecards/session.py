@@ -30,7 +30,10 @@ LONGEST_TEXT = 4_000
 
 
 class Review:
-    """A folder and the results of the checks over its evidence; or, `derived`, a review that is in no folder yet."""
+    """A folder and the results of the checks over its evidence; or, `derived`, a review that is in no folder yet.
+
+    `role` (driver or navigator) and `partner` (who sits beside) go with every event that is said here.
+    """
 
     def __init__(self, folder: ReviewFolder, results: Sequence[CheckResult]) -> None:
         self._set_up(folder, folder.evidence(), results, folder.identity, {})
@@ -53,6 +56,8 @@ class Review:
         self._by_id = {finding.id: finding for finding in self.findings}
         self._answers = dict(answers)
         self._replayed: tuple[tuple[Event, ...], ReviewState] = ((), ReviewState())
+        self.role = ""
+        self.partner = ""
 
     @classmethod
     def derived(
@@ -119,9 +124,11 @@ class Review:
         expires: dt.date | None = None,
         due: dt.date | None = None,
         note: str | None = None,
+        over: str | None = None,
     ) -> Event:
         """accept, waive, follow-up, dispute or reopen. A waiver needs a reason of the closed list (words may follow a
-        colon), an owner, and an expiry within 365 days; a dispute needs words."""
+        colon), an owner, and an expiry within 365 days; a dispute needs words. `over` is the id of the decision that the
+        person saw, "" for none: where it is not the one that holds, both stay and count as a conflict."""
         finding = self.finding(finding_id)
         if kind not in DECISION_KINDS:
             raise UsageError(f"{kind!r} is not a decision", f"it is one of {', '.join(DECISION_KINDS)}")
@@ -137,7 +144,7 @@ class Review:
         if kind == "dispute" and not (reason or note):
             raise UsageError("a dispute needs words", "say why the finding is false")
         decision = Decision(kind, by, now.date(), reason, owner, expires, due, note)
-        return self._say(Event("decided", by, now, finding=finding.id, decision=decision))
+        return self._say(Event("decided", by, now, finding=finding.id, decision=decision, over=over))
 
     def answer(
         self,
@@ -196,7 +203,7 @@ class Review:
         return event.summary
 
     def _say(self, event: Event) -> Event:
-        return self.folder.append(event)
+        return self.folder.append(msgspec.structs.replace(event, role=self.role, partner=self.partner))
 
 
 def _waiver_reason(reason: str | None, note: str | None) -> tuple[str, str | None]:

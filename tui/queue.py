@@ -6,25 +6,70 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
-from checks.model import Area, Finding, Severity
+from checks.checklist import sort_key
+from checks.evidence.database.facts import Catalog, Server
+from checks.evidence.evidence import Evidence
+from checks.model import Area, Confidence, Finding, Severity
 
 OPEN = "open"
 STATUSES = {"accept": "accepted", "waive": "waived", "follow-up": "follow-up", "dispute": "disputed"}
 
-_STATUS_WORDS = (OPEN, *STATUSES.values(), "decided", "noted", "marked")
+_STATUS_WORDS = (OPEN, *STATUSES.values(), "decided", "noted", "marked", "conflict")
+_SEVERITY_WEIGHT = {
+    Severity.CRITICAL: 100.0, Severity.HIGH: 30.0, Severity.MEDIUM: 10.0, Severity.LOW: 3.0, Severity.NOTE: 1.0,
+}
+_CONFIDENCE_WEIGHT = {Confidence.MEASURED: 1.0, Confidence.INFERRED: 0.7, Confidence.STATED: 0.4}
+ORDERS = ("worst first", "by area", "by check")
 _AREA_WORDS = {**{area.value: area for area in Area}, **{
     "sch": Area.SCHEMA, "idx": Area.INDEXING, "pln": Area.PLANS, "rep": Area.REPLICATION, "obs": Area.OBSERVABILITY,
     "hyb": Area.HYBRID,
 }}  # fmt: skip
 
 
+def reach(finding: Finding, evidence: Evidence) -> float:
+    """How much of the installation it concerns, 1 to 2: one more the share of the server's time that its statements take, or of
+    the database's size that its table has, whichever is larger."""
+    shares = [0.0]
+    share = finding.observed.get("share")
+    if isinstance(share, int | float):
+        shares.append(float(share))
+    server, catalog = evidence.find(Server), evidence.find(Catalog)
+    if catalog is not None and server is not None and server.size_bytes:
+        for subject in (finding.subject, *finding.related):
+            path = subject.path[:2]
+            table = catalog.table_by_name.get((path[0], path[1])) if len(path) == 2 else None
+            if table is not None:
+                shares.append((table.total_bytes or 0) / server.size_bytes)
+    return 1.0 + min(1.0, max(shares))
+
+
+def weight(finding: Finding, evidence: Evidence) -> float:
+    """Severity times confidence times reach. A lower severity comes first only where the higher one rests on somebody's word."""
+    assert finding.severity is not None
+    return _SEVERITY_WEIGHT[finding.severity] * _CONFIDENCE_WEIGHT[finding.confidence] * reach(finding, evidence)
+
+
+def ordered(findings: Sequence[Finding], evidence: Evidence, order: str = ORDERS[0]) -> list[Finding]:
+    """By weight; by area and then weight; or by check, as reports have them."""
+    if order == "by check":
+        return sorted(findings, key=lambda finding: (list(Area).index(finding.area), finding.check, sort_key(finding)))
+    weighed = [(-weight(finding, evidence), finding) for finding in findings]
+    if order == "by area":
+        areas = {area: number for number, area in enumerate(Area)}
+        weighed.sort(key=lambda pair: (areas[pair[1].area], pair[0], sort_key(pair[1])))
+    else:
+        weighed.sort(key=lambda pair: (pair[0], sort_key(pair[1])))
+    return [finding for _, finding in weighed]
+
+
 class Standing(msgspec.Struct, frozen=True):
-    """Where one finding stands: its status word, its owner, whether it has notes, whether it is marked."""
+    """Where one finding stands: its status word, its owner, whether it has notes, is marked, or was decided twice at once."""
 
     status: str = OPEN
     owner: str = ""
     noted: bool = False
     marked: bool = False
+    conflict: bool = False
 
     @property
     def decided(self) -> bool:
@@ -96,7 +141,7 @@ def _severities(word: str) -> set[Severity]:
 
 
 class Queue:
-    """Findings in the order of every report (severity, check, subject), with what a filter looks at kept ready."""
+    """Findings in the order given, with what a filter looks at kept ready."""
 
     def __init__(self, findings: Sequence[Finding]) -> None:
         self.findings = tuple(findings)
@@ -143,6 +188,7 @@ def _stands(standing: Standing, statuses: Collection[str], owners: Collection[st
         or (status == "decided" and standing.decided)
         or (status == "noted" and standing.noted)
         or (status == "marked" and standing.marked)
+        or (status == "conflict" and standing.conflict)
         for status in statuses
     )
 

@@ -122,3 +122,26 @@ def test_events_are_short_lines() -> None:
     assert b"null" not in line
     assert msgspec.json.decode(line, type=Event) == decided("1", ACCEPT)
     assert NOW.tzinfo is dt.UTC
+
+
+def test_two_people_who_decide_without_knowing_of_each_other_are_in_conflict() -> None:
+    def over(id: str, decision: Decision, by: str, seen: str | None) -> Event:
+        return msgspec.structs.replace(decided(id, decision, by), over=seen)
+
+    first = over("1", ACCEPT, "ada", "")
+    unaware, aware, untold = (over("2", WAIVE, "grace", seen) for seen in ("", "1", None))
+    assert replay([first, unaware]).conflicts == {"f1": (first, unaware)}
+    assert replay([first, unaware]).decisions == {"f1": WAIVE}
+    assert not replay([first, aware]).conflicts
+    assert not replay([first, untold]).conflicts
+    assert not replay([first, over("2", ACCEPT, "grace", "")]).conflicts
+    assert not replay([first, over("2", WAIVE, "ada", "")]).conflicts
+    settled = over("3", ACCEPT, "ada", "2")
+    assert not replay([first, unaware, settled]).conflicts
+    assert not replay([first, unaware, undone("3", "2", "grace")]).conflicts
+    assert replay([first, unaware]).decided_in == {"f1": "2"}
+
+
+def test_reopening_leaves_nothing_to_know_of() -> None:
+    again = msgspec.structs.replace(decided("3", WAIVE, "grace"), over="")
+    assert not replay([decided("1", ACCEPT), decided("2", REOPEN), again]).conflicts

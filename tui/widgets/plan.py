@@ -1,0 +1,149 @@
+"""A plan as a tree: what each node does, the rows that the planner expects, and the share of the cost that is its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from textual.content import Content
+
+from checks.evidence.database.facts import Plan, PlanNode
+from checks.model import qualified_name
+from tui.text import Part, line
+from tui.widgets.document import Paragraph
+
+COSTLY = 0.25
+DEEPEST = 60
+MOST_NODES = 200
+BAR = 6
+ROWS, SHARE = 12, 13
+
+
+class Weighed(NamedTuple):
+    """A node, its place in the drawing, and its own share of the plan's cost, 0 to 1."""
+
+    node: PlanNode
+    before: str
+    below: str
+    share: float
+
+
+def plan_paragraphs(plan: Plan, width: int, title: str = "The plan") -> list[Paragraph]:
+    """The tree of `plan` for that many columns, the costly nodes marked."""
+    root = plan.root
+    nodes = list(weigh(root))
+    head: list[Part] = [(f" {title}", "bold $accent"), (f"   cost {_count(root.total_cost)}", "$foreground")]
+    if plan.planned_as:
+        head.append((f"   planned as {plan.planned_as}", "$muted"))
+    room = max(24, width - ROWS - SHARE - 2)
+    labels = f"{'rows expected':>{ROWS + 3}}{'own cost':>{SHARE - 3}}"
+    shown = [
+        Paragraph(),
+        Paragraph(line(*head), wrapped=False),
+        Paragraph(line((f"{'':<{room + 1}}{labels}", "$muted")), wrapped=False),
+    ]
+    for entry in nodes[:MOST_NODES]:
+        shown += _drawn(entry, room)
+    if len(nodes) > MOST_NODES:
+        shown.append(Paragraph(line((f" and {len(nodes) - MOST_NODES} more nodes", "$muted"))))
+    return shown
+
+
+def _drawn(entry: Weighed, room: int) -> Iterator[Paragraph]:
+    costly = entry.share >= COSTLY
+    words: list[Part] = [
+        (f" {entry.before}", "$faint"),
+        ("▲ " if costly else "", "bold $severity-high"),
+        (_does(entry.node), "bold $strong" if costly else "$foreground"),
+    ]
+    if on := _on(entry.node):
+        words += [(" on ", "$muted"), (on, "$code")]
+    left = line(*words).truncate(room, ellipsis=True)
+    filled = round(BAR * entry.share)
+    look = "bold $severity-high" if costly else "$muted"
+    percent = f"{entry.share:.0%}" if entry.share >= 0.005 else "-"
+    yield Paragraph(
+        line(
+            left, " " * (room - left.cell_length), (f"{_count(entry.node.rows):>{ROWS}}", "$foreground"), "  ",
+            ("━" * filled, look), ("─" * (BAR - filled), "$faint"), (f"{percent:>5}", look),
+        ),
+        wrapped=False,
+    )  # fmt: skip
+    for name, text in _conditions(entry.node):
+        indent = line((f" {entry.below}    ", "$faint"), (f"{name} ", "$muted"))
+        kept = line((text, "$code"), limit=400)
+        yield Paragraph(line(indent, kept).truncate(room + ROWS + SHARE, ellipsis=True), wrapped=False)
+
+
+def weigh(root: PlanNode) -> Iterator[Weighed]:
+    """Every node, outermost first, with its own share. A LIMIT stops its input early and a nested loop runs its inner side
+    for each row of the outer one: both are reckoned in, so that the shares add up to one."""
+    total = root.total_cost or 1.0
+    stack: list[tuple[PlanNode, str, str, float]] = [(root, "", "", 1.0)]
+    while stack:
+        node, before, below, factor = stack.pop()
+        parts = _parts(node)
+        inner = sum(parts)
+        own = max(0.0, node.total_cost - inner) * factor
+        yield Weighed(node, before, below, min(1.0, own / total))
+        if len(below) > DEEPEST * 3:
+            continue
+        shrink = min(1.0, node.total_cost / inner) if inner > 0 else 1.0
+        for number in range(len(node.children) - 1, -1, -1):
+            child, part = node.children[number], parts[number]
+            last = number == len(node.children) - 1
+            times = part / child.total_cost if child.total_cost > 0 else 1.0
+            stack.append((child, f"{below}{'└─ ' if last else '├─ '}", f"{below}{'   ' if last else '│  '}",
+                          factor * shrink * times))  # fmt: skip
+
+
+def _parts(node: PlanNode) -> list[float]:
+    """What each child contributes to the cost of its parent."""
+    costs = [child.total_cost for child in node.children]
+    if node.node_type == "Nested Loop" and len(costs) >= 2:
+        outer, inner = node.children[0], node.children[1]
+        repeated = inner.total_cost * max(1.0, outer.rows)
+        costs[1] = max(inner.total_cost, min(repeated, node.total_cost - sum(costs) + inner.total_cost))
+    return costs
+
+
+def _does(node: PlanNode) -> str:
+    kind = f" {node.join_type}" if node.join_type and node.join_type != "Inner" else ""
+    strategy = f" {node.strategy}" if node.strategy and node.strategy not in ("Plain", "Sorted") else ""
+    parallel = "Parallel " if node.parallel and not node.node_type.startswith("Parallel") else ""
+    return f"{parallel}{node.node_type}{strategy}{kind}"
+
+
+def _on(node: PlanNode) -> str:
+    relation = qualified_name(*(part for part in (node.schema, node.relation) if part)) if node.relation else ""
+    if relation.startswith("public."):
+        relation = relation.removeprefix("public.")
+    if node.index and relation:
+        return f"{relation} by {node.index}"
+    return relation or node.index or ""
+
+
+def _conditions(node: PlanNode) -> Iterator[tuple[str, str]]:
+    if node.index_condition:
+        yield "index", node.index_condition
+    if node.hash_condition:
+        yield "hash", node.hash_condition
+    if node.filter:
+        yield "filter", node.filter
+    if node.sort_key:
+        yield "sort", ", ".join(node.sort_key)
+    if node.order_by:
+        yield "order", node.order_by
+
+
+def _count(value: float) -> str:
+    if value < 10 and value != int(value):
+        return f"{value:.1f}"
+    return f"{value:,.0f}" if value < 1e9 else f"{value:.1e}"
+
+
+def plain(plan: Plan, width: int) -> str:
+    """The tree as text, to copy."""
+    return "\n".join(paragraph.text.plain for paragraph in plan_paragraphs(plan, width))
+
+
