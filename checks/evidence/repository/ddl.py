@@ -171,6 +171,7 @@ class Changes:
         for node in statement.cmds:
             command = node.alter_table_cmd
             definition = getattr(command, "def")
+            value: Any
             kind, value = unwrap(definition) if command.HasField("def") else (None, None)
             if command.subtype == _ADD_COLUMN and kind == "column_def":
                 if not self.ledger.knows("column", (*table, value.colname)):
@@ -185,7 +186,7 @@ class Changes:
                 self.ledger.alter("constraint", (*table, command.name), at(-1))
             elif command.subtype in _COLUMN_CHANGES:
                 self.ledger.alter("column", (*table, command.name), at(-1))
-                self._change_column((*table, command.name), command.subtype, kind, value)
+                self._change_column((*table, command.name), command.subtype, definition if kind else None)
             elif command.subtype == _ATTACH_PARTITION and kind == "partition_cmd":
                 self._part(self._path(value.name), True)
             elif command.subtype in _DETACHED and kind == "partition_cmd":
@@ -195,16 +196,16 @@ class Changes:
             elif command.subtype in _TABLE_CHANGES:
                 self.ledger.alter("table", table, at(-1))
 
-    def _change_column(self, column: tuple[str, ...], subtype: int, kind: str | None, value: Any) -> None:
+    def _change_column(self, column: tuple[str, ...], subtype: int, definition: Any) -> None:
         detail = self.ledger.detail("column", column)
         if not isinstance(detail, ColumnDetail):
             return
         if subtype in (_SET_NOT_NULL, _DROP_NOT_NULL):
             detail.not_null = subtype == _SET_NOT_NULL
-        elif subtype == _SET_TYPE and kind == "column_def":
-            detail.type = formatted(value.type_name)
+        elif subtype == _SET_TYPE and definition is not None:
+            detail.type = formatted(definition.column_def.type_name)
         elif subtype == _SET_DEFAULT:
-            detail.has_default = kind is not None and not _is_null(value)
+            detail.has_default = definition is not None and not _is_null(definition)
         elif subtype == _ADD_IDENTITY:
             detail.has_default, detail.not_null = True, True
         elif subtype in (_DROP_IDENTITY, _DROP_EXPRESSION):

@@ -73,7 +73,7 @@ class DeclaredTable(msgspec.Struct, frozen=True):
 class Lineage(msgspec.Struct, frozen=True):
     """What one folder of migrations, or one file with a whole schema, leaves behind when it runs from its first to its last.
 
-    `tool`: sql, prisma, drizzle, supabase, flyway, liquibase, goose, dbmate, golang-migrate, sqlx, diesel, alembic, django, rails.
+    `tool`: sql, prisma, drizzle, supabase, flyway, liquibase, goose, dbmate, golang-migrate, diesel, alembic, django, rails.
     `folder` is the folder, or the file. Unqualified names stand in `public`. `objects` are views, functions, triggers, policies
     and types. `unread` are the statements that could not be read; `uncertain` the names that stand in those, in conditional
     blocks and in code, of which nothing follows; `complete` is False where such a statement may have done anything to anything.
