@@ -53,5 +53,12 @@ LIMITS: dict[str, Limit] = {
     "slot_retained_red": Limit(10 * 1024**3, "bytes", "WAL held by an inactive slot without a limit: a red flag"),
     "unarchived_bytes": Limit(256 * 1024**2, "bytes", "WAL that may wait for the archiver"),
     "idle_in_transaction_red_s": Limit(3_600, "s", "a session idle in its transaction this long is a red flag"),
+    "lineage_share": Limit(
+        0.5, "ratio", "migrations of whose tables a smaller share exists belong to another database", "higher"
+    ),
     "ivfflat_lists_factor": Limit(4, "ratio", "how far an IVFFlat index's lists may be from the recommended number"),
+    "random_key_rows": Limit(10_000_000, "rows", "a random uuid is no finding as the key of a smaller table"),
+    "file_column_bytes": Limit(1024**3, "bytes", "a bytea column's table with so many bytes out of line holds files"),
+    "always_null_rows": Limit(1_000, "rows", "a column that is always null is no finding in a smaller table"),
+    "busy_trigger_rows_per_day": Limit(1_000_000, "rows", "rows a day from which a trigger for each row is worth a note"),
 }
