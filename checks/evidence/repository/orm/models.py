@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from checks.evidence.repository.facts import Model
 
@@ -15,6 +15,10 @@ class Models:
 
     def __bool__(self) -> bool:
         return bool(self._by_name)
+
+    def all(self) -> Iterator[Model]:
+        for models in self._by_name.values():
+            yield from models
 
     def find(self, name: str, path: str) -> Model | None:
         """The model of that name as the file at `path` would mean it: its own, else the only one, else the only one that shares

@@ -11,8 +11,16 @@ import msgspec
 
 from checks.evidence.repository.facts import Model, ModelColumn, ModelRelation, OrmCall
 from checks.evidence.repository.files import SourceFile, is_test
-from checks.evidence.repository.orm import drizzle, drizzle_calls, prisma, prisma_calls, sqlalchemy, sqlalchemy_calls
+from checks.evidence.repository.orm import (
+    drizzle,
+    drizzle_calls,
+    prisma,
+    prisma_calls,
+    sqlalchemy,
+    sqlalchemy_calls,
+)
 from checks.evidence.repository.orm.models import Models
+from checks.evidence.repository.orm.named_reader import NamedTables
 from checks.evidence.repository.orm.query import column_of
 from checks.evidence.repository.orm.syntax import Source, source_of
 from checks.evidence.repository.statements import TYPESCRIPT, is_migration_code, speaks_to_another_system
@@ -33,6 +41,7 @@ class OrmReader:
         self._schemas: list[prisma.Schema] = []
         self._prisma: list[SourceFile] = []
         self._snake_case = False
+        self._clients = NamedTables()
 
     def read(self, file: SourceFile) -> None:
         """Takes note of the file. Tests, migrations and code for other database systems are left out."""
@@ -43,6 +52,7 @@ class OrmReader:
         if file.extension == "prisma":
             self._schemas.append(prisma.read_schema(file))
             return
+        self._clients.read(file)
         if file.extension == "py":
             if sqlalchemy.CANDIDATE.search(file.text):
                 self._declarations += sqlalchemy.read_declarations(source_of(file))
@@ -82,6 +92,7 @@ class OrmReader:
         joins = any(schema.joins_relations for schema in self._schemas)
         read_of_prisma = functools.partial(prisma_calls.read_calls, joins_relations=joins)
         read_all(prisma.link_models(self._schemas), self._prisma, read_of_prisma)
+        self._clients.finish(models, calls, cancelled)
         return tuple(models), tuple(sorted(set(calls), key=lambda call: (call.location, call.text)))
 
     def _tables_of_drizzle(self) -> list[Model]:

@@ -1,0 +1,88 @@
+"""Statements of clients that name tables and columns as the database does: supabase-js, Knex, Kysely."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from checks.evidence.repository.facts import Model
+from checks.evidence.repository.orm.query import COLUMNS, JOINS, Query, quoted
+from checks.model import Location
+
+_NAME = re.compile(r"[A-Za-z_][\w$-]*")
+_ALIASED = re.compile(r"\s*([\w$.\-]+)(?:\s+(?:as\s+)?([\w$-]+))?\s*", re.IGNORECASE)
+_EXPORTED = re.compile(
+    r"^[ \t]*export\s+const\s+([A-Za-z_$][\w$]*)(?:\s*:\s*string)?\s*=\s*(['\"`])([\w.]{1,63})\2", re.MULTILINE
+)
+
+
+class NamedQuery(Query):
+    """`aliases` are the relations that a column may be qualified with, by the name they go by in the statement."""
+
+    def __init__(self, verb: str, schema: str | None, table: str, alias: str | None = None, *, orm: str = "") -> None:
+        super().__init__(verb, Model(table, orm, table, Location("", 0), schema), alias)
+        self.aliases = {self.alias}
+        self.columns = [f"{quoted(self.alias)}.*"]
+
+    def column(self, attribute: str) -> str | None:
+        """`name`, `alias.name` or `schema.table.name` as SQL; None if it is no name."""
+        parts = attribute.strip().split(".")
+        if not all(_NAME.fullmatch(part) for part in parts) or len(parts) > 3:
+            return None
+        if len(parts) == 1:
+            name = quoted(parts[0])
+            return name if self.joins or JOINS in self.partial else f"{quoted(self.alias)}.{name}"
+        if len(parts) == 3:
+            parts = parts[1:]
+        return ".".join(quoted(part) for part in parts)
+
+    def write(self, attribute: str) -> None:
+        name = attribute.rpartition(".")[2]
+        if _NAME.fullmatch(name):
+            self.written[name] = None
+        else:
+            self.partial.add(COLUMNS)
+
+    def join(self, kind: str, schema: str | None, table: str, alias: str, condition: str) -> None:
+        self.aliases.add(alias)
+        name = f"{quoted(schema)}.{quoted(table)}" if schema else quoted(table)
+        on = "" if kind == "CROSS JOIN" else f" ON {condition or 'true'}"
+        self.joins.append(f"{kind} {name} AS {quoted(alias)}{on}")
+
+
+def aliased(reference: str) -> tuple[str, str | None] | None:
+    """`name` and alias in `users as u`, `users u`; None if that is no reference."""
+    match = _ALIASED.fullmatch(reference)
+    return (match.group(1), match.group(2)) if match else None
+
+
+def split_name(name: str) -> tuple[str | None, str] | None:
+    """Schema and table; None if it is no name of a table."""
+    parts = name.split(".")
+    if len(parts) > 2 or not all(_NAME.fullmatch(part) for part in parts):
+        return None
+    return (parts[0] if len(parts) == 2 else None), parts[-1]
+
+
+class Constants:
+    """Strings that modules export under a name: those that one name stands for everywhere."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, set[str]] = {}
+
+    def note(self, code: str) -> None:
+        for match in _EXPORTED.finditer(code):
+            self._values.setdefault(match.group(1), set()).add(match.group(3))
+
+    def known(self) -> Mapping[str, str]:
+        return {name: next(iter(values)) for name, values in self._values.items() if len(values) == 1}
+
+
+def snake_case(name: str) -> str:
+    """As Kysely's CamelCasePlugin and TypeORM's snake case strategies write plain camel case."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def joined_by_and(conditions: Iterable[str]) -> str:
+    found = list(conditions)
+    return found[0] if len(found) == 1 else " AND ".join(found)
