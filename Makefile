@@ -23,6 +23,7 @@ test-all: environment
 	scripts/install-debian-packages
 	$(BIN)/python scripts/fetch-servers
 	$(PYTEST) -m all $(ARGS)
+	for major in 14 15 16 17; do $(PYTEST) -m "not all" --major $$major $(ARGS) || exit 1; done
 
 check: environment
 	$(BIN)/ruff format --check .

@@ -19,13 +19,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With an older major, what is marked as needing more than it has is left out and counted as deselected."""
+    """With an older major, tests that use no server of the fixtures, or need more than that major has, are deselected."""
     major: int | None = config.getoption("major")
     if major is None:
         return
-    wanting = [item for item in items if _needs_more_than(item, major)]
-    config.hook.pytest_deselected(items=wanting)
-    items[:] = [item for item in items if item not in wanting]
+    left_out = [item for item in items if not _uses_a_server(item) or _needs_more_than(item, major)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def _uses_a_server(item: pytest.Item) -> bool:
+    return not {"server", "primary_and_standby"}.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def _needs_more_than(item: pytest.Item, major: int) -> bool:

@@ -15,21 +15,19 @@ CHECK = "indexing.unused-index"
 NO_WINDOW = {"window_days": 0}
 
 SCHEMA = """
-    CREATE EXTENSION vector;
     CREATE TABLE parents (id bigint PRIMARY KEY);
     CREATE TABLE t (
-        id bigint PRIMARY KEY, code text UNIQUE, used int, spare text, parent_id bigint REFERENCES parents, v vector(3),
+        id bigint PRIMARY KEY, code text UNIQUE, used int, spare text, parent_id bigint REFERENCES parents,
         period int4range, EXCLUDE USING gist (period WITH &&)
     );
     INSERT INTO parents VALUES (1);
-    INSERT INTO t (id, code, used, spare, parent_id, v)
-        SELECT n, 'c' || n, n, repeat('s', 10) || n, 1, '[1,2,3]' FROM generate_series(1, 40000) n;
+    INSERT INTO t (id, code, used, spare, parent_id)
+        SELECT n, 'c' || n, n, repeat('s', 10) || n, 1 FROM generate_series(1, 40000) n;
     CREATE INDEX t_used ON t (used);
     CREATE INDEX "t; spare" ON t (spare);
     CREATE INDEX t_small ON t (spare) WHERE id < 10;
     CREATE INDEX t_parent ON t (parent_id);
     CREATE INDEX t_parent_again ON t (parent_id, spare);
-    CREATE INDEX t_vector ON t USING hnsw (v vector_l2_ops);
     CREATE UNIQUE INDEX t_unique ON t (id, used);
     CREATE INDEX t_broken ON t (code, spare);
     UPDATE pg_index SET indisvalid = false WHERE indexrelid = 't_broken'::regclass;
@@ -81,6 +79,23 @@ def test_a_young_window_proves_nothing(filled: Database) -> None:
     assert "30 days are needed" in result.unlock
 
 
+@pytest.mark.vector
+def test_an_index_of_vectors_is_judged_by_its_searches(database: Database) -> None:
+    database.execute(
+        """
+        CREATE EXTENSION vector;
+        CREATE TABLE t (v vector(3), spare text);
+        INSERT INTO t SELECT '[1,2,3]', repeat('s', 10) || n FROM generate_series(1, 40000) n;
+        CREATE INDEX t_vector ON t USING hnsw (v vector_l2_ops);
+        CREATE INDEX t_spare ON t (spare);
+        """,
+        "ANALYZE",
+    )
+
+    assert names(examine(database, CHECK, limits=NO_WINDOW)) == {"public.t_spare"}
+
+
+@pytest.mark.since(16)
 def test_an_index_last_used_long_ago(filled: Database) -> None:
     evidence = survey(filled, limits=NO_WINDOW)
     server = evidence.get(Server)

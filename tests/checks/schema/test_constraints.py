@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from checks.model import Outcome
 from tests.checks.survey import examine, finding, names
 from tests.servers import Database
@@ -14,7 +16,6 @@ SCHEMA = """
     INSERT INTO children (id) VALUES (1);
     ALTER TABLE children ADD CONSTRAINT "half; done" FOREIGN KEY (id) REFERENCES parents NOT VALID;
     ALTER TABLE children ADD CONSTRAINT small CHECK (amount < 10) NOT VALID;
-    ALTER TABLE children ADD CONSTRAINT wish CHECK (amount < 100) NOT ENFORCED;
     CREATE TABLE parted (id bigint, day date) PARTITION BY RANGE (day);
     CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
     ALTER TABLE parted ADD CONSTRAINT parted_small CHECK (id < 10) NOT VALID;
@@ -40,6 +41,15 @@ def test_the_fix_validates(database: Database) -> None:
         database.execute(found.fix.sql)
 
     assert examine(database, "schema.constraint-not-validated").outcome is Outcome.PASSED
+
+
+@pytest.mark.since(18)
+def test_what_is_not_enforced_is_not_validated_either(database: Database) -> None:
+    database.execute(
+        "CREATE TABLE t (a int, CONSTRAINT wish CHECK (a < 100) NOT ENFORCED, CONSTRAINT held CHECK (a > 0))"
+    )
+
+    assert examine(database, "schema.constraint-not-validated").findings == ()
 
 
 def test_nothing_to_validate(database: Database) -> None:
