@@ -39,6 +39,9 @@ LIMITS: dict[str, Limit] = {
     "lag_seconds": Limit(30, "s", "time a standby may be behind while it is behind in bytes too"),
     "slot_retained_bytes": Limit(1024**3, "bytes", "WAL an inactive slot may hold"),
     "slow_log_ms": Limit(1_000, "ms", "slow statements must be logged from this duration on"),
+    "exact_rows": Limit(
+        2_000, "rows", "a filter that leaves fewer rows, and has an index, makes a vector search exact", "higher"
+    ),
     "vector_rows": Limit(10_000, "rows", "a vector column with fewer rows may be searched exactly"),
     "unused_index_bytes": Limit(1024 * 1024, "bytes", "a smaller unused index is only a note"),
     "parent_rows_min": Limit(1_000, "rows", "foreign keys of smaller child tables need no index"),
@@ -60,5 +63,9 @@ LIMITS: dict[str, Limit] = {
     "random_key_rows": Limit(10_000_000, "rows", "a random uuid is no finding as the key of a smaller table"),
     "file_column_bytes": Limit(1024**3, "bytes", "a bytea column's table with so many bytes out of line holds files"),
     "always_null_rows": Limit(1_000, "rows", "a column that is always null is no finding in a smaller table"),
-    "busy_trigger_rows_per_day": Limit(1_000_000, "rows", "rows a day from which a trigger for each row is worth a note"),
+    "busy_trigger_rows_per_day": Limit(
+        1_000_000, "rows", "rows a day from which a trigger for each row is worth a note"
+    ),
+    "table_columns": Limit(100, "columns", "a table with more columns is very wide"),
+    "padding_bytes": Limit(1024**3, "bytes", "space lost to the order of columns that is worth a note"),
 }

@@ -23,6 +23,9 @@ from checks.registry import check
 from checks.relations import column_list, column_names, estimated_rows, grant, leaves, new_name, reviewed_tables
 from checks.schema.columns import reviewed_columns, told, words
 
+SCOPES = frozenset(
+    "tenant org organization organisation workspace account team project company customer parent".split()
+)
 _MINIMUM_COLUMNS = 4
 _SOFT_DELETE = frozenset(
     {"deleted", "archived", "removed", "revoked", "ended", "closed", "canceled", "cancelled", "until"}
@@ -136,8 +139,8 @@ def unique_over_nullable(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A unique index over several columns lets duplicates through where one of them is null.
 
     Two nulls are never equal to it: (7, NULL) fits in a hundred times, which is how a user ends up with two default addresses.
-    A column that alone is unique and may be null is as it should be, and so is a column that marks a row as deleted, or an
-    index whose columns are all null together.
+    Looked at are columns that say where the rest is unique: those of a foreign key, or called after a tenant. A value that
+    is optional itself (external_id) may be null as often as it likes.
 
     Fix: NULLS NOT DISTINCT from PostgreSQL 15, else NOT NULL, or a second, partial unique index.
 
@@ -162,7 +165,7 @@ def unique_over_nullable(evidence: Evidence) -> Iterator[Finding | Examined]:
             or index.nulls_not_distinct
             or index.predicate is not None
             or len(nullable) == len(index.columns)
-            or any(_SOFT_DELETE & set(words(name)) for name in names)
+            or not all(_is_scope(catalog, index.table, number) for number in nullable)
             or _second_index(catalog, index, nullable)
         ):
             continue
@@ -171,13 +174,22 @@ def unique_over_nullable(evidence: Evidence) -> Iterator[Finding | Examined]:
         all_names = column_names(catalog, index.table, index.columns)
         yield Finding(
             index.subject,
-            f"Unique index {index.subject.name} lets duplicates through where {' or '.join(map(quote_identifier, names))} is null",
+            f"Unique index {index.subject.name} lets duplicates through where "
+            f"{' or '.join(map(quote_identifier, names))} is null",
             _distinct_fix(evidence, index, all_names, names),
             severity=Severity.MEDIUM if len(nullable) == 1 else Severity.LOW,
             observed={"columns": all_names, "nullable": names, "rows": None if rows is None else round(rows)},
             related=(table.subject,),
         )
     yield Examined(len(indexes), len(indexes), "unique indexes over several columns")
+
+
+def _is_scope(catalog: Catalog, table: int, number: int) -> bool:
+    """Whether a column says within what others are unique, and is no value that may be missing."""
+    name = words(catalog.column(table, number).name)
+    if SCOPES & set(name) and not _SOFT_DELETE & set(name):
+        return True
+    return any(entry.kind == "foreign_key" and number in entry.columns for entry in catalog.constraints_of(table))
 
 
 def _second_index(catalog: Catalog, index: Index, nullable: list[int]) -> bool:

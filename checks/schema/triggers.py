@@ -17,8 +17,8 @@ from checks.relations import is_of_the_application
 def disabled_trigger(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A trigger is disabled.
 
-    Whatever it was to keep true (an audit row, a total, a search vector) has not been kept since, and nothing says so. It is often
-    left over from a bulk load.
+    Whatever it was to keep true (an audit row, a total, a search vector) has not been kept since, and nothing says so. It is
+    often left over from a bulk load.
 
     Fix: Enable it and repair what it missed, or drop it.
 
@@ -64,8 +64,8 @@ def disabled_trigger(evidence: Evidence) -> Iterator[Finding | Examined]:
 def row_trigger_on_busy_table(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A table that is written heavily runs a trigger for each row.
 
-    The function is called for every row of every statement, a bulk load of a million rows a million times. A trigger per statement
-    with a transition table does the same work once; a WHEN condition spares the call where nothing of interest changed.
+    The function is called for every row of every statement, in a bulk load of a million rows a million times. A trigger per
+    statement with a transition table does the same work once; a WHEN condition spares the call where nothing changed.
 
     Fix: Look whether it can be FOR EACH STATEMENT with REFERENCING NEW TABLE, or have a WHEN condition.
 
