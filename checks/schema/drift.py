@@ -40,6 +40,7 @@ _MADE_AT_RUN_TIME = re.compile(
     r"|pg_stat_\w+|awsdms_\w+|_?heartbeat|debezium_\w+|\w*migrations?|\w*schema_versions?",
     re.IGNORECASE,
 )
+_NUMBERED = re.compile(r"\d")
 
 
 @check("schema.drift", catalogue="S131", severity=Severity.HIGH, needs=[Catalog, Repository])
@@ -147,6 +148,7 @@ class _Comparison:
         if fit.lineage.files < 2:
             return {}
         whole = {file: parts for file, parts in gone.items() if all(made[file])}
+        numbered = _NUMBERED.search(fit.lineage.last) is not None
         for path, (other, table) in list(lacking.items()):
             if other is fit and table.location.path in whole:
                 del lacking[path]
@@ -157,7 +159,8 @@ class _Comparison:
                     for entry in entries
                     if entry.side != ONLY_DECLARED or entry.location is None or entry.location.path not in whole
                 ]
-        return whole
+        # Scripts without a number beside each other are a choice, not a series.
+        return whole if numbered else {}
 
     # Both
 

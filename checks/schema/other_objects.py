@@ -49,7 +49,7 @@ def object_differences(
     complete = [fit for fit in fits if fit.lineage.tool not in _TABLES_ONLY]
     schemas = {path[0]: fit for fit in reversed(complete) for path in fit.declared}
     for kind, path in live if complete and len(complete) == len(fits) else ():
-        if path[0] not in schemas or path[-1] in named or path[-1] in uncertain:
+        if path[0] not in schemas or path[-1] in named or not uncertain.isdisjoint((path[-1], f"%{kind}")):
             continue
         fit = schemas[path[0]]
         if kind in ("trigger", "policy"):

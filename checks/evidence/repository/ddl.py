@@ -14,7 +14,7 @@ from checks.evidence.repository.ledger import (
     TableDetail,
 )
 from checks.evidence.repository.type_names import SERIALS, TYPE_NAMES, formatted
-from checks.model import Location
+from checks.model import Location, quote_identifier
 
 _NULL, _NOT_NULL, _DEFAULT, _IDENTITY, _GENERATED = 1, 2, 3, 4, 5
 _CHECK, _PRIMARY, _UNIQUE, _EXCLUSION, _FOREIGN = 6, 7, 8, 9, 10
@@ -226,6 +226,15 @@ class Changes:
         elif kind == "type":
             old_type = self._named(statement.object.list.items)
             self.ledger.rename(kind, old_type, (old_type[0], statement.newname), at(-1))
+            self._retype(old_type[-1], statement.newname)
+
+    def _retype(self, old: str, new: str) -> None:
+        """Columns of a type that has another name now."""
+        spelled = (old, quote_identifier(old))
+        for subject in self.ledger.subjects():
+            detail = self.ledger.detail("column", subject.path) if subject.kind == "column" else None
+            if isinstance(detail, ColumnDetail) and detail.type and detail.type.removesuffix("[]") in spelled:
+                detail.type = quote_identifier(new) + "[]" * detail.type.endswith("[]")
 
     def _alter_object_schema_stmt(self, statement: Any, at: At) -> None:
         kind = _KINDS.get(statement.object_type)

@@ -56,6 +56,12 @@ _TOOLS_BY_MARK = {
 }
 # A block that may do one thing or another, and a template.
 _BRANCHES = frozenset(["if", "loop", "case", "while", "execute", "perform"])
+# In strings that code executes: objects of which any may be made, and changes of tables that may be any table.
+_MADE_BY_STRINGS = re.compile(r"\b(index|policy|trigger|view|function|constraint|column)\b", re.IGNORECASE)
+_TABLES_BY_STRINGS = re.compile(
+    r"\b(?:create|drop)\s+table\b|\balter\s+table\b(?!.{0,200}?\b(?:row\s+level|owner|replica|(?:en|dis)able)\b)",
+    re.IGNORECASE | re.DOTALL,
+)
 _CHANGES_SCHEMA = frozenset(["create", "alter", "drop"])
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _DIGITS = re.compile(r"(\d+)")
@@ -216,9 +222,11 @@ class ScriptReader:
         if not words & _BRANCHES or (not words & _CHANGES_SCHEMA and "execute" not in words):
             return
         names = _names_in(read)
-        for token in read:
-            if token.kind is Kind.STRING:
-                names |= set(_WORD.findall(token.text))
+        strings = " ".join(token.text for token in read if token.kind is Kind.STRING)
+        names |= set(_WORD.findall(strings))
+        if _puts_together(read):
+            names |= {f"%{kind.lower()}" for kind in _MADE_BY_STRINGS.findall(strings)}
+            self.unread.complete &= not _TABLES_BY_STRINGS.search(strings)
         self.unread.add(names, location if "execute" in words else None)
 
     def head(self, read: Sequence[Token], location: Location, changes: Changes) -> bool:
@@ -273,3 +281,13 @@ def _names_in(read: Iterable[Token]) -> set[str]:
 
 def _word_follows(read: Sequence[Token], position: int) -> bool:
     return position < len(read) and read[position].kind in (Kind.WORD, Kind.QUOTED)
+
+
+def _puts_together(read: Sequence[Token]) -> bool:
+    """Whether an EXECUTE there runs more than a string as it stands."""
+    for number, token in enumerate(read):
+        if token.text.lower() == "execute":
+            following = read[number + 1 : number + 3]
+            if not following or following[0].kind is not Kind.STRING or [each.text for each in following[1:]] == ["||"]:
+                return True
+    return False

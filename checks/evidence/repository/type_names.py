@@ -17,6 +17,7 @@ TYPE_NAMES = {
     "timestamp": "timestamp without time zone", "timetz": "time with time zone", "time": "time without time zone",
     "varbit": "bit varying", "decimal": "numeric", "char": '"char"',
 }  # fmt: skip
+_PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 _OF_TIME = re.compile(r"(timestamp|time) (with(?:out)? time zone)")
 # The fields of an interval as the grammar numbers them, and its precision: no column is worth telling them apart.
 _WITHOUT_MODIFIERS = frozenset(["interval"])
@@ -29,10 +30,8 @@ def formatted(entry: Any) -> str | None:
         return None
     built_in = len(names) > 1 and names[-2] == "pg_catalog"
     name = names[-1]
-    if len(names) > 1 and not built_in:
-        text = quote_identifier(name)
-    else:
-        text = SERIALS.get(name) or TYPE_NAMES.get(name) or quote_identifier(name)
+    known = SERIALS.get(name) or TYPE_NAMES.get(name) if built_in or len(names) == 1 else None
+    text = known or (name if _PLAIN.fullmatch(name) else quote_identifier(name))
     modifiers = []
     for node in entry.typmods:
         if not node.HasField("a_const") or not node.a_const.HasField("ival"):

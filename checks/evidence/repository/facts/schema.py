@@ -76,7 +76,7 @@ class Lineage(msgspec.Struct, frozen=True):
     `tool`: sql, prisma, drizzle, supabase, flyway, liquibase, goose, dbmate, golang-migrate, diesel, alembic, django, rails.
     `folder` is the folder, or the file. Unqualified names stand in `public`. `objects` are views, functions, triggers, policies
     and types. `unread` are the statements that could not be read; `uncertain` the names that stand in those, in conditional
-    blocks and in code, of which nothing follows; `complete` is False where such a statement may have done anything to anything.
+    blocks and in code, of which nothing follows (`%index` for all indexes, and so for other kinds); `complete` is False where such a statement may have done anything to anything.
     `last` is the file that runs last. `applications` are the labels of a Django project's applications.
     """
 
