@@ -31,11 +31,14 @@ from checks.evidence.database.query import _variants, query
 from checks.model import Unobserved
 from checks.shadow.account import server_account
 from checks.shadow.server import EmbeddedServer, start
-from tests.servers import OLDER_MAJORS, TEST_SETTINGS, Database, start_major
+from tests.servers import OLDER_MAJORS, TEST_SETTINGS, Database, PrimaryAndStandby, start_major
 
 pytestmark = pytest.mark.all
 
 POOLER_PORT = 6432
+GROUPS = {"plain": "", "monitor": "IN ROLE pg_monitor", "full": "IN ROLE pg_monitor, pg_read_all_data"}
+# Sections that only an option asks for.
+OPTED_IN = {"rates", "recall"}
 
 SCHEMA = """
     CREATE EXTENSION pg_stat_statements;
@@ -78,7 +81,7 @@ def _used(database: Database) -> None:
 
 
 def _check_whole(evidence: DatabaseEvidence, major: int) -> None:
-    for name in set(evidence.__struct_fields__) - {"rates"}:
+    for name in set(evidence.__struct_fields__) - OPTED_IN:
         assert not isinstance(getattr(evidence, name), Unobserved), (name, getattr(evidence, name))
     assert isinstance(evidence.server, Server)
     assert evidence.server.major == major
@@ -148,28 +151,79 @@ def test_an_older_major(old: Database) -> None:
 @pytest.mark.parametrize("sees", ["plain", "monitor", "full"])
 def test_an_older_major_under_each_role(old: Database, sees: str) -> None:
     _used(old)
-    groups = {"plain": "", "monitor": "IN ROLE pg_monitor", "full": "IN ROLE pg_monitor, pg_read_all_data"}[sees]
-    old.execute("DROP ROLE IF EXISTS r_some", f"CREATE ROLE r_some LOGIN {groups}")
+    old.execute("DROP ROLE IF EXISTS r_some", f"CREATE ROLE r_some LOGIN {GROUPS[sees]}")
     try:
-        evidence = observe_database(old.server.dsn(old.name, "r_some"))
-        for name in set(evidence.__struct_fields__) - {"rates"}:
-            assert not isinstance(getattr(evidence, name), Unobserved), (name, getattr(evidence, name))
-        assert isinstance(evidence.server, Server)
-        assert evidence.server.user_sees == sees
-        assert isinstance(evidence.statements, Statements)
-        assert (evidence.statements.hidden > 0) == (sees == "plain")
-        assert isinstance(evidence.catalog, Catalog)
-        assert evidence.catalog.sequences[0].readable == (sees == "full")
-        assert isinstance(evidence.settings, Settings)
-        assert evidence.settings.hidden == (sees == "plain")
-        assert isinstance(evidence.planner_statistics, PlannerStatistics)
-        assert bool(evidence.planner_statistics.columns) == (sees == "full")
-        assert isinstance(evidence.plans, Plans)
-        assert bool(evidence.plans.plans) == (sees == "full")
-        assert isinstance(evidence.access, Access)
-        assert evidence.access.role_by_name["r_some"].can_login
+        _check_role(observe_database(old.server.dsn(old.name, "r_some")), sees)
     finally:
         old.execute("DROP ROLE r_some")
+
+
+def _check_role(evidence: DatabaseEvidence, sees: str) -> None:
+    """What each role sees of what `_used` made and did, wherever it looks from."""
+    for name in set(evidence.__struct_fields__) - OPTED_IN:
+        assert not isinstance(getattr(evidence, name), Unobserved), (name, getattr(evidence, name))
+    assert isinstance(evidence.server, Server)
+    assert evidence.server.user_sees == sees
+    assert isinstance(evidence.statements, Statements)
+    assert (evidence.statements.hidden > 0) == (sees == "plain")
+    assert isinstance(evidence.catalog, Catalog)
+    assert evidence.catalog.sequences[0].readable == (sees in {"full", "superuser"})
+    assert isinstance(evidence.settings, Settings)
+    assert evidence.settings.hidden == (sees == "plain")
+    assert isinstance(evidence.planner_statistics, PlannerStatistics)
+    assert bool(evidence.planner_statistics.columns) == (sees in {"full", "superuser"})
+    assert isinstance(evidence.plans, Plans)
+    scanned = {node.relation for plan in evidence.plans.plans for node in plan.root.walk()}
+    assert ("accounts" in scanned) == (sees in {"full", "superuser"})
+    assert isinstance(evidence.access, Access)
+    assert evidence.access.role_by_name["r_some"].can_login
+
+
+@pytest.mark.parametrize("sees", ["plain", "monitor", "full", "superuser"])
+def test_each_role_on_a_standby(primary_and_standby: PrimaryAndStandby, sees: str) -> None:
+    primary, standby = primary_and_standby
+    database = Database(primary)
+    role = "ALTER ROLE r_some SUPERUSER" if sees == "superuser" else "SELECT 1"
+    database.execute("DROP ROLE IF EXISTS r_some", f"CREATE ROLE r_some LOGIN {GROUPS.get(sees, '')}", role)
+    try:
+        _used(database)
+        _wait_for(standby, primary)
+        with psycopg.connect(standby.dsn(database.name)) as connection:
+            connection.execute("SELECT count(*) FROM accounts")
+        evidence = observe_database(standby.dsn(database.name, "r_some"))
+        _check_role(evidence, sees)
+        assert isinstance(evidence.server, Server)
+        assert evidence.server.is_standby
+    finally:
+        database.drop()
+        with psycopg.connect(primary.dsn(), autocommit=True) as connection:
+            connection.execute("DROP ROLE r_some")
+
+
+def _wait_for(standby: EmbeddedServer, primary: EmbeddedServer) -> None:
+    with psycopg.connect(primary.dsn()) as connection:
+        written = connection.execute("SELECT pg_current_wal_lsn()::text").fetchone()
+    assert written is not None
+    deadline = time.monotonic() + 20
+    with psycopg.connect(standby.dsn(), autocommit=True) as connection:
+        while connection.execute("SELECT pg_last_wal_replay_lsn() < %s::pg_lsn", written).fetchone() == (True,):
+            assert time.monotonic() < deadline, "the standby does not catch up"
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("sees", ["plain", "monitor", "full", "superuser"])
+def test_each_role_through_a_transaction_pooler(database: Database, sees: str) -> None:
+    role = "ALTER ROLE r_some SUPERUSER" if sees == "superuser" else "SELECT 1"
+    database.execute("DROP ROLE IF EXISTS r_some", f"CREATE ROLE r_some LOGIN {GROUPS.get(sees, '')}", role)
+    try:
+        _used(database)
+        with _pooled(database.server, "r_some") as pooler:
+            evidence = observe_database(f"{pooler} dbname={database.name}")
+        _check_role(evidence, sees)
+        assert isinstance(evidence.server, Server)
+        assert evidence.server.through_pooler
+    finally:
+        database.execute("DROP ROLE r_some")
 
 
 def test_an_older_standby(old_server: EmbeddedServer) -> None:
@@ -232,7 +286,7 @@ def test_what_only_newer_majors_know_of_publications_and_rates(old: Database) ->
 
 
 @contextlib.contextmanager
-def _pooled(server: EmbeddedServer) -> Iterator[str]:
+def _pooled(server: EmbeddedServer, user: str = "postgres") -> Iterator[str]:
     """The beginning of a DSN that leads through PgBouncer."""
     program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/bin")
     assert program, "these tests need PgBouncer: scripts/install-debian-packages"
@@ -241,7 +295,7 @@ def _pooled(server: EmbeddedServer) -> Iterator[str]:
         folder = Path(name)
         configuration = folder / "pgbouncer.ini"
         configuration.write_text(
-            f"[databases]\n* = host={server.socket_folder} port={server.port} user=postgres\n"
+            f"[databases]\n* = host={server.socket_folder} port={server.port} user={user}\n"
             f"[pgbouncer]\nunix_socket_dir = {folder}\nlisten_port = {POOLER_PORT}\nauth_type = any\n"
             f"pool_mode = transaction\ndefault_pool_size = 2\nmax_client_conn = 20\nlogfile = {folder}/log\n"
         )
@@ -256,7 +310,7 @@ def _pooled(server: EmbeddedServer) -> Iterator[str]:
                 assert process.poll() is None, (folder / "log").read_text()
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
-            yield f"host={folder} port={POOLER_PORT} user=postgres"
+            yield f"host={folder} port={POOLER_PORT} user={user}"
         finally:
             process.terminate()
             process.wait(10)
