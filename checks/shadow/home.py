@@ -12,6 +12,7 @@ from checks.errors import TargetError
 from checks.shadow.account import server_account
 from checks.shadow.binaries import copy_for_everyone, find_binaries, library_folder, server_major
 from checks.shadow.folders import kept_server_folder, lock, temporary_folder
+from checks.shadow.guardian import Guardian
 from checks.shadow.process import launch
 
 LOCK_WAIT_S = 10.0
@@ -24,6 +25,7 @@ class Home:
         found = find_binaries(binaries)
         self.kept = folder is not None
         self._locks: list[int] = []
+        self._guardian: Guardian | None = None
         if folder is not None:
             folder = folder.absolute()
             _make_folder(folder)
@@ -45,10 +47,18 @@ class Home:
             self.leave()
             raise
 
+    def guard(self) -> None:
+        """Has the temporary folder removed as soon as this process is gone, even by SIGKILL."""
+        if self._guardian is None:
+            self._guardian = Guardian(self.run)
+
     def leave(self) -> None:
         """Removes what is temporary and lets go of the folders."""
         if hasattr(self, "run"):
             shutil.rmtree(self.run, ignore_errors=True)
+        if self._guardian is not None:
+            self._guardian.dismiss()
+            self._guardian = None
         while self._locks:
             os.close(self._locks.pop())
 

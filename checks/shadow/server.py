@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -62,6 +62,22 @@ class EmbeddedServer:
     def dsn(self, database: str = "postgres", user: str = "postgres") -> str:
         """A libpq connection string over the socket."""
         return psycopg.conninfo.make_conninfo(host=str(self.socket_folder), port=PORT, user=user, dbname=database)
+
+    @property
+    def major(self) -> int:
+        return self._home.major
+
+    def restart(self, while_stopped: Callable[[], None]) -> None:
+        """Stops the server, calls `while_stopped`, which may change its files, and starts it again. Raises TargetError."""
+        if self._process is not None:
+            stop_process(self._process)
+            self._process = None
+        while_stopped()
+        self._run({})
+
+    def own(self, path: Path) -> None:
+        """Gives a file to the account that the server runs as."""
+        self._home.account.own(path)
 
     def standby(self, name: str = "standby1") -> EmbeddedServer:
         """A hot standby that streams from this server over the replication slot `name`; it stops with this server. One
@@ -183,9 +199,15 @@ class EmbeddedServer:
 
 
 def start(
-    settings: Mapping[str, str] = {}, *, folder: Path | None = None, binaries: Path | None = None
+    settings: Mapping[str, str] = {},
+    *,
+    folder: Path | None = None,
+    binaries: Path | None = None,
+    initdb: Callable[[int], Sequence[str]] = lambda major: (),
+    guarded: bool = False,
 ) -> EmbeddedServer:
-    """A server that is ready, with `settings` over the defaults.
+    """A server that is ready, with `settings` over the defaults. `initdb` are further options of that program, by major; `guarded`
+    temporary files are removed at once when this process ends, however it ends.
 
     Without `folder` its files are temporary: removed when it stops, and by the next start after a crash. A given folder
     is kept, and a second start goes on with its data. Raises TargetError, also while another process uses the folder.
@@ -196,7 +218,9 @@ def start(
         raise _not_usable(error) from error
     server = EmbeddedServer(home, home.files / "data", {**DEFAULTS, **settings})
     try:
-        _make_cluster(home, server.data)
+        if guarded:
+            home.guard()
+        _make_cluster(home, server.data, initdb(home.major))
         server._run({})
     except BaseException as error:
         with suppress(OSError, TargetError):
@@ -209,7 +233,7 @@ def start(
     return server
 
 
-def _make_cluster(home: Home, data: Path) -> None:
+def _make_cluster(home: Home, data: Path, further: Sequence[str]) -> None:
     """initdb, unless a kept folder has been through it. An interrupted one is begun again."""
     version = data / "PG_VERSION"
     if version.exists():
@@ -234,6 +258,7 @@ def _make_cluster(home: Home, data: Path) -> None:
         "--locale=C",
         "--no-sync",
         "--wal-segsize=4",
+        *further,
     ]
     home.execute("initdb", "-D", str(unfinished), *options)
     with (unfinished / "postgresql.conf").open("a", encoding="utf-8") as stream:

@@ -25,7 +25,7 @@ WALL_S = 10.0
 _GENERIC_PLAN_SINCE = 16
 
 # What of a role's settings decides a plan. Of these only values of pg_db_role_setting are taken, never ours.
-_PLANNER_SETTINGS = frozenset(
+PLANNER_SETTINGS = frozenset(
     """
     constraint_exclusion cpu_index_tuple_cost cpu_operator_cost cpu_tuple_cost cursor_tuple_fraction effective_cache_size
     effective_io_concurrency enable_async_append enable_bitmapscan enable_distinct_reordering enable_gathermerge
@@ -138,7 +138,7 @@ def role_settings(settings: Settings, role: str, server: Server) -> dict[str, st
     involved = {
         entry.name
         for entry in settings.role_settings
-        if entry.name in _PLANNER_SETTINGS
+        if entry.name in PLANNER_SETTINGS
         and entry.role in {role, server.user}
         and entry.database in {"", server.database}
     } | {"search_path"}

@@ -133,6 +133,10 @@ class Session:
         return self.version_num // 10000
 
     @property
+    def uses_tls(self) -> bool:
+        return bool(self._connection.pgconn.ssl_in_use)
+
+    @property
     def backend_pid(self) -> int:
         """The process id that the other end gave at connect; a pooler gives one of its own."""
         return self._connection.info.backend_pid

@@ -1,0 +1,12 @@
+SELECT x.*
+FROM (SELECT 'c' AS datlocprovider) AS before_15, LATERAL (
+    SELECT
+        d.datname::text AS database,
+        pg_catalog.pg_encoding_to_char(d.encoding)::text AS encoding,
+        d.datcollate::text AS collate,
+        d.datctype::text AS ctype,
+        datlocprovider::text AS provider,
+        pg_catalog.current_setting('block_size')::int AS block_bytes
+    FROM pg_catalog.pg_database AS d
+    WHERE d.datname = pg_catalog.current_database()
+) AS x

@@ -1,0 +1,25 @@
+"""SQL that a shadow's superuser runs in the shadow. It only reads and writes catalogs, and names everything with its schema."""
+
+from __future__ import annotations
+
+RELATION_FILES = """
+    SELECT n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind, coalesce(m.amname, '')::text AS method,
+        pg_catalog.pg_relation_filepath(c.oid) AS path,
+        (
+            SELECT pg_catalog.sum(
+                CASE WHEN a.attlen > 0 THEN a.attlen
+                ELSE coalesce((
+                    SELECT pg_catalog.max(s.stawidth) FROM pg_catalog.pg_statistic AS s
+                    WHERE (s.starelid = i.indrelid AND s.staattnum = (i.indkey::int2[])[a.attnum - 1])
+                        OR (s.starelid = c.oid AND s.staattnum = a.attnum)
+                ), 16) END
+            )
+            FROM pg_catalog.pg_attribute AS a
+            WHERE i.indexrelid IS NOT NULL AND a.attrelid = c.oid AND a.attnum BETWEEN 1 AND i.indnkeyatts
+        )::int AS key_width
+    FROM pg_catalog.pg_class AS c
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    LEFT JOIN pg_catalog.pg_am AS m ON m.oid = c.relam
+    LEFT JOIN pg_catalog.pg_index AS i ON i.indexrelid = c.oid
+    WHERE c.relkind IN ('r', 'm', 'i', 'p', 'I', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+"""
