@@ -8,13 +8,14 @@ from collections.abc import Callable
 
 from checks.evidence.repository.facts import Model, OrmCall
 from checks.evidence.repository.files import SourceFile
-from checks.evidence.repository.orm import supabase, supabase_python
+from checks.evidence.repository.orm import kysely, kysely_types, supabase, supabase_python
 from checks.evidence.repository.orm.models import Models
-from checks.evidence.repository.orm.named_tables import Constants
+from checks.evidence.repository.orm.named_tables import Constants, snake_case
 from checks.evidence.repository.orm.syntax import Source, source_of
 
 MAXIMUM_CALLS = 50_000
 
+_COLUMN_TYPES = re.compile(r"\b(?:Generated|ColumnType)<|\binterface\s+\w*(?:DB|Db|Database)\w*\b")
 _SUPABASE = re.compile(r"@supabase/|\bsupabase\b|postgrest", re.IGNORECASE)
 
 ReadCalls = Callable[[Source], list[OrmCall]]
@@ -26,6 +27,10 @@ class NamedTables:
         self._types: list[SourceFile] = []
         self._supabase: list[SourceFile] = []
         self._python: list[SourceFile] = []
+        self._kysely: list[SourceFile] = []
+        self._interfaces: list[SourceFile] = []
+        self._databases: dict[str, None] = {}
+        self._camel_case = False
 
     def read(self, file: SourceFile) -> None:
         """Takes note of a file of Python, TypeScript or JavaScript."""
@@ -39,15 +44,23 @@ class NamedTables:
             self._types.append(file)
         if supabase.CANDIDATE.search(file.text) and _SUPABASE.search(file.text):
             self._supabase.append(file)
+        if kysely.CANDIDATE.search(file.text):
+            self._kysely.append(file)
+        if "kysely" in file.text.lower() or _COLUMN_TYPES.search(file.text):
+            self._databases |= dict.fromkeys(kysely_types.DATABASE.findall(file.text))
+            self._camel_case |= "new CamelCasePlugin(" in file.text
+            if kysely_types.CANDIDATE.search(file.text):
+                self._interfaces.append(file)
 
     def finish(self, models: list[Model], calls: list[OrmCall], cancelled: threading.Event | None) -> None:
         """Adds the models and calls found."""
         constants = self._constants.known()
         tables = [table for file in self._types for table in supabase.read_types(source_of(file))]
-        models += tables
+        models += [*tables, *self._tables_of_kysely()]
         known = Models(tables)
         readers: list[tuple[list[SourceFile], ReadCalls]] = [
             (self._supabase, lambda source: supabase.read_calls(source, known, constants)),
+            (self._kysely, lambda source: kysely.read_calls(source, constants, self._spell)),
             (self._python, lambda source: supabase_python.read_calls(source, known)),
         ]
         for files, read_calls in readers:
@@ -55,3 +68,15 @@ class NamedTables:
                 if (cancelled is not None and cancelled.is_set()) or len(calls) > MAXIMUM_CALLS:
                     return
                 calls += read_calls(source_of(file))
+
+    def _spell(self, name: str) -> str:
+        return snake_case(name) if self._camel_case else name
+
+    def _tables_of_kysely(self) -> list[Model]:
+        if not self._databases:
+            return []
+        types = kysely_types.Types()
+        for file in self._interfaces:
+            types.read(source_of(file))
+        found = [model for name in self._databases for model in types.tables(name, self._spell)]
+        return list(dict.fromkeys(found))

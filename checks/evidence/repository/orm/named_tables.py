@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from checks.evidence.repository.facts import Model
-from checks.evidence.repository.orm.query import COLUMNS, JOINS, Query, quoted
+from checks.evidence.repository.orm.query import COLUMNS, JOINS, VALUE, Query, quoted
 from checks.model import Location
 
 _NAME = re.compile(r"[A-Za-z_][\w$-]*")
@@ -16,11 +17,36 @@ _EXPORTED = re.compile(
 )
 
 
-class NamedQuery(Query):
-    """`aliases` are the relations that a column may be qualified with, by the name they go by in the statement."""
+class Argument(NamedTuple):
+    """An argument as far as the code tells it: `shape` is its text if it is a string, with a VALUE for each part put in;
+    `entries` what an object or dictionary has by known names, `whole` whether that is all; `elements` of an array."""
 
-    def __init__(self, verb: str, schema: str | None, table: str, alias: str | None = None, *, orm: str = "") -> None:
-        super().__init__(verb, Model(table, orm, table, Location("", 0), schema), alias)
+    text: str
+    shape: str | None = None
+    entries: dict[str, Argument] | None = None
+    whole: bool = False
+    elements: tuple[Argument, ...] | None = None
+
+    @property
+    def string(self) -> str | None:
+        return self.shape if self.shape is not None and VALUE not in self.shape else None
+
+
+class NamedQuery(Query):
+    """`aliases` are the relations that a column may be qualified with, by the name they go by in the statement; `spell` turns
+    a column's or table's name in code into that of the database."""
+
+    def __init__(
+        self,
+        verb: str,
+        schema: str | None,
+        table: str,
+        alias: str | None = None,
+        *,
+        spell: Callable[[str], str] = str,
+    ) -> None:
+        super().__init__(verb, Model(table, "", spell(table), Location("", 0), schema), alias and spell(alias))
+        self.spell = spell
         self.aliases = {self.alias}
         self.columns = [f"{quoted(self.alias)}.*"]
 
@@ -29,6 +55,7 @@ class NamedQuery(Query):
         parts = attribute.strip().split(".")
         if not all(_NAME.fullmatch(part) for part in parts) or len(parts) > 3:
             return None
+        parts = [self.spell(part) for part in parts]
         if len(parts) == 1:
             name = quoted(parts[0])
             return name if self.joins or JOINS in self.partial else f"{quoted(self.alias)}.{name}"
@@ -39,11 +66,12 @@ class NamedQuery(Query):
     def write(self, attribute: str) -> None:
         name = attribute.rpartition(".")[2]
         if _NAME.fullmatch(name):
-            self.written[name] = None
+            self.written[self.spell(name)] = None
         else:
             self.partial.add(COLUMNS)
 
     def join(self, kind: str, schema: str | None, table: str, alias: str, condition: str) -> None:
+        table, alias = self.spell(table), self.spell(alias)
         self.aliases.add(alias)
         name = f"{quoted(schema)}.{quoted(table)}" if schema else quoted(table)
         on = "" if kind == "CROSS JOIN" else f" ON {condition or 'true'}"
@@ -81,8 +109,3 @@ class Constants:
 def snake_case(name: str) -> str:
     """As Kysely's CamelCasePlugin and TypeORM's snake case strategies write plain camel case."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-
-
-def joined_by_and(conditions: Iterable[str]) -> str:
-    found = list(conditions)
-    return found[0] if len(found) == 1 else " AND ".join(found)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from checks.evidence.repository.facts import Model
 from checks.evidence.repository.orm import postgrest
 from checks.evidence.repository.orm.models import Models
-from checks.evidence.repository.orm.named_tables import NamedQuery
+from checks.evidence.repository.orm.named_tables import Argument, NamedQuery
 from checks.evidence.repository.orm.query import COLUMNS, EXPRESSIONS, JOINS, LIMIT, ORDER, VALUE, WHERE, quoted
 
 VERBS = {"select": "select", "insert": "insert", "upsert": "insert", "update": "update", "delete": "delete"}
@@ -23,22 +23,6 @@ _HARMLESS = frozenset(
 )
 _EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS, EXPRESSIONS])
 _PARTS = {"order": {ORDER}, "limit": {LIMIT}, "range": {LIMIT}, "select": {COLUMNS, JOINS, EXPRESSIONS}}
-
-
-class Argument(NamedTuple):
-    """An argument as far as the code tells it: `shape` is its text if it is a string, with a VALUE for each part put in;
-    `entries` what an object or dictionary has by known names, `whole` whether that is all; `elements` of an array."""
-
-    text: str
-    shape: str | None = None
-    entries: dict[str, Argument] | None = None
-    whole: bool = False
-    elements: tuple[Argument, ...] | None = None
-    certain: bool = True
-
-    @property
-    def string(self) -> str | None:
-        return self.shape if self.shape is not None and VALUE not in self.shape else None
 
 
 class Step(NamedTuple):

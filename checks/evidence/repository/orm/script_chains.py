@@ -24,12 +24,14 @@ _BLOCKS = frozenset(["statement_block", "program", "switch_case", "switch_defaul
 
 
 class Fate(NamedTuple):
-    """`steps` certainly follow, `possible` may; `open`: anything may be added; `sent`: it is awaited, returned or handed on."""
+    """`steps` certainly follow, `possible` may; `open`: anything may be added; `sent`: it is awaited, returned or handed on, to
+    the functions of the names `given_to`."""
 
     steps: list[Step]
     possible: list[Step]
     open: bool
     sent: bool
+    given_to: tuple[str, ...] = ()
 
 
 def fate_of(top: Node, subqueries: Iterable[str] = ()) -> Fate:
@@ -46,7 +48,7 @@ def fate_of(top: Node, subqueries: Iterable[str] = ()) -> Fate:
         return Fate([], [], False, False)
     if parent.type == "arguments" and parent.parent is not None:
         name = called(parent.parent)
-        return Fate([], [], name not in _SENDS, name not in subqueries)
+        return Fate([], [], name not in _SENDS, name not in subqueries, (name,))
     if parent.type == "variable_declarator":
         name_node = field(parent, "name")
         if name_node is None or name_node.type != "identifier":
@@ -55,7 +57,7 @@ def fate_of(top: Node, subqueries: Iterable[str] = ()) -> Fate:
     if parent.type == "assignment_expression":
         left = field(parent, "left")
         return Fate([], [], True, left is not None and left.type == "identifier")
-    return Fate([], [], parent.type == "pair", True)
+    return Fate([], [], parent.type == "pair", parent.type != "expression_statement")
 
 
 def _block_of(node: Node) -> Node | None:
@@ -88,6 +90,7 @@ def _followed(name: str, declared: Node) -> Fate:
         return Fate([], [], True, True)
     certain: list[Step] = []
     possible: list[Step] = []
+    given: list[str] = []
     open_, sends = False, 0
     for node in mentions:
         parent = node.parent
@@ -109,13 +112,14 @@ def _followed(name: str, declared: Node) -> Fate:
             sends += outer is not None and outer.type in ("return_statement", "arrow_function")
         elif parent.type == "arguments" and parent.parent is not None:
             open_ |= called(parent.parent) not in _SENDS
+            given.append(called(parent.parent))
             sends += 1
         elif parent.type in ("await_expression", "return_statement", "array", "spread_element", "arrow_function"):
             sends += 1
         else:
             open_ |= parent.type in ("pair", "variable_declarator", "shorthand_property_identifier")
             sends += parent.type not in ("expression_statement", "binary_expression", "unary_expression")
-    return Fate(certain, possible, open_ or sends > 1, sends > 0)
+    return Fate(certain, possible, open_ or sends > 1, sends > 0, tuple(given))
 
 
 def _chain_root(node: Node | None) -> Node | None:

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from tree_sitter import Node
 
 from checks.evidence.repository.facts import Model, ModelColumn, ModelRelation, OrmCall
+from checks.evidence.repository.orm.kysely_types import members_of
 from checks.evidence.repository.orm.models import Models
-from checks.evidence.repository.orm.named_tables import NamedQuery, split_name
+from checks.evidence.repository.orm.named_tables import Argument, NamedQuery, split_name
 from checks.evidence.repository.orm.postgrest_calls import (
     VERBS,
-    Argument,
     Step,
     add_possible,
     function_text,
@@ -23,13 +23,11 @@ from checks.evidence.repository.orm.script import (
     arguments_of,
     called,
     chain_above,
-    definition_of,
     holder_of,
-    known_entries,
-    string_of,
 )
 from checks.evidence.repository.orm.script_chains import Fate, fate_of
-from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, named, text, unwrapped
+from checks.evidence.repository.orm.script_values import Values
+from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, text, unwrapped
 
 CANDIDATE = re.compile(r"\.\s*(?:from|rpc)\s*(?:<[^()]*>)?\(")
 TYPES = re.compile(r"\bTables:\s*\{")
@@ -39,7 +37,6 @@ _NO_CLIENTS = re.compile(
     r"^(?:Array|Buffer|Object|Set|Map|Uint\w+|Int\w+|Float\w+|Readable|Stream|Observable|Duration|Temporal|storage|Promise|rx)$"
 )
 _EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS, EXPRESSIONS])
-_MAXIMUM_DEPTH = 6
 
 
 def read_calls(source: Source, models: Models, constants: Mapping[str, str]) -> list[OrmCall]:
@@ -51,7 +48,7 @@ class _Reader:
     def __init__(self, source: Source, models: Models, constants: Mapping[str, str]) -> None:
         self.source = source
         self.models = models
-        self.constants = constants
+        self.values = Values(constants)
         self.calls: list[OrmCall] = []
 
     def read(self) -> list[OrmCall]:
@@ -60,7 +57,7 @@ class _Reader:
             if call is None or call.type != "call_expression" or field(call, "function") != node.parent:
                 continue
             holder = holder_of(call)
-            arguments = [self.argument(argument) for argument in arguments_of(call)[:2]]
+            arguments = [self.values.argument(argument) for argument in arguments_of(call)[:2]]
             name = arguments[0].string if arguments else None
             if holder is None or name is None or _NO_CLIENTS.match(_last_name(holder)):
                 continue
@@ -75,7 +72,7 @@ class _Reader:
         """The schema in `client.schema("billing").from(...)`."""
         holder = unwrapped(holder)
         arguments = arguments_of(holder) if called(holder) == "schema" else []
-        return self.argument(arguments[0]).string if arguments else None
+        return self.values.argument(arguments[0]).string if arguments else None
 
     def _function(self, call: Node, node: Node, schema: str | None, name: str, arguments: list[Argument]) -> None:
         if not re.fullmatch(r"[A-Za-z_]\w{0,62}", name):
@@ -104,7 +101,7 @@ class _Reader:
         fate = fate_of(top)
         if not steps:
             steps, fate = fate.steps, Fate([], fate.possible, fate.open, fate.sent)
-        if not steps or steps[0][0] not in VERBS or not fate.sent:
+        if not steps or steps[0][0] not in VERBS or not (fate.sent or "then" in {name for name, _ in steps}):
             return
         read = [self._step(step) for step in [*steps, *fate.steps]]
         model = self.models.find(known[1], self.source.file.path)
@@ -118,51 +115,7 @@ class _Reader:
         self.calls.append(query.finish(self.source.location(node), "supabase", function))
 
     def _step(self, step: tuple[str, Node]) -> Step:
-        return Step(step[0], [self.argument(argument) for argument in arguments_of(step[1])], {})
-
-    def argument(self, node: Node, depth: int = 0) -> Argument:
-        node = unwrapped(node)
-        if node.type in ("identifier", "shorthand_property_identifier") and depth < _MAXIMUM_DEPTH:
-            value = definition_of(text(node), node)
-            if value is not None and unwrapped(value).type in (
-                "string",
-                "template_string",
-                "binary_expression",
-                "object",
-                "array",
-            ):
-                return self.argument(value, depth + 1)
-            if text(node) in self.constants:
-                return Argument(text(node), self.constants[text(node)])
-        if node.type == "array":
-            elements = tuple(self.argument(element, depth + 1) for element in named(node)[:20])
-            return Argument(text(node)[:100], elements=elements)
-        if called(node) == "map" and arguments_of(node):
-            body = field(arguments_of(node)[0], "body")
-            if body is not None and unwrapped(body).type == "object":
-                return self.argument(body, depth + 1)
-        if node.type == "object" and depth < _MAXIMUM_DEPTH:
-            found, whole = known_entries(node)
-            entries = {key: self.argument(value, depth + 1) for key, value in found.items()}
-            return Argument(text(node)[:100], entries=entries, whole=whole)
-        return Argument(text(node)[:100], self._shape(node, depth))
-
-    def _shape(self, node: Node, depth: int) -> str | None:
-        if (plain := string_of(node)) is not None:
-            return plain
-        if node.type == "template_string":
-            parts = []
-            for child in node.named_children:
-                inner = named(child)[0] if child.type == "template_substitution" and named(child) else None
-                known = self.argument(inner, depth + 1).shape if inner is not None and depth < _MAXIMUM_DEPTH else None
-                parts.append(text(child) if child.type == "string_fragment" else known or VALUE)
-            return "".join(parts)
-        if node.type == "binary_expression" and text(field(node, "operator")) == "+" and depth < _MAXIMUM_DEPTH:
-            sides = [field(node, side) for side in ("left", "right")]
-            return "".join(
-                (self.argument(side, depth + 1).shape or VALUE) if side is not None else "" for side in sides
-            )
-        return None
+        return Step(step[0], [self.values.argument(argument) for argument in arguments_of(step[1])], {})
 
 
 def _last_name(node: Node) -> str:
@@ -187,28 +140,14 @@ def read_types(source: Source) -> list[Model]:
         if signature is None or signature.type != "property_signature" or schema_entry is None:
             continue
         schema = text(field(schema_entry, "name")).strip("'\"")
-        for table, body in _members(field(signature, "type")).items():
-            row = _members(body).get("Row")
-            columns = tuple(_column(source, name, value) for name, value in _members(row).items())
+        for table, body in members_of(field(signature, "type")).items():
+            row = members_of(body).get("Row")
+            columns = tuple(_column(source, name, value) for name, value in members_of(row).items())
             if columns:
-                relations = tuple(_relations(_members(body).get("Relationships")))
+                relations = tuple(_relations(members_of(body).get("Relationships")))
                 place = source.location(body)
                 known = None if schema == "public" else schema
                 found.append(Model(table, "supabase", table, place, known, columns, relations))
-    return found
-
-
-def _members(node: Node | None) -> dict[str, Node]:
-    """The members of an object type by name."""
-    while node is not None and node.type in ("type_annotation", "parenthesized_type") and named(node):
-        node = named(node)[0]
-    if node is None or node.type not in ("object_type", "interface_body"):
-        return {}
-    found = {}
-    for member in named(node):
-        value = field(member, "type")
-        if member.type == "property_signature" and value is not None:
-            found[text(field(member, "name")).strip("'\"")] = value
     return found
 
 

@@ -8,10 +8,9 @@ from tree_sitter import Node
 
 from checks.evidence.repository.facts import OrmCall
 from checks.evidence.repository.orm.models import Models
-from checks.evidence.repository.orm.named_tables import NamedQuery, split_name
+from checks.evidence.repository.orm.named_tables import Argument, NamedQuery, split_name
 from checks.evidence.repository.orm.postgrest_calls import (
     VERBS,
-    Argument,
     Step,
     add_possible,
     function_text,
