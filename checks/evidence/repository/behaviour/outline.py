@@ -22,6 +22,7 @@ _PYTHON = """
 (with_statement) @with
 (class_definition) @class
 (try_statement) @try
+(if_statement) @if
 """
 _SCRIPT = """
 [(call_expression) (new_expression)] @call
@@ -29,6 +30,7 @@ _SCRIPT = """
 [(for_statement) (for_in_statement) (while_statement) (do_statement)] @loop
 [(class_declaration) (class)] @class
 (try_statement) @try
+(if_statement) @if
 """
 _CALLBACK_LOOPS = frozenset("map forEach flatMap filter reduce some every find".split())
 # A function handed to one of these runs before the call returns, or as part of it.
@@ -117,6 +119,10 @@ class Outline:
     @property
     def withs(self) -> list[Node]:
         return self._found.get("with", [])
+
+    @property
+    def ifs(self) -> list[Node]:
+        return self._found.get("if", [])
 
     @property
     def tries(self) -> list[Node]:

@@ -6,13 +6,19 @@ import re
 import threading
 from collections.abc import Iterable
 
+from checks.evidence.repository.behaviour import connections, sessions
+from checks.evidence.repository.behaviour.caches import fills_of
 from checks.evidence.repository.behaviour.loops import loops_of
 from checks.evidence.repository.behaviour.outline import Outline
+from checks.evidence.repository.behaviour.races import races_of
+from checks.evidence.repository.behaviour.retries import retries_of
 from checks.evidence.repository.behaviour.sites import sites_of
+from checks.evidence.repository.behaviour.transactions import external_calls_of
 from checks.evidence.repository.facts import Behaviour, CodeStatement, OrmCall
 from checks.evidence.repository.files import SourceFile, is_test
+from checks.evidence.repository.languages import TYPESCRIPT
 from checks.evidence.repository.orm.syntax import source_of
-from checks.evidence.repository.statements import TYPESCRIPT, is_migration_code
+from checks.evidence.repository.statements import is_migration_code, speaks_to_another_system
 
 MAXIMUM = 20_000
 
@@ -35,7 +41,8 @@ class BehaviourReader:
         self._files: dict[str, SourceFile] = {}
 
     def read(self, file: SourceFile) -> None:
-        if (file.extension == "py" or file.extension in TYPESCRIPT) and is_production(file.path):
+        is_code = file.extension == "py" or file.extension in TYPESCRIPT
+        if is_code and is_production(file.path) and not speaks_to_another_system(file.path):
             self._files[file.path] = file
 
     def finish(
@@ -54,8 +61,9 @@ class BehaviourReader:
         for path, file in self._files.items():
             if (cancelled is not None and cancelled.is_set()) or len(found) > MAXIMUM:
                 break
-            if path in by_path:
-                found.update(_read_file(file, *by_path[path]))
+            known = by_path.get(path)
+            if known or sessions.is_candidate(file.text) or any(word in file.text for word in connections.WORDS):
+                found.update(_read_file(file, *(known or ([], []))))
         return tuple(sorted(found, key=lambda entry: (entry.location, entry.kind, entry.text or "", entry.detail)))
 
 
@@ -63,3 +71,9 @@ def _read_file(file: SourceFile, statements: list[CodeStatement], calls: list[Or
     outline = Outline(source_of(file))
     sites = sites_of(outline, statements, calls)
     yield from loops_of(outline, sites)
+    yield from races_of(outline, sites)
+    yield from external_calls_of(outline, sites)
+    yield from retries_of(outline, sites)
+    yield from fills_of(outline, sites)
+    yield from sessions.sessions_of(outline)
+    yield from connections.connections_of(outline)

@@ -1,0 +1,263 @@
+"""Statements of one function that together are right only while nobody else runs them: a look before an insert, a value that is
+read, changed and written back, a queue that is polled."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from tree_sitter import Node
+
+from checks.evidence.repository.behaviour.outline import Outline
+from checks.evidence.repository.behaviour.sites import Site
+from checks.evidence.repository.facts import Behaviour
+from checks.evidence.repository.orm.syntax import field
+from checks.model import Location
+
+# What tells that the code knows of others: it waits for them, or takes the error that the database raises.
+_CAREFUL = re.compile(
+    r"on_conflict|onConflict|ON\s+CONFLICT|IntegrityError|UniqueViolation|UniqueConstraint|unique_violation|P2002|23505|advisory"
+    r"|with_for_update|select_for_update|FOR\s+(?:NO\s+KEY\s+)?UPDATE|serializable|\.lock\(|acquire_?lock|with_?lock|[Mm]utex|setnx"
+    r"|skipDuplicates|ignore_conflicts|isUniqueError|isUniqueConstraint|DuplicateKey|orderedLock|pessimistic",
+    re.IGNORECASE,
+)
+_EQUAL = re.compile(r'(?:"?\w+"?\.)?"?(\w+)"?\s*(?:=\s*\$|I?LIKE\s*\$|=\s*ANY|IN\s*\(\$)', re.IGNORECASE)
+_INSERTED = re.compile(r"\bINTO\s+[\w\".]+\s*\(([^)]*)\)", re.IGNORECASE)
+_SET = re.compile(r"\bSET\s+(.*?)(?:\bWHERE\b|$)", re.IGNORECASE | re.DOTALL)
+_LEAVES = re.compile(r"^\W*(?:[^\n]*\n\s*){0,6}?(?:return|raise|throw|continue)\b")
+_NAMES = re.compile(r"[A-Za-z_$][\w$]*")
+_WAITING = r"pending|queued|waiting|ready|scheduled|new|todo|enqueued|unprocessed|available|idle|open|retry"
+_STATUS = re.compile(
+    rf"\b\w*(?:status|state)\b[\"']?\]?\s*(?:[=:,]|==|\.eq\()+\s*\(?(?:\w+\.)*[\"']?(?:{_WAITING})\b", re.IGNORECASE
+)
+_TAKEN = re.compile(
+    r"\b\w*(?:status|state)\b[\"']?\]?\s*[=:]\s*(?:\w+\.)*[\"']?(?:running|processing|in_?progress|claimed|locked|started|active|working"
+    r"|leased|reserved|executing)\b|\b(?:locked_?(?:at|by)|claimed_?(?:at|by)|started_?at|picked_?at)\b",
+    re.IGNORECASE,
+)
+_QUEUE = re.compile(
+    r"job|task|queue|outbox|run|work|event|message|item|import|delivery|webhook|schedule", re.IGNORECASE
+)
+
+
+def races_of(outline: Outline, sites: list[Site]) -> Iterator[Behaviour]:
+    by_function: dict[int, list[Site]] = {}
+    for site in sites:
+        if site.function is not None:
+            by_function.setdefault(site.function.start, []).append(site)
+    for inside in by_function.values():
+        function = inside[0].function
+        if function is None:
+            continue
+        code = outline.slice(function.start, function.end)
+        reads = [site for site in inside if site.verb == "select" and site.table]
+        if not reads:
+            continue
+        polled = list(_polled(outline, inside, code))
+        yield from polled
+        if _CAREFUL.search(code):
+            continue
+        yield from _checked(outline, inside)
+        if not polled:
+            yield from _written_back(outline, reads, inside)
+
+
+def _behaviour(outline: Outline, kind: str, site: Site, other: int, detail: str) -> Behaviour:
+    return Behaviour(
+        kind,
+        Location(outline.path, site.line),
+        site.function.name if site.function else None,
+        site.table,
+        site.text,
+        Location(outline.path, other),
+        detail[:80],
+    )
+
+
+# A look, then an insert
+
+
+def _checked(outline: Outline, inside: list[Site]) -> Iterator[Behaviour]:
+    for insert in inside:
+        if insert.verb != "insert" or insert.upserts or insert.table is None:
+            continue
+        written = _columns(_INSERTED.search(insert.text))
+        unknown = "columns" in insert.partial or not written
+        before = [
+            site for site in inside if site.verb == "select" and site.table == insert.table and site.end <= insert.start
+        ]
+        for read in reversed(before):
+            compared = {_plain(name) for name in _EQUAL.findall(read.text)}
+            if not compared or "count(" in read.text.lower() or " join " in read.text.lower():
+                continue
+            if not (compared <= written or (unknown and compared != {"id"})):
+                continue
+            if _decides(outline, read, insert):
+                detail = ", ".join(dict.fromkeys(_EQUAL.findall(read.text)))
+                yield _behaviour(outline, "check_then_insert", read, insert.line, detail)
+                break
+
+
+def _columns(match: re.Match[str] | None) -> set[str]:
+    return {_plain(name) for name in _NAMES.findall(match.group(1))} if match else set()
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").replace('"', "").lower()
+
+
+def _decides(outline: Outline, read: Site, insert: Site) -> bool:
+    """Whether the insert depends on nothing but on what was found being there or not."""
+    names = variables_of(outline, read)
+    for node in outline.ifs:
+        condition = field(node, "condition")
+        if condition is None or node.start_byte > insert.start:
+            continue
+        direct = condition.start_byte <= read.start < condition.end_byte
+        if not direct and (node.start_byte < read.end or not _is_about(outline.text(condition), names)):
+            continue
+        if node.start_byte <= insert.start < node.end_byte:
+            return True
+        if _is_followed_by(node, insert) and _leaves(outline, node):
+            return True
+    return False
+
+
+def _is_about(condition: str, names: set[str]) -> bool:
+    inner = condition.strip()
+    while inner.startswith("(") and inner.endswith(")"):
+        inner = inner[1:-1].strip()
+    match = re.fullmatch(
+        r"(?:not\s+|!)?\s*(?:len\(\s*)?([A-Za-z_$][\w$]*)\)?(?:\.length|\[0\]|\.rows\.length|\.rowCount|\.rows\[0\]|\.data)?"
+        r"(?:\s*(?:is|===?|!==?|>)\s*(?:not\s+)?(?:None|null|undefined|0))?",
+        inner,
+    )
+    return match is not None and match.group(1) in names
+
+
+def _is_followed_by(node: Node, insert: Site) -> bool:
+    """Whether the insert stands after the `if`, in what follows it."""
+    block = node.parent
+    return block is not None and node.end_byte <= insert.start < block.end_byte
+
+
+def _leaves(outline: Outline, node: Node) -> bool:
+    return bool(_LEAVES.match(outline.text(field(node, "consequence"))))
+
+
+def variables_of(outline: Outline, site: Site) -> set[str]:
+    """The variables of the function that hold what the statement brought, or are made from that."""
+    if site.function is None:
+        return set()
+    names = _assigned(outline, site)
+    if not names:
+        return set()
+    rest = outline.slice(site.end, site.function.end)
+    for _ in range(2):
+        alternatives = "|".join(map(re.escape, sorted(names)))
+        derived = re.compile(
+            rf"^\s*(?:const\s+|let\s+)?[\[{{(]?\s*([A-Za-z_$][\w$]*)\s*[\]}})]?\s*(?::[^=\n]+)?=\s*(?:\(?await\s+)?(?:{alternatives})"
+            r"(?:\.(?:scalar\w*|first|one\w*|fetchone|fetchall|mappings|all|rows|data|unique|at)\b(?:\(\w*\))?|\[0\]|\?\.\[0\]|\?)*\s*;?\s*$",
+            re.MULTILINE,
+        )
+        names |= set(derived.findall(rest))
+    return names
+
+
+def _assigned(outline: Outline, site: Site) -> set[str]:
+    node: Node | None = outline.source.root.descendant_for_byte_range(site.start, max(site.start, site.end - 1))
+    for _ in range(30):
+        if node is None or node.type.endswith(("block", "definition", "declaration")) or node.type == "if_statement":
+            return set()
+        if node.type in ("assignment", "assignment_expression", "variable_declarator", "named_expression"):
+            left = field(node, "left") or field(node, "name")
+            return set(_NAMES.findall(re.sub(r"\w+\s*:", "", outline.text(left)))) if left is not None else set()
+        node = node.parent
+    return set()
+
+
+# Read, changed, written back
+
+
+def _written_back(outline: Outline, reads: list[Site], inside: list[Site]) -> Iterator[Behaviour]:
+    reported: set[int] = set()
+    for read in reads:
+        if read.function is None:
+            continue
+        names = variables_of(outline, read)
+        if not names:
+            continue
+        variables = "|".join(map(re.escape, sorted(names)))
+        column = rf"(?:{variables})(?:\[0\])?(?:!|\?)?\s*[.\[][\"']?([A-Za-z_]\w*)[\"']?\]?"
+        if read.orm in ("sqlalchemy", "django"):
+            changed = re.compile(
+                rf"(?<![\w.]){column}\s*(?:[-+*]=|=\s*\(?\s*(?:{variables})\.\1\b(?:\s+or\s+0)?\)?\s*[-+*])"
+            )
+            match = changed.search(outline.slice(read.end, read.function.end))
+            if match is not None and read.end not in reported and not _is_in_loop_over(outline, read):
+                reported.add(read.end)
+                at = read.end + len(outline.slice(read.end, read.function.end)[: match.start()].encode())
+                yield _behaviour(outline, "read_modify_write", read, outline.line_of(at), match.group(1))
+                continue
+        for update in inside:
+            if update.verb != "update" or update.table != read.table or update.start < read.end:
+                continue
+            written = _SET.search(update.text)
+            columns = {_plain(name) for name in _NAMES.findall(written.group(1))} if written else set()
+            code = outline.slice(update.start, update.end)
+            between = outline.slice(read.end, update.start)
+            found = _changed_column(code, between, column, columns)
+            if found and update.start not in reported:
+                reported.add(update.start)
+                yield _behaviour(outline, "read_modify_write", read, update.line, found)
+
+
+def _changed_column(code: str, between: str, column: str, written: set[str]) -> str | None:
+    """The column that the update sets to what it was, plus or minus something."""
+    computed = rf"{column}\s*\)?(?:\s*(?:\?\?|\|\||or)\s*0\s*\)?)?\s*[-+*](?![-+]\s*\))\s*[\w(]"
+    for match in re.finditer(computed, code):
+        if _plain(match.group(1)) in written and re.search(
+            rf"\b{re.escape(match.group(1))}[\"']?\s*[:=][^,\n]*$", code[: match.start()]
+        ):
+            return match.group(1)
+    for match in re.finditer(rf"\b([A-Za-z_]\w*)\s*(?::[^=\n]+)?=[^\n=;]*?{computed}", between):
+        name, source = match.group(1), match.group(2)
+        if _plain(source) in written and re.search(
+            rf"\b{re.escape(source)}[\"']?\s*[:=]\s*{re.escape(name)}\b|[\[,]\s*{re.escape(name)}\s*[,\]]", code
+        ):
+            return source
+    return None
+
+
+def _is_in_loop_over(outline: Outline, read: Site) -> bool:
+    """Whether the function only adds up what it read, in the order of a loop over it."""
+    return any(loop.start <= read.start < loop.end for loop in outline.loops)
+
+
+# A queue that is polled
+
+
+def _polled(outline: Outline, inside: list[Site], code: str) -> Iterator[Behaviour]:
+    if re.search(r"skip_?locked|advisory", code, re.IGNORECASE):
+        return
+    for read in inside:
+        if read.verb != "select" or not read.table or not _QUEUE.search(read.table):
+            continue
+        sql = read.text.upper()
+        if "SKIP LOCKED" in sql or (" LIMIT " not in f" {sql} " and "ORDER BY" not in sql):
+            continue
+        if not _STATUS.search(_code_of(outline, read)):
+            continue
+        for update in inside:
+            if update.verb == "update" and update.table == read.table and update.start > read.start:
+                written = _code_of(outline, update)
+                if _TAKEN.search(written) and not _STATUS.search(written):
+                    yield _behaviour(outline, "queue_poll", read, update.line, "")
+                    return
+
+
+def _code_of(outline: Outline, site: Site) -> str:
+    """The code of the call, with what the statement was put together from before it."""
+    around = outline.functions_around(site.start)
+    start = max(site.start - 400, around[0].start if around else 0)
+    return outline.slice(start, site.end) if site.orm == "sqlalchemy" else outline.slice(site.start, site.end)

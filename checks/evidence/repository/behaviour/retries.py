@@ -1,0 +1,83 @@
+"""Attempts that follow one another at once, or all at the same interval."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from checks.evidence.repository.behaviour.loops import local_calls
+from checks.evidence.repository.behaviour.outline import Loop, Outline
+from checks.evidence.repository.behaviour.sites import Site
+from checks.evidence.repository.facts import Behaviour
+from checks.model import Location
+
+_ATTEMPTS = re.compile(r"attempt|retr(?:y|ies)|\btries\b|tries_left", re.IGNORECASE)
+_CATCHES = re.compile(r"\bexcept\b|\bcatch\b")
+# A new key after a clash, or the next of several, is no repetition of the same work.
+_CLASH = re.compile(
+    r"IntegrityError|UniqueViolation|P2002|23505|unique_violation|isUnique|Conflict|Duplicate", re.IGNORECASE
+)
+_WAITS = re.compile(
+    r"(?:asyncio\.sleep|time\.sleep|\bsleep|\bdelay|setTimeout|\bwait|wait_for|backoff|back_off)\w*\s*\(([^\n]*)",
+    re.IGNORECASE,
+)
+_GROWS = re.compile(
+    r"\*\*|\*|<<|pow\(|attempt|retr(?:y|ies)|backoff|back_off|jitter|random|delays?\b|expo", re.IGNORECASE
+)
+_FIXED = re.compile(r"^\s*(?:(?:resolve|r|res)\s*=>\s*setTimeout\([^,]*,)?\s*(?:resolve\s*,\s*)?[\d_.]+\s*[),;]")
+_TENACITY = re.compile(r"@(?:tenacity\.)?retry\s*(?:\(|$)")
+_WAIT_FIXED = re.compile(r"wait\s*=\s*(?:tenacity\.)?wait_(?:fixed|none)\b")
+CANDIDATE = re.compile(r"attempt|retr(?:y|ies)|\btries\b", re.IGNORECASE)
+
+
+def retries_of(outline: Outline, sites: list[Site]) -> Iterator[Behaviour]:
+    """Loops of attempts around statements, and decorators of tenacity on functions that send them."""
+    if not sites or not CANDIDATE.search(outline.source.file.text):
+        return
+    yield from _loops(outline, sites)
+    for function in outline.functions:
+        if not outline.is_python or not _TENACITY.search(function.head):
+            continue
+        site = next((site for site in sites if function.start <= site.start < function.end), None)
+        if site is None:
+            continue
+        if "wait" not in function.head.split("def ")[0]:
+            yield _behaviour(outline, site, function.node.start_point.row + 1, "tenacity without wait")
+        elif _WAIT_FIXED.search(function.head):
+            yield _behaviour(outline, site, function.node.start_point.row + 1, "fixed wait")
+
+
+def _loops(outline: Outline, sites: list[Site]) -> Iterator[Behaviour]:
+    by_function = {site.function.start: site for site in reversed(sites) if site.function is not None}
+    called = [
+        (call, by_function[function.start]) for call, function in local_calls(outline) if function.start in by_function
+    ]
+    for loop in outline.loops:
+        if loop.kind in ("comprehension", "callback") or not _is_of_attempts(loop):
+            continue
+        body = outline.slice(loop.start, loop.end)
+        if not _CATCHES.search(body) or _CLASH.search(body):
+            continue
+        inside = [site for site in sites if loop.start <= site.start < loop.end]
+        inside += [site for call, site in called if loop.start <= call.start < loop.end]
+        waits = [match.group(1) for match in _WAITS.finditer(body)]
+        if not inside or any(_GROWS.search(wait) or not _FIXED.match(wait) for wait in waits):
+            continue
+        yield _behaviour(outline, inside[0], loop.line, "fixed wait" if waits else "no wait")
+
+
+def _is_of_attempts(loop: Loop) -> bool:
+    return bool(_ATTEMPTS.search(loop.over) or _ATTEMPTS.search(loop.variable))
+
+
+def _behaviour(outline: Outline, site: Site, line: int, detail: str) -> Behaviour:
+    name = site.function.name if site.function else None
+    return Behaviour(
+        "retry_without_backoff",
+        Location(outline.path, site.line),
+        name,
+        site.table,
+        site.text,
+        Location(outline.path, line),
+        detail,
+    )
