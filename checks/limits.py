@@ -68,4 +68,12 @@ LIMITS: dict[str, Limit] = {
     ),
     "table_columns": Limit(100, "columns", "a table with more columns is very wide"),
     "padding_bytes": Limit(1024**3, "bytes", "space lost to the order of columns that is worth a note"),
+    "table_bytes": Limit(100 * 1024**3, "bytes", "a larger table should be partitioned"),
+    "deleted_rows_per_day": Limit(1_000_000, "rows", "rows a day that a queue or log may lose by DELETE"),
+    "partitions": Limit(1_000, "partitions", "a table with more of them takes long to plan"),
+    "partition_skew_bytes": Limit(1024**3, "bytes", "hash partitions of smaller tables may differ in size"),
+    "partitions_ahead_days": Limit(7, "days", "partitions by time must be ready so long before", "higher"),
+    "tables": Limit(10_000, "tables", "a database with more tables has very many"),
+    "catalog_bytes": Limit(100 * 1024**2, "bytes", "a smaller system catalog is never bloated"),
+    "view_depth": Limit(4, "views", "views that stand on each other, from which on it is a finding"),
 }

@@ -23,11 +23,11 @@ def rows_left_by_equalities(evidence: Evidence, pattern: AccessPattern, table: i
         if _is_unique(catalog, table, column.number):
             left.append(1.0)
         elif statistics and (entry := statistics.by_column.get((table, column.number))):
-            left.append(rows * _equal_share(entry, rows))
+            left.append(rows * equal_share(entry, rows))
     return min(left) if left else None
 
 
-def _equal_share(entry: ColumnStatistics, rows: float) -> float:
+def equal_share(entry: ColumnStatistics, rows: float) -> float:
     """Share of the rows that hold one value, on average; n_distinct below zero is minus a share of the rows."""
     distinct = entry.distinct if entry.distinct > 0 else -entry.distinct * rows
     return (1 - entry.null_share) / distinct if distinct >= 1 else 1.0

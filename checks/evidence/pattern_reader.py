@@ -144,11 +144,15 @@ class _Reader:
         if search := nearest_search(statement, scope):
             own = dict.fromkeys(entry for entry in self.comparisons[compared:] if entry.column != search.column)
             # A subquery that only computes the distance by which this query sorts is part of the same search.
-            self.searches[searched:] = [
+            below = [
                 entry for entry in self.searches[searched:] if entry.place == "order" or entry.column != search.column
             ]
+            reranks = any(entry.column == search.column and entry.limit is not None for entry in below)
+            self.searches[searched:] = below
             self.searches.append(
-                msgspec.structs.replace(search, filters=tuple(own), relations=self.names.joined - named)
+                msgspec.structs.replace(
+                    search, filters=tuple(own), relations=self.names.joined - named, reranks=reranks
+                )
             )
         return given
 

@@ -66,6 +66,7 @@ class NearestSearch(msgspec.Struct, frozen=True):
     `binary_quantize`), `cast` the type that the other side is cast to. `bare` is false where something stands around the
     distance (`1 - (a <=> b)`, row_number() over it). `position` of the distance among the `keys` that it sorts by. `limit` as in
     AccessPattern. `filters` are its own comparisons, without those of the vector, and `relations` how many relations it names.
+    `reranks`: it sorts the few rows that a search below it gave.
     """
 
     column: ColumnRef
@@ -81,6 +82,7 @@ class NearestSearch(msgspec.Struct, frozen=True):
     limit: int | None = None
     filters: tuple[Comparison, ...] = ()
     relations: int = 1
+    reranks: bool = False
 
 
 class AccessPattern(msgspec.Struct, frozen=True):

@@ -7,31 +7,27 @@ from collections.abc import Iterator
 from checks.evidence.database.facts import Catalog, Column, Index, Table
 from checks.evidence.evidence import Evidence
 from checks.families import once_per_family
-from checks.hybrid.vectors import (
-    DISTANCE_NAMES,
+from checks.hybrid.searches import (
     Search,
     ann_indexes,
+    index_operators,
+    search_figures,
+    search_places,
+    search_subjects,
+    searches_of,
+)
+from checks.hybrid.vectors import (
+    DISTANCE_NAMES,
     dimensions,
     index_lock,
-    index_operators,
     index_sql,
     index_undo,
-    searches_of,
     vector_columns,
 )
-from checks.model import Confidence, Examined, Finding, Fix, Location, NotApplicable, Severity
+from checks.model import Confidence, Examined, Finding, Fix, NotApplicable, Severity
 from checks.registry import check
 from checks.relations import estimated_rows
-from checks.workload import (
-    place_in_words,
-    statement_figures,
-    statement_in_words,
-    statement_places,
-    statement_subject,
-    unread_statements,
-)
-
-SHOWN = 5
+from checks.workload import place_in_words, statement_in_words, unread_statements
 
 
 @check("hybrid.vector-without-index", catalogue="H20", severity=Severity.HIGH, needs=[Catalog])
@@ -76,9 +72,6 @@ def _unindexed(evidence: Evidence, table: Table, column: Column, rows: float) ->
         confidence = Confidence.INFERRED
         if not any(entry.pattern.all_filters_known for entry in searches if entry not in narrow):
             severity = Severity.MEDIUM
-    places: dict[Location, None] = {}
-    for search in searches:
-        places.update(dict.fromkeys(statement_places(evidence, search.pattern)))
     wide = [entry for entry in searches if entry not in narrow] or searches
     return Finding(
         subject,
@@ -95,10 +88,10 @@ def _unindexed(evidence: Evidence, table: Table, column: Column, rows: float) ->
             "operators": sorted({entry.operator for entry in searches}),
             "filtered_searches": len(narrow),
             "table_bytes": table.total_bytes,
-            **(statement_figures(evidence, wide[0].pattern) if wide else {}),
+            **(search_figures(evidence, wide[0]) if wide else {}),
         },
-        related=(table.subject, *(statement_subject(entry.pattern) for entry in wide[:SHOWN])),
-        locations=tuple(places),
+        related=(table.subject, *search_subjects(wide)),
+        locations=search_places(evidence, searches),
     )
 
 
@@ -161,7 +154,7 @@ def _mismatch(
     catalog = evidence.get(Catalog)
     rows = estimated_rows(evidence, table) or 0
     first = searches[0]
-    places = tuple(dict.fromkeys(place for entry in searches for place in statement_places(evidence, entry.pattern)))
+    places = search_places(evidence, searches)
     served = sorted({operator for index in indexes for operator in index_operators(index)})
     subject = catalog.column_subject(column)
     low = rows <= evidence.limit("vector_rows") or all(_is_narrow(evidence, entry) for entry in searches)
@@ -185,11 +178,11 @@ def _mismatch(
             "rows": round(rows),
             "does": statement_in_words(first.pattern, catalog),
             "searches": len(searches),
-            **statement_figures(evidence, first.pattern),
+            **search_figures(evidence, first),
         },
         related=(
             *(index.subject for index in indexes),
-            *(statement_subject(entry.pattern) for entry in searches[:SHOWN]),
+            *search_subjects(searches),
         ),
         locations=places,
         discriminator=first.operator,

@@ -1,0 +1,351 @@
+"""Searches that return fewer rows than they ask for: by a filter that is applied after the index, or for want of breadth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import msgspec
+
+from checks.evidence.database.facts import Catalog, Column, Index, PlannerStatistics, Table
+from checks.evidence.evidence import Evidence
+from checks.evidence.patterns import Comparison
+from checks.families import once_per_family
+from checks.hybrid.search_shapes import reason_against
+from checks.hybrid.searches import (
+    InForce,
+    Search,
+    ann_indexes,
+    breadth_setting,
+    in_force,
+    is_iterative,
+    plan_uses,
+    rows_returned,
+    search_figures,
+    search_places,
+    search_subjects,
+    searches_of,
+    serving_indexes,
+)
+from checks.hybrid.vectors import vector_columns
+from checks.model import Confidence, Examined, Finding, Fix, NotApplicable, Severity
+from checks.registry import check
+from checks.relations import column_names, estimated_rows
+from checks.selectivity import equal_share
+from checks.workload import place_in_words, unread_statements
+
+ASSUMED_LIMIT = 10
+DEFAULT_LISTS = 100
+_FEW_VALUES = 20
+_FULL = 0.9
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What a search's filters keep: the share of the rows (0 to 1) by the planner's statistics, the columns that they
+    compare, and whether something of it is not known. Unknown parts keep everything."""
+
+    share: float
+    columns: tuple[str, ...]
+    guessed: bool
+
+
+@check("hybrid.filtered-search-loses-rows", catalogue="H23", severity=Severity.HIGH, needs=[Catalog])
+@once_per_family
+def filtered_search_loses_rows(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """A filtered search returns fewer rows than its LIMIT, although more match.
+
+    The vector index gives its nearest rows (hnsw.ef_search, 40 by default), and the filter is applied to those alone. If one
+    row in a hundred matches, LIMIT 10 returns no row or one, without any error. It happens only where the planner takes the
+    vector index; a selective index on the filter makes the search exact.
+
+    Fix: SET LOCAL hnsw.iterative_scan = 'strict_order' (pgvector 0.8), a partial index or partitions for fixed filters, or
+    an index on the filter where it leaves few rows.
+
+    Source: pgvector README, "Filtering", "Iterative Index Scans"
+
+    Observed: limit, breadth, setting, share, expected_rows, returned_rows, filters, rows, statement, function, calls, mean_ms
+    """
+    catalog = evidence.get(Catalog)
+    indexed = [pair for pair in vector_columns(catalog) if ann_indexes(catalog, pair[1])]
+    if not indexed:
+        raise NotApplicable("no vector column has an index for approximate search")
+    examined = 0
+    for table, column in indexed:
+        losing: dict[tuple[str, ...], list[tuple[Search, Index, Kept]]] = {}
+        for search in searches_of(evidence, column):
+            serving = (
+                [] if reason_against(search) or search.nearest.reranks else serving_indexes(catalog, column, search)
+            )
+            kept = kept_by_filters(evidence, table, column, search)
+            if not serving or not kept.columns:
+                continue
+            examined += 1
+            index = serving[0]
+            if _loses(evidence, table, search, index, serving, kept):
+                losing.setdefault(kept.columns, []).append((search, index, kept))
+        for found in losing.values():
+            yield _losing(evidence, table, column, found)
+    yield Examined(examined, examined, "filtered searches by a vector index", gap=unread_statements(evidence))
+
+
+def kept_by_filters(evidence: Evidence, table: Table, column: Column, search: Search) -> Kept:
+    """By the search's conditions on other columns of the vector's table, and by conditions on what it is joined to."""
+    catalog = evidence.get(Catalog)
+    statistics = evidence.find(PlannerStatistics)
+    rows = estimated_rows(evidence, table) or 0
+    share, guessed, names = 1.0, False, []
+    for entry in search.nearest.filters:
+        owner = catalog.table_by_oid.get(entry.column.table or 0)
+        if owner is None or table.oid not in {owner.oid, owner.root}:
+            # A condition on a joined table is a filter too; the join condition itself is none.
+            if owner is not None and entry.other is None and not _is_key(catalog, entry):
+                names.append(f"{owner.name}.{entry.column.column}")
+                guessed = True
+            continue
+        if entry.other is not None or entry.column.column == column.name:
+            continue
+        names.append(f"{entry.column.column}.{entry.json_key}" if entry.json_key else entry.column.column)
+        known = catalog.column_named(table.oid, entry.column.column)
+        found = statistics.by_column.get((table.oid, known.number)) if statistics and known else None
+        part = None
+        if found and not (entry.function or entry.json_operator or entry.under_or):
+            if entry.operator in {"=", "is true", "is false"}:
+                part = equal_share(found, rows)
+                if 0 < found.distinct <= _FEW_VALUES and found.common_share:
+                    part = max(part, found.common_share)
+            elif entry.operator in {"is null", "is not null"}:
+                part = found.null_share if entry.operator == "is null" else 1 - found.null_share
+            elif entry.operator in {"<>", "is distinct from", "is not true", "is not false"}:
+                part = 1.0
+        if part is None:
+            guessed = True
+        else:
+            share *= part
+    return Kept(share, tuple(sorted(set(names))), guessed)
+
+
+def _is_key(catalog: Catalog, entry: Comparison) -> bool:
+    """Whether the comparison says no more than which row of a joined table is meant."""
+    column = catalog.column_named(entry.column.table or 0, entry.column.column)
+    return column is not None and any(
+        index.primary and index.columns == (column.number,) for index in catalog.indexes_of(column.table)
+    )
+
+
+def rows_scanned(evidence: Evidence, table: Table, index: Index, breadth: float) -> float:
+    """Rows that one index scan gives at that breadth: ef_search of HNSW, those of so many lists of IVFFlat."""
+    if index.method == "hnsw":
+        return breadth
+    lists = int(index.options.get("lists", DEFAULT_LISTS))
+    return breadth * (estimated_rows(evidence, table) or 0) / lists
+
+
+def _loses(evidence: Evidence, table: Table, search: Search, index: Index, serving: list[Index], kept: Kept) -> bool:
+    if is_iterative(evidence, index, search) is not False or plan_uses(evidence, search, serving) is False:
+        return False
+    catalog = evidence.get(Catalog)
+    columns = catalog.columns_of(table.oid)
+    partial = any(
+        entry.predicate is not None and any(name.partition(".")[0] in entry.predicate for name in kept.columns)
+        for entry in serving
+    )
+    partitioned = table.kind == "partitioned" and any(name in kept.columns for name in _partition_keys(catalog, table))
+    if partial or partitioned:
+        return False
+    breadth = breadth_of(evidence, index, search)
+    if breadth is None or (table.kind == "table" and not columns):
+        return False
+    expected = rows_scanned(evidence, table, index, breadth) * kept.share
+    if plan_uses(evidence, search, serving) is None and _planner_goes_by_filter(evidence, table, search):
+        return False
+    return expected < (search.limit or ASSUMED_LIMIT) or (kept.guessed and not _returns_enough(evidence, search))
+
+
+def _returns_enough(evidence: Evidence, search: Search) -> bool:
+    """Whether as many rows come back as the known LIMIT asks for."""
+    returned = rows_returned(evidence, search)
+    return returned is not None and bool(search.limit) and returned >= _FULL * (search.limit or 0)
+
+
+def _partition_keys(catalog: Catalog, table: Table) -> set[str]:
+    """Columns that every unique key of a partitioned table holds: its partition key is among them."""
+    keys = [set(column_names(catalog, table.oid, filter(None, index.columns))) for index in
+            catalog.indexes_of(table.oid) if index.unique]  # fmt: skip
+    return set.intersection(*keys) if keys else set()
+
+
+def _planner_goes_by_filter(evidence: Evidence, table: Table, search: Search) -> bool:
+    """Whether an index leads to the few rows that the filter leaves, so that the search is likely exact."""
+    left = search.rows_left
+    if left is None or left > evidence.limit("exact_rows"):
+        return False
+    catalog = evidence.get(Catalog)
+    compared = {entry.column.column for entry in search.nearest.filters if entry.operator in {"=", "in"}}
+    names = {number: column.name for number, column in catalog.columns_of(table.oid).items()}
+    return any(
+        index.valid and index.keys and names.get(index.columns[0]) in compared
+        for index in catalog.indexes_of(table.oid)
+    )
+
+
+def breadth_of(evidence: Evidence, index: Index, search: Search) -> int | None:
+    """hnsw.ef_search or ivfflat.probes as the search meets it; None if it cannot be known."""
+    name = breadth_setting(index)
+    setting = in_force(evidence, name, search) if name else None
+    return int(setting.value) if setting and setting.known and setting.value.isdigit() else None
+
+
+def _losing(evidence: Evidence, table: Table, column: Column, found: list[tuple[Search, Index, Kept]]) -> Finding:
+    searches = [search for search, _, _ in found]
+    first, index, kept = found[0]
+    subject = evidence.get(Catalog).column_subject(column)
+    name = breadth_setting(index) or ""
+    breadth = breadth_of(evidence, index, first) or 0
+    rows = estimated_rows(evidence, table) or 0
+    expected = min(rows_scanned(evidence, table, index, breadth) * kept.share, (first.limit or math.inf))
+    returned = rows_returned(evidence, first)
+    places = search_places(evidence, searches)
+    proven = any(plan_uses(evidence, search, [index]) for search in searches)
+    short = returned is not None and bool(first.limit) and returned < _FULL * (first.limit or 0)
+    wanted = f"LIMIT {first.limit}" if first.limit else "its LIMIT"
+    filters = ", ".join(kept.columns[:3])
+    if kept.guessed:
+        title = f"A search of {subject.name} filters by {filters} after the index gave {breadth} rows"
+    else:
+        title = f"A search of {subject.name} filtered by {filters} finds about {expected:,.1f} rows for {wanted}"
+    large = rows > evidence.limit("vector_rows")
+    severity = Severity.HIGH if proven and (short or not kept.guessed) else Severity.MEDIUM if large else Severity.LOW
+    return Finding(
+        subject,
+        f"{title}{place_in_words(places)}",
+        _filter_fix(index),
+        severity=severity,
+        confidence=Confidence.MEASURED if proven else Confidence.INFERRED,
+        observed={
+            "limit": first.limit or None,
+            "breadth": breadth,
+            "setting": f"{name} = {breadth} ({in_force(evidence, name, first).origin})",
+            "share": None if kept.guessed else round(kept.share, 4),
+            "expected_rows": None if kept.guessed else round(expected, 1),
+            "returned_rows": None if returned is None else round(returned, 2),
+            "filters": list(kept.columns),
+            "rows": round(rows),
+            "searches": len(searches),
+            **search_figures(evidence, first),
+        },
+        related=(index.subject, *search_subjects(searches)),
+        locations=places,
+        discriminator=" ".join(kept.columns),
+    )
+
+
+def _filter_fix(index: Index) -> Fix:
+    order = "strict_order" if index.method == "hnsw" else "relaxed_order"
+    return Fix(
+        "Let the index scan go on until it has its rows: in the transaction of the search, in its function or for its role. "
+        "For a fixed filter a partial index, for tenants partitions; where the filter leaves few rows, an index on it.",
+        sql=f"SET LOCAL {index.method}.iterative_scan = '{order}';",
+        undo=f"SET LOCAL {index.method}.iterative_scan = 'off';",
+    )
+
+
+@check("hybrid.search-breadth-below-limit", catalogue="H24", severity=Severity.HIGH, needs=[Catalog])
+@once_per_family
+def search_breadth_below_limit(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """A search asks for more rows than its index looks at.
+
+    An HNSW scan gives at most hnsw.ef_search rows, 40 unless it was set: LIMIT 100 then returns 40, silently. IVFFlat gives
+    those of ivfflat.probes lists, one unless it was set, and misses the neighbours in all others.
+
+    Fix: SET LOCAL hnsw.ef_search to the LIMIT or more (at most 1,000), or iterative scans; ivfflat.probes to about the square
+    root of the lists.
+
+    Source: pgvector README, "Query Options"
+
+    Observed: limit, breadth, setting, returned_rows, rows, lists, statement, function, calls, mean_ms
+    """
+    catalog = evidence.get(Catalog)
+    indexed = [pair for pair in vector_columns(catalog) if ann_indexes(catalog, pair[1])]
+    if not indexed:
+        raise NotApplicable("no vector column has an index for approximate search")
+    examined = 0
+    for table, column in indexed:
+        short: dict[str, list[tuple[Search, Index]]] = {}
+        for search in searches_of(evidence, column):
+            serving = (
+                [] if reason_against(search) or search.nearest.reranks else serving_indexes(catalog, column, search)
+            )
+            if not serving or plan_uses(evidence, search, serving) is False:
+                continue
+            examined += 1
+            for kind in _short(evidence, table, search, serving[0]):
+                short.setdefault(kind, []).append((search, serving[0]))
+        for kind, found in short.items():
+            yield _too_narrow(evidence, table, column, kind, found)
+    yield Examined(examined, examined, "searches by a vector index", gap=unread_statements(evidence))
+
+
+def _short(evidence: Evidence, table: Table, search: Search, index: Index) -> Iterator[str]:
+    """`limit` where fewer rows can come back than are asked for, `probes` where only one list of many is looked at."""
+    breadth = breadth_of(evidence, index, search)
+    if breadth is None:
+        return
+    given = rows_scanned(evidence, table, index, breadth)
+    rows = estimated_rows(evidence, table) or 0
+    if is_iterative(evidence, index, search) is False and (index.method == "hnsw" or rows > 0):
+        returned = rows_returned(evidence, search)
+        cut = returned is not None and index.method == "hnsw" and search.limit == 0 and returned == breadth
+        if (search.limit or 0) > given or cut:
+            yield "limit"
+    lists = int(index.options.get("lists", DEFAULT_LISTS))
+    if index.method == "ivfflat" and breadth < math.sqrt(lists) / 2 and rows > evidence.limit("vector_rows"):
+        yield "probes"
+
+
+def _too_narrow(
+    evidence: Evidence, table: Table, column: Column, kind: str, found: list[tuple[Search, Index]]
+) -> Finding:
+    subject = evidence.get(Catalog).column_subject(column)
+    (search, index), searches = found[0], [entry for entry, _ in found]
+    name = breadth_setting(index) or ""
+    setting: InForce = in_force(evidence, name, search)
+    breadth, lists = breadth_of(evidence, index, search) or 0, int(index.options.get("lists", DEFAULT_LISTS))
+    rows, returned = estimated_rows(evidence, table) or 0, rows_returned(evidence, search)
+    places = search_places(evidence, searches)
+    wanted = max((entry.limit or 0 for entry in searches), default=0)
+    if kind == "probes":
+        value = round(math.sqrt(lists))
+        title = f"Searches of {subject.name} look into {breadth} of {lists:,} lists ({name}, {setting.origin})"
+    else:
+        value = min(1000, max(2 * wanted, 100)) if index.method == "hnsw" else round(math.sqrt(lists))
+        asked = f"for {wanted:,} rows" if wanted else "for more rows"
+        title = f"A search of {subject.name} asks {asked}, and {name} = {breadth} gives no more than that"
+        if index.method == "ivfflat":
+            title = f"A search of {subject.name} asks {asked}, and {breadth} of {lists:,} lists hold fewer"
+    large = rows > evidence.limit("vector_rows")
+    severity = Severity.HIGH if large and (kind == "limit") else Severity.MEDIUM if large else Severity.LOW
+    proven = any(plan_uses(evidence, entry, [index]) for entry in searches)
+    return Finding(
+        subject,
+        f"{title}{place_in_words(places)}",
+        Fix(
+            f"Set {name} in the transaction of the search, in its function or for its role; a plain SET leaks to other clients "
+            "of a transaction pooler.",
+            sql=f"SET LOCAL {name} = {value};",
+            undo=f"SET LOCAL {name} = {breadth};",
+        ),
+        severity=severity,
+        confidence=Confidence.MEASURED if proven else Confidence.INFERRED,
+        observed={
+            "limit": wanted or None,
+            "breadth": breadth,
+            "setting": f"{name} = {breadth} ({setting.origin})",
+            "returned_rows": None if returned is None else round(returned, 2),
+            "rows": round(rows),
+            "lists": lists if index.method == "ivfflat" else None,
+            **search_figures(evidence, search),
+        },
+        related=(index.subject, *search_subjects(searches)),
+        locations=places,
+        discriminator=kind,
+    )
