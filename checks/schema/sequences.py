@@ -167,6 +167,59 @@ def sequence_wider_than_column(evidence: Evidence) -> Iterator[Finding | Examine
     yield Examined(len(numbered), len(numbered), "numbered columns")
 
 
+@check("schema.sequence-running-out", catalogue="S31", severity=Severity.HIGH, needs=[Catalog])
+@once_per_family
+def sequence_running_out(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """A sequence that feeds no column has used up a large share of its range.
+
+    nextval() fails when it reaches the end, for every caller at once. Sequences that feed a column are judged with it; this
+    one is called by code or by a trigger, for invoice numbers and the like.
+
+    Fix: Make it bigint, or let it CYCLE if old numbers may come again.
+
+    Source: PostgreSQL manual, "CREATE SEQUENCE"; "Sequence Manipulation Functions"
+
+    Observed: used_share, last_value, limit, type.
+    """
+    catalog = evidence.get(Catalog)
+    fed = {
+        sequence.oid
+        for table in catalog.tables
+        for column in catalog.columns_of(table.oid).values()
+        if (sequence := feeding_sequence(catalog, column))
+    }
+    alone = [
+        entry for entry in catalog.sequences if entry.extension is None and not entry.cycle and entry.oid not in fed
+    ]
+    if not alone:
+        raise NotApplicable("every sequence feeds a column, or begins again")
+    hidden = [entry for entry in alone if not entry.readable]
+    for sequence in alone:
+        limit = sequence.maximum if sequence.increment > 0 else sequence.minimum
+        last = sequence.last_value
+        if last is None or limit == 0 or (last < 0) != (limit < 0) or last / limit < evidence.limit("key_used_note"):
+            continue
+        used, name = min(1.0, last / limit), qualified_name(sequence.schema, sequence.name)
+        bound = "MAXVALUE" if sequence.increment > 0 else "MINVALUE"
+        yield Finding(
+            sequence.subject,
+            f"Sequence {name} has used {_percent(used)} of its range",
+            Fix(
+                "Let it count further. Check that whatever takes its numbers can hold them.",
+                f"ALTER SEQUENCE {name} AS bigint NO {bound};",
+                lock="SHARE ROW EXCLUSIVE on the sequence",
+                undo=f"ALTER SEQUENCE {name} AS {sequence.type} {bound} {limit};",
+            ),
+            severity=_severity(evidence, used),
+            observed={"used_share": round(used, 4), "last_value": last, "limit": limit, "type": sequence.type},
+        )
+    schemas = ", ".join(sorted({quote_identifier(entry.schema) for entry in hidden}))
+    gap = Unobserved(
+        Reason.NOT_PERMITTED, f"GRANT SELECT ON ALL SEQUENCES IN SCHEMA {schemas} TO {user_name(evidence)};"
+    )
+    yield Examined(len(alone) - len(hidden), len(alone), "sequences that feed no column", gap if hidden else None)
+
+
 def _severity(evidence: Evidence, used: float) -> Severity:
     if used >= evidence.limit("key_used_red"):
         return Severity.CRITICAL
