@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from checks.evidence import patterns
-from checks.evidence.database.facts import Catalog, Server, Statement, Statements
+from checks.evidence.database.facts import Catalog, Rates, Server, Statement, Statements
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern, Comparison
 from checks.evidence.repository.facts import Repository
@@ -109,7 +109,8 @@ def statement_figures(evidence: Evidence, pattern: AccessPattern) -> dict[str, A
 
 
 def counters(evidence: Evidence, query_id: str | None) -> dict[str, Any]:
-    """calls, mean_ms, share of all execution time (0 to 1) and rows per call; empty if it never ran."""
+    """calls, mean_ms, share of all execution time (0 to 1) and rows per call; empty if it never ran. If the server was watched
+    (--watch), also how it runs now: watched_calls_per_s, and watched_mean_ms unless it did not run."""
     statements = evidence.find(Statements)
     entry = statements.by_id.get(query_id) if statements and query_id else None
     if statements is None or entry is None:
@@ -119,6 +120,20 @@ def counters(evidence: Evidence, query_id: str | None) -> dict[str, Any]:
         "mean_ms": round(entry.mean_ms, 3),
         "share": round(statements.share(entry), 4),
         "rows_per_call": round(rows_per_call(entry), 2),
+        **_watched(evidence, entry.query_id),
+    }
+
+
+def _watched(evidence: Evidence, query_id: str) -> dict[str, float]:
+    rates = evidence.find(Rates)
+    if rates is None or rates.calls_per_s is None:
+        return {}
+    now = rates.statement_by_id.get(query_id)
+    if now is None or not now.calls_per_s:
+        return {"watched_calls_per_s": 0.0}
+    return {
+        "watched_calls_per_s": round(now.calls_per_s, 2),
+        "watched_mean_ms": round(now.ms_per_s / now.calls_per_s, 3),
     }
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import msgspec
 
-from checks.evidence.database.facts import Server
+from checks.evidence.database.facts import Rates, Server
 from checks.evidence.evidence import Evidence
-from checks.figures import bytes_in_words
+from checks.figures import bytes_in_words, seconds_in_words
 
 SMALL_BYTES = 10 * 10**9
 LARGE_BYTES = 500 * 10**9
+MEDIUM_WRITES_PER_S = 100
+LARGE_WRITES_PER_S = 2_000
 _TARGETS = {"S": 2, "M": 3, "L": 4}
 
 
 class Scale(msgspec.Struct, frozen=True):
-    """`profile` S, M or L, "" if nothing tells; `basis` says from what. With one look it is inferred from the size alone."""
+    """`profile` S, M or L, "" if nothing tells; `basis` says from what: with one look from the size alone."""
 
     profile: str
     basis: str
@@ -30,9 +32,17 @@ class Scale(msgspec.Struct, frozen=True):
 
 
 def scale_of(evidence: Evidence) -> Scale:
-    """S below 10 GB, L above 500 GB (thresholds of ours)."""
-    server = evidence.find(Server)
+    """S below 10 GB and 100 write transactions a second, L above 500 GB or 2,000 (thresholds of ours)."""
+    server, rates = evidence.find(Server), evidence.find(Rates)
     if server is None or server.size_bytes is None:
         return Scale("", "the size of the database is not known")
-    profile = "S" if server.size_bytes < SMALL_BYTES else "L" if server.size_bytes > LARGE_BYTES else "M"
-    return Scale(profile, f"inferred from its size of {bytes_in_words(server.size_bytes)}")
+    size, writes = server.size_bytes, rates.write_transactions_per_s if rates else None
+    profile = "S" if size < SMALL_BYTES and (writes or 0) < MEDIUM_WRITES_PER_S else "M"
+    if size > LARGE_BYTES or (writes or 0) > LARGE_WRITES_PER_S:
+        profile = "L"
+    words = f"its size of {bytes_in_words(size)}"
+    if rates is None or writes is None:
+        return Scale(profile, f"inferred from {words}")
+    return Scale(
+        profile, f"from {words} and {writes:.0f} write transactions/s, watched for {seconds_in_words(rates.seconds)}"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checks.evidence.database.facts import Catalog, Server, Statement, Statements
+from checks.evidence.database.facts import Catalog, Rates, Server, Statement, Statements
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern
 from checks.model import Confidence, Examined, Finding, Fix, NotApplicable, Severity, Subject
@@ -57,7 +57,7 @@ def dominant_statement(evidence: Evidence) -> Iterator[Finding | Examined]:
                    gap=unread_statements(evidence))  # fmt: skip
     if statements.total_ms < evidence.limit("dominant_total_ms"):
         return
-    known = pattern_by_query_id(evidence)
+    known, rates = pattern_by_query_id(evidence), evidence.find(Rates)
     for entry in statements.entries:
         share = statements.share(entry)
         pattern = known.get(entry.query_id) or AccessPattern("other", entry.text, query_id=entry.query_id)
@@ -65,6 +65,9 @@ def dominant_statement(evidence: Evidence) -> Iterator[Finding | Examined]:
             continue
         places = statement_places(evidence, pattern)
         load = entry.total_ms / max(days * 86_400_000, 1)
+        if rates is not None and (now := rates.statement_by_id.get(entry.query_id)):
+            # A statement that is busy now is so however long it was quiet before.
+            load = max(load, now.ms_per_s / 1000)
         words = statement_in_words(pattern, evidence.find(Catalog))
         yield Finding(
             statement_subject(pattern),

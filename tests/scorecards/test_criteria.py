@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from checks.evidence.database.facts import Rates
 from checks.model import CheckResult, Confidence, Examined, Outcome, Reason, Severity, Unobserved
 from scorecards.criteria import Judged, judge_criteria
 from scorecards.profile import Scale, scale_of
@@ -179,6 +180,16 @@ def test_scale_profile_from_the_size(size: int | None, profile: str, target: int
     scale = scale_of(evidence(server=server(size_bytes=size)))
     assert (scale.profile, scale.target) == (profile, target)
     assert scale.reaches("M") == (profile != "S")
+
+
+def test_scale_profile_from_what_was_watched() -> None:
+    def watched(writes: float | None, size: int = 10**9) -> Scale:
+        rates = Rates(30.0, write_transactions_per_s=writes)
+        return scale_of(evidence(server=server(size_bytes=size), rates=rates))
+
+    assert [watched(writes).profile for writes in (None, 5.0, 100.0, 2_000.0, 2_001.0)] == ["S", "S", "M", "M", "L"]
+    assert watched(1.0, 600 * 10**9).profile == "L"
+    assert watched(120.0).basis == "from its size of 954 MB and 120 write transactions/s, watched for 30 s"
 
 
 def test_a_precondition_that_cannot_be_seen_keeps_the_criterion() -> None:

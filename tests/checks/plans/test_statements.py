@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from checks.evidence.database.facts import Server, Statements
+from checks.evidence.database.facts import Rates, Server, StatementRate, Statements
 from checks.model import Confidence, Outcome, Reason, Severity
 from checks.workload import counted_days
 from tests.checks.survey import conclude, examine, survey
@@ -88,6 +88,29 @@ def test_one_statement_dominates(database: Database, repository: Callable[[Mappi
     assert found.observed["share"] >= 0.2
     assert found.observed["calls"] == 40
     assert "report.py:1" in found.title
+
+
+def test_a_watched_statement_tells_how_it_runs_now(database: Database) -> None:
+    prepare(database, CHAT)
+    heavy = "SELECT count(*) FROM messages WHERE md5(body || id) < %s"
+    send(database.connect(), heavy, [("8",)] * 40)
+    evidence = survey(database, limits={**NO_WINDOW, "dominant_total_ms": 10, "dominant_share": 0.2})
+    since = evidence.get(Server).observed_at - dt.timedelta(days=30)
+    statements = msgspec.structs.replace(evidence.get(Statements), since=since)
+    evidence = msgspec.structs.replace(evidence, statements=statements)
+    (quiet,) = conclude(evidence, "plans.dominant-statement").findings
+    assert quiet.severity is Severity.LOW
+
+    rate = StatementRate(quiet.subject.path[0], calls_per_s=20.0, ms_per_s=900.0)
+    busy = msgspec.structs.replace(evidence, rates=Rates(10.0, calls_per_s=20.0, statements=(rate,)))
+    (found,) = conclude(busy, "plans.dominant-statement").findings
+
+    assert found.severity is not Severity.LOW
+    assert (found.observed["busy_cores"], found.observed["watched_calls_per_s"]) == (0.9, 20.0)
+    assert found.observed["watched_mean_ms"] == 45.0
+    nothing = msgspec.structs.replace(evidence, rates=Rates(10.0, calls_per_s=0.0))
+    (idle,) = conclude(nothing, "plans.dominant-statement").findings
+    assert idle.observed["watched_calls_per_s"] == 0.0
 
 
 def test_a_role_that_may_not_see_the_statements(database: Database) -> None:
