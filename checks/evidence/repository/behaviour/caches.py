@@ -50,7 +50,7 @@ def fills_of(outline: Outline, sites: list[Site]) -> Iterator[Behaviour]:
         if not function.name:
             continue
         calls = [call for call in outline.calls_within(function.start, function.end) if _HOLDER.search(call.holder)]
-        gets = [call for call in calls if call.name in _GETS]
+        gets = [call for call in calls if call.name in _GETS and _is_asked(outline, call)]
         sets = [call for call in calls if call.name in _SETS]
         if not gets or not sets or _LEASED.search(outline.slice(function.start, function.end)):
             continue
@@ -66,6 +66,16 @@ def fills_of(outline: Outline, sites: list[Site]) -> Iterator[Behaviour]:
                 Location(outline.path, got.line),
                 library,
             )
+
+
+def _is_asked(outline: Outline, call: Call) -> bool:
+    """Whether the cache is another process: its answer is awaited, or the library is Django's or a client of one."""
+    if outline.slice(max(0, call.start - 8), call.start).rstrip().endswith("await"):
+        return True
+    return outline.is_python and not re.search(
+        rf"{re.escape(call.holder.rpartition('.')[2])}\s*(?::[^=\n]+)?=\s*(?:\{{|dict\(|TTLCache|LRUCache)",
+        outline.source.file.text,
+    )
 
 
 def _filled(

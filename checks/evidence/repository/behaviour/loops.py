@@ -31,6 +31,13 @@ _TAKES_FROM = re.compile(
 )
 # A name of an application's own, not of a namespace of combinators such as Effect.map.
 _NAMESPACE = re.compile(r"^(?:Effect|Option|Either|Stream|pipe|O|E|TE|RTE|A|R|_|Result|Observable|Layer|Schema|z)$")
+# One statement for many rows, or one that waits until there are enough.
+_BULK = re.compile(r"\.(?:createMany\w*|insertMany|bulk\w*|insert_many|executemany|add_all|execute_values)$")
+_VALUES_OF_MANY = re.compile(
+    r"\.values\(\s*(?:\[|[\w.]+\.(?:map|filter|flatMap)\(|\w*(?:rows|records|values|entries|items|inserts)\s*\))",
+    re.IGNORECASE,
+)
+_FLUSHES = re.compile(r"batch|flush|chunk", re.IGNORECASE)
 _ENDS_LOOP = re.compile(r"\s*(?:return|break|raise|throw)\b")
 
 
@@ -78,7 +85,7 @@ def loops_of(outline: Outline, sites: list[Site]) -> Iterator[Behaviour]:
     """Statements in loops, and in functions of the same file that a loop calls, one function deep."""
     reported: set[tuple[int, int]] = set()
     for site in sites:
-        loop = loop_around(outline, site.start)
+        loop = loop_around(outline, site.start) if not _is_bulk(outline, site) else None
         if loop is not None and _is_sent_each_time(outline, site, loop) and not _leaves_at_once(outline, site, loop):
             reported.add((site.start, loop.start))
             yield _behaviour(outline, site, loop)
@@ -90,12 +97,14 @@ def loops_of(outline: Outline, sites: list[Site]) -> Iterator[Behaviour]:
         return
     for call, function in local_calls(outline):
         inner = by_function.get(function.start)
-        if not inner or function.start <= call.start < function.end:
+        if not inner or function.start <= call.start < function.end or _FLUSHES.search(function.name or ""):
             continue
         loop = loop_around(outline, call.start)
         if loop is None or loop_around(outline, inner[0].start) is not None:
             continue
         for site in inner:
+            if _is_bulk(outline, site):
+                continue
             if (site.start, loop.start) not in reported and _is_sent_each_time(outline, site, loop, through=function):
                 reported.add((site.start, loop.start))
                 yield _behaviour(outline, site, loop)
@@ -111,6 +120,13 @@ def _behaviour(outline: Outline, site: Site, loop: Loop) -> Behaviour:
         Location(outline.path, loop.line),
         site.verb,
     )
+
+
+def _is_bulk(outline: Outline, site: Site) -> bool:
+    if site.verb != "insert":
+        return False
+    code = outline.slice(site.start, site.end + 200)
+    return bool(_BULK.search(code.split("(")[0]) or _VALUES_OF_MANY.search(code[:400]))
 
 
 def _is_sent_each_time(outline: Outline, site: Site, loop: Loop, *, through: Function | None = None) -> bool:

@@ -202,7 +202,18 @@ class Outline:
         if parent is not None and parent.type in ("decorated_definition", "export_statement"):
             start = parent.start_byte
         head = self.slice(start, min(body.start_byte if body is not None else node.end_byte, start + 2_000))
-        return Function(node, node.start_byte, node.end_byte, function_name(node), argument_of, head)
+        name = function_name(node) or self._declared_by(parent)
+        return Function(node, node.start_byte, node.end_byte, name, argument_of, head)
+
+    def _declared_by(self, arguments: Node | None) -> str | None:
+        """`POST` in `export const POST = withAuth(async (request) => ...)`."""
+        call = arguments.parent if arguments is not None and arguments.type == "arguments" else None
+        declaration = call.parent if call is not None else None
+        if declaration is None or declaration.type != "variable_declarator" or declaration.parent is None:
+            return None
+        exported = declaration.parent.parent
+        is_outermost = exported is not None and exported.type in ("export_statement", "program")
+        return self.text(field(declaration, "name"))[:100] or None if is_outermost else None
 
     def _loops(self, node: Node) -> Iterator[Loop]:
         line = node.start_point.row + 1

@@ -116,11 +116,25 @@ def _decides(outline: Outline, read: Site, insert: Site) -> bool:
         direct = condition.start_byte <= read.start < condition.end_byte
         if not direct and (node.start_byte < read.end or not _is_about(outline.text(condition), names)):
             continue
-        if node.start_byte <= insert.start < node.end_byte:
-            return True
-        if _is_followed_by(node, insert) and _leaves(outline, node):
+        if _is_absence(outline.text(condition)):
+            chosen = field(node, "consequence")
+            if chosen is not None and chosen.start_byte <= insert.start < chosen.end_byte:
+                return True
+        elif _is_otherwise(node, insert) or (_is_followed_by(node, insert) and _leaves(outline, node)):
             return True
     return False
+
+
+def _is_absence(condition: str) -> bool:
+    inner = condition.strip().lstrip("(").strip()
+    return inner.startswith(("not ", "!")) or bool(
+        re.search(r"(?:\bis\s+None|===?\s*(?:null|undefined|0|None))\s*\)*$", inner)
+    )
+
+
+def _is_otherwise(node: Node, insert: Site) -> bool:
+    chosen = field(node, "consequence")
+    return chosen is not None and chosen.end_byte <= insert.start < node.end_byte
 
 
 def _is_about(condition: str, names: set[str]) -> bool:

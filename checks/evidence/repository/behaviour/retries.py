@@ -11,8 +11,16 @@ from checks.evidence.repository.behaviour.sites import Site
 from checks.evidence.repository.facts import Behaviour
 from checks.model import Location
 
-_ATTEMPTS = re.compile(r"attempt|retr(?:y|ies)|\btries\b|tries_left", re.IGNORECASE)
-_CATCHES = re.compile(r"\bexcept\b|\bcatch\b")
+_ATTEMPTS = re.compile(r"attempt(?!ed)|retr(?:y|ies)|\btries\b|tries_left", re.IGNORECASE)
+_CATCHES = re.compile(r"\bexcept\b|\bcatch\b(?!\()")
+_OF_THE_DATABASE = re.compile(
+    r"OperationalError|InterfaceError|DBAPIError|SQLAlchemyError|DatabaseError|psycopg|asyncpg|40001|40P01|P2034|P2024|P2028|deadlock"
+    r"|serializ|PrismaClient",
+    re.IGNORECASE,
+)
+_OF_SOME_KIND = re.compile(
+    r"\binstanceof\b|\bis[A-Z]\w*\(|\.(?:code|status|name)\b|^except\s+\(?(?!Exception\b|BaseException\b|\s*:)\w"
+)
 # A new key after a clash, or the next of several, is no repetition of the same work.
 _CLASH = re.compile(
     r"IntegrityError|UniqueViolation|P2002|23505|unique_violation|isUnique|Conflict|Duplicate", re.IGNORECASE
@@ -56,7 +64,11 @@ def _loops(outline: Outline, sites: list[Site]) -> Iterator[Behaviour]:
         if loop.kind in ("comprehension", "callback") or not _is_of_attempts(loop):
             continue
         body = outline.slice(loop.start, loop.end)
-        if not _CATCHES.search(body) or _CLASH.search(body):
+        caught = _CATCHES.search(body)
+        if caught is None or _CLASH.search(body):
+            continue
+        handler = body[caught.start() :]
+        if _OF_SOME_KIND.search(handler) and not _OF_THE_DATABASE.search(handler):
             continue
         inside = [site for site in sites if loop.start <= site.start < loop.end]
         inside += [site for call, site in called if loop.start <= call.start < loop.end]

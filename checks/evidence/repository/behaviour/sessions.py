@@ -16,7 +16,7 @@ MAXIMUM_PER_FILE = 100
 _SETTING = (
     rb"(?:search_path|statement_timeout|lock_timeout|work_mem|maintenance_work_mem|role|time\s*zone|timezone|session_replication_role"
     rb"|enable_\w+|application_name|jit|plan_cache_mode|idle_\w+|synchronous_commit|row_security|default_transaction_\w+"
-    rb"|client_encoding|datestyle|random_page_cost|[a-z]\w*\.\w+)"
+    rb"|client_encoding|datestyle|random_page_cost|(?:hnsw|ivfflat|app|my|jwt|request|rls|pg_trgm|auto_explain|tenant|audit|context)\.\w+)"
 )
 _STRING = frozenset(
     ["string_content", "string_fragment", "template_string", "string", "escape_sequence", "interpolation"]
