@@ -340,7 +340,8 @@ def _translate(sql: str) -> str | None:
     logger.setLevel(logging.CRITICAL)
     try:
         return sqlglot.transpile(sql, read="postgres", write="postgres")[0]
-    except (SqlglotError, RecursionError, ValueError, IndexError):
+    except (SqlglotError, RecursionError, ValueError, IndexError, TypeError):
+        # Compiled, it raises TypeError where an operator lacks an operand.
         return None
     finally:
         logger.setLevel(level)
