@@ -154,7 +154,10 @@ def test_bits_alone(database: Database) -> None:
         "CREATE INDEX ON bits USING hnsw ((binary_quantize(embedding)::bit(4)) bit_hamming_ops)",
     )
     connection = database.connect()
-    candidates = "SELECT id, embedding FROM bits ORDER BY binary_quantize(embedding)::bit(4) <~> binary_quantize(%s::vector) LIMIT 20"
+    candidates = (
+        "SELECT id, embedding FROM bits"
+        " ORDER BY binary_quantize(embedding)::bit(4) <~> binary_quantize(%s::vector) LIMIT 20"
+    )
     send(connection, candidates, [(QUERY,)] * 3)
     send(
         connection,
