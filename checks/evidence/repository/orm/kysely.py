@@ -23,6 +23,7 @@ _VERBS = {b"selectFrom": "select", b"insertInto": "insert", b"updateTable": "upd
 _SENDS = frozenset(["execute", "executeTakeFirst", "executeTakeFirstOrThrow", "stream"])
 _RUNS = re.compile(r"execut|paginat", re.IGNORECASE)
 _READS = re.compile(r"\.\s*selectFrom\(\s*['\"]([\w.]+)")
+_OUTPUT = re.compile(r"\bas\s+[\"']?(\w+)|\.as\(\s*['\"](\w+)", re.IGNORECASE)
 _JOINS = {"innerJoin": "JOIN", "leftJoin": "LEFT JOIN", "rightJoin": "RIGHT JOIN", "fullJoin": "FULL JOIN",
           "crossJoin": "CROSS JOIN"}  # fmt: skip
 _HARMLESS = frozenset(
@@ -138,6 +139,7 @@ class _Steps:
         self.query = query
         self.values = values
         self.expressions = Expressions(query, values)
+        self.outputs: set[str] = set()
 
     def apply(self, steps: list[Step]) -> None:
         query = self.query
@@ -147,6 +149,11 @@ class _Steps:
         for name, call in steps:
             if name in _JOINS or name.endswith("Join") or name.endswith("JoinLateral"):
                 self._join(name, arguments_of(call))
+        for name, call in steps:
+            if name == "select":
+                self.outputs |= {
+                    part for found in _OUTPUT.findall(text(field(call, "arguments"))) for part in found if part
+                }
         for name, call in steps:
             self._step(name, arguments_of(call))
         if query.verb == "select" and not query.columns and COLUMNS not in query.partial:
@@ -251,7 +258,7 @@ class _Steps:
             written = self.values.argument(entry).string
             direction = self._direction(arguments[1:]) if len(arguments) > 1 else ""
             if written is not None and (match := re.fullmatch(r"(\S+)(?:\s+(asc|desc))?", written.strip(), re.I)):
-                key = query.column(match[1])
+                key = query.column(match[1]) if match[1] not in self.outputs else None
                 direction = f" {match[2].upper()}" if match[2] and match[2].lower() == "desc" else direction
             else:
                 key = self.expressions.operand(entry)

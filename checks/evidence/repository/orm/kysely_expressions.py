@@ -7,7 +7,7 @@ import re
 from tree_sitter import Node
 
 from checks.evidence.repository.orm.named_tables import NamedQuery, aliased
-from checks.evidence.repository.orm.query import VALUE
+from checks.evidence.repository.orm.query import VALUE, quoted
 from checks.evidence.repository.orm.script import arguments_of, called, definition_of, holder_of, known_entries
 from checks.evidence.repository.orm.script_values import Values
 from checks.evidence.repository.orm.syntax import field, named, text, unwrapped
@@ -80,14 +80,12 @@ class Expressions:
     def selection(self, node: Node) -> list[str] | None:
         """One entry of a select list; None if it cannot be read."""
         node = unwrapped(node)
-        if (name := self.values.argument(node).string) is not None:
-            found = aliased(name)
-            if found is None:
-                return None
-            if found[0].endswith(".*"):
-                return [f"{self.query.column(found[0][:-2])}.*"]
-            column = self.query.column(found[0])
-            return [column] if column else None
+        known = self.values.argument(node)
+        if known.string is not None:
+            return self._named(known.string)
+        if known.elements and node.type != "array":
+            lists = [self._named(entry.string) if entry.string else None for entry in known.elements]
+            return [entry for found in lists if found for entry in found] if all(lists) else None
         if node.type == "array":
             parts = [self.selection(entry) for entry in named(node)]
             return [entry for part in parts if part for entry in part] if all(parts) else None
@@ -98,6 +96,16 @@ class Expressions:
             written = self.template(unwrapped(holder))
             return [written] if written else self._listed(node)
         return self._listed(node)
+
+    def _named(self, name: str) -> list[str] | None:
+        """`name`, `table.name as alias`, `table.*`."""
+        found = aliased(name)
+        if found is None:
+            return None
+        if found[0].endswith(".*"):
+            return [f"{quoted(self.query.spell(found[0][:-2]))}.*"]
+        column = self.query.column(found[0])
+        return [column] if column else None
 
     def _listed(self, node: Node) -> list[str] | None:
         written = self.function(node)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from checks.evidence.repository.facts import Model, OrmCall
 from checks.evidence.repository.files import SourceFile
-from checks.evidence.repository.orm import kysely, kysely_types, supabase, supabase_python
+from checks.evidence.repository.orm import knex, kysely, kysely_types, supabase, supabase_python
 from checks.evidence.repository.orm.models import Models
 from checks.evidence.repository.orm.named_tables import Constants, snake_case
 from checks.evidence.repository.orm.syntax import Source, source_of
@@ -31,6 +31,8 @@ class NamedTables:
         self._interfaces: list[SourceFile] = []
         self._databases: dict[str, None] = {}
         self._camel_case = False
+        self._knex: list[SourceFile] = []
+        self._uses_knex = False
 
     def read(self, file: SourceFile) -> None:
         """Takes note of a file of Python, TypeScript or JavaScript."""
@@ -44,6 +46,9 @@ class NamedTables:
             self._types.append(file)
         if supabase.CANDIDATE.search(file.text) and _SUPABASE.search(file.text):
             self._supabase.append(file)
+        self._uses_knex = self._uses_knex or ("nex" in file.text and bool(knex.LIBRARY.search(file.text)))
+        if knex.CANDIDATE.search(file.text):
+            self._knex.append(file)
         if kysely.CANDIDATE.search(file.text):
             self._kysely.append(file)
         if "kysely" in file.text.lower() or _COLUMN_TYPES.search(file.text):
@@ -61,6 +66,7 @@ class NamedTables:
         readers: list[tuple[list[SourceFile], ReadCalls]] = [
             (self._supabase, lambda source: supabase.read_calls(source, known, constants)),
             (self._kysely, lambda source: kysely.read_calls(source, constants, self._spell)),
+            (self._knex if self._uses_knex else [], lambda source: knex.read_calls(source, constants)),
             (self._python, lambda source: supabase_python.read_calls(source, known)),
         ]
         for files, read_calls in readers:

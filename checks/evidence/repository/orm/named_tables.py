@@ -11,7 +11,7 @@ from checks.evidence.repository.orm.query import COLUMNS, JOINS, VALUE, Query, q
 from checks.model import Location
 
 _NAME = re.compile(r"[A-Za-z_][\w$-]*")
-_ALIASED = re.compile(r"\s*([\w$.\-]+)(?:\s+(?:as\s+)?([\w$-]+))?\s*", re.IGNORECASE)
+_ALIASED = re.compile(r"\s*([\w$.*\-]+)(?:\s+(?:as\s+)?([\w$-]+))?\s*", re.IGNORECASE)
 _EXPORTED = re.compile(
     r"^[ \t]*export\s+const\s+([A-Za-z_$][\w$]*)(?:\s*:\s*string)?\s*=\s*(['\"`])([\w.]{1,63})\2", re.MULTILINE
 )
