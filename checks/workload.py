@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from checks.evidence import patterns
-from checks.evidence.database.facts import Catalog, Rates, Server, Statement, Statements
+from checks.evidence.database.facts import Catalog, Rates, Server, Statement, Statements, Unplanned
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern, Comparison
 from checks.evidence.repository.facts import Repository
@@ -25,6 +25,7 @@ from checks.relations import grant
 
 TEXT_LIMIT = 300
 WORDS_LIMIT = 110
+_UNDEFINED_COLUMN = "42703"
 _EQUALITY = frozenset({"=", "in"})
 
 
@@ -55,6 +56,12 @@ def observed_selects(evidence: Evidence) -> tuple[AccessPattern, ...]:
 def pattern_by_query_id(evidence: Evidence) -> dict[str, AccessPattern]:
     """The patterns of the statements that ran; a statement that could not be read has none."""
     return {pattern.query_id: pattern for pattern in patterns.workload(evidence) if pattern.query_id is not None}
+
+
+def is_of_the_past(evidence: Evidence, unplanned: Unplanned) -> bool:
+    """Whether a statement names a table or a column that is no more: nobody can plan it, and nobody will run it."""
+    pattern = pattern_by_query_id(evidence).get(unplanned.query_id)
+    return pattern is not None and (bool(pattern.unresolved) or unplanned.sqlstate == _UNDEFINED_COLUMN)
 
 
 def counted_days(evidence: Evidence, window: str) -> float:

@@ -30,6 +30,7 @@ from checks.workload import (
     as_subject,
     counters,
     equality_columns,
+    is_of_the_past,
     pattern_by_query_id,
     place_in_words,
     statement_figures,
@@ -75,7 +76,7 @@ def wasteful_sequential_scan(evidence: Evidence) -> Iterator[Finding | Examined]
     """
     plans, statements = evidence.get(Plans), evidence.get(Statements)
     known = pattern_by_query_id(evidence)
-    unplanned = [entry for entry in plans.unplanned if not _is_of_the_past(known.get(entry.query_id))]
+    unplanned = [entry for entry in plans.unplanned if not is_of_the_past(evidence, entry)]
     gap = Unobserved(_reason(unplanned[0].reason), unplanned[0].unlock) if unplanned else unread_statements(evidence)
     if not plans.plans and gap is None:
         raise NotApplicable("no statement ran that has a plan")
@@ -90,11 +91,6 @@ def wasteful_sequential_scan(evidence: Evidence) -> Iterator[Finding | Examined]
                 continue
             if scan.rows < evidence.limit("seq_scan_selectivity") * scan.held:
                 yield _wasteful(evidence, plan, pattern, scan)
-
-
-def _is_of_the_past(pattern: AccessPattern | None) -> bool:
-    """Whether a statement names a table that is no more: nobody can plan it, and nobody will run it."""
-    return pattern is not None and bool(pattern.unresolved)
 
 
 def _reason(word: str) -> Reason:

@@ -83,7 +83,7 @@ def observe_plans(planner: Planner, statements: Statements, progress: Callable[[
                 plans.append(Plan(entry.query_id, read_plan(outcome.plan), role))
                 continue
             refusal = outcome
-        unplanned.append(Unplanned(entry.query_id, refusal.reason.value, refusal.unlock))
+        unplanned.append(Unplanned(entry.query_id, refusal.reason.value, refusal.unlock, refusal.sqlstate))
     return Plans(plans=tuple(plans), unplanned=tuple(unplanned))
 
 
@@ -181,7 +181,7 @@ def _try(planner: Planner, role: str, text: str) -> _Explained | Refusal:
             return Refusal(*_of(error))
         who = role or "the application"
         refused = f"as recorded, the server does not plan it (SQLSTATE {error.sqlstate})"
-        return NOT_PLANNABLE._replace(unlock=f"EXPLAIN it by hand as {who}: {refused}")
+        return NOT_PLANNABLE._replace(unlock=f"EXPLAIN it by hand as {who}: {refused}", sqlstate=error.sqlstate)
 
 
 def _of(error: psycopg.Error) -> tuple[Reason, str]:

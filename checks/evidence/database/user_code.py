@@ -43,6 +43,7 @@ _LONGEST = 60_000
 class Refusal(NamedTuple):
     reason: Reason
     unlock: str
+    sqlstate: str | None = None
 
 
 NOT_PLANNABLE = Refusal(Reason.NOT_PARSED, "only single SELECT, INSERT, UPDATE and DELETE statements are planned")

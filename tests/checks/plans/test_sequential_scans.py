@@ -46,6 +46,25 @@ def test_scans_that_throw_most_rows_away(database: Database) -> None:
     assert "CONCURRENTLY" not in (found["public.log"].fix.sql or "")
 
 
+def test_what_was_dropped_since_is_no_gap(database: Database) -> None:
+    prepare(database, "CREATE TABLE kept (id int, old int); CREATE TABLE gone (id int)")
+    connection = database.connect()
+    for statement in (
+        "SELECT id FROM kept WHERE id = 1 AND ctid IS NOT NULL",
+        "SELECT id FROM kept WHERE old = 2",
+        "UPDATE kept SET old = 3 WHERE id = 1",
+        "SELECT id FROM kept ORDER BY old",
+        "SELECT id FROM gone",
+    ):
+        connection.execute(statement.encode())
+    database.execute("ALTER TABLE kept DROP COLUMN old; DROP TABLE gone")
+
+    result = examine(database, "plans.wasteful-sequential-scan")
+
+    assert (result.outcome, result.reason) == (Outcome.PASSED, None)
+    assert result.examined == result.of
+
+
 def test_a_scan_that_a_limit_ends(database: Database) -> None:
     prepare(database, TICKETS)
     send(database.connect(), "SELECT id FROM tickets WHERE length(body) = %s LIMIT %s", [(80, 20)] * 30)

@@ -49,9 +49,12 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Unplanned(msgspec.Struct, frozen=True):
+    """`sqlstate` is the server's error code where it refused to plan the statement as it was recorded."""
+
     query_id: str
     reason: str
     unlock: str = ""
+    sqlstate: str | None = None
 
 
 class Plans(msgspec.Struct, frozen=True, tag=True, dict=True):
