@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 from textual.binding import Binding
 
@@ -22,6 +23,18 @@ class Action:
     shown: bool = False
 
     @property
+    def name(self) -> str:
+        """What a keymap calls it: `decide-accept`, `move-back`."""
+        readable = self.run.replace("_", "-").replace("(-1)", "-back")
+        if not readable.startswith(("area", "kind")):
+            readable = readable.replace("(1)", "")
+        return re.sub(r"[^a-z0-9]+", "-", readable).strip("-")
+
+    def id(self, scope: str) -> str:
+        """Of its binding."""
+        return f"{scope}.{self.name}"
+
+    @property
     def key(self) -> str:
         return self.keys.split()[0]
 
@@ -35,11 +48,17 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
         Action("help", "?", "What can be done here", "A list to search and to run from", "more", True),
         Action("command_palette", ": ctrl+p", "Command palette", "Every command, by name"),
         Action("go('walk')", "W", "Walk the findings"),
+        Action("go('browse')", "B", "Browse tables, indexes, statements and files"),
         Action("go('questions')", "Q", "Answer the questions"),
         Action("go('scorecard')", "S", "See the scorecard"),
+        Action("go('agenda')", "A", "Agenda", "What is left, what was promised, and the pace"),
         Action("go('export')", "E", "Export the review"),
         Action("go('connect')", "H", "Start page", "Recent reviews and targets; this review stays saved"),
-        Action("switch_theme", "t", "Light or dark theme"),
+        Action("switch_theme", "t", "Next theme", "Dark, light, high contrast"),
+        Action("present", "P", "Presenter mode", "Light, roomy, hosts and names masked; again: back"),
+        Action("follow", "F", "Follow the driver", "The screen goes where the other terminal goes, until you press a key"),
+        Action("swap_roles", "X", "Swap driver and navigator"),
+        Action("who", "I", "Who is here", "Names and roles of this session, and the other terminals on this review"),
         Action("leave", "q ctrl+q", "Quit", "Everything is saved already", "quit"),
     ),
     "rows": (
@@ -88,8 +107,10 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
         Action("next_match(-1)", "N", "Previous match of the filter"),
         Action("mark", "space", "Mark for a decision on several", "The next decision is on all that are marked"),
         Action("mark_all", "M", "Mark all that are shown, or none"),
+        Action("order", "o", "Next order", "Worst first, by area, or by check"),
+        Action("links", "l", "Go to what belongs to it ...", "Tables, statements, code, and related findings"),
         Action("copy_fix", "y", "Copy the fix SQL", "To the terminal's clipboard (OSC 52)"),
-        Action("copy_command", "Y", "Copy a command line for this decision"),
+        Action("copy_other", "Y", "Copy ...", "Commands that find or decide it, its statement, its place, as Markdown"),
         Action("edit", "e", "Open in $EDITOR", "At the line of the code"),
         Action("zoom", "enter", "Detail alone", "Scroll it with j and k"),
         Action("back", "escape", "Back", "From the detail, the filter or the marks"),
@@ -101,6 +122,30 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
                 ("", "schema", "indexing", "plans", "replication", "observability", "hybrid")
             )
         ),
+    ),
+    "browse": (
+        Action("kind(1)", "1", "Tables"),
+        Action("kind(2)", "2", "Indexes"),
+        Action("kind(3)", "3", "Statements", "The costliest first"),
+        Action("kind(4)", "4", "Files"),
+        Action("links", "l", "Go to what belongs to it ...", "Tables, statements, code, findings", "go to", True),
+        Action("go_back", "backspace b", "Back to where you came from", short="back", shown=True),
+        Action("filter", "/", "Filter", "Words that the name or text must have", "filter", True),
+        Action("zoom", "enter", "Detail alone", "Scroll it with j and k", "detail", True),
+        Action("back", "escape", "Back to the list"),
+        Action("copy_text", "y", "Copy the statement or the name"),
+        Action("edit", "e", "Open in $EDITOR", "At the first line of code that uses it"),
+        Action("scroll_detail(1)", "J", "Scroll the detail down"),
+        Action("scroll_detail(-1)", "K", "Scroll the detail up"),
+    ),
+    "agenda": (
+        Action("open", "enter", "Go there", short="go there", shown=True),
+    ),
+    "preflight": (
+        Action("start", "enter s", "Start the review", short="start", shown=True),
+        Action("again", "r", "Ask the server again", short="ask again", shown=True),
+        Action("copy_grants", "y", "Copy the GRANTs", short="copy grants", shown=True),
+        Action("back", "escape", "Start page", "Nothing has been read yet", "start page", True),
     ),
     "questions": (
         Action("answer('yes')", "y", "Yes", short="yes", shown=True),
@@ -149,6 +194,7 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
         Action("answer('no')", "n escape", "No"),
     ),
     "help": (Action("close", "escape", "Close"),),
+    "pick": (Action("close", "escape", "Close"),),
 }  # fmt: skip
 
 _NAMES = {
@@ -173,7 +219,7 @@ def bindings(scope: str) -> list[Binding | tuple[str, str] | tuple[str, str, str
     """The bindings of one screen or widget. Each has an id, so that a keymap can change it."""
     return [
         Binding(
-            ",".join(action.keys.split()), action.run, action.title, show=False, id=f"{scope}.{action.run}",
+            ",".join(action.keys.split()), action.run, action.title, show=False, id=action.id(scope),
             tooltip=action.about,
         )
         for action in ACTIONS[scope]

@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import datetime as dt
+import subprocess
 import threading
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from textual.app import App
+from textual.app import App, SuspendNotSupported
 from textual.command import Provider
 from textual.screen import Screen
 
-from checks.errors import StoreError
-from tui import hangup
-from tui.actions import ACTIONS, Action, bindings
-from tui.look import DARK, LIGHT
+from tui import hangup, text
+from tui.actions import Action, bindings
+from tui.company import Seat
+from tui.keymap import NAME as KEYMAP
+from tui.keymap import overrides, read_keymap
+from tui.look import DARK, LIGHT, THEMES
+from tui.paired import OTHERS_S, Paired
 from tui.state import Presence, State
-from tui.text import tell
 
 if TYPE_CHECKING:
     from checks.checklist import Selection
     from checks.errors import ReviewError
     from checks.evidence.observe import Target
-    from scorecards.review import ReviewState
+    from checks.model import Location
+    from scorecards.effects import Effects
     from scorecards.session import Review
+    from tui.links import Links, Thing
     from tui.screens.help import Choice
 
-REVIEW_MODES = ("walk", "questions", "scorecard", "export")
+REVIEW_MODES = ("walk", "browse", "questions", "scorecard", "agenda", "export")
 PATIENCE_S = 0.5
-OTHERS_S = 1.0
 WIDTHS = [(0, "-tiny"), (60, "-narrow"), (100, "-wide")]
 HEIGHTS = [(0, "-flat"), (15, "-low"), (32, "-tall")]
 
@@ -53,12 +57,13 @@ def _palette() -> type[Provider]:
     return Commands
 
 
-class SurveyorApp(App[None]):
+class SurveyorApp(Paired):
     """`start` is the first screen: by default run for a target, walk for a review, else connect. A target that starts with
     walk is observed first, and its findings open by themselves unless there is a problem to read of.
 
     `state` is the folder of what is remembered between runs, `reviews` the one of the reviews, `configuration` the one of the
-    reviewer's own pgsurveyor.toml; by default where the platform puts them. `clock` gives the present in UTC.
+    reviewer's own pgsurveyor.toml and keymap.toml; by default where the platform puts them. `clock` gives the present in UTC.
+    `follow`: the screen goes where the driver's goes. `presenting`: as presenter mode has it from the start.
     """
 
     TITLE = "pgsurveyor"
@@ -71,6 +76,9 @@ class SurveyorApp(App[None]):
         "connect": _screen("connect", "Connect"),
         "run": _screen("run", "Run"),
         "walk": _screen("walk", "Walk"),
+        "browse": _screen("browse", "Browse"),
+        "agenda": _screen("agenda", "AgendaPage"),
+        "preflight": _screen("preflight", "Preflight"),
         "questions": _screen("questions", "Questions"),
         "scorecard": _screen("scorecard", "ScorecardPage"),
         "export": _screen("export", "Export"),
@@ -82,6 +90,9 @@ class SurveyorApp(App[None]):
         review: Review | None = None,
         target: Target | None = None,
         user: str = "",
+        seat: Seat | None = None,
+        follow: bool = False,
+        presenting: bool = False,
         start: str | None = None,
         selection: Selection | None = None,
         state: Path | None = None,
@@ -89,17 +100,16 @@ class SurveyorApp(App[None]):
         configuration: Path | None = None,
         clock: Callable[[], dt.datetime] = now,
     ) -> None:
-        super().__init__()
+        super().__init__(seat or Seat(user), follow)
         from platformdirs import user_config_path, user_state_path
 
         self.review = review
         self.target = target
-        self.user = user or "reviewer"
         self.selection = selection
         self.state = State(state or user_state_path("pgsurveyor"))
         self.reviews_folder = reviews
         self.configuration_folder = configuration or user_config_path("pgsurveyor")
-        self.clock = clock
+        self._clock = clock
         self.repository: Path | None = target.repository if target else None
         self.cancelled = threading.Event()
         self.running: threading.Thread | None = None
@@ -107,20 +117,35 @@ class SurveyorApp(App[None]):
         self._start = start or ("run" if target else "walk" if review else "connect")
         self.walks_at_once = start == "walk"
         self._target_words = ""
-        self._seen: ReviewState | None = None
-        self.register_theme(DARK)
-        self.register_theme(LIGHT)
+        self.presenting = presenting
+        self._links: tuple[Review | None, Links | None] = (None, None)
+        self._effects: tuple[Any, Effects | None] = (None, None)
+        self._back: list[tuple[str, str]] = []
+        self._wanted_place = ("", "")
+        self.actions, self._complaints = read_keymap(self.configuration_folder / KEYMAP)
+        for theme in THEMES:
+            self.register_theme(theme)
         remembered = self.state.comfort().theme
-        self.set_reactive(App.theme, remembered if remembered in {DARK.name, LIGHT.name} else DARK.name)
+        known = remembered if remembered in {theme.name for theme in THEMES} else DARK.name
+        self.set_reactive(App.theme, LIGHT.name if presenting else known)
         self.stylesheet.set_variables(self.get_css_variables())
+        self.set_keymap(overrides(self.actions))
 
     def on_mount(self) -> None:
-        self.set_interval(OTHERS_S, self._look_for_others)
+        self.set_interval(OTHERS_S, self.look_for_others)
         self.set_interval(hangup.LOOK_EVERY_S, self._leave_with_the_terminal)
+        text.wear(None)
+        self.set_class(self.presenting, "-presenting")
         if self.review is not None:
             self._adopt(self.review)
             self.repository = self.repository or self._repository_of(self.review)
         self.switch_mode("run" if self.target and self.walks_at_once else self._start)
+        for words in self._complaints[:3]:
+            self.tell(words, title="Your keymap", severity="warning")
+
+    @property
+    def clock(self) -> Callable[[], dt.datetime]:
+        return self._clock
 
     def _leave_with_the_terminal(self) -> None:
         if not self.is_headless and hangup.terminal_is_gone():
@@ -167,6 +192,7 @@ class SurveyorApp(App[None]):
                 self.remove_mode(mode)
                 self.add_mode(mode, self.MODES[mode])
         self.review = review
+        self._back.clear()
         self._adopt(review)
         self.repository = repository or self._repository_of(review)
         presence = self.state.presence(review.folder.id)
@@ -182,7 +208,8 @@ class SurveyorApp(App[None]):
         from tui.words import target_words
 
         self._target_words = target_words(review.evidence)
-        self._seen = review.state
+        self.adopt_company(review)
+        self._wear_mask()
 
     def remember_place(self, finding: str | None = None, screen: str | None = None) -> None:
         """Keeps where the review was left, so that it opens there again."""
@@ -207,18 +234,151 @@ class SurveyorApp(App[None]):
             screen.show_bars()
             screen.refresh_content()
 
-    def _look_for_others(self) -> None:
-        """Shows what was decided in another terminal on the same review."""
-        if self.review is None:
+    @property
+    def links(self) -> Links:
+        """What belongs together in this review."""
+        from tui.links import Links
+
+        assert self.review is not None
+        if self._links[0] is not self.review or self._links[1] is None:
+            self._links = (self.review, Links(self.review.evidence, self.review.findings))
+        assert self._links[1] is not None
+        return self._links[1]
+
+    @property
+    def effects(self) -> Effects:
+        """What fixing something would change, with the answers that there are now."""
+        from scorecards.effects import Effects
+
+        assert self.review is not None
+        answers = self.review.state.answers
+        key = (id(self.review), answers)
+        if self._effects[0] != key or self._effects[1] is None:
+            review = self.review
+            made = Effects(review.evidence, review.results, answers, review.evidence.observed_at.date())
+            self._effects = (key, made)
+        assert self._effects[1] is not None
+        return self._effects[1]
+
+    @property
+    def target_arguments(self) -> tuple[str, ...]:
+        """The target as words of a command line, without a password; words to fill in where it is not known."""
+        from tui import targets
+
+        if self.target is not None:
+            return targets.arguments(self.target)
+        return ("DSN", str(self.repository)) if self.repository else ("DSN", "REPO")
+
+    def copy(self, what: str, words: str) -> None:
+        """To the terminal's clipboard, and into a file for terminals that refuse."""
+        from checks.text import visible
+
+        kept = visible(words, None)
+        self.copy_to_clipboard(kept)
+        path = self.state.keep_copy(kept)
+        where = f" It is also in {path}." if path else ""
+        self.tell(f"{what}: sent to the terminal's clipboard (OSC 52).{where}", title="Copied")
+
+    def open_in_editor(self, location: Location) -> None:
+        """Opens that place of the repository; where there is no terminal to give away, says where it is."""
+        from tui import editor
+
+        words = f"{location.path}:{location.line}"
+        path = editor.place(self.repository, location) if self.repository is not None else None
+        command = editor.command(path, location.line) if path is not None else None
+        if command is None:
+            why = "no editor was found: set EDITOR" if path is not None else "its repository is not at hand"
+            self.copy_to_clipboard(words)
+            self.tell(f"{words}\nCopied instead; {why}.", title="Not opened", severity="warning")
             return
         try:
-            state = self.review.state
-        except StoreError as error:
-            self.tell(f"{error}. {error.hint}", title="The review cannot be read", severity="error")
+            with self.suspend():
+                subprocess.run(command, check=False)
+        except SuspendNotSupported:
+            self.copy_to_clipboard(words)
+            self.tell(f"{words}\nCopied instead; this terminal cannot be given away.", title="Not opened")
+        except OSError as error:
+            self.tell(f"{command[0]} could not be started: {error.strerror}", severity="error")
+        self.refresh()
+
+    # Places
+
+    @property
+    def place(self) -> tuple[str, str]:
+        from tui.screens.base import SurveyScreen
+
+        screens = [screen for screen in self.screen_stack if isinstance(screen, SurveyScreen)]
+        return (self.current_mode, screens[-1].place if screens and screens[-1].is_ready else "")
+
+    def show_place(self, screen: str, place: str) -> None:
+        """Goes to that screen of the review, and to the place on it."""
+        from tui.screens.base import SurveyScreen
+
+        if screen not in REVIEW_MODES or self.review is None or self.is_running:
             return
-        if state is not self._seen:
-            self._seen = state
-            self.review_changed()
+        if self.current_mode == screen and isinstance(self.screen, SurveyScreen):
+            self.screen.go_to(place)
+            return
+        self._wanted_place = (screen, place)
+        self.switch_mode(screen)
+
+    def take_wanted_place(self, screen: str) -> str:
+        """Where a screen that has just come to the front is to go; asked once."""
+        wanted, self._wanted_place = self._wanted_place, ("", "")
+        return wanted[1] if wanted[0] == screen else ""
+
+    def show_thing(self, thing: Thing) -> None:
+        """Goes to a finding in the walk, or to anything else where one browses; `action_go_back` returns."""
+        self._back.append(self.place)
+        if thing.kind == "finding":
+            self.show_finding(thing.key[0])
+        else:
+            self.remember_place(screen="browse")
+            self.show_place("browse", "\x1f".join((thing.kind, *thing.key)))
+
+    def choose_link(self, thing: Thing) -> None:
+        """Lists what belongs to that thing, to go there."""
+        from tui.screens.linking import linked
+        from tui.screens.pick import Pick
+
+        options = linked(self.links, thing)
+
+        def go(chosen: Thing | None) -> None:
+            if chosen is not None:
+                self.show_thing(chosen)
+
+        if options:
+            self.push_screen(Pick("Go to", options), go)
+        else:
+            self._say("nothing else belongs to it")
+
+    @property
+    def can_go_back(self) -> bool:
+        return bool(self._back)
+
+    def action_go_back(self) -> None:
+        """To where one came from by a link."""
+        if self._back:
+            self.show_place(*self._back.pop())
+
+    # Presenting
+
+    def action_present(self) -> None:
+        self.presenting = not self.presenting
+        self.set_class(self.presenting, "-presenting")
+        self.theme = LIGHT.name if self.presenting else self.state.comfort().theme or DARK.name
+        self._wear_mask()
+        self.review_changed()
+        self._say("presenter mode: names are masked" if self.presenting else "presenter mode is over")
+
+    def _wear_mask(self) -> None:
+        from tui.masking import Mask, names_of
+
+        if not self.presenting or self.review is None:
+            text.wear(None)
+            return
+        people = {event.by for event in self.review.folder.events()} | {self.seat.name, self.seat.partner}
+        text.wear(Mask(names_of(self.review.evidence, sorted(people))))
 
     # Actions
 
@@ -228,6 +388,8 @@ class SurveyorApp(App[None]):
             if mode in REVIEW_MODES and self.review is None:
                 return False
             return mode != self.current_mode and not self.is_running
+        if action in {"follow", "swap_roles", "who"}:
+            return self.review is not None
         return super().check_action(action, parameters)
 
     @property
@@ -241,8 +403,10 @@ class SurveyorApp(App[None]):
         self.switch_mode(mode)
 
     def action_switch_theme(self) -> None:
-        self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
+        names = [theme.name for theme in THEMES]
+        self.theme = names[(names.index(self.theme) + 1) % len(names)] if self.theme in names else DARK.name
         self.state.remember_theme(self.theme)
+        self._say(f"theme: {self.theme.removeprefix('surveyor-').replace('-', ' ')}")
 
     def action_help(self) -> None:
         from tui.screens.help import Help
@@ -256,14 +420,7 @@ class SurveyorApp(App[None]):
     def show_finding(self, finding: str) -> None:
         """Goes to that finding in the walk."""
         self.remember_place(finding, "walk")
-        self.switch_mode("walk")
-        self.call_after_refresh(self._find_in_walk, finding)
-
-    def _find_in_walk(self, finding: str) -> None:
-        from tui.screens.walk import Walk
-
-        if isinstance(self.screen, Walk):
-            self.screen.show_finding(finding)
+        self.show_place("walk", finding)
 
     def choices(self, screen: Screen[Any] | None = None) -> list[Choice]:
         """Everything that can be done on that screen (by default the one in front), what belongs to it first."""
@@ -273,23 +430,23 @@ class SurveyorApp(App[None]):
         found: list[Choice] = []
         screen = screen or self.screen
         if isinstance(screen, SurveyScreen):
-            found += [Choice("here", action, screen.is_possible(action)) for action in ACTIONS[screen.NAME]]
-        found += [Choice("pgsurveyor", action, self._is_possible(action)) for action in ACTIONS["app"]]
+            found += [Choice("here", action, screen.is_possible(action)) for action in self.actions[screen.NAME]]
+        found += [Choice("pgsurveyor", action, self._is_possible(action)) for action in self.actions["app"]]
         focused = screen.focused
         scope = {"RowList": "rows", "Document": "document"}.get(type(focused).__name__)
         if scope:
-            found += [Choice("keyboard", action, True) for action in ACTIONS[scope]]
+            found += [Choice("keyboard", action, True) for action in self.actions[scope]]
         return found
 
     def _is_possible(self, action: Action) -> bool:
         if action.run.startswith("go("):
             return self.check_action("go", (action.run[4:-2],)) is True
-        return action.run != "help"
+        return action.run != "help" and self.check_action(action.run, ()) is True
 
     async def perform(self, action: Action) -> None:
         """Runs an action of the registry where it belongs: on the focused widget, the screen, or here."""
         for node, scope in self._scopes():
-            if action in ACTIONS.get(scope, ()):
+            if action in self.actions.get(scope, ()):
                 await node.run_action(action.run)
                 return
 
@@ -306,9 +463,11 @@ class SurveyorApp(App[None]):
     async def action_quit(self) -> None:
         """Ends at once. A run is asked to stop and not waited for longer than half a second."""
         self.cancelled.set()
+        if self.company is not None:
+            self.company.leave()
         if self.running is not None:
             self.running.join(PATIENCE_S)
         self.exit()
 
     def tell(self, message: str, *, title: str = "", severity: str = "information") -> None:
-        tell(self, message, title=title, severity=severity)
+        text.tell(self, message, title=title, severity=severity)

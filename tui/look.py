@@ -1,4 +1,4 @@
-"""The themes: one accent, five severities, and greys. Dark and light."""
+"""The themes: one accent, five severities, and greys. Dark, light, and one of high contrast."""
 
 from __future__ import annotations
 
@@ -67,3 +67,37 @@ LIGHT = Theme(
         "input-selection-background": "#0f6f86 25%",
     },
 )
+
+CONTRAST = Theme(
+    name="surveyor-high-contrast",
+    primary="#ffff00",
+    secondary="#ffff00",
+    accent="#ffff00",
+    foreground="#ffffff",
+    background="#000000",
+    surface="#000000",
+    panel="#1a1a1a",
+    success="#66ff66",
+    warning="#ffb84d",
+    error="#ff8080",
+    dark=True,
+    variables={
+        "muted": "#d0d0d0",
+        "faint": "#9a9a9a",
+        "strong": "#ffffff",
+        "code": "#8fffff",
+        "severity-critical": "#ff8080",
+        "severity-high": "#ffb84d",
+        "severity-medium": "#ffff66",
+        "severity-low": "#99ccff",
+        "severity-note": "#d0d0d0",
+        "cursor": "#00408f",
+        "rule": "#ffffff",
+        "border": "#ffffff",
+        "border-blurred": "#d0d0d0",
+        "input-cursor-background": "#ffff00",
+        "input-selection-background": "#ffff00 40%",
+    },
+)
+
+THEMES = (DARK, LIGHT, CONTRAST)

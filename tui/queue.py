@@ -16,7 +16,11 @@ STATUSES = {"accept": "accepted", "waive": "waived", "follow-up": "follow-up", "
 
 _STATUS_WORDS = (OPEN, *STATUSES.values(), "decided", "noted", "marked", "conflict")
 _SEVERITY_WEIGHT = {
-    Severity.CRITICAL: 100.0, Severity.HIGH: 30.0, Severity.MEDIUM: 10.0, Severity.LOW: 3.0, Severity.NOTE: 1.0,
+    Severity.CRITICAL: 100.0,
+    Severity.HIGH: 30.0,
+    Severity.MEDIUM: 10.0,
+    Severity.LOW: 3.0,
+    Severity.NOTE: 1.0,
 }
 _CONFIDENCE_WEIGHT = {Confidence.MEASURED: 1.0, Confidence.INFERRED: 0.7, Confidence.STATED: 0.4}
 ORDERS = ("worst first", "by area", "by check")

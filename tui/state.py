@@ -62,6 +62,16 @@ class State:
     def remember_theme(self, theme: str) -> None:
         self._write(self.folder / "terminal.json", msgspec.structs.replace(self.comfort(), theme=theme))
 
+    def keep_copy(self, words: str) -> Path | None:
+        """Writes what was copied last into a file, for terminals whose clipboard cannot be reached; None if it cannot be."""
+        path = self.folder / "copied.txt"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, words.encode("utf-8", "replace"), mode=0o600)
+        except OSError:
+            return None
+        return path
+
     def presence(self, review: str) -> Presence | None:
         return self._read(self._presence_file(review), Presence)
 

@@ -26,3 +26,12 @@ def without_password(dsn: Dsn) -> str:
 def recent(target: Target) -> RecentTarget:
     dsn = without_password(understand(target.dsn)) if target.dsn is not None else ""
     return RecentTarget(dsn, str(target.repository.absolute()) if target.repository is not None else "")
+
+
+def arguments(target: Target) -> tuple[str, ...]:
+    """The words of a command line that name `target`, without a password."""
+    words = [without_password(understand(target.dsn))] if target.dsn is not None else []
+    words += [str(target.repository)] if target.repository is not None else []
+    for replica in target.replicas:
+        words += ["--replica", without_password(understand(replica))]
+    return tuple(words)

@@ -8,6 +8,7 @@ Textual never parses, made of text in which every control character is written o
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from textual.content import Content
@@ -44,6 +45,19 @@ AREA_SHORT = {
 }
 STATUS_SYMBOLS = {"open": " ", "accepted": "✓", "waived": "~", "follow-up": "→", "disputed": "≠"}
 
+_worn: Callable[[str], str] | None = None
+
+
+def wear(mask: Callable[[str], str] | None) -> None:
+    """From now on all text that reaches the screen goes through `mask` first; None takes it off."""
+    global _worn
+    _worn = mask
+
+
+def _masked(text: str) -> str:
+    return text if _worn is None else _worn(text)
+
+
 _CODE = re.compile(r"`([^`\n]+)`")
 
 
@@ -56,20 +70,20 @@ def _part(part: Part, limit: int | None) -> Content:
     if isinstance(part, Content):
         return part
     text, style = (part, "") if isinstance(part, str) else part
-    kept = visible(text.replace("\n", " ").replace("\t", " "), limit)
+    kept = visible(_masked(text).replace("\n", " ").replace("\t", " "), limit)
     return Content.styled(kept, style) if style else Content(kept)
 
 
 def block(text: str, style: str = "", limit: int | None = 20_000) -> Content:
     """Text of several lines, as it is."""
-    kept = visible(text, limit).expandtabs(4)
+    kept = visible(_masked(text), limit).expandtabs(4)
     return Content.styled(kept, style) if style else Content(kept)
 
 
 def prose(text: str, style: str = "", limit: int | None = 20_000) -> Content:
     """Sentences in which `backticks` mark code."""
     parts: list[Content] = []
-    for number, piece in enumerate(_CODE.split(visible(text, limit).expandtabs(4))):
+    for number, piece in enumerate(_CODE.split(visible(_masked(text), limit).expandtabs(4))):
         if piece:
             look = f"{style} $code".strip() if number % 2 else style
             parts.append(Content.styled(piece, look) if look else Content(piece))
@@ -88,7 +102,7 @@ def severity_mark(severity: Severity) -> Content:
 def tell(app: App[Any], message: str, *, title: str = "", severity: str = "information", seconds: float = 6) -> None:
     """A notification whose text is shown as it is."""
     app.notify(
-        visible(message, 600),
+        visible(_masked(message), 600),
         title=visible_line(title, 80),
         severity=severity,  # type: ignore[arg-type]
         timeout=seconds,

@@ -14,7 +14,7 @@ import click
 import msgspec
 from platformdirs import user_config_path
 
-from checks.checklist import EVERYTHING, Selection, run_checks
+from checks.checklist import Selection, run_checks
 from checks.errors import ReviewError, StoreError, UsageError
 from checks.evidence import store
 from checks.evidence.database.facts import Server
@@ -27,6 +27,7 @@ from scorecards.exports import FORMATS, makes_several_files, render, render_file
 from scorecards.gate import baseline_of, judge, parse_minimums
 from scorecards.history import Side, compare_sides, read_side, trend
 from scorecards.model import Gate, Scorecard
+from scorecards.remembered import results_of
 from scorecards.session import Review
 from scorecards.store import default_root, find
 from tui.arguments import default_dsn, default_repository, split_words
@@ -123,7 +124,7 @@ def export_review(review: Review, options: dict[str, Any]) -> int:
 def open_review(name: str) -> Review:
     """The saved review of that folder, id, or beginning of an id, its checks run again over its evidence."""
     folder = find(name)
-    return Review(folder, run_checks(folder.evidence(), EVERYTHING))
+    return Review(folder, results_of(folder))
 
 
 def compare_reviews(old: str, new: str) -> str:

@@ -140,7 +140,7 @@ async def test_what_another_terminal_says_appears(make_app: MakeApp, make_review
         await pilot.pause()
         other = make_review(again=review)
         other.decide(other.findings[0].id, "accept", by="bo", now=review.folder.started)
-        pilot.app._look_for_others()
+        pilot.app.look_for_others()
         await pilot.pause()
         assert pilot.app.screen.query_one(HeaderBar).progress == "1 of 12 decided"
 
@@ -205,5 +205,5 @@ async def test_copying_and_opening_where_no_terminal_can_be_given_away(
         await pilot.press("e")
         assert app.clipboard == "app/db.py:1"
         assert "Not opened" in screen_text(pilot)
-        await pilot.press("Y")
+        await pilot.press("Y", *"decides", "enter")
         assert app.clipboard.startswith("pgsurveyor decide ")

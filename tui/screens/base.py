@@ -10,7 +10,7 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from checks.errors import ReviewError
-from tui.actions import ACTIONS, MAXIMUM_SHOWN, Action
+from tui.actions import MAXIMUM_SHOWN, Action
 from tui.widgets.bars import HeaderBar, KeyBar, TooSmall
 
 if TYPE_CHECKING:
@@ -42,9 +42,19 @@ class SurveyScreen(Screen[None]):
         """Whether its widgets are there."""
         return bool(self.query(TooSmall)) and self.is_mounted
 
+    @property
+    def place(self) -> str:
+        """Where the cursor is, in words that `go_to` of the same screen understands, also in another terminal."""
+        return ""
+
+    def go_to(self, place: str) -> None:
+        """Moves the cursor there. What is not known here is no error: another terminal may be of another version."""
+
     def on_screen_resume(self) -> None:
         self.show_bars()
         self.refresh_content()
+        if place := self.surveyor.take_wanted_place(self.NAME):
+            self.go_to(place)
 
     def refresh_content(self) -> None:
         """Called when the screen comes to the front and when the review has changed."""
@@ -62,14 +72,16 @@ class SurveyScreen(Screen[None]):
         header.current = self.NAME
         header.tabs = surveyor.review is not None and self.NAME not in {"connect", "run"}
         header.progress = surveyor.progress_words if header.tabs else ""
+        header.company = surveyor.company_words if header.tabs else ""
+        header.presenting = surveyor.presenting
         self.show_keys()
 
     def shown_actions(self) -> tuple[Action, ...]:
         """What the key bar shows now: of this screen, then of the program, at most six."""
         if isinstance(self.focused, Input):
-            return ACTIONS["field"]
-        own = [action for action in ACTIONS[self.NAME] if action.shown and self.is_possible(action)]
-        common = [action for action in ACTIONS["app"] if action.shown]
+            return self.surveyor.actions["field"]
+        own = [action for action in self.surveyor.actions[self.NAME] if action.shown and self.is_possible(action)]
+        common = [action for action in self.surveyor.actions["app"] if action.shown]
         kept = own[: MAXIMUM_SHOWN - 1]
         return (*kept, *common[: MAXIMUM_SHOWN - len(kept)])
 

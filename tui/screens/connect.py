@@ -227,9 +227,9 @@ def words_of(target: RecentTarget) -> str:
 
 def open_saved(path: Path) -> Review:
     """The review in that folder, its checks run again over its evidence. Raises StoreError, EvidenceError."""
-    from checks.checklist import run_checks
+    from scorecards.remembered import results_of
     from scorecards.session import Review
     from scorecards.store import ReviewFolder
 
     folder = ReviewFolder.open(path)
-    return Review(folder, run_checks(folder.evidence()))
+    return Review(folder, results_of(folder))

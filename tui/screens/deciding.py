@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-
-from textual.app import SuspendNotSupported
 
 from checks.configuration import WAIVER_REASONS
 from checks.model import Finding
-from tui import editor
+from tui.links import Thing, statement_ids
 from tui.queue import STATUSES
 from tui.screens.base import SurveyScreen
 from tui.screens.form import Field, Form, Values
@@ -19,6 +15,7 @@ from tui.words import plural
 
 if TYPE_CHECKING:
     from scorecards.session import Review
+    from tui.reproduce import Copy
 
 WAIVER_DAYS = "+180d"
 MEANINGS = {
@@ -69,26 +66,44 @@ class Deciding(SurveyScreen):
             return
         what = f"{plural(len(chosen), 'finding')}" if len(chosen) > 1 else chosen[0].title
         owner = self.review.state.owners.get(chosen[0].id, "") if len(chosen) == 1 else ""
+        seen = dict(self.review.state.decided_in)
         self._ask(
             _TITLES[kind],
             what,
             _fields(kind, owner, self.surveyor.user),
-            lambda values: self._decide(kind, chosen, values),
+            lambda values: self._decide(kind, chosen, values, seen),
+            tuple(finding.id for finding in chosen),
         )
 
-    def _ask(self, title: str, about: str, fields: Sequence[Field], submit: Callable[[Values], None]) -> None:
-        self.app.push_screen(Form(title, about, fields, submit, self.surveyor.clock().date()))
+    def _ask(
+        self,
+        title: str,
+        about: str,
+        fields: Sequence[Field],
+        submit: Callable[[Values], None],
+        findings: tuple[str, ...] = (),
+    ) -> None:
+        self.app.push_screen(Form(title, about, fields, submit, self.surveyor.clock().date(), findings))
 
-    def _decide(self, kind: str, chosen: Sequence[Finding], values: Values) -> None:
+    def _decide(self, kind: str, chosen: Sequence[Finding], values: Values, seen: Mapping[str, str]) -> None:
         given = {name: value for name, value in values.items() if value}
-        self._apply(kind, chosen, given)
+        self._apply(kind, chosen, given, seen)
 
-    def _apply(self, kind: str, chosen: Sequence[Finding], given: Values) -> None:
-        """Records the decision on each; UsageError goes to the form."""
+    def _apply(
+        self, kind: str, chosen: Sequence[Finding], given: Values, seen: Mapping[str, str] | None = None
+    ) -> None:
+        """Records the decision on each; UsageError goes to the form. `seen` are the decisions that held when the form opened,
+        by finding."""
         by, now = self.surveyor.user, self.surveyor.clock()
+        known = self.review.state.decided_in if seen is None else seen
         for finding in chosen:
-            self.review.decide(finding.id, kind, by=by, now=now, **given)
-        self._recorded(len(chosen), f"{DONE[kind]}: {plural(len(chosen), 'finding')} · u undoes")
+            self.review.decide(finding.id, kind, by=by, now=now, over=known.get(finding.id, ""), **given)
+        conflicts = self.review.state.conflicts
+        clash = next((conflicts[finding.id] for finding in chosen if finding.id in conflicts), None)
+        words = f"{DONE[kind]}: {plural(len(chosen), 'finding')} · u undoes"
+        if clash is not None:
+            words = f"{clash[0].by} decided otherwise meanwhile: both stay"
+        self._recorded(len(chosen), words)
         self.marks.clear()
         self.after_decision(len(chosen) == 1 and kind != "reopen")
 
@@ -147,43 +162,33 @@ class Deciding(SurveyScreen):
 
     def action_copy_fix(self) -> None:
         if self.current is not None and self.current.fix.sql:
-            self.app.copy_to_clipboard(self.current.fix.sql)
-            self.surveyor.tell(
-                "Sent to the terminal's clipboard (OSC 52). If nothing arrives, your terminal or tmux does not allow it: "
-                "export the review instead (E).",
-                title="Fix SQL copied",
-            )
+            self.surveyor.copy("The fix", self.current.fix.sql)
 
-    def action_copy_command(self) -> None:
-        if self.current is not None:
-            command = f"pgsurveyor decide {self.review.folder.id} {self.current.id} accept"
-            self.app.copy_to_clipboard(command)
-            self.surveyor.tell(command, title="Sent to the terminal's clipboard (OSC 52)")
+    def action_copy_other(self) -> None:
+        """Everything that can be taken out of the finding, to choose from."""
+        finding = self.current
+        if finding is None:
+            return
+        from tui.reproduce import copies
+        from tui.screens.pick import Entry, Pick
+
+        links = self.surveyor.links
+        named = tuple(one for id in statement_ids(finding) if (one := links.statement(Thing("statement", (id,)))))
+        target = self.surveyor.target_arguments
+        options = [
+            Entry("", entry.what, entry.about, entry) for entry in copies(finding, named, self.review.folder.id, target)
+        ]
+
+        def take(entry: Copy | None) -> None:
+            if entry is not None:
+                self.surveyor.copy(entry.what, entry.text)
+
+        self.app.push_screen(Pick("Copy", options, "copy"), take)
 
     def action_edit(self) -> None:
-        """Opens the first place of the finding; where there is no terminal to give away, says where it is."""
-        finding = self.current
-        if finding is None or not finding.locations:
-            return
-        location = finding.locations[0]
-        words = f"{location.path}:{location.line}"
-        root = self.surveyor.repository
-        path = editor.place(root, location) if root is not None else None
-        command = editor.command(path, location.line) if path is not None else None
-        if command is None:
-            why = "no editor was found: set EDITOR" if path is not None else "its repository is not at hand"
-            self.app.copy_to_clipboard(words)
-            self.surveyor.tell(f"{words}\nCopied instead; {why}.", title="Not opened", severity="warning")
-            return
-        try:
-            with self.app.suspend():
-                subprocess.run(command, check=False, env={**os.environ})
-        except SuspendNotSupported:
-            self.app.copy_to_clipboard(words)
-            self.surveyor.tell(f"{words}\nCopied instead; this terminal cannot be given away.", title="Not opened")
-        except OSError as error:
-            self.surveyor.tell(f"{command[0]} could not be started: {error.strerror}", severity="error")
-        self.refresh()
+        """Opens the first place of the finding."""
+        if self.current is not None and self.current.locations:
+            self.surveyor.open_in_editor(self.current.locations[0])
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         finding = self.current
@@ -191,7 +196,7 @@ class Deciding(SurveyScreen):
             return finding is not None and finding.fix.sql is not None
         if action == "edit":
             return finding is not None and bool(finding.locations)
-        if action in {"decide", "note", "assign", "copy_command", "zoom", "mark"} and finding is None:
+        if action in {"decide", "note", "assign", "copy_other", "links", "zoom", "mark"} and finding is None:
             return False
         if action == "decide" and parameters == ("reopen",) and finding is not None:
             return bool(self.marks) or finding.id in self.review.state.decisions

@@ -39,14 +39,21 @@ class Field(msgspec.Struct, frozen=True):
 
 class Form(ModalScreen[bool]):
     """Enter on any field sends the form if what is needed is there, else goes to what is missing. `submit` gets the values
-    and may raise ReviewError, whose words are shown while the form stays."""
+    and may raise ReviewError, whose words are shown while the form stays. `findings` are those it decides on."""
 
     BINDINGS = bindings("form")
 
     def __init__(
-        self, title: str, about: str, fields: Sequence[Field], submit: Callable[[Values], None], today: dt.date
+        self,
+        title: str,
+        about: str,
+        fields: Sequence[Field],
+        submit: Callable[[Values], None],
+        today: dt.date,
+        findings: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
+        self.findings = findings
         self._title = title
         self._about = about
         self._fields = tuple(fields)
@@ -117,6 +124,10 @@ class Form(ModalScreen[bool]):
         self.query_one("#form-problem", Static).update(line((words, "$error")))
         if field is not None:
             self.query_one(f"#field-{field.name}").focus()
+
+    def warn(self, words: str) -> None:
+        """Says something that the person should know before sending."""
+        self.query_one("#form-problem", Static).update(line((words, "$warning")))
 
     def action_cancel(self) -> None:
         self.dismiss(False)

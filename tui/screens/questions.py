@@ -72,6 +72,15 @@ class Questions(SurveyScreen):
     def current(self) -> Criterion | None:
         return self.criteria[self.rows.cursor] if self.criteria else None
 
+    @property
+    def place(self) -> str:
+        return self.current.id if self.current else ""
+
+    def go_to(self, place: str) -> None:
+        at = next((at for at, criterion in enumerate(self.criteria) if criterion.id == place), None)
+        if at is not None:
+            self.rows.cursor = at
+
     def answer_to(self, criterion: Criterion) -> Answer | None:
         return self.review.state.answers.get(criterion.id)
 

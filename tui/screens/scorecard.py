@@ -33,6 +33,15 @@ class ScorecardPage(SurveyScreen):
         yield Static(line((" working it out ...", "$muted")), id="scorecard-wait")
         yield Document(id="scorecard", measure=130)
 
+    @property
+    def place(self) -> str:
+        return self.area.value if self.area else "overview"
+
+    def go_to(self, place: str) -> None:
+        areas = [area.value for area in Area]
+        if place == "overview" or place in areas:
+            self.action_area(areas.index(place) + 1 if place in areas else 0)
+
     def on_mount(self) -> None:
         self.query_one("#scorecard").focus()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Callable
 
@@ -15,10 +16,12 @@ from textual.widgets import Input, Static
 from checks.model import Area, Finding, Severity
 from scorecards.review import Event, ReviewState, undone_ids
 from tui.actions import bindings
-from tui.evidence_of import excerpt_of, statements_of
-from tui.queue import OPEN, STATUSES, Filter, Queue, Standing, read_filter, step, worst_first
+from tui.excerpts import excerpt_of
+from tui.links import Thing, statement_ids
+from tui.queue import OPEN, ORDERS, STATUSES, Filter, Queue, Standing, ordered, read_filter, step, worst_first
 from tui.screens.deciding import DONE, Deciding
 from tui.text import AREA_SHORT, SEVERITY_SYMBOLS, STATUS_SYMBOLS, Part, line, severity_mark, severity_style
+from tui.widgets.bars import spread
 from tui.widgets.detail import Surroundings, detail
 from tui.widgets.document import Document, Paragraph
 from tui.widgets.rows import RowList
@@ -26,14 +29,22 @@ from tui.widgets.rows import RowList
 REPEAT_S = 0.08
 REMEMBER_S = 0.5
 FILTER_S = 0.05
+MANY = 2_000
+TIMEBOX_S = 300
 NOTHING_FOUND = "No findings. What could not be decided stands on the scorecard (S)."
 
 
+def speaker(event: Event) -> str:
+    """Who said it, in which role, and who sat beside."""
+    more = ", ".join(filter(None, (event.role, f"with {event.partner}" if event.partner else "")))
+    return f"{event.by} ({more})" if more else event.by
+
+
 def said(event: Event) -> str:
-    """A decision or an owner in a few words."""
+    """A decision, an owner or a note in a few words."""
     decision = event.decision
     if decision is None:
-        return f"owner {event.owner}"
+        return f"owner {event.owner}" if event.kind == "assigned" else f"note: {event.text}"
     return f"{DONE.get(decision.kind, decision.kind)}{f', {decision.reason}' if decision.reason else ''}"
 
 
@@ -48,10 +59,13 @@ class Walk(Deciding):
         self.marks: set[str] = set()
         self.area: Area | None = None
         self.wanted = Filter()
+        self.order = ORDERS[0]
         self._severities: list[tuple[Severity, int]] = []
         self._place = ""
         self._state = ReviewState()
         self._detail_of = ""
+        self._opened_at: dt.datetime | None = None
+        self._known_events: tuple[tuple[Event, ...], dict[str, list[Event]], set[str]] = ((), {}, set())
         self._detail_timer: Timer | None = None
         self._place_timer: Timer | None = None
         self._filter_timer: Timer | None = None
@@ -66,8 +80,9 @@ class Walk(Deciding):
             yield Document(id="walk-detail")
 
     def on_mount(self) -> None:
-        self.queue = Queue(self.review.findings)
+        self.queue = Queue(ordered(self.review.findings, self.review.evidence, self.order))
         self.query_one("#walk-rows").focus()
+        self.set_interval(1, self._show_foot)
         presence = self.surveyor.state.presence(self.review.folder.id)
         self._refill(self.queue.index_of.get(presence.finding if presence else ""))
 
@@ -104,6 +119,7 @@ class Walk(Deciding):
             state.owners.get(id) or (decision.owner if decision else "") or "",
             bool(state.notes.get(id)),
             id in self.marks,
+            id in state.conflicts,
         )
 
     def _refill(self, keep: int | None) -> None:
@@ -126,7 +142,9 @@ class Walk(Deciding):
         assert finding.severity is not None
         decided = standing.decided
         ending = line(
-            (STATUS_SYMBOLS.get(standing.status, "·"), "bold $accent"),
+            ("≠!", "bold $warning")
+            if standing.conflict
+            else (f" {STATUS_SYMBOLS.get(standing.status, '·')}", "bold $accent"),
             ("▪" if standing.noted else " ", "$muted"),
             (AREA_SHORT[finding.area], "$muted"),
         )
@@ -170,11 +188,22 @@ class Walk(Deciding):
                 parts += [(f"{SEVERITY_SYMBOLS[severity]}", severity_style(severity)), (f" {count}  ", "$muted")]
             if not self.wanted.is_empty:
                 parts.append((f"of {len(self.queue)}  / changes the filter, esc clears it", "$muted"))
-        self.query_one("#walk-foot", Static).update(line(*parts), layout=False)
+            elif self.order != ORDERS[0]:
+                parts.append((self.order, "$muted"))
+        foot = self.query_one("#walk-foot", Static)
+        foot.update(line(spread(line(*parts), self._clock(), max(20, foot.size.width - 1))), layout=False)
+
+    def _clock(self) -> Content:
+        """How long this finding has been open; it only shows."""
+        now = self.surveyor.clock()
+        seconds = int((now - (self._opened_at or now)).total_seconds())
+        words = f"{seconds // 60}:{seconds % 60:02d}"
+        return line((f"◷ {words}", "$warning" if seconds >= TIMEBOX_S else "$faint"))
 
     # The detail
 
-    def _show_detail(self, *, keep_place: bool = False) -> None:
+    def _show_detail(self, *, keep_place: bool = False, settled: bool = True) -> None:
+        """While a key repeats in a long review (not `settled`), what takes long to work out waits."""
         pane = self.query_one("#walk-detail", Document)
         finding = self.current
         if finding is None:
@@ -182,27 +211,46 @@ class Walk(Deciding):
             pane.show([Paragraph(line((words, "$muted")), line(" "))])
             self._detail_of = ""
             return
-        state = self._state
-        seen = Surroundings(
+        if finding.id != self._detail_of:
+            self._opened_at = self.surveyor.clock()
+        pane.show(
+            detail(finding, self._surroundings(finding, settled), pane.room),
+            keep_place=keep_place and self._detail_of == finding.id,
+        )
+        self._detail_of = finding.id
+
+    def _surroundings(self, finding: Finding, settled: bool) -> Surroundings:
+        state, links = self._state, self.surveyor.links
+        ids = statement_ids(finding)
+        quick = settled or len(self.queue) < MANY
+        return Surroundings(
             owner=self.standing(finding.id).owner,
             decision=state.decisions.get(finding.id),
             notes=state.notes.get(finding.id, ()),
             history=self._history(finding.id),
-            statements=statements_of(self.review.evidence, finding),
+            statements=tuple(found for id in ids if (found := links.statement(Thing("statement", (id,))))),
             excerpt=excerpt_of(self.surveyor.repository, finding.locations[0] if finding.locations else None),
+            plans=tuple(plan for id in ids if (plan := links.plan(id))),
+            related=links.related(finding) if quick else (),
+            effect=self.surveyor.effects.fixed(finding) if quick else None,
+            conflict=state.conflicts.get(finding.id),
         )
-        pane.show(detail(finding, seen, pane.room), keep_place=keep_place and self._detail_of == finding.id)
-        self._detail_of = finding.id
 
     def _history(self, id: str) -> tuple[str, ...]:
         """Everything that was said about the finding, oldest first; nothing while that is one decision that holds."""
         events = self.review.folder.events()
-        dead = undone_ids(events)
-        mine = [event for event in events if event.finding == id and event.kind in {"decided", "assigned"}]
+        if events is not self._known_events[0]:
+            by_finding: dict[str, list[Event]] = {}
+            for event in events:
+                if event.kind in {"decided", "assigned", "noted"}:
+                    by_finding.setdefault(event.finding, []).append(event)
+            self._known_events = (events, by_finding, undone_ids(events))
+        _, by_finding, dead = self._known_events
+        mine = by_finding.get(id, [])
         if len(mine) < 2 and not any(event.id in dead for event in mine):
             return ()
         return tuple(
-            f"{event.at:%Y-%m-%d %H:%M}  {event.by}: {said(event)}{' (undone)' if event.id in dead else ''}"
+            f"{event.at:%Y-%m-%d %H:%M}  {speaker(event)}: {said(event)}{' (undone)' if event.id in dead else ''}"
             for event in mine
         )
 
@@ -212,10 +260,9 @@ class Walk(Deciding):
         self._show_foot()
         if self._detail_timer is not None:
             self._detail_timer.stop()
-            self._detail_timer = self.set_timer(REPEAT_S, self._settle)
         else:
-            self._show_detail()
-            self._detail_timer = self.set_timer(REPEAT_S, self._settle)
+            self._show_detail(settled=False)
+        self._detail_timer = self.set_timer(REPEAT_S, self._settle)
         self._place = self.current.id if self.current else ""
         if self._place_timer is not None:
             self._place_timer.stop()
@@ -224,8 +271,8 @@ class Walk(Deciding):
     def _settle(self) -> None:
         self._detail_timer = None
         finding = self.current
-        if finding is not None and finding.id != self._detail_of:
-            self._show_detail()
+        if finding is not None and (finding.id != self._detail_of or len(self.queue) >= MANY):
+            self._show_detail(keep_place=True)
 
     def remember(self) -> None:
         """Keeps the place for the next start."""
@@ -237,6 +284,20 @@ class Walk(Deciding):
         if self._place_timer is not None:
             self.remember()
 
+    @property
+    def place(self) -> str:
+        return self.current.id if self.current else ""
+
+    def go_to(self, place: str) -> None:
+        """A finding by its id, or `area:schema`: the first undecided one of that area."""
+        kind, colon, name = place.partition(":")
+        if kind == "area" and colon and name in set(Area):
+            self.action_area(list(Area).index(Area(name)) + 1)
+            if self.current is not None and self.standing(self.current.id).decided:
+                self.action_next_open(1)
+        else:
+            self.show_finding(place)
+
     def show_finding(self, id: str) -> None:
         """Moves to that finding, out of any filter that hides it."""
         index = self.queue.index_of.get(id)
@@ -245,7 +306,9 @@ class Walk(Deciding):
         if index not in self.shown:
             self.area, self.wanted = None, Filter()
             self.query_one("#walk-filter", Input).value = ""
-        self._refill(index)
+            self._refill(index)
+        else:
+            self.rows.cursor = self.shown.index(index)
 
     def after_decision(self, single: bool) -> None:
         """After one decision the cursor goes to the next undecided finding, so that a review is one key a finding."""
@@ -272,6 +335,18 @@ class Walk(Deciding):
             self.say(otherwise)
         else:
             self.rows.cursor = position
+
+    def action_order(self) -> None:
+        """The next of the orders; the cursor stays on its finding."""
+        current = self.current
+        self.order = ORDERS[(ORDERS.index(self.order) + 1) % len(ORDERS)]
+        self.queue = Queue(ordered(self.review.findings, self.review.evidence, self.order))
+        self._refill(self.queue.index_of.get(current.id) if current else None)
+        self.say(f"ordered: {self.order}")
+
+    def action_links(self) -> None:
+        if self.current is not None:
+            self.surveyor.choose_link(Thing("finding", (self.current.id,)))
 
     def action_filter(self) -> None:
         field = self.query_one("#walk-filter", Input)

@@ -13,10 +13,13 @@ from tui.text import Part, line
 TAGLINE = " An architecture review for AI applications that run on PostgreSQL"
 TABS = (
     ("walk", "W", "Walk"),
+    ("browse", "B", "Browse"),
     ("questions", "Q", "Questions"),
     ("scorecard", "S", "Scorecard"),
+    ("agenda", "A", "Agenda"),
     ("export", "E", "Export"),
 )
+GAP = 2
 
 
 def spread(left: Content, right: Content, width: int) -> Content:
@@ -36,6 +39,8 @@ class HeaderBar(Widget):
     current: reactive[str] = reactive("")
     tabs: reactive[bool] = reactive(False)
     said: reactive[str] = reactive("")
+    company: reactive[str] = reactive("")
+    presenting: reactive[bool] = reactive(False)
 
     def render(self) -> Content:
         width = self.size.width
@@ -50,6 +55,8 @@ class HeaderBar(Widget):
 
     def _second(self, width: int) -> Content:
         said = line((self.said, "$accent"), " ") if self.said else Content("")
+        if not self.said and self.company:
+            said = line((self.company, "$muted"), " ").truncate(max(10, width // 2), ellipsis=True)
         if not self.tabs:
             return spread(line((TAGLINE, "$muted")), said, width)
         parts: list[Part] = [" "]
@@ -58,7 +65,7 @@ class HeaderBar(Widget):
             parts += [
                 (key, "bold $accent" if not here else "bold $accent underline"),
                 (f" {name}", "bold $strong underline" if here else "$muted"),
-                "   ",
+                " " * GAP,
             ]
         return spread(line(*parts), said, width)
 
@@ -70,7 +77,7 @@ class HeaderBar(Widget):
             if at <= event.x < at + len(name) + 2:
                 await self.run_action(f"app.go('{mode}')")
                 return
-            at += len(name) + 5
+            at += len(name) + 2 + GAP
 
 
 class KeyBar(Widget):

@@ -8,14 +8,16 @@ from collections.abc import Sequence
 import msgspec
 from textual.content import Content
 
-from checks.evidence.database.facts import Statement
+from checks.evidence.database.facts import Plan, Statement
 from checks.model import Finding
 from checks.text import visible
-from scorecards.review import Decision, Note
+from scorecards.effects import Effect
+from scorecards.review import Decision, Event, Note
 from tui.queue import STATUSES
 from tui.text import SEVERITY_SYMBOLS, STATUS_SYMBOLS, Part, block, line, prose, severity_style
 from tui.widgets.document import EMPTY, Paragraph
-from tui.words import figure, label
+from tui.widgets.plan import plan_paragraphs
+from tui.words import figure, label, plural
 
 PLACES_SHOWN = 8
 RELATED_SHOWN = 6
@@ -32,7 +34,8 @@ _KEYWORD = re.compile(
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """What stands around a finding: what people said, oldest first, and what evidence and repository have on it."""
+    """What stands around a finding: what people said, oldest first, and what evidence and repository have on it. `conflict` are
+    two decisions that did not know of each other; `effect` is what fixing it would change, None while that is not known."""
 
     owner: str = ""
     decision: Decision | None = None
@@ -40,20 +43,27 @@ class Surroundings(msgspec.Struct, frozen=True):
     history: tuple[str, ...] = ()
     statements: tuple[Statement, ...] = ()
     excerpt: tuple[tuple[int, str], ...] = ()
+    plans: tuple[Plan, ...] = ()
+    related: tuple[Finding, ...] = ()
+    effect: Effect | None = None
+    conflict: tuple[Event, Event] | None = None
 
 
 def detail(finding: Finding, seen: Surroundings, width: int = 0) -> list[Paragraph]:
     """What the detail pane shows of `finding`; short figures in two columns where `width` allows."""
     return [
         *_heading(finding),
+        *_conflict(seen.conflict),
         *_decided(seen.decision, seen.owner, seen.notes),
         *_facts(finding),
         *_observed(finding, width),
         *_section("Why it matters"),
         *_why(finding.why),
         *_fix(finding),
-        *_statements(seen.statements),
+        *_effect(seen.effect),
+        *_statements(seen.statements, seen.plans, width),
         *_excerpt(seen.excerpt),
+        *_related(seen.related),
         *_history(seen.history),
     ]
 
@@ -113,12 +123,66 @@ def _observed(finding: Finding, width: int) -> list[Paragraph]:
     return shown
 
 
-def _statements(statements: Sequence[Statement]) -> list[Paragraph]:
+def _effect(effect: Effect | None) -> list[Paragraph]:
+    if effect is None or not (effect.words or effect.criteria or effect.held_by):
+        return []
+    shown = _section("If it is fixed")
+    if effect.words:
+        shown.append(Paragraph(line((effect.words, "bold $success")), line((" ▸ ", "$accent"))))
+    if effect.criteria:
+        shown.append(Paragraph(line(("meets ", "$muted"), ", ".join(effect.criteria)), line((" ✓ ", "$success"))))
+    for id, others in effect.held_by:
+        words = line(f"{id} ", (f"stays unmet: {plural(others, 'other finding')} of its kind", "$muted"))
+        shown.append(Paragraph(words, line((" ✗ ", "$muted"))))
+    return shown
+
+
+def _related(related: Sequence[Finding]) -> list[Paragraph]:
+    if not related:
+        return []
+    shown = _section("About the same tables or statements")
+    for other in related[:RELATED_SHOWN]:
+        assert other.severity is not None
+        mark = line(" ", (SEVERITY_SYMBOLS[other.severity], severity_style(other.severity)), " ")
+        shown.append(Paragraph(prose(other.title, limit=300), mark))
+    if len(related) > RELATED_SHOWN:
+        shown.append(Paragraph(line((f"and {len(related) - RELATED_SHOWN} more", "$muted")), line("   ")))
+    shown.append(Paragraph(line(("l", "bold $accent"), (" goes to any of them", "$muted")), line("   ")))
+    return shown
+
+
+def _conflict(conflict: tuple[Event, Event] | None) -> list[Paragraph]:
+    """Both decisions, and which one holds."""
+    if conflict is None:
+        return []
+    shown = []
+    for event in conflict:
+        assert event.decision is not None
+        status = STATUSES.get(event.decision.kind, "open again")
+        words: list[Part] = [(event.by, "bold"), f" {status}"]
+        if event.decision.reason or event.decision.note:
+            words.append((f": {event.decision.reason or event.decision.note}", "$foreground"))
+        words.append((f"   {event.at:%H:%M:%S}{'   this one holds' if event is conflict[1] else ''}", "$muted"))
+        shown.append(Paragraph(line(*words), line((" ┃ ", "$warning"))))
+    head = line(("Two decisions, taken unaware of each other", "bold $warning"))
+    foot = line(("Talk, then decide again: that settles it. Both stay in the history.", "$muted"))
+    return [
+        Paragraph(head, line((" ≠ ", "bold $warning"))),
+        *shown,
+        Paragraph(foot, line((" ┃ ", "$warning"))),
+        Paragraph(),
+    ]
+
+
+def _statements(statements: Sequence[Statement], plans: Sequence[Plan], width: int) -> list[Paragraph]:
     shown: list[Paragraph] = []
+    planned = {plan.query_id: plan for plan in plans}
     for statement in statements[:STATEMENTS_SHOWN]:
         shown += _section("The statement" if len(statements) == 1 else f"Statement {statement.query_id}")
         times = f"{statement.calls:,} calls, mean {figure('mean_ms', statement.mean_ms)}, {statement.rows:,} rows"
         shown += [Paragraph(line((times, "$muted")), INDENT), *sql_paragraphs(visible(statement.text, 1_500))]
+        if statement.query_id in planned:
+            shown += plan_paragraphs(planned[statement.query_id], width or 80, "Its plan")
     if len(statements) > STATEMENTS_SHOWN:
         shown.append(Paragraph(line((f"and {len(statements) - STATEMENTS_SHOWN} more statements", "$muted")), INDENT))
     return shown

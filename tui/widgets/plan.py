@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from textual.content import Content
-
 from checks.evidence.database.facts import Plan, PlanNode
 from checks.model import qualified_name
 from tui.text import Part, line
@@ -145,5 +143,3 @@ def _count(value: float) -> str:
 def plain(plan: Plan, width: int) -> str:
     """The tree as text, to copy."""
     return "\n".join(paragraph.text.plain for paragraph in plan_paragraphs(plan, width))
-
-

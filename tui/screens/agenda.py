@@ -1,0 +1,140 @@
+"""The agenda: what is left to decide and to answer, where people disagree, what was promised, and the pace."""
+
+from __future__ import annotations
+
+from textual import on
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.widgets import Static
+
+from checks.model import Finding
+from scorecards.rubric import load_rubric
+from tui.actions import bindings
+from tui.pace import AreaLeft, Promise, duration, left_by_area, pace, promises
+from tui.screens.base import SurveyScreen
+from tui.text import SEVERITY_SHORT, SEVERITY_SYMBOLS, STATUS_SYMBOLS, Part, line, severity_style
+from tui.widgets.bars import spread
+from tui.widgets.rows import RowList
+from tui.words import plural
+
+BAR = 20
+PROMISES_SHOWN = 200
+
+
+class Row:
+    """One line: its words, and the screen and place that it leads to."""
+
+    def __init__(self, left: Content, right: Part = "", leads_to: tuple[str, str] | None = None) -> None:
+        self.left = left
+        self.right = line(right)
+        self.leads_to = leads_to
+
+
+class AgendaPage(SurveyScreen):
+    NAME = "agenda"
+    BINDINGS = bindings("agenda")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entries: list[Row] = []
+
+    def compose_body(self) -> ComposeResult:
+        yield Static(line(""), id="agenda-head")
+        yield RowList(id="agenda-rows")
+
+    def on_mount(self) -> None:
+        self.rows.focus()
+
+    @property
+    def rows(self) -> RowList:
+        return self.query_one("#agenda-rows", RowList)
+
+    def refresh_content(self) -> None:
+        review = self.surveyor.review
+        assert review is not None
+        state, findings = review.state, review.findings
+        left = left_by_area(findings, state)
+        undecided = sum(area.undecided for area in left)
+        self._show_head(undecided, len(findings))
+        self.entries = [Row(line(("Left to decide", "bold $accent"))), *map(_area, left), Row(Content(""))]
+        questions = load_rubric().questions
+        unanswered = [id for id in questions if id not in state.answers]
+        self.entries += [
+            Row(line(("Left to answer", "bold $accent"))),
+            Row(
+                line(f"  {plural(len(unanswered), 'question')} of {len(questions)}"),
+                ("Questions", "$muted"),
+                ("questions", unanswered[0] if unanswered else ""),
+            ),
+            Row(Content("")),
+        ]
+        by_id = {finding.id: finding for finding in findings}
+        clashes = [by_id[id] for id in state.conflicts if id in by_id]
+        if clashes:
+            self.entries.append(Row(line(("Decided twice, unaware of each other", "bold $warning"))))
+            for finding in clashes:
+                first, second = state.conflicts[finding.id]
+                self.entries.append(_finding(finding, f"{first.by} ≠ {second.by}", "$warning"))
+            self.entries.append(Row(Content("")))
+        kept = promises(findings, state, self.surveyor.clock().date())
+        self.entries.append(Row(line(("To be done", "bold $accent"), ("" if kept else "   nothing yet", "$muted"))))
+        self.entries += [_promise(promise) for promise in kept[:PROMISES_SHOWN]]
+        self.rows.show(len(self.entries), self._draw, self.rows.cursor)
+
+    def _show_head(self, undecided: int, count: int) -> None:
+        review = self.surveyor.review
+        assert review is not None
+        each = pace(review.folder.events())
+        parts: list[Part] = [(f" {count - undecided} of {count} decided", "bold $strong")]
+        if each is not None and undecided:
+            parts.append((f"   {duration(each)} a decision: about {duration(each * undecided)} to go", "$foreground"))
+        elif not undecided:
+            parts.append(("   all are decided", "bold $success"))
+        self.query_one("#agenda-head", Static).update(line(*parts))
+
+    def _draw(self, row: int, width: int) -> Content:
+        entry = self.entries[row]
+        return spread(line(" ", entry.left), entry.right, width)
+
+    @on(RowList.Chosen)
+    def action_open(self) -> None:
+        entry = self.entries[self.rows.cursor] if self.entries else None
+        if entry is not None and entry.leads_to is not None:
+            self.surveyor.show_place(*entry.leads_to)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "open":
+            return bool(self.entries) and self.entries[self.rows.cursor].leads_to is not None
+        return super().check_action(action, parameters)
+
+    @on(RowList.Moved)
+    def _moved(self) -> None:
+        self.show_keys()
+
+
+def _area(left: AreaLeft) -> Row:
+    done = left.findings - left.undecided
+    filled = round(BAR * done / left.findings) if left.findings else BAR
+    parts: list[Part] = [
+        f"  {left.area.value:<15}",
+        ("━" * filled, "bold $accent"),
+        ("─" * (BAR - filled), "$faint"),
+        (f"  {left.undecided:>5,} open", "$foreground" if left.undecided else "$muted"),
+    ]
+    if left.worst is not None:
+        mark = f"   worst {SEVERITY_SYMBOLS[left.worst]} {SEVERITY_SHORT[left.worst]}"
+        parts.append((mark, severity_style(left.worst)))
+    return Row(line(*parts), (f"of {left.findings:,}", "$muted"), ("walk", f"area:{left.area.value}"))
+
+
+def _promise(promise: Promise) -> Row:
+    due = f"due {promise.decision.due}" if promise.decision.due else "no day"
+    owner = f"@{promise.owner}" if promise.owner else "nobody"
+    words = f"{owner}   {due}{', overdue' if promise.overdue else ''}"
+    symbol = STATUS_SYMBOLS["accepted" if promise.decision.kind == "accept" else "follow-up"]
+    return _finding(promise.finding, words, "$error" if promise.overdue else "$muted", symbol)
+
+
+def _finding(finding: Finding, about: str, look: str, symbol: str = "≠") -> Row:
+    left = line((f"  {symbol} ", "bold $accent"), finding.title)
+    return Row(left, (about, look), ("walk", finding.id))
