@@ -45,6 +45,8 @@ _GENERATED_HEAD = re.compile(
 )
 _TESTS = re.compile(
     r"(?:^|/)(?:tests?|__tests__|__mocks__|specs?|e2e|fixtures?|cypress)/|(?:^|/)(?:test_[^/]*|[^/]*_test|conftest)\.py$"
+    r"|_test\.go$|_(?:spec|test)\.rb$|(?-i:(?:Tests?|TestCase|IT|Spec)\.(?:java|kt|php|cs)$)"
+    r"|(?:^|/)[\w.]*\.(?:Unit|Integration)?Tests?/"
     r"|\.(?:test|spec|servertest|stories)\.[a-z]+$",
     re.IGNORECASE,
 )

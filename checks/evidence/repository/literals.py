@@ -13,10 +13,11 @@ from checks.model import Location
 
 MAXIMUM_CHARACTERS = 100_000
 
-# A string that begins as a statement does, in any language: what to look for before a file is parsed at all.
-CANDIDATE = re.compile(
-    r"""["'`](?:\\[nrt]|\\\n|\s|--[^\n]*\n|/\*[^*]{0,200}\*/){0,40}"""
-    r"""(?:select|insert\s+into|update|delete\s+from|with|merge\s+into)\b""",
+# A string that begins as a statement does, in any language, and the place of its first word: what to look for before a file
+# is parsed at all.
+BEGINNING = re.compile(
+    rb"""(?:["'`(\[|]|<<[<~-]?["'`]?[A-Za-z_]\w*["'`]?[^\n]{0,200}\n)(?:\\[nrt]|\\\n|\s|--[^\n]*\n|/\*[^*]{0,200}\*/){0,40}"""
+    rb"""(?P<verb>select|insert\s+into|update|delete\s+from|with|merge\s+into)\b""",
     re.IGNORECASE,
 )
 # What another system's SQL shows itself by: MySQL, ClickHouse, SQLite, Oracle.

@@ -21,6 +21,10 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPERANDS = frozenset([Kind.QUOTED, Kind.STRING, Kind.NUMBER, Kind.PARAMETER])
 _NO_OPERANDS = frozenset(["by", "set", "is", "escape", "values", "returning", "limit", "offset"])
 _JSON_PATH_OPERATOR = "@?"
+_NUMBER = re.compile(r"[0-9]{1,4}(?![A-Za-z0-9_])")
+_BEFORE_AT = frozenset(["", "=", ">", ">=", "<=", "<>", "!=", "+", "-", "*", "/", "||", "%"])
+_OF_SQLC = re.compile(r"\.(?:arg|narg|slice)\(\s*'?([A-Za-z_]\w*)'?\s*\)")
+_EMBEDDED = re.compile(r"\bsqlc\.embed\(\s*([A-Za-z_]\w*)\s*\)")
 _BEFORE_RELATIONS = frozenset(["from", "join", "into", "update", "table", "only", "by", "."])
 _BEFORE_VALUES = frozenset(["like", "ilike", "limit", "offset", "between"])
 _LISTS = frozenset(["in", "values", "any", "all"])
@@ -40,6 +44,8 @@ class _Placeholder(NamedTuple):
 def write_placeholders(text: str, *, formatted: bool = False) -> tuple[str, tuple[str, ...]]:
     """The text with `$n` for each of them, those that are there keeping their number, and what each hole is (identifier, value,
     fragment). `formatted`: the text is the left side of Python's `%`, whose `%s` are holes."""
+    if "sqlc.embed" in text:
+        text = _EMBEDDED.sub(r"\1.*", text)
     number = highest_parameter(text)
     numbers: dict[str, int] = {}
     holes: list[str] = []
@@ -112,7 +118,15 @@ def _placeholder(text: str, token: Token, last: Token | None, *, in_brackets: bo
         if token.text.endswith("??"):
             return _Placeholder(_spaced(token.text[:-2]), end, is_hole=True)
         if len(token.text) > 1 or not _is_operand(last):
-            return _Placeholder(_spaced(token.text[:-1]), end)
+            match = _NUMBER.match(text, end)
+            name, end = (f"?{match.group()}", match.end()) if match else (None, end)
+            return _Placeholder(_spaced(token.text[:-1]), end, name)
+    if token.kind is Kind.OPERATOR and token.text.endswith("@") and token.text[:-1] in _BEFORE_AT:
+        match = _NAME.match(text, end)
+        if match is not None and (len(token.text) > 1 or not _is_operand(last)):
+            return _Placeholder(_spaced(token.text[:-1]), match.end(), match.group())
+    if token.text == "sqlc" and (match := _OF_SQLC.match(text, end)):
+        return _Placeholder("", match.end(), match.group(1))
     return None
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections.abc import Iterable
 
-from checks.evidence.repository import python, typescript
+import msgspec
+
+from checks.evidence.repository import languages
 from checks.evidence.repository.facts import CodeStatement
 from checks.evidence.repository.files import SourceFile, is_test
-from checks.evidence.repository.literals import CANDIDATE, Literal, read_statement
+from checks.evidence.repository.literals import BEGINNING, Literal, read_statement
+from checks.evidence.repository.orm.syntax import source_of
 from checks.evidence.sql import split_statements
 
 MAXIMUM_PER_FILE = 2_000
 
-TYPESCRIPT = frozenset(["ts", "tsx", "mts", "cts", "js", "jsx", "mjs", "cjs"])
 _OTHER_SYSTEMS = re.compile(
     r"(?<![a-z])(?:mysql|mariadb|clickhouse|sqlite|oracle|oracledb|mssql|sqlserver|cassandra|databricks|snowflake|bigquery"
     r"|duckdb|spanner|athena|trino|d1)(?![a-z])",
@@ -24,12 +27,18 @@ _OTHER_SYSTEMS = re.compile(
 _OTHER_DRIVERS = re.compile(
     r"""^\s*(?:import|from|const|let|var|export)\b[^\n]{0,200}?\b(?:sqlite3|aiosqlite|pysqlite|better-sqlite3|bun:sqlite|node:sqlite"""
     r"""|expo-sqlite|mysql2?|pymysql|aiomysql|MySQLdb|clickhouse_driver|clickhouse_connect|@clickhouse/client|oracledb|pyodbc"""
-    r"""|duckdb|snowflake|cassandra|databricks)\b""",
+    r"""|duckdb|snowflake|cassandra|databricks)\b"""
+    r"""|^\s*(?:import|use|using|require|_)?[ \t(]*["']?(?:github\.com/(?:go-sql-driver/mysql|mattn/go-sqlite3|ClickHouse/)"""
+    r"""|modernc\.org/sqlite|rusqlite\b|mysql_async\b|mysql2\b|sqlite3\b|Microsoft\.Data\.Sql|System\.Data\.SqlClient|MySql\.Data"""
+    r"""|MySqlConnector\b|android\.|androidx\.room)""",
     re.MULTILINE,
 )
-_OUR_DRIVERS = re.compile(r"psycopg|asyncpg|pg8000|postgres|[\"']pg[\"']|sqlalchemy|prisma|drizzle", re.IGNORECASE)
+_OUR_DRIVERS = re.compile(
+    r"psycopg|asyncpg|pg8000|postgres|[\"']pg[\"']|sqlalchemy|prisma|drizzle|pgx|lib/pq|npgsql", re.IGNORECASE
+)
 
-
+# What sqlc, aiosql, yesql and pugsql call the statement below: `-- name: get_user :one`, `-- :name get_user`.
+_NAME = re.compile(r"^[ \t]*--[ \t]*(?:name[ \t]*:|:name\b)[ \t]*([A-Za-z_][\w-]{0,99})", re.MULTILINE)
 _MIGRATION_CODE = re.compile(r"(?:^|/)(?:migrations?|alembic|migrate)/", re.IGNORECASE)
 
 
@@ -44,28 +53,50 @@ def is_migration_code(path: str) -> bool:
 
 
 def read_statements(file: SourceFile) -> list[CodeStatement]:
-    """The statements of Python, TypeScript and JavaScript code and of SQL files; of tests, of migrations written in code, which
-    run once, and of code for other database systems none. Each place and text once."""
+    """The statements of code and of SQL files; of tests, of migrations written in code, which run once, and of code for other
+    database systems none. Each place and text once."""
     if is_test(file.path) or speaks_to_another_system(file.path):
         return []
     if file.extension != "sql" and is_migration_code(file.path):
         return []
     if file.extension != "sql" and _OTHER_DRIVERS.search(file.text) and not _OUR_DRIVERS.search(file.text):
         return []
+    names: dict[int, str] = {}
     if file.extension == "sql":
         literals: Iterable[Literal] = (Literal(text, line) for text, line in split_statements(file.text))
         source = "sql"
-    elif file.extension == "py" and CANDIDATE.search(file.text):
-        literals, source = python.read_literals(file.text), "python"
-    elif file.extension in TYPESCRIPT and CANDIDATE.search(file.text):
-        literals, source = typescript.read_literals(file.text, file.extension), "typescript"
+        names = _names(file.text)
+    elif source := languages.source_of(file.extension):
+        if BEGINNING.search(file.text.encode("utf-8", "replace")) is None:
+            return []
+        parsed = source_of(file)
+        literals = languages.read_literals(parsed.bytes, parsed.root, file.extension)
     else:
         return []
     found: dict[tuple[object, str], CodeStatement] = {}
     for literal in literals:
         statement = read_statement(literal, file.path, source)
         if statement is not None:
+            if names:
+                statement = msgspec.structs.replace(statement, name=_name_before(names, statement.location.line))
             found.setdefault((statement.location, statement.text), statement)
         if len(found) >= MAXIMUM_PER_FILE:
             break
     return sorted(found.values(), key=lambda statement: statement.location)
+
+
+def _names(text: str) -> dict[int, str]:
+    """By line the names that comments give the statements below them."""
+    found: dict[int, str] = {}
+    line, position = 1, 0
+    for match in _NAME.finditer(text):
+        line += text.count("\n", position, match.start(1))
+        position = match.start(1)
+        found[line] = match.group(1)
+    return found
+
+
+def _name_before(names: dict[int, str], line: int) -> str | None:
+    lines = list(names)
+    place = bisect.bisect_left(lines, line)
+    return names[lines[place - 1]] if place else None

@@ -11,7 +11,11 @@ import msgspec
 
 from checks.evidence.repository.facts import Model, ModelColumn, ModelRelation, OrmCall
 from checks.evidence.repository.files import SourceFile, is_test
+from checks.evidence.repository.languages import TYPESCRIPT
 from checks.evidence.repository.orm import (
+    django,
+    django_calls,
+    django_paths,
     drizzle,
     drizzle_calls,
     prisma,
@@ -23,7 +27,7 @@ from checks.evidence.repository.orm.models import Models
 from checks.evidence.repository.orm.named_reader import NamedTables
 from checks.evidence.repository.orm.query import column_of
 from checks.evidence.repository.orm.syntax import Source, source_of
-from checks.evidence.repository.statements import TYPESCRIPT, is_migration_code, speaks_to_another_system
+from checks.evidence.repository.statements import is_migration_code, speaks_to_another_system
 
 MAXIMUM_CALLS = 50_000
 
@@ -42,6 +46,8 @@ class OrmReader:
         self._prisma: list[SourceFile] = []
         self._snake_case = False
         self._clients = NamedTables()
+        self._project = django.Project()
+        self._django: list[SourceFile] = []
 
     def read(self, file: SourceFile) -> None:
         """Takes note of the file. Tests, migrations and code for other database systems are left out."""
@@ -58,6 +64,9 @@ class OrmReader:
                 self._declarations += sqlalchemy.read_declarations(source_of(file))
             if sqlalchemy_calls.CANDIDATE.search(file.text):
                 self._python.append(file)
+            self._project.read(file, source_of(file) if django.CANDIDATE.search(file.text) else None)
+            if django_calls.CANDIDATE.search(file.text):
+                self._django.append(file)
             return
         if drizzle.CANDIDATE.search(file.text):
             self._drizzle_tables.append(file)
@@ -87,6 +96,9 @@ class OrmReader:
                 if names.search(file.text):
                     calls.extend(read_calls(source_of(file), known))
 
+        declared = self._project.finish()
+        project = django_paths.Project(declared)
+        read_all([entry.model for entry in declared], self._django, lambda source, _: django_calls.read_calls(source, project))
         read_all(sqlalchemy.build_models(self._declarations), self._python, sqlalchemy_calls.read_calls)
         read_all(self._tables_of_drizzle(), self._drizzle, drizzle_calls.read_calls)
         joins = any(schema.joins_relations for schema in self._schemas)

@@ -9,7 +9,7 @@ from itertools import islice
 
 from tree_sitter import Node
 
-from checks.evidence.repository import python, typescript
+from checks.evidence.repository import languages
 from checks.evidence.repository.files import SourceFile
 from checks.model import Location
 
@@ -28,8 +28,7 @@ class Source:
     def __init__(self, file: SourceFile) -> None:
         self.file = file
         self.bytes = file.text.encode("utf-8", "replace")
-        is_python = file.extension == "py"
-        parser = python.parser() if is_python else typescript.parser(file.extension)
+        parser = languages.parser(languages.kind_of(file.extension))
         self.language = parser.language
         self.root = parser.parse(self.bytes).root_node
 
