@@ -29,6 +29,7 @@ _OWN_LABEL = re.compile(r"^[ \t]+label\s*=\s*[\"'](\w+)[\"']", re.MULTILINE)
 _MAXIMUM_BASES = 30
 _PLAIN_BASES = frozenset(["Model", "object", "ABC", "Generic", "Protocol"])
 _PLACE = Location("", 1)
+_MANAGERS = frozenset(["Manager", "UserManager", "BaseUserManager", "QuerySet"])
 
 
 def _contributed(*fields: tuple[str, str, int | None, bool, bool]) -> list[Field]:
@@ -80,19 +81,30 @@ class Class(msgspec.Struct):
     ordering: tuple[str, ...] = ()
     indexes: list[ModelIndex] = []
     managers: dict[str, str] = {}
-    filters: bool = False
+    methods: set[str] = set()
+    queryset: Node | None = None
     choices: dict[str, tuple[str, ...]] = {}
 
 
+class Manager(msgspec.Struct):
+    """What a manager adds to every query: the steps of its get_queryset(), all of them `read` or not; and the methods of
+    Django's that it has its own of."""
+
+    steps: list[tuple[str, Node]] = []
+    read: bool = True
+    overridden: frozenset[str] = frozenset()
+
+
 class Declared(msgspec.Struct):
-    """A model with what only its own calls need: `ordering` of Meta, and its managers, those that add conditions apart."""
+    """A model with what only its own calls need: `ordering` of Meta, its managers by name, and whether it `deletes` in its own
+    way."""
 
     model: Model
     label: str
     fields: list[Field]
-    ordering: tuple[str, ...]
-    managers: tuple[str, ...]
-    filtering: tuple[str, ...]
+    ordering: tuple[str, ...] = ()
+    managers: dict[str, Manager] = {}
+    deletes: bool = False
 
 
 class Project:
@@ -177,7 +189,9 @@ def _read_class(node: Node, source: Source) -> Class:
             else:
                 own.choices[name] = choices_of(definition)
         elif definition.type == "function_definition":
-            own.filters |= text(field(definition, "name")) == "get_queryset"
+            own.methods.add(text(field(definition, "name")))
+            if text(field(definition, "name")) == "get_queryset":
+                own.queryset = definition
         elif statement.type == "expression_statement" and statement.children:
             _read_assignment(statement.children[0], own, source)
     return own
@@ -266,7 +280,7 @@ class _Builder:
         candidates = self.by_name.get(name, [])
         own = [entry for entry in candidates if entry.path == path]
         if own or len(candidates) < 2:
-            return (own or candidates or [None])[0]
+            return next(iter(own or candidates), None)
         ranked = sorted(candidates, key=lambda entry: (-_shared(entry.path, path), entry.path))
         return ranked[0] if _shared(ranked[0].path, path) > _shared(ranked[1].path, path) else None
 
@@ -326,20 +340,44 @@ class _Builder:
         )  # fmt: skip
         whole = self.lineages[id(entry)][0]
         managers = {name: kind for part in reversed(whole) for name, kind in part.managers.items()}
-        filtering = [name for name, kind in managers.items() if not self._is_plain(kind, entry.path)]
         # The first base that orders its rows is the one whose Meta is taken, where the class has none.
         ordering = next((part.ordering for part in whole if part.ordering), ())
-        names = tuple(dict.fromkeys(["objects", *managers]))
-        return Declared(model, entry.label, list(fields.values()), ordering, names, tuple(filtering))
+        known_managers = {"objects": Manager()} | {
+            name: self._manager(kind, entry.path) for name, kind in managers.items()
+        }
+        plain = {"_default_manager": Manager(), "_base_manager": Manager()}
+        deletes = any("delete" in part.methods for part in whole)
+        return Declared(model, entry.label, list(fields.values()), ordering, plain | known_managers, deletes)
 
-    def _is_plain(self, manager: str, path: str) -> bool:
-        """Whether a manager gives all rows as they are."""
-        if manager in ("Manager", "UserManager", "BaseUserManager", "QuerySet"):
-            return True
-        near = self.nearest(manager, path)
+    def _manager(self, name: str, path: str) -> Manager:
+        """What a manager of that class adds."""
+        if name in ("Manager", "UserManager", "BaseUserManager", "QuerySet"):
+            return Manager()
+        near = self.nearest(name, path)
         if near is None:
-            return False
-        return not any(part.filters for part in self.lineages[id(near)][0])
+            return Manager(read=False)
+        lineage, _, complete = self.lineages[id(near)]
+        known = {base for part in lineage for base in part.bases}
+        complete |= bool(known & _MANAGERS)
+        found = Manager(read=complete)
+        methods = {method for part in lineage for method in part.methods}
+        for part in lineage:
+            if part.queryset is None:
+                continue
+            read = steps_of(part.queryset)
+            if read is None:
+                found.read = False
+                break
+            root, steps = read
+            found.steps = [*steps, *found.steps]
+            other = self.nearest(root, part.path)
+            if other is not None:
+                methods |= {method for each in self.lineages[id(other)][0] for method in each.methods}
+                found.read &= not any(each.queryset for each in self.lineages[id(other)][0])
+            if root != "super":
+                break
+        found.overridden = frozenset(methods)
+        return found
 
     def _column(self, each: Field, entry: Class) -> ModelColumn:
         references: tuple[str, ...] = ()
@@ -430,8 +468,33 @@ class _Builder:
             unique = ModelIndex((f"{one}_id", f"{other}_id"), unique=True)
             name = f"{entry.name}.{each.name}"
             model = Model(name, "django", bare, place, schema or None, tuple(columns), indexes=(unique,))
-            found.append(Declared(model, entry.label, [], (), (), ()))
+            found.append(Declared(model, entry.label, []))
         return found
+
+
+def steps_of(function: Node) -> tuple[str, list[tuple[str, Node]]] | None:
+    """What get_queryset() returns: what the chain begins with (`super`, the class of a queryset), and its steps; None if the
+    function does anything besides."""
+    body = [node for node in named(field(function, "body")) if not text(node).startswith(('"', "'"))]
+    if len(body) != 1 or body[0].type != "return_statement":
+        return None
+    node = next(iter(named(body[0])), None)
+    steps: list[tuple[str, Node]] = []
+    while node is not None:
+        if node.type == "parenthesized_expression":
+            node = next(iter(named(node)), None)
+        elif node.type == "call":
+            target = field(node, "function")
+            if target is not None and target.type == "attribute":
+                name = text(field(target, "attribute"))
+                if name not in ("get_queryset", "get_query_set"):
+                    steps.insert(0, (name, node))
+                node = field(target, "object")
+            else:
+                return text(target), steps
+        else:
+            return None
+    return None
 
 
 def _shared(one: str, other: str) -> int:

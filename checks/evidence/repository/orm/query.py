@@ -29,7 +29,7 @@ def column_of(model: Model, attribute: str) -> ModelColumn | None:
 
 class Query:
     """One statement in the making. `columns` are SQL expressions, None for all columns of the model; an unread part is added to
-    `partial` by what it may change."""
+    `partial` by what it may change. `sets_on_update`: an update sets the columns that are set with every one."""
 
     def __init__(self, verb: str, model: Model, alias: str | None = None) -> None:
         self.verb = verb
@@ -44,6 +44,7 @@ class Query:
         self.offset = False
         self.written: dict[str, None] = {}
         self.suffix = ""
+        self.sets_on_update = True
         self.partial: set[str] = set()
 
     def column(self, attribute: str) -> str | None:
@@ -69,8 +70,12 @@ class Query:
         """Sets LIMIT from the code of its argument."""
         self.limit = int(text) if re.fullmatch(r"[0-9]{1,9}", text) else VALUE
 
+    def sql(self) -> str:
+        """The statement with marks for its values, to stand within another one."""
+        return str(getattr(self, f"_{self.verb}")())
+
     def finish(self, location: Location, orm: str, function: str | None) -> OrmCall:
-        text = getattr(self, f"_{self.verb}")()
+        text = self.sql()
         if not self.model.complete and self.verb == "select":
             self.partial |= {COLUMNS, JOINS}
         if not self.written and self.verb in ("insert", "update"):
@@ -112,7 +117,7 @@ class Query:
 
     def _update(self) -> str:
         for column in self.model.columns:
-            if column.on_update:
+            if column.on_update and self.sets_on_update:
                 self.written[column.name] = None
         # A bare parameter stands for assignments that could not be read, as in dynamic SQL.
         names = [f"{quoted(name)} = {VALUE}" for name in self.written] or [VALUE]
