@@ -133,6 +133,7 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
     facts.Replica: {"name": NAME},
     facts.BodyStatement: {"text": SQL},
     facts.Embeddings: {"*": KEEP},
+    facts.SentSetting: {"*": KEEP},
     facts.RecallMeasurement: {"filtered_by": NAME, "*": KEEP},
     facts.Recall: {"*": KEEP},
     facts.PlanNode: {

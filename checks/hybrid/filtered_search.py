@@ -63,7 +63,7 @@ def filtered_search_loses_rows(evidence: Evidence) -> Iterator[Finding | Examine
 
     Source: pgvector README, "Filtering", "Iterative Index Scans"
 
-    Observed: limit, breadth, setting, share, expected_rows, returned_rows, filters, rows, statement, function, calls, mean_ms
+    Observed: limit, breadth, setting, matching_share, expected_rows, returned_rows, filters, rows, statement, function, calls, mean_ms
     """
     catalog = evidence.get(Catalog)
     indexed = [pair for pair in vector_columns(catalog) if ann_indexes(catalog, pair[1])]
@@ -225,7 +225,7 @@ def _losing(evidence: Evidence, table: Table, column: Column, found: list[tuple[
             "limit": first.limit or None,
             "breadth": breadth,
             "setting": f"{name} = {breadth} ({in_force(evidence, name, first).origin})",
-            "share": None if kept.guessed else round(kept.share, 4),
+            "matching_share": None if kept.guessed else round(kept.share, 4),
             "expected_rows": None if kept.guessed else round(expected, 1),
             "returned_rows": None if returned is None else round(returned, 2),
             "filters": list(kept.columns),

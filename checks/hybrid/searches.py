@@ -314,7 +314,9 @@ def set_in_code(evidence: Evidence, name: str) -> list[tuple[Location | None, st
         for behaviour in repository.behaviours:
             if named.search(f"{behaviour.detail} {behaviour.text or ''}") and behaviour.location not in known:
                 found[behaviour.location, ""] = None
-    if not found and statements and any(named.search(entry.text) for entry in statements.entries):
+    embeddings = evidence.find(Embeddings)
+    ran = statements is not None and any(named.search(entry.text) for entry in statements.entries)
+    if not found and (ran or (embeddings and any(entry.name == name for entry in embeddings.sent))):
         found[None, ""] = None
     return list(found)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 
-from checks.evidence.database.facts import BodyStatement, Embeddings, Extension
+from checks.evidence.database.facts import BodyStatement, Embeddings, Extension, SentSetting
 from checks.evidence.database.query import query
 from checks.evidence.database.session import MARKER, Session
 from checks.evidence.expressions import unwrap
@@ -21,12 +21,14 @@ _CHARACTERS = 20_000
 _BEGINNINGS = frozenset(["select", "with", "insert", "update", "delete", "merge", "perform"])
 _OF_INTEREST = re.compile(r"<->|<#>|<=>|<\+>|<~>|<%>|_distance\b|inner_product\b|->|@>|\?")
 _DEFAULT = re.compile(r'(?:^|,)\s*"?(\w+)"?\s+(?:integer|bigint|smallint|numeric)\s+DEFAULT\s+(\d{1,9})\b')
+_SET = re.compile(r"\s*set\s+(?:(local|session)\s+)?((?:hnsw|ivfflat)\.\w{1,40})", re.IGNORECASE)
 _OF_THE_SERVER = frozenset(["default", "configuration file", "command line", "environment variable"])
 _LENGTH_OF_QUERY = 2
 
 
-def observe_embeddings(session: Session, extension: Extension | None) -> Embeddings:
-    """`extension` is pgvector, whose settings are there to see only once the session has loaded it."""
+def observe_embeddings(session: Session, extension: Extension | None, counted: Extension | None) -> Embeddings:
+    """`extension` is pgvector, whose settings are there to see only once the session has loaded it; `counted` is
+    pg_stat_statements."""
     with session.transaction():
         rows = session.rows(query("bodies", session.major))
     bodies: list[BodyStatement] = []
@@ -43,7 +45,25 @@ def observe_embeddings(session: Session, extension: Extension | None) -> Embeddi
         except psycopg.Error:
             # The extension's schema may be out of bounds for this role; its defaults are known without.
             settings = {}
-    return Embeddings(tuple(bodies), settings, sum(row.body is None for row in rows))
+    unread = sum(row.body is None for row in rows)
+    return Embeddings(tuple(bodies), settings, unread, _sent(session, counted) if extension and counted else ())
+
+
+def _sent(session: Session, extension: Extension) -> tuple[SentSetting, ...]:
+    view = qualified_name(extension.schema, "pg_stat_statements")
+    try:
+        with session.transaction():
+            rows = session.rows(query("sent_settings", session.major, pg_stat_statements=view))
+    except psycopg.Error:
+        # What hides the statements is said by their own section.
+        return ()
+    found: dict[tuple[str, bool], int] = {}
+    for row in rows:
+        match = _SET.match(row.text)
+        if match:
+            key = match[2].lower(), (match[1] or "").lower() == "local"
+            found[key] = found.get(key, 0) + row.calls
+    return tuple(SentSetting(name, local, calls) for (name, local), calls in found.items())
 
 
 def _statements(row: Any) -> Iterator[BodyStatement]:

@@ -254,7 +254,9 @@ class Node:
 
     def _embeddings(self) -> Embeddings:
         server = self.sections["server"]
-        return observe_embeddings(self._session, server.extension("vector") if isinstance(server, Server) else None)
+        if not isinstance(server, Server):
+            return observe_embeddings(self._session, None, None)
+        return observe_embeddings(self._session, server.extension("vector"), server.extension(EXTENSION))
 
     def _grant(self, role: str) -> str:
         server = self.sections["server"]

@@ -82,6 +82,7 @@ from checks.evidence.database.facts.vectors import (
     Recall,
     RecallAt,
     RecallMeasurement,
+    SentSetting,
 )
 
 __all__ = [
@@ -123,6 +124,7 @@ __all__ = [
     "Role",
     "RoleSetting",
     "Schema",
+    "SentSetting",
     "Sequence",
     "Server",
     "Session",

@@ -20,14 +20,23 @@ class BodyStatement(msgspec.Struct, frozen=True):
     dynamic: bool = False
 
 
+class SentSetting(msgspec.Struct, frozen=True):
+    """A SET of one of pgvector's settings that pg_stat_statements counted: how often, and whether LOCAL to its transaction."""
+
+    name: str
+    local: bool
+    calls: int
+
+
 class Embeddings(msgspec.Struct, frozen=True, tag=True, dict=True):
     """`bodies` are statements that use vector distances or look into documents. `settings` are pgvector's own (`hnsw.ef_search`,
     ...) as the server has them for every session, known only once its library is loaded; one that this login has a value of
-    its own for is left out. `unread` counts functions whose bodies were too large or too many to be read."""
+    its own for is left out. `sent` are those that clients set themselves. `unread` counts functions whose bodies were too large or too many to be read."""
 
     bodies: tuple[BodyStatement, ...] = ()
     settings: dict[str, str] = {}
     unread: int = 0
+    sent: tuple[SentSetting, ...] = ()
 
     @cached_property
     def by_function(self) -> dict[Subject, tuple[BodyStatement, ...]]:

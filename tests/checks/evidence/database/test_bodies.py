@@ -59,6 +59,24 @@ def test_searches_in_functions_are_read(database: Database) -> None:
     assert "hnsw.ef_search" not in found.settings
 
 
+@pytest.mark.vector
+def test_settings_that_clients_send(database: Database) -> None:
+    database.execute("CREATE EXTENSION vector; CREATE EXTENSION pg_stat_statements")
+    connection = database.connect()
+    connection.execute("SELECT '[1]'::vector")
+    for value in (50, 60):
+        connection.execute(f"SET hnsw.ef_search = {value}")
+        with connection.transaction():
+            connection.execute(f"SET LOCAL ivfflat.probes = {value}")
+
+    found = bodies(database)
+
+    assert {(entry.name, entry.local, entry.calls) for entry in found.sent} == {
+        ("hnsw.ef_search", False, 2),
+        ("ivfflat.probes", True, 2),
+    }
+
+
 def test_without_the_extension(database: Database) -> None:
     database.execute("CREATE TABLE t (id int, payload jsonb)")
     database.execute("CREATE FUNCTION f() RETURNS SETOF int LANGUAGE sql AS $$SELECT id FROM t WHERE payload @> '{}'$$")
