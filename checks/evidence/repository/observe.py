@@ -14,6 +14,7 @@ from checks.evidence.repository.matching import match_statements
 from checks.evidence.repository.migrations import is_migration, read_migrations
 from checks.evidence.repository.orm.reader import OrmReader
 from checks.evidence.repository.statements import read_statements, speaks_to_another_system
+from checks.evidence.repository.vectors.reader import VectorReader
 
 __all__ = ["match_statements", "observe_repository"]
 
@@ -32,6 +33,7 @@ def observe_repository(
     migrations: list[SourceFile] = []
     orm = OrmReader()
     behaviour = BehaviourReader()
+    vectors = VectorReader()
     for number, path in enumerate(paths):
         if cancelled is not None and cancelled.is_set():
             break
@@ -48,9 +50,10 @@ def observe_repository(
             statements += read_statements(file)
             orm.read(file)
             behaviour.read(file)
+            vectors.read(file)
     declared = read_migrations(migrations)
     models, calls = orm.finish(cancelled)
-    behaviours = behaviour.finish(statements, calls, cancelled)
+    behaviours = behaviour.finish(statements, calls, vectors.calls, cancelled)
     return Repository(
         folder.name,
         folder.commit,
@@ -66,5 +69,8 @@ def observe_repository(
         models,
         calls,
         behaviours,
+        tuple(sorted(set(vectors.models), key=lambda model: (model.location, model.name))),
+        tuple(sorted(set(vectors.calls), key=lambda call: (call.location, call.action))),
+        vectors.uses(),
         lineages=declared.lineages,
     )

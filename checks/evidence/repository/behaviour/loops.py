@@ -16,6 +16,7 @@ _FEW = re.compile(
     r"|\bcursors?\b|\bmodels\b|partitions?\b",
     re.IGNORECASE,
 )
+_IN_PARTS = re.compile(r"batch|chunk|\bpages?\b", re.IGNORECASE)
 _CONSTANT = re.compile(
     r"\s*(?:[\[({]\s*(?:[\"'`]|-?\d|\{|\)|\])|(?:[\w.]+\.)?_?[A-Z][A-Z0-9_]{2,}\b(?!\()|range\(\s*\d+\s*\)|$)"
 )
@@ -25,7 +26,7 @@ _OF_VALUES = re.compile(
 _COUNTS_ALL = re.compile(r"\.length\b|\.size\b|\blen\(")
 _STEP_BY_ONE = re.compile(r"\+\+|\+=\s*1\s*$|--|-=\s*1\s*$")
 _TAKES_FROM = re.compile(
-    r"^\(?\s*(?:!?\s*)?[\w.]*(?:queue|stack|pending|todo|frontier|remaining|to_visit|toVisit|worklist|current|parent|ids|nodes)\w*"
+    r"^\(?\s*[\w.]*(?:queue|stack|pending|todo|frontier|remaining|to_visit|toVisit|worklist|current|parent|ids|nodes)\w*"
     r"(?:\.length|\.size)?\s*(?:>\s*0|!==?\s*(?:null|undefined|0)|is not None)?\s*\)?$",
     re.IGNORECASE,
 )
@@ -62,7 +63,7 @@ def loop_around(outline: Outline, offset: int) -> Loop | None:
     """The innermost loop over data that runs again what stands there."""
     around = [loop for loop in outline.loops if loop.start <= offset < loop.end]
     for loop in reversed(around):
-        if not outline.runs_within(loop.start, offset):
+        if not outline.runs_within(loop.start, offset) or _IN_PARTS.search(f"{loop.variable} {loop.over}"):
             return None
         if repeats(loop) and not _is_constant(outline, loop):
             return loop

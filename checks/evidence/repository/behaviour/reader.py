@@ -12,13 +12,14 @@ from checks.evidence.repository.behaviour.loops import loops_of
 from checks.evidence.repository.behaviour.outline import Outline
 from checks.evidence.repository.behaviour.races import races_of
 from checks.evidence.repository.behaviour.retries import retries_of
-from checks.evidence.repository.behaviour.sites import sites_of
+from checks.evidence.repository.behaviour.sites import Site, sites_of
 from checks.evidence.repository.behaviour.transactions import external_calls_of
-from checks.evidence.repository.facts import Behaviour, CodeStatement, OrmCall
+from checks.evidence.repository.facts import Behaviour, CodeStatement, OrmCall, VectorCall
 from checks.evidence.repository.files import SourceFile, is_test
 from checks.evidence.repository.languages import TYPESCRIPT
 from checks.evidence.repository.orm.syntax import source_of
 from checks.evidence.repository.statements import is_migration_code, speaks_to_another_system
+from checks.model import Location
 
 MAXIMUM = 20_000
 
@@ -49,25 +50,33 @@ class BehaviourReader:
         self,
         statements: Iterable[CodeStatement],
         calls: Iterable[OrmCall],
+        stores: Iterable[VectorCall] = (),
         cancelled: threading.Event | None = None,
     ) -> tuple[Behaviour, ...]:
-        """All behaviours by place; `cancelled`, once set, ends it soon with what was read."""
+        """All behaviours by place; `stores` are the calls of vector stores in the same repository. `cancelled`, once set, ends it
+        soon with what was read."""
         by_path: dict[str, tuple[list[CodeStatement], list[OrmCall]]] = {}
         for statement in statements:
             by_path.setdefault(statement.location.path, ([], []))[0].append(statement)
         for call in calls:
             by_path.setdefault(call.location.path, ([], []))[1].append(call)
+        writes: dict[str, list[VectorCall]] = {}
+        for store in stores:
+            if store.action in ("write", "delete") and store.store not in ("pgvector", "memory"):
+                writes.setdefault(store.location.path, []).append(store)
         found: set[Behaviour] = set()
         for path, file in self._files.items():
             if (cancelled is not None and cancelled.is_set()) or len(found) > MAXIMUM:
                 break
             known = by_path.get(path)
             if known or sessions.is_candidate(file.text) or any(word in file.text for word in connections.WORDS):
-                found.update(_read_file(file, *(known or ([], []))))
+                found.update(_read_file(file, *(known or ([], [])), writes.get(path, [])))
         return tuple(sorted(found, key=lambda entry: (entry.location, entry.kind, entry.text or "", entry.detail)))
 
 
-def _read_file(file: SourceFile, statements: list[CodeStatement], calls: list[OrmCall]) -> Iterable[Behaviour]:
+def _read_file(
+    file: SourceFile, statements: list[CodeStatement], calls: list[OrmCall], writes: list[VectorCall]
+) -> Iterable[Behaviour]:
     outline = Outline(source_of(file))
     sites = sites_of(outline, statements, calls)
     yield from loops_of(outline, sites)
@@ -77,3 +86,29 @@ def _read_file(file: SourceFile, statements: list[CodeStatement], calls: list[Or
     yield from fills_of(outline, sites)
     yield from sessions.sessions_of(outline)
     yield from connections.connections_of(outline)
+    yield from _written_twice(sites, writes)
+
+
+def _written_twice(sites: list[Site], writes: list[VectorCall]) -> Iterable[Behaviour]:
+    """The same rows kept in PostgreSQL and in another vector store, with no transaction over the two."""
+    for write in writes:
+        verbs = ("delete", "update") if write.action == "delete" else ("insert", "update")
+        own = [
+            site
+            for site in sites
+            if site.verb in verbs
+            and site.function is not None
+            and write.function
+            and site.function.name == write.function
+        ]
+        if own:
+            path = write.location.path
+            yield Behaviour(
+                "dual_write",
+                Location(path, own[0].line),
+                write.function,
+                own[0].table,
+                own[0].text,
+                write.location,
+                write.store,
+            )

@@ -11,7 +11,8 @@ class Behaviour(msgspec.Struct, frozen=True):
     """What code does around a statement, at the call that sends it.
 
     `kind`: query_in_loop, insert_in_loop, check_then_insert, read_modify_write, queue_poll, external_call_in_transaction,
-    retry_without_backoff, isolation_level, session_state, reader_split, cache_fill, connection_per_request, prepared_statement.
+    retry_without_backoff, isolation_level, session_state, reader_split, cache_fill, connection_per_request, prepared_statement,
+    dual_write (the same function writes to another vector store, named by `detail`), lazy_load (of a relation, in a loop).
     `function` is the function or method around it. `table` is the table concerned as the code names it, where it is known. `text`
     is the SQL of that call as `CodeStatement.text` has it. `other` is the second place where there is one: of check_then_insert
     the insert, of external_call_in_transaction the call, of a loop its head. `detail` is a word or two: the isolation level,
