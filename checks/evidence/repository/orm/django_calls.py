@@ -34,12 +34,14 @@ _READS = frozenset(
 )
 # Methods that put a queryset into another statement.
 _NESTS = frozenset(
-    "filter exclude get annotate Q Exists Subquery union intersection difference Prefetch When Case Coalesce update order_by "
+    "filter exclude get annotate Q Exists Subquery union intersection difference When Case Coalesce update order_by "
     "values get_object_or_404 get_list_or_404 aget_object_or_404 alias aggregate Count Sum ArraySubquery get_or_create".split()
 )
 _STATEMENTS_OF_TWO = frozenset(["get_or_create", "update_or_create"])
 _MAXIMUM_MENTIONS = 60
 _MAXIMUM_NESTED = 5
+_MAXIMUM_CHAIN = 200
+_INNER = {"call": "function", "attribute": "object", "subscript": "value"}
 
 
 def read_calls(source: Source, project: Project) -> list[OrmCall]:
@@ -80,8 +82,13 @@ class _Reader:
     def model(self, node: Node) -> Model | None:
         """The model that a name stands for: imported, of this file, or `cls` within one."""
         name = text(node)
-        if name in ("cls", "self"):
+        if name == "self":
             return None
+        if name == "cls":
+            around = node.parent
+            while around is not None and around.type != "class_definition":
+                around = around.parent
+            return self.project.models.find(text(field(around, "name")), self.source.file.path) if around else None
         known = self.names.get(name, name if name in self.own or "import *" in self.source.file.text else None)
         if known is None and node.parent is not None and node.parent.type == "attribute":
             holder = field(node.parent, "object")
@@ -139,26 +146,9 @@ class _Reader:
 
     def _subquery(self, node: Node, one_column: bool) -> str | None:
         """A queryset within another statement; its key where one column is asked for and it names none."""
-        start = unwrapped(node)
-        steps_seen = 0
-        while start.type in ("call", "attribute", "subscript") and steps_seen < 50:
-            steps_seen += 1
-            inner = field(start, "function") if start.type == "call" else None
-            if start.type == "subscript":
-                inner = field(start, "value")
-            elif start.type == "attribute":
-                if text(field(start, "attribute")) in self.project.managers:
-                    break
-                inner = field(start, "object")
-            if inner is None:
-                return None
-            start = inner
-        holder = field(start, "object") if start.type == "attribute" else None
-        if holder is None or self.depth >= _MAXIMUM_NESTED:
-            return None
-        name = field(holder, "attribute") if holder.type == "attribute" else holder
-        model = self.model(name) if name is not None else None
-        if model is None:
+        start = self._start(unwrapped(node))
+        model = self._model_of(start) if start is not None else None
+        if start is None or model is None or self.depth >= _MAXIMUM_NESTED:
             return None
         _, steps = _chain_above(start)
         self.depth += 1
@@ -171,6 +161,22 @@ class _Reader:
             read.query.columns = [f"{quoted(read.query.alias)}.{quoted(key.name)}"]
         return read.query.sql()
 
+    def _start(self, node: Node) -> Node | None:
+        """The `Model.objects` that a chain of calls begins with, if its model is known."""
+        for _ in range(_MAXIMUM_CHAIN):
+            if node.type == "attribute" and text(field(node, "attribute")) in self.project.managers:
+                return node if self._model_of(node) is not None else None
+            inner = field(node, _INNER.get(node.type, "none"))
+            if inner is None:
+                return None
+            node = inner
+        return None
+
+    def _model_of(self, manager: Node) -> Model | None:
+        holder = field(manager, "object")
+        holder = field(holder, "attribute") if holder is not None and holder.type == "attribute" else holder
+        return self.model(holder) if holder is not None else None
+
     def _is_nested(self, top: Node, steps: list[Step]) -> bool:
         """Whether the queryset is part of another statement and not sent by itself."""
         if plain_name(steps[-1][0]) in SENDS:
@@ -179,7 +185,15 @@ class _Reader:
         while parent is not None and parent.type in ("parenthesized_expression", "keyword_argument", "unary_operator"):
             parent = parent.parent
         call = parent.parent if parent is not None and parent.type == "argument_list" else None
-        return call is not None and call_name(call) in _NESTS
+        if call is None or call_name(call) not in _NESTS:
+            return False
+        # What a queryset that is not read here holds is told by itself.
+        around: Node | None = call
+        while around is not None and not around.type.endswith("_statement"):
+            if around.type == "call" and (start := self._start(around)) is not None and start != top:
+                return True
+            around = around.parent
+        return False
 
     def _context(self, top: Node) -> tuple[list[Step], set[str]] | None:
         """What the code goes on to do with a queryset; None if it never sends it."""
@@ -197,7 +211,7 @@ class _Reader:
             return [], set()
         if parent.type in ("argument_list", "keyword_argument"):
             call = parent.parent if parent.type == "argument_list" else parent.parent and parent.parent.parent
-            return [], set() if isinstance(call, Node) and call_name(call) in _READS else set(EVERYTHING)
+            return [], set() if isinstance(call, Node) and _reads(call) else set(EVERYTHING)
         if parent.type == "assignment":
             left = field(parent, "left")
             if left is not None and left.type == "identifier" and self.function is not None:
@@ -246,19 +260,11 @@ class _Reader:
         steps: list[Step] = []
         manager = "objects"
         if model is None and first.type in ("call", "attribute"):
-            start = first
-            while start is not None and start.type in ("call", "attribute"):
-                if start.type == "attribute" and text(field(start, "attribute")) in self.project.managers:
-                    break
-                inner = field(start, "function") if start.type == "call" else field(start, "object")
-                if inner is None:
-                    return
-                start = inner
-            holder = field(start, "object") if start.type == "attribute" else None
-            holder = field(holder, "attribute") if holder is not None and holder.type == "attribute" else holder
-            model = self.model(holder) if holder is not None else None
-            manager = text(field(start, "attribute"))
-            steps = _chain_above(start)[1] if model else []
+            start = self._start(first)
+            if start is None:
+                return
+            model, manager = self._model_of(start), text(field(start, "attribute"))
+            steps = _chain_above(start)[1]
         if model is None:
             return
         read = self._built(model, manager, steps)
@@ -364,18 +370,9 @@ class _Reader:
         last = plain_name(text(field(function, "attribute")))
         if last not in ("get", "first", "last", "create", "latest", "earliest"):
             return None
-        start: Node = function
-        while start.type in ("call", "attribute", "subscript"):
-            if start.type == "attribute" and text(field(start, "attribute")) in self.project.managers:
-                holder = field(start, "object")
-                holder = field(holder, "attribute") if holder is not None and holder.type == "attribute" else holder
-                model = self.model(holder) if holder is not None else None
-                return (model, False) if model else None
-            inner = field(start, {"call": "function", "attribute": "object", "subscript": "value"}[start.type])
-            if inner is None:
-                return None
-            start = inner
-        return None
+        start = self._start(function)
+        model = self._model_of(start) if start is not None else None
+        return (model, False) if model else None
 
     def _annotated(self, name: str) -> tuple[Model, bool] | None:
         parameters = text(field(self.function, "parameters")) if self.function is not None else ""
@@ -450,10 +447,15 @@ def _followed(name: str, begun: Node, function: Node) -> tuple[list[Step], set[s
     return (steps, partial) if sent else None
 
 
+def _reads(call: Node) -> bool:
+    """Whether the function called takes the rows and no more: `list(...)`, `sync_to_async(list)(...)`."""
+    return call_name(call) in _READS or text(field(call, "function")).startswith("sync_to_async(")
+
+
 def _is_handed_on(parent: Node) -> bool:
     """Whether code elsewhere gets the queryset and may add to it."""
     if parent.type == "argument_list":
-        return parent.parent is None or call_name(parent.parent) not in _READS
+        return parent.parent is None or not _reads(parent.parent)
     return parent.type in ("return_statement", "keyword_argument")
 
 
