@@ -12,6 +12,7 @@ from checks.evidence.repository.orm import knex, kysely, kysely_types, supabase,
 from checks.evidence.repository.orm.models import Models
 from checks.evidence.repository.orm.named_tables import Constants, snake_case
 from checks.evidence.repository.orm.syntax import Source, source_of
+from checks.evidence.repository.orm.typeorm_reader import TypeOrm
 
 MAXIMUM_CALLS = 50_000
 
@@ -33,6 +34,7 @@ class NamedTables:
         self._camel_case = False
         self._knex: list[SourceFile] = []
         self._uses_knex = False
+        self._typeorm = TypeOrm()
 
     def read(self, file: SourceFile) -> None:
         """Takes note of a file of Python, TypeScript or JavaScript."""
@@ -42,6 +44,7 @@ class NamedTables:
             return
         if "export const" in file.text:
             self._constants.note(file.text)
+        self._typeorm.read(file)
         if supabase.TYPES.search(file.text):
             self._types.append(file)
         if supabase.CANDIDATE.search(file.text) and _SUPABASE.search(file.text):
@@ -61,6 +64,7 @@ class NamedTables:
         """Adds the models and calls found."""
         constants = self._constants.known()
         tables = [table for file in self._types for table in supabase.read_types(source_of(file))]
+        self._typeorm.finish(models, calls, cancelled)
         models += [*tables, *self._tables_of_kysely()]
         known = Models(tables)
         readers: list[tuple[list[SourceFile], ReadCalls]] = [

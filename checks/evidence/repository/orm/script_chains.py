@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tree_sitter import Node
 
 from checks.evidence.repository.orm.script import called, chain_above
-from checks.evidence.repository.orm.syntax import field, function_around, text
+from checks.evidence.repository.orm.syntax import field, function_around, text, unwrapped
 
 Step = tuple[str, Node]
 
@@ -140,3 +140,18 @@ def _root(node: Node) -> Node:
     while node.parent is not None:
         node = node.parent
     return node
+
+
+def value_before(name: str, near: Node) -> Node | None:
+    """The value that the function last gave the variable before this place, awaited or not; None if it is a parameter."""
+    function = function_around(near) or _root(near)
+    found: Node | None = None
+    for node in _mentions(function).get(name, []):
+        parent = node.parent
+        if node.start_byte >= near.start_byte or parent is None:
+            continue
+        if parent.type == "variable_declarator" and field(parent, "name") == node:
+            found = field(parent, "value") or found
+        elif parent.type == "assignment_expression" and field(parent, "left") == node:
+            found = field(parent, "right")
+    return unwrapped(found) if found is not None else None
