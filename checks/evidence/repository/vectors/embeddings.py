@@ -26,16 +26,23 @@ _NAMES = (
     r"|gte-(?:small|base|large|qwen2?)[\w.-]*|Qwen3-Embedding-[\w.]+|embeddinggemma[\w:.-]*|granite-embedding[\w:.-]*|all-minilm(?::\w+)?"
 )
 _NAME = re.compile(
-    rf"(?<![\w-])(?P<name>(?:(?:sentence-transformers|BAAI|intfloat|thenlper|nomic-ai|mixedbread-ai|Snowflake|jinaai|Qwen|Alibaba-NLP"
+    rf"(?<!\w)(?<!\w-)(?P<name>(?:(?:sentence-transformers|BAAI|intfloat|thenlper|nomic-ai|mixedbread-ai|Snowflake|jinaai|Qwen|Alibaba-NLP"
     rf"|google|ibm-granite)/)?(?:{_NAMES}))(?![\w-])"
 )
 _PLAIN = re.compile(r"[\w./:@-]{1,100}")
 _BYTES = re.compile(_NAME.pattern.encode())
 _STRINGS = frozenset(["string_content", "string_fragment", "template_string", "string"])
+_KNOWN_ONLY = frozenset(
+    "array list tuple set jsx_attribute binary_expression comparison_operator literal_type union_type switch_case enum_assignment "
+    "subscript "
+    "subscript_expression".split()
+)
+_ASKS = re.compile(r"(?:includes|startsWith|startswith|endsWith|literal|enum|meta|describe|test|has|Literal|Set|Map)$")
 _DIMENSIONS = re.compile(
     r"\b(?:output_?)?(?:embed(?:ding)?_?)?(?:dim(?:ension)?s?|dimensionality)[\"']?\s*[:=]\s*(\d{2,5})\b", re.IGNORECASE
 )
 _CONSTANT = re.compile(r"\b\w*(?:EMBED|VECTOR)\w*_?(?:DIM\w*|SIZE)\w*\s*(?::\s*\w+\s*)?=\s*(\d{2,5})\b", re.IGNORECASE)
+_COUNTS_TOKENS = re.compile(r"tokeni[sz]", re.IGNORECASE)
 _IN_CONFIGURATION = re.compile(r"embed|vector", re.IGNORECASE)
 _INGESTS = re.compile(
     r"ingest|index|upsert|chunk|import|documents?\b|_documents|sync|embed_?many|backfill|add_|insert|store_|populate|load|process_?file",
@@ -52,15 +59,18 @@ _SEARCHES = re.compile(r"<=>|<#>|<->|\.rpc\(|similarity_?search|cosine_?distance
 
 
 def is_candidate(text: str) -> bool:
+    """Whether the file may name a model, by a cheap look."""
     return "embed" in text or "voyage" in text or "bge-" in text or "MiniLM" in text or "-e5-" in text or "gte-" in text
 
 
 def embedding_models_of(outline: Outline) -> Iterator[EmbeddingModel]:
     """The models that the file's strings name; of a file that lists many to choose from none."""
     found: list[EmbeddingModel] = []
+    if _COUNTS_TOKENS.search(outline.path):
+        return
     for match in _BYTES.finditer(outline.source.bytes):
         node = outline.source.root.descendant_for_byte_range(match.start("name"), match.end("name"))
-        if node is None or node.type not in _STRINGS or _is_prose(outline, node) or _is_key(node):
+        if node is None or node.type not in _STRINGS or _is_prose(outline, node) or _is_listed(node):
             continue
         whole = outline.text(node).strip("\"'`")
         name = whole if _PLAIN.fullmatch(whole) else match.group("name").decode()
@@ -97,11 +107,24 @@ def _is_prose(outline: Outline, node: Node) -> bool:
     return outline.text(node).count(" ") > 3
 
 
-def _is_key(node: Node) -> bool:
-    """Whether it names an entry of an object: a list of prices, of sizes, of limits."""
-    current: Node | None = node if node.type == "string" else node.parent
-    pair = current.parent if current is not None else None
-    return pair is not None and pair.type == "pair" and field(pair, "key") == current
+def _is_listed(node: Node) -> bool:
+    """Whether the code only knows of the model: in a list to choose from, a list of prices, a comparison, a hint in a form."""
+    current: Node | None = node if node.type in ("string", "template_string") else node.parent
+    for _ in range(6):
+        parent = current.parent if current is not None else None
+        if parent is None or current is None:
+            return False
+        if parent.type == "pair" and field(parent, "key") == current:
+            return True
+        if parent.type in _KNOWN_ONLY:
+            return not any(child.type in ("||", "??") for child in parent.children)
+        if parent.type in ("arguments", "argument_list") and parent.parent is not None:
+            callee = field(parent.parent, "function")
+            return callee is not None and _ASKS.search((callee.text or b"").decode("utf-8", "replace")) is not None
+        if parent.type not in ("pair", "object", "dictionary", "parenthesized_expression"):
+            return False
+        current = parent
+    return False
 
 
 def _around(outline: Outline, node: Node) -> str:

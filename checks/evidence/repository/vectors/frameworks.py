@@ -35,7 +35,7 @@ FRAMEWORKS = {
         ("PgVector", "PgVector2", "PostgresDb", "PgAgentStorage", "PostgresAgentStorage", "PostgresStorage"),
     ),
     "mastra": (("@mastra/pg",), ("PgVector", "PostgresStore")),
-    "vecs": (("vecs",), ("vecs.create_client", "vecs.Client")),
+    "vecs": (("vecs",), ("vecs.create_client",)),
     "pgai": (("pgai",), ("pgai.install", "create_vectorizer")),
     "pg-boss": (("pg-boss",), ("PgBoss",)),
     "graphile-worker": (("graphile-worker",), ("makeWorkerUtils", "quickAddJob", "runTaskList")),
@@ -48,17 +48,12 @@ _MODULES = {
     "graphile-worker": r"graphile-worker", "procrastinate": r"procrastinate",
 }  # fmt: skip
 _MEM0 = re.compile(r"[\"']?provider[\"']?\s*:\s*[\"'](?:pgvector|supabase)[\"']")
-_IMPORT = r"^[^\n#]*\b(?:import|from|require)\b[^\n]*(?:{0})"
-_COMPILED = [
-    (
-        name,
-        re.compile(_IMPORT.format(_MODULES[name]), re.MULTILINE),
-        re.compile(rf"(?<![\w.])(?P<component>{'|'.join(re.escape(entry) for entry in components)})(?=\s*(?:[.(<]))"),
-        packages,
-        tuple(components),
-    )
-    for name, (packages, components) in FRAMEWORKS.items()
-]  # fmt: skip
+_IMPORTS = re.compile(
+    r"^[ \t]*from\s+(?P<py>[\w.]+)\s+import\s+(?P<names>\([^)]*\)|[^\n]*)|^[ \t]*import\s+(?P<module>[\w.]+)[ \t]*$"
+    r"|\bimport\s+(?P<js>[^;'\"]{1,400}?)\s+from\s+['\"](?P<from>[^'\"\n]+)['\"]"
+    r"|\b(?:const|let|var)\s+(?P<required>[^=\n]{1,200}?)\s*=\s*(?:await\s+import|require)\(\s*['\"](?P<where>[^'\"\n]+)['\"]",
+    re.MULTILINE,
+)
 _REQUIREMENT = re.compile(
     r"""^\s*["']?(?P<name>@?[A-Za-z0-9][\w./-]*)(?:\[[\w,.\s-]*\])?["']?\s*(?:[:=]\s*)?["']?(?P<version>(?:[\^~<>=!]=?|==)?\s*v?\d[\w.*+-]*(?:\s*,\s*[<>=!~]+\s*\d[\w.*]*)?)""",
     re.MULTILINE,
@@ -67,23 +62,40 @@ _REQUIREMENT = re.compile(
 
 def uses_of(file: SourceFile) -> Iterator[tuple[FrameworkUse, tuple[str, ...]]]:
     """Each component once, where the code first makes use of it, with the packages that may bring it."""
-    for name, imports, component, packages, components in _COMPILED:
-        if not any(entry in file.text for entry in components) or not imports.search(file.text):
-            continue
-        seen: set[str] = set()
-        for match in component.finditer(file.text):
-            found = match.group("component")
-            line = file.text.count("\n", 0, match.start()) + 1
-            begin = file.text.rfind("\n", 0, match.start()) + 1
-            before = file.text[begin : match.start()]
-            if found in seen or re.search(r"#|//|^\s*\*|\bclass\s*$", before):
-                continue
-            seen.add(found)
-            yield FrameworkUse(name, found, Location(file.path, line)), packages
+    wanted = [name for name, (_, components) in FRAMEWORKS.items() if any(entry in file.text for entry in components)]
+    imports = list(_imports(file.text)) if wanted else []
+    for name in wanted:
+        packages, components = FRAMEWORKS[name]
+        module = re.compile(_MODULES[name])
+        for component in components:
+            owner, _, attribute = component.rpartition(".")
+            if any(
+                module.search(source) and re.search(rf"\b{owner or attribute}\b", names) for source, names in imports
+            ):
+                yield FrameworkUse(name, component, Location(file.path, _first_use(file.text, component))), packages
     configured = _MEM0.search(file.text) if "mem0" in file.text else None
     if configured is not None:
         line = file.text.count("\n", 0, configured.start()) + 1
         yield FrameworkUse("mem0", "pgvector", Location(file.path, line)), ("mem0ai",)
+
+
+def _imports(code: str) -> Iterator[tuple[str, str]]:
+    """The modules that the file imports, with the names it takes from each."""
+    for match in _IMPORTS.finditer(code):
+        source = match.group("py") or match.group("module") or match.group("from") or match.group("where")
+        names = match.group("names") or match.group("module") or match.group("js") or match.group("required")
+        yield source, names
+
+
+def _first_use(code: str, component: str) -> int:
+    """The line of its first call, or else of its name."""
+    called = re.search(
+        rf"^(?![^\n]*(?:#|//|\*\s)[^\n]*{re.escape(component)})[^\n]*?\b{re.escape(component)}\s*[.(<]",
+        code,
+        re.MULTILINE,
+    )
+    offset = called.end() if called is not None else code.find(component)
+    return code.count("\n", 0, offset) + 1
 
 
 def versions_of(file: SourceFile) -> dict[str, str]:

@@ -166,7 +166,9 @@ def vector_calls_of(outline: Outline) -> Iterator[VectorCall]:
                 None,
             )
             if client is not None and _is_meant(client, call):
-                yield _call(outline, call, client.store, client.word, client.actions[call.name])
+                store = "elasticsearch" if client is _OPENSEARCH and "opensearch" not in lowered else client.store
+                library = store if client is _OPENSEARCH else client.word
+                yield _call(outline, call, store, library, client.actions[call.name])
 
 
 def _is_meant(client: _Client, call: Call) -> bool:
