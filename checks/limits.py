@@ -42,6 +42,14 @@ LIMITS: dict[str, Limit] = {
     "exact_rows": Limit(
         2_000, "rows", "a filter that leaves fewer rows, and has an index, makes a vector search exact", "higher"
     ),
+    "halfvec_saved_bytes": Limit(
+        256 * 1024**2, "bytes", "half-precision vectors that would save less are not proposed", "lower"
+    ),
+    "vector_headroom": Limit(
+        10, "ratio", "how often a vector index should fit into memory before it is worth a note", "higher"
+    ),
+    "null_vectors_share": Limit(0.05, "ratio", "rows without a vector beside an index that cannot find them"),
+    "vector_churn": Limit(1.0, "ratio", "changes per live row in the window from which a graph wears out"),
     "vector_rows": Limit(10_000, "rows", "a vector column with fewer rows may be searched exactly"),
     "unused_index_bytes": Limit(1024 * 1024, "bytes", "a smaller unused index is only a note"),
     "parent_rows_min": Limit(1_000, "rows", "foreign keys of smaller child tables need no index"),
@@ -73,7 +81,18 @@ LIMITS: dict[str, Limit] = {
     "partitions": Limit(1_000, "partitions", "a table with more of them takes long to plan"),
     "partition_skew_bytes": Limit(1024**3, "bytes", "hash partitions of smaller tables may differ in size"),
     "partitions_ahead_days": Limit(7, "days", "partitions by time must be ready so long before", "higher"),
+    "published_vector_bytes": Limit(1024**3, "bytes", "tables with vectors that a publication of all tables may carry"),
+    "horizon_xids": Limit(
+        1_000_000, "transactions", "how far a slot, standby or session may hold back what vacuum removes"
+    ),
+    "conflicts_per_day": Limit(10, "statements/day", "statements that recovery may cancel on a standby"),
+    "forced_checkpoint_share": Limit(0.5, "ratio", "share of checkpoints that the volume of WAL forces"),
+    "forced_checkpoints_per_hour": Limit(2, "checkpoints/hour", "forced checkpoints below that rate are no finding"),
+    "wal_bytes_per_day": Limit(100 * 1024**3, "bytes/day", "WAL a day from which its volume is worth a note"),
+    "prepared_transaction_s": Limit(300, "s", "a prepared transaction this old is forgotten"),
     "tables": Limit(10_000, "tables", "a database with more tables has very many"),
     "catalog_bytes": Limit(100 * 1024**2, "bytes", "a smaller system catalog is never bloated"),
     "view_depth": Limit(4, "views", "views that stand on each other, from which on it is a finding"),
+    "superusers": Limit(2, "roles", "more superusers that may log in are too many"),
+    "extensions": Limit(20, "extensions", "a database with more of them is hard to upgrade"),
 }
