@@ -87,6 +87,7 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
     ),
     "run": (
         Action("proceed", "enter", "Walk the findings", short="walk", shown=True),
+        Action("open_finding", "o", "Open the finding", "While the rest is still being looked at", "open", True),
         Action("cancel", "c escape", "Cancel", "Keeps what could be observed", "cancel", True),
         Action("again", "r", "Start again", short="again", shown=True),
     ),
@@ -171,6 +172,9 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
                 ("", "schema", "indexing", "plans", "replication", "observability", "hybrid")
             )
         ),
+        Action("what_if", "w", "What if ...", "Mark what you would fix and see the levels move", "what if", True),
+        Action("toggle_fixed", "space", "Mark or unmark as fixed", "In what-if"),
+        Action("clear", "u", "Unmark all", "In what-if"),
         Action("compare", "c", "Compare", "With the last review of this target: better, worse, new, gone", "compare", True),
         Action("go_export", "x", "Export", short="export", shown=True),
     ),

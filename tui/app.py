@@ -62,8 +62,9 @@ class SurveyorApp(Paired):
     walk is observed first, and its findings open by themselves unless there is a problem to read of.
 
     `state` is the folder of what is remembered between runs, `reviews` the one of the reviews, `configuration` the one of the
-    reviewer's own pgsurveyor.toml and keymap.toml; by default where the platform puts them. `clock` gives the present in UTC.
-    `follow`: the screen goes where the driver's goes. `presenting`: as presenter mode has it from the start.
+    reviewer's own pgsurveyor.toml and keymap.toml, `cache` the one of what can be worked out again; by default where the
+    platform puts them. `clock` gives the present in UTC. `follow`: the screen goes where the driver's goes. `presenting`: as
+    presenter mode has it from the start.
     """
 
     TITLE = "pgsurveyor"
@@ -98,6 +99,7 @@ class SurveyorApp(Paired):
         state: Path | None = None,
         reviews: Path | None = None,
         configuration: Path | None = None,
+        cache: Path | None = None,
         clock: Callable[[], dt.datetime] = now,
     ) -> None:
         super().__init__(seat or Seat(user), follow)
@@ -109,6 +111,7 @@ class SurveyorApp(Paired):
         self.state = State(state or user_state_path("pgsurveyor"))
         self.reviews_folder = reviews
         self.configuration_folder = configuration or user_config_path("pgsurveyor")
+        self.cache_folder = cache
         self._clock = clock
         self.repository: Path | None = target.repository if target else None
         self.cancelled = threading.Event()
@@ -118,6 +121,8 @@ class SurveyorApp(Paired):
         self.walks_at_once = start == "walk"
         self._target_words = ""
         self.presenting = presenting
+        self.debug_wanted = False
+        self.defect: Exception | None = None
         self._links: tuple[Review | None, Links | None] = (None, None)
         self._effects: tuple[Any, Effects | None] = (None, None)
         self._back: list[tuple[str, str]] = []
@@ -175,6 +180,15 @@ class SurveyorApp(Paired):
             return ""
         decided = sum(finding.id in self.review.state.decisions for finding in self.review.findings)
         return f"{decided} of {len(self.review.findings)} decided"
+
+    def look_ahead(self, target: Target) -> None:
+        """Goes to the preflight of `target`."""
+        self.target = target
+        self.repository = target.repository
+        if self.current_mode != "preflight":
+            self.remove_mode("preflight")
+            self.add_mode("preflight", self.MODES["preflight"])
+        self.switch_mode("preflight")
 
     def observe(self, target: Target) -> None:
         """Goes to the run screen and observes `target`."""
@@ -456,6 +470,16 @@ class SurveyorApp(Paired):
         if focused is not None:
             nodes.append((focused, {"RowList": "rows", "Document": "document"}.get(type(focused).__name__, "")))
         return nodes
+
+    def _print_error_renderables(self) -> None:
+        """A defect is told in two lines: a traceback shows names and values of the target. With --debug it is shown whole."""
+        if self.debug_wanted:
+            super()._print_error_renderables()
+        self._exit_renderables.clear()
+
+    def _handle_exception(self, error: Exception) -> None:
+        self.defect = error
+        super()._handle_exception(error)
 
     async def action_leave(self) -> None:
         await self.action_quit()

@@ -58,6 +58,20 @@ def observing(command: Any) -> Any:
     return command
 
 
+def seated(command: Any) -> Any:
+    """The options of everything that opens the terminal program: who sits there, and how it looks."""
+    for decorate in (
+        click.option("--name", default="", metavar="NAME", help="Who decides here (default: your login)."),
+        click.option("--partner", default="", metavar="NAME", help="Who sits beside you."),
+        click.option("--role", type=click.Choice(["driver", "navigator"]), help="Your part in the session."),
+        click.option("--follow", is_flag=True, help="Go where the driver's terminal goes, until you press a key."),
+        click.option("--presenter", is_flag=True, help="Light, roomy, hosts and names masked."),
+        click.option("--no-mouse", is_flag=True, help="Leave the mouse to the terminal."),
+    ):
+        command = decorate(command)
+    return command
+
+
 def selecting(command: Any) -> Any:
     """The options that choose among the checks."""
     for decorate in (
@@ -96,8 +110,9 @@ def exporting(command: Any) -> Any:
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="pgsurveyor")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback with an error.")
+@seated
 @click.pass_context
-def pgsurveyor(context: click.Context) -> None:
+def pgsurveyor(context: click.Context, /, **seat: Any) -> None:
     """An architecture review for AI applications that run on PostgreSQL.
 
     Looks at a live database and the application's repository, changes neither, and leaves you with a scorecard. Without
@@ -106,26 +121,38 @@ def pgsurveyor(context: click.Context) -> None:
     Put passwords into ~/.pgpass or a service file (PGSERVICE) rather than into a DSN on the command line.
     """
     if context.invoked_subcommand is None:
-        _open_terminal_program()
+        _open_terminal_program(seat)
 
 
 @pgsurveyor.command()
 @observing
 @selecting
+@seated
 def review(**options: Any) -> None:
     """Open the terminal program on a target."""
     from tui.unattended import resolve_target
 
     if options["evidence"] is not None:
         raise UsageError("review takes a live target", "use run --evidence FILE, then open the review it saves")
-    _open_terminal_program(target=resolve_target(options), selection=_selection(options))
+    _open_terminal_program(options, target=resolve_target(options), selection=_selection(options), start="preflight")
+
+
+@pgsurveyor.command()
+@click.argument("review")
+@seated
+def walk(review: str, **seat: Any) -> None:
+    """Open a saved review in the terminal program, where it was left; several terminals may have it open."""
+    _need_terminal()
+    opened = _open_review(review)
+    _open_terminal_program(seat, review=opened)
 
 
 @pgsurveyor.command()
 @click.option(
     "--check", "only_prepare", is_flag=True, help="Start the demo, print its DSN and code, and stop it again."
 )
-def demo(only_prepare: bool) -> None:
+@seated
+def demo(only_prepare: bool, **seat: Any) -> None:
     """Open the terminal program on a sample AI application in an embedded server."""
     from checks.evidence.observe import Target
     from tui.demo.launch import start_demo
@@ -136,7 +163,7 @@ def demo(only_prepare: bool) -> None:
             click.echo(f"dsn={sample.dsn}\nrepository={sample.repository}")
         else:
             target = Target(sample.dsn, sample.repository, tuple(sample.replica_dsns))
-            _open_terminal_program(target=target, start="walk")
+            _open_terminal_program(seat, target=target, start="walk")
     finally:
         sample.stop()
 
@@ -261,6 +288,14 @@ def export(review: str, **options: Any) -> None:
 
 
 @pgsurveyor.command()
+def keys() -> None:
+    """Print a keymap with every action, to change and keep as keymap.toml in the configuration folder."""
+    from tui.keymap import template
+
+    click.echo(template(), nl=False)
+
+
+@pgsurveyor.command()
 def reviews() -> None:
     """List the saved reviews, newest first."""
     from checks.text import visible
@@ -333,8 +368,11 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        words = f"a defect of pgsurveyor: {type(error).__name__}: {error}"
-        sys.exit(_complain(words, "run again with --debug and report what it prints", DEFECT))
+        sys.exit(_complain(_defect_words(error), "run again with --debug and report what it prints", DEFECT))
+
+
+def _defect_words(error: Exception) -> str:
+    return f"a defect of pgsurveyor: {type(error).__name__}: {error}"
 
 
 def _status(error: ReviewError) -> int:
@@ -359,13 +397,23 @@ def _forget_standard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _open_terminal_program(**options: Any) -> None:
+def _need_terminal() -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
         raise UsageError("the terminal program needs a terminal", "use `pgsurveyor run` here")
-    from tui.app import SurveyorApp
 
-    program = SurveyorApp(user=_user(), **options)
-    program.run()
+
+def _open_terminal_program(seat: dict[str, Any], **options: Any) -> None:
+    _need_terminal()
+    from tui.app import SurveyorApp
+    from tui.company import Seat
+
+    place = Seat(seat["name"] or _user(), seat["role"] or "", seat["partner"])
+    program = SurveyorApp(seat=place, follow=seat["follow"], presenting=seat["presenter"], **options)
+    program.debug_wanted = "--debug" in sys.argv
+    program.run(mouse=not seat["no_mouse"])
+    if program.defect is not None:
+        _complain(_defect_words(program.defect), "everything you decided is saved; --debug tells more", DEFECT)
+        sys.exit(DEFECT)
     if program.return_code:
         sys.exit(program.return_code)
 

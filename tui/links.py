@@ -84,7 +84,7 @@ class Links:
         if thing.kind == "table" and (table := self.table(thing)) is not None:
             for index in self.catalog.indexes_of(table.oid):
                 found += self._by_thing.get(Thing("index", (index.schema, index.name)), ())
-        return tuple(dict.fromkeys(found))
+        return tuple({finding.id: finding for finding in found}.values())
 
     def related(self, finding: Finding) -> tuple[Finding, ...]:
         """Other findings about the same statements or tables, what has most in common first."""

@@ -68,8 +68,10 @@ class Paired(App[None]):
     @property
     def company_words(self) -> str:
         """Who is here: `anna (driver) · bo at Scorecard`; nothing for one person who took no role."""
-        parts = [self.seat.words] if self.seat.role or self.seat.partner or self.others else []
-        parts += [f"{present.seat.words} at {present.screen}" for present in self.others[:3]]
+        parts = [self.seat.words] if self.seat.role or self.seat.partner else []
+        for present in self.others[:3]:
+            who = present.seat.words if present.seat.name != self.user else "another terminal of yours"
+            parts.append(f"{who} at {present.screen.capitalize()}")
         if self.following and self.others:
             parts.append("following")
         return " · ".join(parts)

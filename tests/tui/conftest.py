@@ -44,6 +44,7 @@ def make_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeApp:
             "state": tmp_path / "state",
             "reviews": tmp_path / "reviews",
             "configuration": tmp_path / "configuration",
+            "cache": tmp_path / "cache",
         }
         return SurveyorApp(user="anna", clock=lambda: NOW, **{**folders, **how})
 

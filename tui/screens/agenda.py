@@ -37,6 +37,7 @@ class AgendaPage(SurveyScreen):
     def __init__(self) -> None:
         super().__init__()
         self.entries: list[Row] = []
+        self._before = 0
 
     def compose_body(self) -> ComposeResult:
         yield Static(line(""), id="agenda-head")
@@ -79,7 +80,14 @@ class AgendaPage(SurveyScreen):
         kept = promises(findings, state, self.surveyor.clock().date())
         self.entries.append(Row(line(("To be done", "bold $accent"), ("" if kept else "   nothing yet", "$muted"))))
         self.entries += [_promise(promise) for promise in kept[:PROMISES_SHOWN]]
-        self.rows.show(len(self.entries), self._draw, self.rows.cursor)
+        self.rows.show(len(self.entries), self._draw, self._landing(self.rows.cursor, 1))
+
+    def _landing(self, row: int, direction: int) -> int:
+        """The nearest row in that direction, else in the other, that leads somewhere."""
+        last = len(self.entries)
+        ahead = range(row, last) if direction > 0 else range(row, -1, -1)
+        behind = range(row, -1, -1) if direction > 0 else range(row, last)
+        return next((at for way in (ahead, behind) for at in way if self.entries[at].leads_to), row)
 
     def _show_head(self, undecided: int, count: int) -> None:
         review = self.surveyor.review
@@ -109,6 +117,10 @@ class AgendaPage(SurveyScreen):
 
     @on(RowList.Moved)
     def _moved(self) -> None:
+        """Headings are passed over."""
+        rows = self.rows
+        rows.cursor = self._landing(rows.cursor, 1 if rows.cursor >= self._before else -1)
+        self._before = rows.cursor
         self.show_keys()
 
 
@@ -119,12 +131,14 @@ def _area(left: AreaLeft) -> Row:
         f"  {left.area.value:<15}",
         ("━" * filled, "bold $accent"),
         ("─" * (BAR - filled), "$faint"),
-        (f"  {left.undecided:>5,} open", "$foreground" if left.undecided else "$muted"),
+        (f"  {left.undecided:>5,}", "bold $strong" if left.undecided else "$muted"),
+        (f" of {left.findings:,} open".ljust(16), "$muted"),
     ]
     if left.worst is not None:
-        mark = f"   worst {SEVERITY_SYMBOLS[left.worst]} {SEVERITY_SHORT[left.worst]}"
+        mark = f"worst {SEVERITY_SYMBOLS[left.worst]} {SEVERITY_SHORT[left.worst]}"
         parts.append((mark, severity_style(left.worst)))
-    return Row(line(*parts), (f"of {left.findings:,}", "$muted"), ("walk", f"area:{left.area.value}"))
+    leads_to = ("walk", f"area:{left.area.value}") if left.findings else None
+    return Row(line(*parts), "", leads_to)
 
 
 def _promise(promise: Promise) -> Row:

@@ -70,7 +70,7 @@ class SurveyScreen(Screen[None]):
         surveyor = self.surveyor
         header.target = surveyor.target_words
         header.current = self.NAME
-        header.tabs = surveyor.review is not None and self.NAME not in {"connect", "run"}
+        header.tabs = surveyor.review is not None and self.NAME not in {"connect", "preflight", "run"}
         header.progress = surveyor.progress_words if header.tabs else ""
         header.company = surveyor.company_words if header.tabs else ""
         header.presenting = surveyor.presenting

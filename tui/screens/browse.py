@@ -165,7 +165,7 @@ class Browse(SurveyScreen):
         left, right = draw(thing)
         badge = findings_words(self.links.findings_of(thing))
         ending = line(*right, " ", " " * max(0, 5 - badge.cell_length), badge)
-        return spread(line(" ", left), ending, width + 1)
+        return spread(line(" ", left), ending, width)
 
     def _row_of_table(self, thing: Thing) -> tuple[Part, Sequence[Part]]:
         table = self.links.table(thing)

@@ -155,7 +155,8 @@ class Connect(SurveyScreen):
                 self.query_one("#start-note", Static).update(line(("  opening ...", "$muted")))
                 self.say("opening ...", 30)
                 path = self._reviews[row].path
-                start("open", self, lambda: open_saved(path))
+                cache = self.surveyor.cache_folder
+                start("open", self, lambda: open_saved(path, cache))
         elif row < len(self._reviews) + len(self._targets):
             target, _ = self._targets[row - len(self._reviews)]
             self.query_one("#dsn", Input).value = visible(target.dsn)
@@ -182,7 +183,7 @@ class Connect(SurveyScreen):
     @on(Input.Submitted, "#repository")
     @on(Button.Pressed, "#start")
     def action_start(self) -> None:
-        """Hands the target to the run screen. What the field shows afterwards has no password in it."""
+        """Hands the target to the preflight. What the field shows afterwards has no password in it."""
         from checks.errors import UsageError
         from checks.evidence.database.dsn import understand
         from checks.evidence.observe import Target
@@ -210,7 +211,7 @@ class Connect(SurveyScreen):
         if given and dsn is not None:
             self._entered[kept] = dsn
             field.value = kept
-        self.surveyor.observe(Target(dsn, repository, ()))
+        self.surveyor.look_ahead(Target(dsn, repository, ()))
 
 
 def words_of(target: RecentTarget) -> str:
@@ -225,11 +226,11 @@ def words_of(target: RecentTarget) -> str:
     return " + ".join(filter(None, (place, Path(target.repository).name if target.repository else "")))
 
 
-def open_saved(path: Path) -> Review:
+def open_saved(path: Path, cache: Path | None = None) -> Review:
     """The review in that folder, its checks run again over its evidence. Raises StoreError, EvidenceError."""
     from scorecards.remembered import results_of
     from scorecards.session import Review
     from scorecards.store import ReviewFolder
 
     folder = ReviewFolder.open(path)
-    return Review(folder, results_of(folder))
+    return Review(folder, results_of(folder, cache))

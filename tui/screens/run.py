@@ -10,17 +10,24 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from textual import on
 from textual.app import ComposeResult
+from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
+from textual.screen import ModalScreen
 
+from checks.checklist import sort_key
 from checks.errors import ReviewError
-from checks.model import Area, CheckResult, Outcome
+from checks.model import Area, CheckResult, Finding, Outcome
 from tui.actions import Action, bindings
 from tui.background import Finished, send, start
 from tui.screens.base import SurveyScreen
-from tui.text import Part, line, prose
+from tui.text import Part, line, prose, severity_mark
+from tui.widgets.bars import spread
+from tui.widgets.detail import Surroundings, detail
 from tui.widgets.document import EMPTY, Document, Paragraph
+from tui.widgets.rows import RowList
 from tui.words import figure, plural
 
 if TYPE_CHECKING:
@@ -33,6 +40,7 @@ AREA = 15
 COLUMNS = {"checks": 9, "passed": 8, "found": 7, "unknown": 9, "n/a": 5, "findings": 10}
 LOOKS_SHOWN = 4
 NOTICES_SHOWN = 6
+LISTED = 2_000
 
 
 class Looking(Message):
@@ -84,6 +92,7 @@ class Run(SurveyScreen):
         self._totals: Counter[Area] = Counter()
         self._outcomes: Counter[tuple[Area, Outcome]] = Counter()
         self._findings: Counter[Area] = Counter()
+        self.found: list[Finding] = []
         self._statements: int | None = None
         self._server_ms = 0.0
         self._failure: ReviewError | None = None
@@ -92,9 +101,11 @@ class Run(SurveyScreen):
 
     def compose_body(self) -> ComposeResult:
         yield Document(id="run", measure=110)
+        yield RowList(id="run-findings")
 
     def on_mount(self) -> None:
-        self.query_one("#run").focus()
+        self.query_one("#run").can_focus = False
+        self.query_one("#run-findings").focus()
         self.set_interval(0.1, self._tick)
         self._begin()
 
@@ -110,14 +121,14 @@ class Run(SurveyScreen):
         surveyor.problems = ()
         surveyor.target_words = targets.display(target)
         surveyor.state.remember_target(targets.recent(target))
-        selection, configuration = surveyor.selection, surveyor.configuration_folder
+        selection, configuration, cache = surveyor.selection, surveyor.configuration_folder, surveyor.cache_folder
         cancelled, user, root, clock = surveyor.cancelled, surveyor.user, surveyor.reviews_folder, surveyor.clock
         surveyor.running = start(
             "run",
             self,
             lambda: review_target(
                 target, selection, lambda message: send(self, message), cancelled,
-                configuration=configuration, root=root, reviewer=user, clock=clock,
+                configuration=configuration, root=root, reviewer=user, clock=clock, cache=cache,
             ),
         )  # fmt: skip
         self.show_bars()
@@ -139,6 +150,7 @@ class Run(SurveyScreen):
         result = event.result
         self._outcomes[result.area, result.outcome] += 1
         self._findings[result.area] += len(result.findings)
+        self.found += result.findings[: max(0, LISTED - len(self.found))]
         self._stale = True
 
     def on_finished(self, event: Finished) -> None:
@@ -175,6 +187,19 @@ class Run(SurveyScreen):
     def _paint(self) -> None:
         self._stale = False
         self.query_one("#run", Document).show(self.paragraphs(), keep_place=True)
+        rows = self.query_one("#run-findings", RowList)
+        if rows.count != len(self.found):
+            current = self.found[rows.cursor].id if rows.count and rows.cursor < len(self.found) else ""
+            self.found.sort(key=sort_key)
+            kept = next((at for at, finding in enumerate(self.found) if finding.id == current), 0)
+            rows.show(len(self.found), self._draw, kept if rows.cursor else 0)
+            self.show_keys()
+
+    def _draw(self, row: int, width: int) -> Content:
+        finding = self.found[row]
+        assert finding.severity is not None
+        left = line(" ", severity_mark(finding.severity), " ", (finding.title[: width * 2], "$foreground"))
+        return spread(left, line((finding.check, "$muted")), width)
 
     @property
     def _elapsed(self) -> float:
@@ -273,6 +298,8 @@ class Run(SurveyScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "proceed":
             return self._done is not None
+        if action == "open_finding":
+            return bool(self.found)
         if action == "again":
             return self._ended is not None and self.surveyor.target is not None
         return super().check_action(action, parameters)
@@ -283,6 +310,18 @@ class Run(SurveyScreen):
         if self._ended is None:
             return shown
         return tuple(replace(action, short="start page") if action.run == "cancel" else action for action in shown)
+
+    def action_open_finding(self) -> None:
+        """The finding under the cursor in full, while the rest is still being looked at."""
+        if self.found:
+            self.app.push_screen(Preview(self.found[self.query_one("#run-findings", RowList).cursor]))
+
+    @on(RowList.Chosen)
+    def _chosen(self) -> None:
+        if self._done is not None:
+            self.action_proceed()
+        else:
+            self.action_open_finding()
 
     def action_proceed(self) -> None:
         if self._done is not None:
@@ -297,6 +336,28 @@ class Run(SurveyScreen):
 
     def action_again(self) -> None:
         self._begin()
+
+
+class Preview(ModalScreen[None]):
+    """One finding, to read."""
+
+    BINDINGS = bindings("pick")
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__()
+        self._finding = finding
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="finding"):
+            yield Document(id="finding-text")
+
+    def on_mount(self) -> None:
+        page = self.query_one(Document)
+        page.focus()
+        self.call_after_refresh(lambda: page.show(detail(self._finding, Surroundings(), page.room)))
+
+    def action_close(self) -> None:
+        self.dismiss(None)
 
 
 def problem_paragraphs(heading: str, problem: ReviewError) -> list[Paragraph]:
@@ -322,6 +383,7 @@ def review_target(
     from checks.evidence.observe import observe
     from checks.evidence.repository.facts import Repository
     from checks.registry import all_checks
+    from scorecards.remembered import keep
     from scorecards.session import Review
     from scorecards.store import ReviewFolder, default_root
     from tui.words import target_words
@@ -347,4 +409,6 @@ def review_target(
         reviewers=(how["reviewer"],),
         now=how["clock"](),
     )
+    if selection is None or selection == EVERYTHING:
+        keep(folder, results, how["cache"])
     return Outcomes(Review(folder, results), observation.problems)
