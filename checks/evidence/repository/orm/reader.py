@@ -18,6 +18,7 @@ from checks.evidence.repository.orm import (
     django_paths,
     drizzle,
     drizzle_calls,
+    other_languages,
     prisma,
     prisma_calls,
     sqlalchemy,
@@ -46,14 +47,19 @@ class OrmReader:
         self._prisma: list[SourceFile] = []
         self._snake_case = False
         self._clients = NamedTables()
+        self._others = other_languages.OtherLanguages()
         self._project = django.Project()
         self._django: list[SourceFile] = []
 
     def read(self, file: SourceFile) -> None:
         """Takes note of the file. Tests, migrations and code for other database systems are left out."""
-        if file.extension not in ("py", "prisma") and file.extension not in TYPESCRIPT:
+        is_other = file.extension in other_languages.EXTENSIONS
+        if file.extension not in ("py", "prisma") and file.extension not in TYPESCRIPT and not is_other:
             return
         if is_test(file.path) or is_migration_code(file.path) or speaks_to_another_system(file.path):
+            return
+        if is_other:
+            self._others.read(file)
             return
         if file.extension == "prisma":
             self._schemas.append(prisma.read_schema(file))
@@ -98,13 +104,18 @@ class OrmReader:
 
         declared = self._project.finish()
         project = django_paths.Project(declared)
-        read_all([entry.model for entry in declared], self._django, lambda source, _: django_calls.read_calls(source, project))
+        read_all(
+            [entry.model for entry in declared],
+            self._django,
+            lambda source, _: django_calls.read_calls(source, project),
+        )
         read_all(sqlalchemy.build_models(self._declarations), self._python, sqlalchemy_calls.read_calls)
         read_all(self._tables_of_drizzle(), self._drizzle, drizzle_calls.read_calls)
         joins = any(schema.joins_relations for schema in self._schemas)
         read_of_prisma = functools.partial(prisma_calls.read_calls, joins_relations=joins)
         read_all(prisma.link_models(self._schemas), self._prisma, read_of_prisma)
         self._clients.finish(models, calls, cancelled)
+        self._others.finish(models, calls, cancelled)
         return tuple(models), tuple(sorted(set(calls), key=lambda call: (call.location, call.text)))
 
     def _tables_of_drizzle(self) -> list[Model]:

@@ -17,7 +17,7 @@ MAXIMUM_PER_FILE = 600
 
 _FUNCTIONS = frozenset(
     "function_definition function_declaration method_definition arrow_function function_expression "
-    "generator_function_declaration".split()
+    "generator_function_declaration function_item method_declaration method singleton_method".split()
 )
 _WRAPPERS = frozenset("parenthesized_expression as_expression satisfies_expression non_null_expression await".split())
 

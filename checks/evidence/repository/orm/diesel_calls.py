@@ -1,0 +1,197 @@
+"""Calls of Diesel's query builder that send a statement."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from tree_sitter import Node
+
+from checks.evidence.repository.facts import Model, OrmCall
+from checks.evidence.repository.orm.diesel import Form
+from checks.evidence.repository.orm.diesel_expressions import (
+    Expressions,
+    Tables,
+    arguments_of,
+    called,
+    key_of,
+)
+from checks.evidence.repository.orm.models import Models
+from checks.evidence.repository.orm.query import COLUMNS, EXPRESSIONS, JOINS, LIMIT, ORDER, VALUE, WHERE, Query, quoted
+from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, text, whole_text
+
+CANDIDATE = re.compile(r"\bdiesel\b|::(?:dsl|table)\b")
+_SINKS = frozenset(
+    "load first get_result get_results execute load_stream load_iter get_results_stream load_dyn single_value".split()
+)
+_VERBS = {
+    "insert_into": "insert",
+    "replace_into": "insert",
+    "update": "update",
+    "delete": "delete",
+    "insert_or_ignore_into": "insert",
+}
+_HARMLESS = frozenset(
+    "into_boxed await optional map_err returning on_conflict on_conflict_do_nothing do_nothing do_update as_query distinct_on "
+    "with_lemmy_type as_select internal_into_boxed unwrap expect ok".split()
+)
+_EVERYTHING = frozenset([WHERE, ORDER, LIMIT, JOINS, COLUMNS, EXPRESSIONS])
+_NODES = frozenset(["scoped_identifier", "identifier"])
+
+
+def read_calls(source: Source, models: Models, forms: Mapping[str, Form]) -> list[OrmCall]:
+    """`forms` are the structs that stand for rows, by name."""
+    return _Reader(source, models, forms).read()
+
+
+class _Reader:
+    def __init__(self, source: Source, models: Models, forms: Mapping[str, Form]) -> None:
+        self.source = source
+        self.forms = forms
+        self.tables = Tables(source, models)
+        self.calls: list[OrmCall] = []
+
+    def read(self) -> list[OrmCall]:
+        if not self.tables.pattern:
+            return []
+        for _, node in self.source.found(self.tables.pattern, _NODES):
+            table = self.tables.table(text(node), node)
+            if table is not None:
+                self._read(table, node)
+        return self.calls
+
+    def _read(self, table: Model, start: Node) -> None:
+        node, steps = _chain(start)
+        verb, before = "select", []
+        outer = _call_with(node)
+        if outer is not None:
+            word = called(outer)
+            if word in _VERBS:
+                verb = _VERBS[word]
+                before = steps
+                node, steps = _chain(outer)
+            elif word != "exists":
+                return
+        query = Query(verb, table)
+        names = {name for name, _ in steps}
+        exists = verb == "select" and outer is not None
+        if not names & _SINKS and not exists:
+            if not self._is_sent_later(node):
+                return
+            query.partial |= {WHERE, ORDER, LIMIT} if verb == "select" else {WHERE, COLUMNS}
+        if exists:
+            query.columns = ["1"]
+            query.partial.add(COLUMNS)
+        expressions = Expressions(self.tables, query, start)
+        for name, call in [*before, *steps]:
+            self._step(query, expressions, name, call, written="do_update" not in names or name == "values")
+        function = function_name(function_around(start))
+        self.calls.append(query.finish(self.source.location(start), "diesel", function))
+
+    def _is_sent_later(self, node: Node) -> bool:
+        """Whether the query is kept in a variable on which a method that sends it is called."""
+        parent = node.parent
+        if parent is None or parent.type != "let_declaration":
+            return False
+        name = re.search(r"[A-Za-z_]\w*$", text(field(parent, "pattern")))
+        code = whole_text(function_around(node))
+        sinks = "|".join(sorted(_SINKS))
+        return name is not None and bool(
+            re.search(rf"\b{name.group()}\b\s*(?:\.\s*\w+\s*(?:\([^;{{}}]*?\))?\s*)*?\.\s*(?:{sinks})\b", code)
+        )
+
+    def _step(self, query: Query, expressions: Expressions, name: str, call: Node, *, written: bool) -> None:
+        arguments = arguments_of(call)
+        first = arguments[0] if arguments else None
+        if name in ("filter", "where_", "and_filter"):
+            query.filter(expressions.condition(first))
+        elif name == "or_filter":
+            query.partial.add(WHERE)
+        elif name == "find":
+            self._find(query, first)
+        elif name in ("inner_join", "left_join", "left_outer_join") and first is not None:
+            joined = expressions.join("JOIN" if name == "inner_join" else "LEFT JOIN", first)
+            query.joins += joined if joined is not None else []
+            query.partial |= set() if joined is not None else {JOINS}
+        elif name == "select":
+            columns, whole = expressions.columns(first)
+            query.columns = columns
+            query.partial |= set() if whole else {COLUMNS}
+        elif name == "count" and not arguments:
+            query.columns = ["count(*)"]
+        elif name in ("order", "order_by", "then_order_by"):
+            order = expressions.order(first)
+            query.order = [*(query.order if name == "then_order_by" else []), *(order or [])]
+            query.partial |= set() if order is not None else {ORDER}
+        elif name == "limit":
+            query.take(text(first))
+        elif name == "first":
+            query.limit = 1
+        elif name == "offset":
+            query.offset = True
+        elif name in ("set", "values") and written:
+            whole = expressions.assignments(first)
+            if not whole and not query.written and query.verb == "insert":
+                whole = self._form(query, first)
+            query.partial |= set() if whole else {COLUMNS}
+        elif name in ("for_update", "for_no_key_update", "for_share"):
+            query.suffix = {"for_update": " FOR UPDATE", "for_share": " FOR SHARE"}.get(name, " FOR NO KEY UPDATE")
+        elif name == "skip_locked":
+            query.suffix += " SKIP LOCKED"
+        elif name in ("group_by", "having", "union", "union_all", "or_else", "paginate"):
+            query.partial |= {EXPRESSIONS, ORDER, LIMIT}
+        elif name == "distinct":
+            query.partial.add(EXPRESSIONS)
+        elif name not in _SINKS and name not in _HARMLESS and name not in ("set", "values"):
+            query.partial |= _EVERYTHING if query.verb == "select" else {WHERE}
+
+    def _form(self, query: Query, values: Node | None) -> bool:
+        """Takes note of the columns of the struct that is written; whether it is known."""
+        function = function_around(values) if values is not None else None
+        name = re.search(r"[A-Za-z_]\w*$", text(values))
+        if name is None or function is None:
+            return False
+        made = re.search(
+            rf"\b{name.group()}\s*(?::\s*|=\s*)(?:&|mut\s|Vec<|\[|impl\s|\s)*(?:\w+::)*([A-Z]\w*)", whole_text(function)
+        )
+        form = self.forms.get(made.group(1)) if made is not None else None
+        if form is None or form.table != query.model.name:
+            return False
+        for attribute in form.attributes:
+            query.write(attribute)
+        return True
+
+    def _find(self, query: Query, key: Node | None) -> None:
+        keys = key_of(query.model)
+        if key is None or not keys:
+            query.partial.add(WHERE)
+            return
+        query.where += [f"{quoted(query.alias)}.{quoted(column)} = {VALUE}" for column in keys]
+
+
+def _chain(start: Node) -> tuple[Node, list[tuple[str, Node]]]:
+    """The outermost expression of the chain that begins with the node, and its calls by name."""
+    steps: list[tuple[str, Node]] = []
+    top = start
+    while (parent := top.parent) is not None:
+        if parent.type in ("await_expression", "try_expression", "parenthesized_expression", "reference_expression"):
+            top = parent
+            continue
+        if parent.type != "field_expression" or field(parent, "value") != top:
+            break
+        outer = parent.parent
+        if outer is not None and outer.type == "generic_function":
+            outer = outer.parent
+        if outer is None or outer.type != "call_expression":
+            break
+        steps.append((text(field(parent, "field")), outer))
+        top = outer
+    return top, steps
+
+
+def _call_with(node: Node) -> Node | None:
+    """The call that the node is an argument of."""
+    parent = node.parent
+    if parent is None or parent.type != "arguments":
+        return None
+    return parent.parent
