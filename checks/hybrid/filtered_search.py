@@ -63,7 +63,8 @@ def filtered_search_loses_rows(evidence: Evidence) -> Iterator[Finding | Examine
 
     Source: pgvector README, "Filtering", "Iterative Index Scans"
 
-    Observed: limit, breadth, setting, matching_share, expected_rows, returned_rows, filters, rows, statement, function, calls, mean_ms
+    Observed: limit, breadth, setting, matching_share, expected_rows, returned_rows, filters, rows, statement, function, calls,
+    mean_ms
     """
     catalog = evidence.get(Catalog)
     indexed = [pair for pair in vector_columns(catalog) if ann_indexes(catalog, pair[1])]

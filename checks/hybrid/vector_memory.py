@@ -1,0 +1,338 @@
+"""Memory that vector indexes need, to be searched and to be built; what halves it, and up to what size it lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from checks.evidence.database.facts import Catalog, Column, Index, Server, Settings, Statements, Table
+from checks.evidence.evidence import Evidence
+from checks.families import once_per_family
+from checks.figures import bytes_in_words
+from checks.hybrid.searches import ann_indexes, searches_of
+from checks.hybrid.sizing import build_bytes_per_row, hnsw_bytes_per_row, indexed_kind, m_of, vector_bytes
+from checks.hybrid.vectors import dimensions, vector_columns
+from checks.model import (
+    Confidence,
+    Examined,
+    Finding,
+    Fix,
+    NotApplicable,
+    Reason,
+    Severity,
+    Unknown,
+    qualified_name,
+    quote_identifier,
+)
+from checks.registry import check
+from checks.relations import estimated_rows, grant, size_bytes
+from checks.settings import setting_fix, settings_in_code, size_in_bytes
+
+SHOWN = 5
+
+
+def _indexed(evidence: Evidence) -> list[tuple[Table, Column, Index]]:
+    """Vector indexes. Raises NotApplicable if there is none."""
+    catalog = evidence.get(Catalog)
+    found = [
+        (table, column, index)
+        for table, column in vector_columns(catalog)
+        for index in ann_indexes(catalog, column)
+        if index.parent is None
+    ]
+    if not found:
+        raise NotApplicable("no vector column has an index for approximate search")
+    return found
+
+
+def _buffers(evidence: Evidence) -> float:
+    found = size_in_bytes(evidence.get(Settings), "shared_buffers")
+    if found is None:
+        raise Unknown(Reason.NOT_PERMITTED, grant(evidence, "pg_read_all_settings"))
+    return found
+
+
+def _cache(evidence: Evidence) -> float | None:
+    """effective_cache_size, where somebody has said it: its default says nothing of this machine."""
+    settings = evidence.get(Settings)
+    entry = settings.by_name.get("effective_cache_size")
+    return size_in_bytes(settings, "effective_cache_size") if entry and entry.source != "default" else None
+
+
+@check("hybrid.vector-index-exceeds-memory", catalogue="H29", severity=Severity.HIGH, needs=[Catalog, Settings, Server])
+@once_per_family
+def vector_index_exceeds_memory(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """A vector index is larger than the memory that the server has for it.
+
+    A graph search jumps from page to page without any order. While the index is in memory that takes milliseconds; as soon as
+    it is not, each jump is a read, and latency rises a hundredfold, at once and not gradually.
+
+    Fix: halfvec halves the index, fewer dimensions or quantisation with re-ranking shrink it further; else more memory,
+    pg_prewarm after restarts, or partitions of which a search needs one.
+
+    Source: pgvector README, "Scaling", "Half-Precision Vectors"; Supabase, "Choosing your compute add-on"
+
+    Observed: index_bytes, shared_buffers_bytes, cache_bytes, rows, bytes_per_row, rows_that_fit
+    """
+    indexes = _indexed(evidence)
+    buffers, cache = _buffers(evidence), _cache(evidence)
+    catalog = evidence.get(Catalog)
+    for table, column, index in indexes:
+        size, rows = size_bytes(catalog, index), estimated_rows(evidence, table) or 0
+        if size <= buffers:
+            continue
+        room = max(buffers, cache or 0)
+        exceeds = cache is not None and size > cache
+        words = (
+            f"{bytes_in_words(cache)} that the server counts on for caching" if exceeds and cache
+            else f"shared_buffers of {bytes_in_words(buffers)}"
+        )  # fmt: skip
+        yield Finding(
+            index.subject,
+            f"Vector index {index.subject.name} has {bytes_in_words(size)}, more than {words}",
+            _smaller(table, column, index),
+            severity=Severity.HIGH if exceeds else Severity.MEDIUM if cache is None else Severity.LOW,
+            confidence=Confidence.MEASURED if exceeds else Confidence.INFERRED,
+            observed={
+                "index_bytes": size,
+                "shared_buffers_bytes": round(buffers),
+                "cache_bytes": None if cache is None else round(cache),
+                "rows": round(rows),
+                "bytes_per_row": round(size / rows) if rows else None,
+                "rows_that_fit": round(room * rows / size) if rows else None,
+            },
+            related=(table.subject,),
+            locations=evidence.locations(index.subject),
+        )
+    yield Examined(len(indexes), len(indexes), "vector indexes")
+
+
+def _smaller(table: Table, column: Column, index: Index) -> Fix:
+    count = dimensions(column)
+    if column.base_type != "vector" or indexed_kind(index, column) != "vector" or count is None:
+        return Fix(
+            "Fewer dimensions, quantisation with re-ranking, partitions of which a search needs one, or more memory."
+        )
+    name, relation = quote_identifier(column.name), qualified_name(table.schema, table.name)
+    suffix = index.keys[0].operator_class.rpartition(".")[2].removeprefix("vector_")
+    concurrently = "" if table.kind == "partitioned" else "CONCURRENTLY "
+    return Fix(
+        "Index the column as halfvec: half the size, at hardly any loss of recall; searches must write the same cast. Change "
+        "the column after that.",
+        sql=f"CREATE INDEX {concurrently}ON {relation} USING hnsw (({name}::halfvec({count})) halfvec_{suffix});",
+        lock="SHARE UPDATE EXCLUSIVE" if concurrently else "SHARE",
+        undo="DROP INDEX on the new one; keep the old one until the searches are rewritten.",
+    )
+
+
+def _halved(table: Table, column: Column, count: int) -> Fix:
+    alter = f"ALTER TABLE {qualified_name(table.schema, table.name)} ALTER COLUMN {quote_identifier(column.name)} TYPE"
+    return Fix(
+        "Change the column's type, on a large table by a new column that is filled in batches.",
+        sql=f"{alter} halfvec({count});",
+        lock="ACCESS EXCLUSIVE",
+        rewrites=True,
+        undo=f"{alter} vector({count}); (the lost digits stay lost)",
+    )
+
+
+@check("hybrid.vector-capacity", catalogue="N11", severity=Severity.NOTE, needs=[Catalog, Settings, Server])
+@once_per_family
+def vector_capacity(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """How far the present layout of vectors lasts.
+
+    PostgreSQL is enough for vectors as long as the index is in memory and one node answers all searches: with 1,536 dimensions
+    an HNSW index takes 8 kB a row, a million rows 8 GB. The sum for this database is shown, and the size at which it stops:
+    where that is nearer than the growth of the data, halfvec comes first, then partitions, then another store.
+
+    Fix: Nothing yet. Write down at how many rows which step is taken.
+
+    Source: pgvector README, "Scaling"; sizes as measured (8,194 bytes a row with 1,536 dimensions)
+
+    Observed: rows, dimensions, bytes_per_row, index_bytes, memory_bytes, rows_that_fit, rows_that_fit_as_halfvec, headroom,
+    searches_per_s
+    """
+    catalog = evidence.get(Catalog)
+    columns = vector_columns(catalog)
+    buffers, cache = _buffers(evidence), _cache(evidence)
+    memory = max(buffers, cache or 0)
+    needed = {
+        column.table: rows * hnsw_bytes_per_row(count, column.base_type)
+        for table, column in columns
+        if (count := dimensions(column)) and (rows := estimated_rows(evidence, table))
+    }
+    total = sum(needed.values())
+    examined = 0
+    for table, column in columns:
+        count, rows = dimensions(column), estimated_rows(evidence, table)
+        if not count or rows is None or rows <= evidence.limit("vector_rows"):
+            continue
+        examined += 1
+        if memory >= total * evidence.limit("vector_headroom"):
+            continue
+        yield _capacity(evidence, table, column, rows, count, memory, memory / total)
+    yield Examined(examined, len(columns), "vector columns", unmet=0)
+
+
+def _capacity(
+    evidence: Evidence, table: Table, column: Column, rows: float, count: int, memory: float, headroom: float
+) -> Finding:
+    catalog = evidence.get(Catalog)
+    subject = catalog.column_subject(column)
+    each = hnsw_bytes_per_row(count, column.base_type)
+    half = hnsw_bytes_per_row(count, "halfvec")
+    fit = memory / each
+    title = (
+        f"{subject.name}: {rows:,.0f} rows take {bytes_in_words(each)} each in an HNSW index; {bytes_in_words(memory)} of "
+        f"memory hold {fit:,.0f}"
+    )
+    if headroom < 1:
+        title += ": the present layout is past its size"
+    else:
+        title += f", {headroom:,.1f} times what all vectors need today"
+    return Finding(
+        subject,
+        title,
+        Fix(
+            f"As halfvec the same memory holds {memory / half:,.0f} rows. Beyond that: partitions by tenant, of which a search "
+            "needs one, a larger machine, or a store of its own for vectors. Write down which, and at how many rows."
+        ),
+        severity=Severity.NOTE,
+        confidence=Confidence.INFERRED,
+        observed={
+            "rows": round(rows),
+            "dimensions": count,
+            "bytes_per_row": round(each),
+            "index_bytes": sum(size_bytes(catalog, index) for index in ann_indexes(catalog, column)) or None,
+            "memory_bytes": round(memory),
+            "rows_that_fit": round(fit),
+            "rows_that_fit_as_halfvec": round(memory / half),
+            "headroom": round(headroom, 2),
+            "searches_per_s": _searches_per_second(evidence, column),
+        },
+        related=(table.subject,),
+    )
+
+
+def _searches_per_second(evidence: Evidence, column: Column) -> float | None:
+    """Searches of the column as pg_stat_statements counted them."""
+    statements, server = evidence.find(Statements), evidence.find(Server)
+    if statements is None or server is None or statements.since is None:
+        return None
+    seconds = (server.observed_at - statements.since).total_seconds()
+    ids = {search.pattern.query_id for search in searches_of(evidence, column)} - {None}
+    calls = sum(statements.by_id[each].calls for each in ids if each in statements.by_id)
+    return round(calls / seconds, 3) if seconds > 0 else None
+
+
+@check("hybrid.vector-build-memory", catalogue="H31", severity=Severity.MEDIUM, needs=[Catalog, Settings, Server])
+@once_per_family
+def vector_build_memory(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """maintenance_work_mem does not hold the graph that an HNSW build makes.
+
+    When the graph no longer fits, the build goes on row by row on disk and takes many times as long: with the default of 64 MB
+    that is after 9,665 rows of 1,536 dimensions. REINDEX, and the next migration of the model, need it as the first build did.
+
+    Fix: SET maintenance_work_mem for the session that builds, to the size of the graph; more max_parallel_maintenance_workers.
+
+    Source: pgvector README, "Index Build Time" ("hnsw graph no longer fits into maintenance_work_mem after ... tuples")
+
+    Observed: rows, needed_bytes, maintenance_work_mem_bytes, rows_that_fit, parallel_workers
+    """
+    indexes = [entry for entry in _indexed(evidence) if entry[2].method == "hnsw"]
+    settings, server = evidence.get(Settings), evidence.get(Server)
+    if not indexes:
+        raise NotApplicable("no HNSW index")
+    memory = size_in_bytes(settings, "maintenance_work_mem")
+    if memory is None:
+        raise Unknown(Reason.NOT_PERMITTED, grant(evidence, "pg_read_all_settings"))
+    told = settings_in_code(evidence, "maintenance_work_mem")
+    short: list[tuple[float, float, Index]] = []
+    for table, column, index in indexes:
+        count, rows = dimensions(column), estimated_rows(evidence, table) or 0
+        each = build_bytes_per_row(count, indexed_kind(index, column), m_of(index)) if count else 0
+        parts = max(1, len(evidence.get(Catalog).partitions_of(table.oid)))
+        if rows > evidence.limit("vector_rows") and rows / parts * each > memory and not told:
+            short.append((rows / parts * each, rows, index))
+    yield Examined(len(indexes), len(indexes), "HNSW indexes", unmet=len(short))
+    if short:
+        yield _builds_slowly(server, settings, memory, sorted(short, key=lambda entry: entry[0], reverse=True))
+
+
+def _builds_slowly(
+    server: Server, settings: Settings, memory: float, short: list[tuple[float, float, Index]]
+) -> Finding:
+    needed, rows, index = short[0]
+    observed: dict[str, Any] = {
+        "rows": round(rows),
+        "needed_bytes": round(needed),
+        "maintenance_work_mem_bytes": round(memory),
+        "rows_that_fit": round(memory / needed * rows),
+        "parallel_workers": settings.value("max_parallel_maintenance_workers"),
+        "indexes": [entry.subject.name for _, _, entry in short],
+    }
+    wanted = max(1, round(needed * 1.1 / 1024**2))
+    fix = setting_fix(server, "For all builds:", {"maintenance_work_mem": f"{wanted}MB"})
+    return Finding(
+        index.subject,
+        f"A build of {index.subject.name} takes about {bytes_in_words(needed)}, and maintenance_work_mem is "
+        f"{bytes_in_words(memory)}" + (f"; so with {len(short) - 1} more" if len(short) > 1 else ""),
+        Fix(
+            f"Give the session that builds {wanted:,} MB, as far as the machine has them. {fix.summary}",
+            sql=f"SET maintenance_work_mem = '{wanted}MB';",
+            undo="RESET maintenance_work_mem;",
+        ),
+        severity=Severity.MEDIUM,
+        confidence=Confidence.INFERRED,
+        observed=observed,
+        related=tuple(entry.subject for _, _, entry in short[1:SHOWN]),
+    )
+
+
+@check("hybrid.halfvec-candidate", catalogue="H28", severity=Severity.LOW, needs=[Catalog])
+@once_per_family
+def halfvec_candidate(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """A large vector column is stored with 4 bytes a dimension where 2 would do.
+
+    Embeddings do not need the precision of a float4: halfvec halves the table, its TOAST, the index, the memory and the backups,
+    and measured recall hardly changes.
+
+    Fix: Index the column as halfvec first, measure recall, then change the column too.
+
+    Source: pgvector README, "Half-Precision Vectors"
+
+    Observed: rows, dimensions, saved_bytes, saved_index_bytes
+    """
+    catalog = evidence.get(Catalog)
+    columns = [pair for pair in vector_columns(catalog) if pair[1].base_type == "vector"]
+    if not columns:
+        raise NotApplicable("no column of type vector")
+    for table, column in columns:
+        count, rows = dimensions(column), estimated_rows(evidence, table) or 0
+        if count is None:
+            continue
+        stored = rows * (vector_bytes(count) - vector_bytes(count, "halfvec"))
+        indexes = [index for index in ann_indexes(catalog, column) if indexed_kind(index, column) == "vector"]
+        of_index = sum(
+            rows * (hnsw_bytes_per_row(count) - hnsw_bytes_per_row(count, "halfvec"))
+            for index in indexes
+            if index.method == "hnsw"
+        )
+        if stored + of_index < evidence.limit("halfvec_saved_bytes"):
+            continue
+        subject = catalog.column_subject(column)
+        yield Finding(
+            subject,
+            f"{subject.name} as halfvec would save {bytes_in_words(stored + of_index)}",
+            _smaller(table, column, indexes[0]) if indexes else _halved(table, column, count),
+            severity=Severity.LOW,
+            confidence=Confidence.INFERRED,
+            observed={
+                "rows": round(rows),
+                "dimensions": count,
+                "saved_bytes": round(stored),
+                "saved_index_bytes": round(of_index),
+            },
+            related=(table.subject, *(index.subject for index in indexes)),
+        )
+    yield Examined(len(columns), len(columns), "vector columns")
