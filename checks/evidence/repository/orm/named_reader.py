@@ -11,6 +11,7 @@ from checks.evidence.repository.files import SourceFile
 from checks.evidence.repository.orm import knex, kysely, kysely_types, supabase, supabase_python
 from checks.evidence.repository.orm.models import Models
 from checks.evidence.repository.orm.named_tables import Constants, snake_case
+from checks.evidence.repository.orm.sequelize_reader import Sequelize
 from checks.evidence.repository.orm.syntax import Source, source_of
 from checks.evidence.repository.orm.typeorm_reader import TypeOrm
 
@@ -35,6 +36,7 @@ class NamedTables:
         self._knex: list[SourceFile] = []
         self._uses_knex = False
         self._typeorm = TypeOrm()
+        self._sequelize = Sequelize()
 
     def read(self, file: SourceFile) -> None:
         """Takes note of a file of Python, TypeScript or JavaScript."""
@@ -45,6 +47,7 @@ class NamedTables:
         if "export const" in file.text:
             self._constants.note(file.text)
         self._typeorm.read(file)
+        self._sequelize.read(file)
         if supabase.TYPES.search(file.text):
             self._types.append(file)
         if supabase.CANDIDATE.search(file.text) and _SUPABASE.search(file.text):
@@ -65,6 +68,7 @@ class NamedTables:
         constants = self._constants.known()
         tables = [table for file in self._types for table in supabase.read_types(source_of(file))]
         self._typeorm.finish(models, calls, cancelled)
+        self._sequelize.finish(models, calls, cancelled)
         models += [*tables, *self._tables_of_kysely()]
         known = Models(tables)
         readers: list[tuple[list[SourceFile], ReadCalls]] = [

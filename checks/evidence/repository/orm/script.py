@@ -157,3 +157,13 @@ def is_sent(top: Node) -> bool:
     while parent is not None and parent.type in ("parenthesized_expression", "as_expression", "satisfies_expression"):
         parent = parent.parent
     return parent is not None and parent.type not in ("variable_declarator", "assignment_expression")
+
+
+def resolved(node: Node) -> Node:
+    """The object or array that a constant stands for."""
+    node = unwrapped(node)
+    if node.type in ("identifier", "shorthand_property_identifier"):
+        value = definition_of(text(node), node)
+        if value is not None and unwrapped(value).type in ("object", "array") and not is_changed(text(node), node):
+            return unwrapped(value)
+    return node

@@ -21,11 +21,11 @@ from checks.evidence.repository.orm.query import (
     column_of,
     quoted,
 )
-from checks.evidence.repository.orm.script import Imports, arguments_of, called, known_entries, string_of
+from checks.evidence.repository.orm.script import Imports, arguments_of, called, known_entries, resolved, string_of
 from checks.evidence.repository.orm.script_chains import value_before
 from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, named, text, unwrapped
 from checks.evidence.repository.orm.typeorm_builder import read_builder
-from checks.evidence.repository.orm.typeorm_where import add_where, resolved
+from checks.evidence.repository.orm.typeorm_where import add_where
 
 _METHODS = (
     r"find|findOne|findBy|findOneBy|findOneOrFail|findOneByOrFail|findAndCount|findAndCountBy|count|countBy|exist|exists|existsBy"
@@ -111,17 +111,10 @@ class _Reader:
             if first and (model := self.entity(first)):
                 return model, arguments[1:]
             return (None, arguments) if not arguments else None
-        if (
-            holder.type == "identifier"
-            and name[:1].isupper()
-            and (name in self.imports.names or name in self.source.file.text)
-        ):
+        if holder.type == "identifier" and name[:1].isupper():
             model = self.entity(name)
-            return (
-                (model, arguments)
-                if model and (name in self.imports.names or model.location.path == self.source.file.path)
-                else None
-            )
+            known = name in self.imports.names or (model is not None and model.location.path == self.source.file.path)
+            return (model, arguments) if model and known else None
         return None
 
     def _finish(self, query: Query, call: Node, node: Node) -> None:

@@ -9,7 +9,7 @@ from tree_sitter import Node
 from checks.evidence.repository.facts import Model
 from checks.evidence.repository.orm.kysely_expressions import masked
 from checks.evidence.repository.orm.query import VALUE, WHERE, Query, column_of, quoted
-from checks.evidence.repository.orm.script import arguments_of, called, definition_of, is_changed, known_entries
+from checks.evidence.repository.orm.script import arguments_of, called, known_entries, resolved
 from checks.evidence.repository.orm.syntax import field, named, text, unwrapped
 
 _OPERATORS = {
@@ -23,16 +23,6 @@ _VALUES = frozenset(
 _ATTRIBUTE = re.compile(r"(?<![\w.'\"$:])\"?([A-Za-z_]\w*)\"?\.\"?([A-Za-z_]\w*)\"?(?!\s*\()")
 _PARAMETER = re.compile(r"\(\s*:\.\.\.\w+\s*\)|:\.\.\.\w+|(?<![:\w]):[A-Za-z_]\w*")
 _MAXIMUM_DEPTH = 20
-
-
-def resolved(node: Node) -> Node:
-    """The object or array that a constant stands for."""
-    node = unwrapped(node)
-    if node.type in ("identifier", "shorthand_property_identifier"):
-        value = definition_of(text(node), node)
-        if value is not None and unwrapped(value).type in ("object", "array") and not is_changed(text(node), node):
-            return unwrapped(value)
-    return node
 
 
 def add_where(query: Query, node: Node) -> None:
