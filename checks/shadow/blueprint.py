@@ -1,4 +1,5 @@
-"""What a shadow is made of: a target's schema, sizes and planner statistics. Statistics hold values of rows; nothing else here does."""
+"""What a shadow is made of: a target's schema, sizes and planner statistics. Statistics hold values of rows; nothing else here
+does."""
 
 from __future__ import annotations
 
@@ -6,8 +7,8 @@ import msgspec
 
 
 class Omission(msgspec.Struct, frozen=True, order=True):
-    """Something of the target that its shadow lacks, or has only nearly. `kind` as in Subject, or a word of pg_dump's; `relations`
-    are those (schema, name) whose plans it concerns, empty where it concerns none or cannot be told."""
+    """Something of the target that its shadow lacks, or has only nearly. `kind` as in Subject, or a word of pg_dump's;
+    `relations` are those (schema, name) whose plans it concerns, empty where it concerns none or cannot be told."""
 
     kind: str
     name: str
@@ -16,9 +17,9 @@ class Omission(msgspec.Struct, frozen=True, order=True):
 
 
 class RelationSize(msgspec.Struct, frozen=True):
-    """A relation with a file, or a partitioned one. `kind` is relkind, `method` the access method of an index. `pages` is the size
-    now in blocks; `relpages`, `reltuples`, `all_visible`, `all_frozen` are what the last VACUUM or ANALYZE wrote down. `table` is
-    (schema, name) of an index's table. `level` is the height of a B-tree above its leaves, where it could be read."""
+    """A relation with a file, or a partitioned one. `kind` is relkind, `method` the access method of an index. `pages` is the
+    size now in blocks; `relpages`, `reltuples`, `all_visible`, `all_frozen` are what the last VACUUM or ANALYZE wrote down.
+    `table` is (schema, name) of an index's table. `level` is the height of a B-tree above its leaves, where it could be read."""
 
     schema: str
     name: str
@@ -88,6 +89,10 @@ class MetaPage(msgspec.Struct, frozen=True):
     schema: str
     name: str
     block: bytes
+
+    @property
+    def path(self) -> tuple[str, str]:
+        return self.schema, self.name
 
 
 class Collation(msgspec.Struct, frozen=True):

@@ -82,8 +82,9 @@ def dump_schema(
 ) -> Dump:
     """The schema of the database without what this login may not lock (`excluded`, by schema and name).
 
-    It holds ACCESS SHARE on the tables and one snapshot for as long as it runs, 60 seconds at most, and gives up where a lock does
-    not come within 200 ms. `tls` says that the observing connection is encrypted, which this one must then be too. Raises TargetError.
+    It holds ACCESS SHARE on the tables and one snapshot for as long as it runs, 60 seconds at most, and gives up where a lock
+    does not come within 200 ms. `tls` says that the observing connection is encrypted, which this one must then be too. Raises
+    TargetError.
     """
     left_out = list(excluded)
     if len(left_out) > EXCLUDED_AT_MOST:
@@ -209,7 +210,7 @@ def _watch(
 def _listen(process: subprocess.Popen[bytes], words: list[bytes]) -> None:
     assert process.stderr is not None
     with process.stderr:
-        while part := process.stderr.read1(4096):
+        while part := os.read(process.stderr.fileno(), 4096):
             if len(words) < 16:
                 words.append(part)
 

@@ -6,7 +6,8 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
-# It waits on a pipe that only we hold; then for the server in the folder, which ends with us, and makes an end of it if it has to.
+# It waits on a pipe that only we hold; then for the server in the folder, which ends with us, and makes an end of it if it has
+# to.
 _SCRIPT = """
 cat >/dev/null
 for file in "$1"/server/*/postmaster.pid; do

@@ -23,3 +23,18 @@ RELATION_FILES = """
     LEFT JOIN pg_catalog.pg_index AS i ON i.indexrelid = c.oid
     WHERE c.relkind IN ('r', 'm', 'i', 'p', 'I', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 """
+
+HEAPS_BELOW = """
+    WITH RECURSIVE below (oid) AS (
+        SELECT c.oid
+        FROM unnest(%s::text[], %s::text[]) AS v (schema, name)
+        JOIN pg_catalog.pg_namespace AS n ON n.nspname = v.schema
+        JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = v.name
+        UNION
+        SELECT i.inhrelid FROM below AS b JOIN pg_catalog.pg_inherits AS i ON i.inhparent = b.oid
+    )
+    SELECT n.nspname::text, c.relname::text, pg_catalog.pg_relation_filepath(c.oid)
+    FROM below AS b
+    JOIN pg_catalog.pg_class AS c ON c.oid = b.oid AND c.relkind IN ('r', 'm')
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+"""

@@ -59,8 +59,8 @@ def read_blueprint(
     """The blueprint of a live target. `settings` are those of its evidence, asked for where they are not given; `programs` a bin
     folder with a pg_dump to prefer.
 
-    Raises TargetError where there can be none: through a transaction pooler, without a pg_dump new enough, or where pg_dump had to
-    give up.
+    Raises TargetError where there can be none: through a transaction pooler, without a pg_dump new enough, or where pg_dump
+    had to give up.
     """
     target = understand(dsn) if isinstance(dsn, str) else dsn
     if target.transaction_pooling:

@@ -1,7 +1,8 @@
 """Restores a schema into an empty shadow: tolerantly, statement by statement, as a role without privileges.
 
-Everything that strangers wrote runs as `OWNER`, who is no superuser: an untrusted language, a program, a file or another server is out
-of its reach. The superuser creates extensions, before anything else is there, and writes to catalogs, with an empty search_path.
+Everything that strangers wrote runs as `OWNER`, who is no superuser: an untrusted language, a program, a file or another
+server is out of its reach. The superuser creates extensions, before anything else is there, and writes to catalogs, with an
+empty search_path.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ class Restored:
 
 def connect(server: EmbeddedServer, user: str = EmbeddedServer.superuser, **options: Any) -> psycopg.Connection[Any]:
     """A connection to the shadow's database with nothing on its search_path."""
-    connection = psycopg.connect(server.dsn(DATABASE, user), **{"autocommit": True, "prepare_threshold": None, **options})
+    connection = psycopg.connect(
+        server.dsn(DATABASE, user), **{"autocommit": True, "prepare_threshold": None, **options}
+    )
     connection.execute("SET search_path = ''")
     return connection
 

@@ -82,9 +82,7 @@ def split(text: str) -> Iterator[str]:
                 depth = max(0, depth - 1)
             elif token.kind is Kind.WORD and first[:1] == ["create"] and {"function", "procedure"} & set(first):
                 word = token.text.lower()
-                if word == "begin":
-                    blocks += 1
-                elif word == "case" and blocks:
+                if word == "begin" or (word == "case" and blocks):
                     blocks += 1
                 elif word == "end" and blocks:
                     blocks -= 1

@@ -203,11 +203,11 @@ def start(
     *,
     folder: Path | None = None,
     binaries: Path | None = None,
-    initdb: Callable[[int], Sequence[str]] = lambda major: (),
+    initdb: Callable[[int], Sequence[str]] = lambda _: (),
     guarded: bool = False,
 ) -> EmbeddedServer:
-    """A server that is ready, with `settings` over the defaults. `initdb` are further options of that program, by major; `guarded`
-    temporary files are removed at once when this process ends, however it ends.
+    """A server that is ready, with `settings` over the defaults. `initdb` are further options of that program, by major;
+    `guarded` temporary files are removed at once when this process ends, however it ends.
 
     Without `folder` its files are temporary: removed when it stops, and by the next start after a crash. A given folder
     is kept, and a second start goes on with its data. Raises TargetError, also while another process uses the folder.

@@ -1,0 +1,111 @@
+"""Plans made in a shadow: by a role that may do nothing but plan, in a read-only transaction, within a time-out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import psycopg
+
+from checks.evidence.database.facts import PlanNode
+from checks.evidence.database.plan_tree import read_plan
+from checks.evidence.database.session import MANNERS
+from checks.evidence.sql import highest_parameter
+from checks.model import Reason
+from checks.shadow.restore import PLANNER, connect
+from checks.shadow.server import EmbeddedServer
+
+TIMEOUT = "5s"
+GENERIC_PLAN_SINCE = 16
+_PREPARED = "planned"
+_MANNERS = {**MANNERS, "statement_timeout": TIMEOUT, "lock_timeout": "5s"}
+
+
+class NotPlanned(msgspec.Struct, frozen=True):
+    """Why there is no plan: `reason` in the words of CONTRACT.md, `detail` what the server said."""
+
+    reason: Reason
+    detail: str
+
+
+class Planning:
+    """One connection to plan on. It sees the shadow as it is when it is made."""
+
+    def __init__(self, server: EmbeddedServer, defaults: Mapping[str, str]) -> None:
+        self._server = server
+        self._major = server.major
+        self._defaults = {**defaults, **_MANNERS}
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def explain(self, statement: str, settings: Mapping[str, str]) -> PlanNode | NotPlanned:
+        """The plan of a statement with placeholders `$n` as the generic plan of a prepared statement. Never raises
+        psycopg.Error."""
+        text = statement.strip().rstrip(";").rstrip()
+        try:
+            connection = self._connected()
+            self._begin(connection, settings)
+            _check_single(connection, text)
+            return read_plan(self._plan(connection, text)[0]["Plan"])
+        except psycopg.errors.QueryCanceled:
+            return NotPlanned(Reason.TIMED_OUT, f"planning took longer than {TIMEOUT}")
+        except psycopg.Error as error:
+            words = error.diag.message_primary or str(error)
+            return NotPlanned(Reason.NO_SHADOW, f"the shadow does not plan it: {words.strip()[:200]}")
+        except RecursionError:
+            return NotPlanned(Reason.NO_SHADOW, "its plan is too deep")
+        finally:
+            self._end()
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        if self._connection is None or self._connection.closed:
+            made = connect(self._server, PLANNER, autocommit=False, client_encoding="UTF8")
+            known = {row[0] for row in made.execute("SELECT name FROM pg_catalog.pg_settings").fetchall()}
+            made.rollback()
+            made.read_only = True
+            self._defaults = {name: value for name, value in self._defaults.items() if name in known or "." in name}
+            self._connection = made
+        return self._connection
+
+    def _begin(self, connection: psycopg.Connection[Any], settings: Mapping[str, str]) -> None:
+        chosen = {**self._defaults, **settings}
+        calls = ", ".join("pg_catalog.set_config(%s, %s, true)" for _ in chosen)
+        connection.execute(f"SELECT {calls}".encode(), [part for entry in chosen.items() for part in entry])
+
+    def _plan(self, connection: psycopg.Connection[Any], text: str) -> Any:
+        parameters = highest_parameter(text)
+        if self._major >= GENERIC_PLAN_SINCE:
+            row = connection.execute(f"EXPLAIN (GENERIC_PLAN, VERBOSE, FORMAT JSON) {text}".encode()).fetchone()
+        elif parameters == 0:
+            row = connection.execute(f"EXPLAIN (VERBOSE, FORMAT JSON) {text}".encode()).fetchone()
+        else:
+            nulls = ", ".join(["NULL"] * parameters)
+            connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+            connection.execute(f"PREPARE {_PREPARED} AS {text}".encode())
+            row = connection.execute(f"EXPLAIN (VERBOSE, FORMAT JSON) EXECUTE {_PREPARED}({nulls})".encode()).fetchone()
+        assert row is not None
+        return row[0]
+
+    def _end(self) -> None:
+        connection = self._connection
+        if connection is None or connection.closed:
+            return
+        try:
+            connection.rollback()
+            if self._major < GENERIC_PLAN_SINCE:
+                connection.execute("DEALLOCATE ALL")
+                connection.rollback()
+        except psycopg.Error:
+            connection.close()
+
+
+def _check_single(connection: psycopg.Connection[Any], text: str) -> None:
+    """Has the server parse it; raises psycopg.Error unless it is one correct command."""
+    result = connection.pgconn.prepare(b"", text.encode())
+    if result.status != psycopg.pq.ExecStatus.COMMAND_OK:
+        raise psycopg.errors.error_from_result(result, encoding="utf-8")
