@@ -9,9 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from checks.evidence.repository.alerts import alerts_of
 from checks.evidence.repository.facts import DeploymentFact
 from checks.evidence.repository.files import SourceFile, is_test
+from checks.evidence.repository.infrastructure import infrastructure_of, is_infrastructure_code, platform_of
 from checks.evidence.repository.packages import NODE_PACKAGES, PYTHON_PACKAGES
+from checks.evidence.repository.pipelines import PIPELINE, pipeline_of, processes_of
+from checks.evidence.repository.secrets import secrets_of
 from checks.model import Location
 
 _MAXIMUM_CHARACTERS = 400_000
@@ -19,7 +23,7 @@ _MAXIMUM_PER_FILE = 60
 
 _DEPLOYMENT = re.compile(
     r"(?:^|/)(?:(?:docker-)?compose[^/]*\.ya?ml|[^/]*Dockerfile[^/]*|Containerfile|Procfile|fly\.toml|render\.ya?ml"
-    r"|railway\.(?:toml|json)|[^/]*\.(?:tf|tfvars|hcl)|crontab|[^/]*\.env(?:\.[^/]*)?|pgbouncer\.ini|pgcat\.toml|odyssey\.conf"
+    r"|railway\.(?:toml|json)|vercel\.json|netlify\.toml|wrangler\.(?:toml|jsonc?)|serverless\.ya?ml|[^/]*\.(?:tf|tfvars|hcl)|crontab|[^/]*\.env(?:\.[^/]*)?|pgbouncer\.ini|pgcat\.toml|odyssey\.conf"
     r"|postgresql[^/]*\.conf|values[^/]*\.ya?ml)$"
     r"|(?:^|/)(?:k8s|kubernetes|helm|charts?|manifests?|deploy(?:ment)?s?|infra(?:structure)?|terraform|ops|cron(?:tab|jobs?)?"
     r"|monitoring|prometheus|grafana|alerts?|alertmanager|backups?|\.github/workflows|ansible|pulumi|cdk)"
@@ -148,10 +152,20 @@ def _facts(file: SourceFile) -> Iterator[tuple[str, str, int]]:
     for pattern, tool in _MIGRATION_FILES:
         if pattern.search(file.path):
             yield "migrations", tool, 1
+    yield from platform_of(file)
+    if PIPELINE.search(file.path):
+        yield from pipeline_of(file)
     if _DEPENDENCIES.search(file.path):
         yield from _dependencies(file)
     elif _DEPLOYMENT.search(file.path):
         yield from _deployed(file)
+        if ".github/" not in file.path:
+            yield from infrastructure_of(file)
+            yield from alerts_of(file)
+            yield from secrets_of(file)
+    elif is_infrastructure_code(file):
+        yield from infrastructure_of(file)
+        yield from alerts_of(file)
     elif file.extension in _CODE and not is_test(file.path) and _connects(file.text):
         yield from _in_code(file)
     elif file.extension == "prisma":
@@ -192,6 +206,8 @@ def _deployed(file: SourceFile) -> Iterator[tuple[str, str, int]]:
                 yield "pooler", detail, number
             elif name == "mongo":
                 yield "document_store", "MongoDB", number
+        if not in_ci:
+            yield from processes_of(line, number)
         if mode := _POOL_MODE.search(line):
             yield "pooler", f"pool_mode = {mode.group(1)}", number
         for tool, pattern in _BACKUP_WORDS.items() if not in_ci else ():

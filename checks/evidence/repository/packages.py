@@ -18,6 +18,12 @@ PYTHON_PACKAGES = {
         "elasticsearch": "Elasticsearch", "opensearch-py": "OpenSearch", "couchdb": "CouchDB",
         "google-cloud-firestore": "Firestore",
     },
+    "tracing": {
+        "opentelemetry-instrumentation-psycopg": "OpenTelemetry", "opentelemetry-instrumentation-psycopg2": "OpenTelemetry",
+        "opentelemetry-instrumentation-asyncpg": "OpenTelemetry", "opentelemetry-instrumentation-sqlalchemy": "OpenTelemetry",
+        "opentelemetry-instrumentation-django": "OpenTelemetry", "ddtrace": "Datadog", "newrelic": "New Relic",
+        "elastic-apm": "Elastic APM", "sentry-sdk": "Sentry", "logfire": "Logfire",
+    },
     "migrations": {
         "alembic": "Alembic", "django": "Django", "yoyo-migrations": "yoyo", "aerich": "Aerich", "prisma": "Prisma Migrate",
     },
@@ -36,6 +42,11 @@ NODE_PACKAGES = {
     "document_store": {
         "mongodb": "MongoDB", "mongoose": "MongoDB", "@elastic/elasticsearch": "Elasticsearch",
         "@opensearch-project/opensearch": "OpenSearch", "nano": "CouchDB", "@google-cloud/firestore": "Firestore",
+    },
+    "tracing": {
+        "@opentelemetry/instrumentation-pg": "OpenTelemetry", "@prisma/instrumentation": "OpenTelemetry",
+        "@opentelemetry/auto-instrumentations-node": "OpenTelemetry", "dd-trace": "Datadog", "newrelic": "New Relic",
+        "@sentry/node": "Sentry", "@sentry/nextjs": "Sentry", "elastic-apm-node": "Elastic APM", "@vercel/otel": "OpenTelemetry",
     },
     "migrations": {
         "drizzle-kit": "Drizzle Kit", "prisma": "Prisma Migrate", "node-pg-migrate": "node-pg-migrate",

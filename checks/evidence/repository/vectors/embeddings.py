@@ -33,7 +33,7 @@ _PLAIN = re.compile(r"[\w./:@-]{1,100}")
 _BYTES = re.compile(_NAME.pattern.encode())
 _STRINGS = frozenset(["string_content", "string_fragment", "template_string", "string"])
 _KNOWN_ONLY = frozenset(
-    "array list tuple set jsx_attribute binary_expression comparison_operator literal_type union_type switch_case enum_assignment "
+    "array list tuple set jsx_attribute binary_expression comparison_operator literal_type union_type switch_case "
     "subscript "
     "subscript_expression".split()
 )

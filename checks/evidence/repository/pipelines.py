@@ -1,0 +1,87 @@
+"""What continuous integration does with migrations and plans, and how many processes an application runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from checks.evidence.repository.files import SourceFile
+
+Fact = tuple[str, str, int]
+
+PIPELINE = re.compile(
+    r"(?:^|/)(?:\.github/workflows/[^/]+\.ya?ml|\.gitlab-ci[^/]*\.ya?ml|\.circleci/config\.yml"
+    r"|azure-pipelines[^/]*\.ya?ml|Jenkinsfile"
+    r"|bitbucket-pipelines\.yml|\.buildkite/[^/]+\.ya?ml|\.pre-commit-config\.ya?ml|\.drone\.yml"
+    r"|\.woodpecker[^/]*\.ya?ml|lefthook\.yml"
+    r"|\.github/actions/.*\.ya?ml)$"
+)
+_LINTERS = {
+    "squawk": re.compile(r"\bsquawk\b"),
+    "Atlas": re.compile(r"\batlas\s+migrate\s+lint\b|ariga/atlas-action/migrate/lint"),
+    "eugene": re.compile(r"\beugene\s+(?:lint|trace)\b"),
+    "sqlfluff": re.compile(r"\bsqlfluff\s+lint\b"),
+    "pgrls": re.compile(r"\bpgrls\b"),
+    "pg-osc": re.compile(r"\bpglinter\b|\bschemalint\b"),
+    "django-migration-linter": re.compile(r"\blintmigrations\b|django-migration-linter"),
+    "Bytebase": re.compile(r"bytebase/(?:sql-review|release)-action"),
+    "alembic check": re.compile(r"\balembic\s+check\b"),
+    "makemigrations --check": re.compile(r"makemigrations\b.*--check"),
+    "prisma migrate diff": re.compile(r"\bprisma\s+migrate\s+diff\b.*--exit-code"),
+    "drizzle-kit check": re.compile(r"\bdrizzle-kit\s+check\b"),
+    "Flyway validate": re.compile(r"\bflyway\b.*\bvalidate\b"),
+}  # fmt: skip
+_PLANS = {
+    "EXPLAIN": re.compile(r"\bEXPLAIN\s*(?:\(|ANALYZE\b)"),
+    "RegreSQL": re.compile(r"\bregresql\b", re.IGNORECASE),
+    "pgTAP": re.compile(r"\bpg_prove\b|\bpgtap\b", re.IGNORECASE),
+    "pganalyze": re.compile(r"\bpganalyze[/-]\w*"),
+    "Query Doctor": re.compile(r"\bquery-doctor\b"),
+    "pgsurveyor": re.compile(r"\bpgsurveyor\s+review\b"),
+}  # fmt: skip
+_RUNS = {
+    "Alembic": re.compile(r"\balembic\s+upgrade\b"),
+    "Prisma Migrate": re.compile(r"\bprisma\s+(?:migrate\s+(?:deploy|dev|reset)|db\s+push)\b|\bdb:(?:migrate|deploy)\b"),
+    "Drizzle Kit": re.compile(r"\bdrizzle-kit\s+(?:migrate|push)\b"),
+    "Django": re.compile(r"manage\.py\s+migrate\b"),
+    "Supabase CLI": re.compile(r"\bsupabase\s+(?:db\s+(?:push|reset|lint)|migration\s+up)\b"),
+    "Flyway": re.compile(r"\bflyway\b.*\bmigrate\b"),
+    "dbmate": re.compile(r"\bdbmate\s+(?:up|migrate)\b"),
+}  # fmt: skip
+_PROCESSES = (
+    ("gunicorn workers", re.compile(r"\bgunicorn\b[^\n]*?(?:\s-w\s*|--workers[ =])\"?(\d{1,3})\b")),
+    ("uvicorn workers", re.compile(r"\buvicorn\b[^\n]*?--workers[ =]\"?(\d{1,3})\b")),
+    ("fastapi workers", re.compile(r"\bfastapi\s+run\b[^\n]*?--workers[ =]\"?(\d{1,3})\b")),
+    ("granian workers", re.compile(r"\bgranian\b[^\n]*?--workers[ =]\"?(\d{1,3})\b")),
+    ("celery concurrency", re.compile(r"\bcelery\b[^\n]*?(?:\s-c\s*|--concurrency[ =])\"?(\d{1,4})\b")),
+    ("puma workers", re.compile(r"\bpuma\b[^\n]*?(?:\s-w\s*|--workers[ =])(\d{1,3})\b")),
+    ("pm2 instances", re.compile(r"\bpm2\b[^\n]*?\s-i\s*(\d{1,3})\b")),
+    ("processes", re.compile(
+        r"^\s*(?:-\s*|export\s+|ENV\s+)?[\"']?(?:WEB_CONCURRENCY|GUNICORN_WORKERS|UVICORN_WORKERS|WORKERS|NUM_WORKERS"
+            r"|WEB_WORKERS)"
+        r"[\"']?\s*[=:]\s*[\"']?(?:\$\{\w+:-)?(\d{1,3})\b")),
+    ("replicas", re.compile(r"^\s*[\"']?(?:replicas|replicaCount|numInstances|min_machines_running|minReplicas"
+        r"|min_replicas|desired_count|desiredCount)"
+                            r"[\"']?\s*[:=]\s*[\"']?(\d{1,3})\b")),
+    ("replicas at most", re.compile(r"^\s*[\"']?(?:maxReplicas|max_replicas|maxInstances|max_instances"
+        r"|max_instance_count)[\"']?\s*[:=]\s*[\"']?(\d{1,4})\b")),
+)  # fmt: skip
+
+
+def pipeline_of(file: SourceFile) -> Iterator[Fact]:
+    """Steps that lint migrations, look at plans or run migrations: `migration_lint`, `plan_test`, `migration_run`."""
+    for number, line in enumerate(file.text.splitlines(), 1):
+        if line.lstrip().startswith(("#", "//")) or len(line) > 2_000:
+            continue
+        for kind, tools in (("migration_lint", _LINTERS), ("plan_test", _PLANS), ("migration_run", _RUNS)):
+            for tool, pattern in tools.items():
+                if pattern.search(line):
+                    yield kind, tool, number
+
+
+def processes_of(line: str, number: int) -> Iterator[Fact]:
+    """How many processes or copies the line asks for."""
+    for name, pattern in _PROCESSES:
+        if found := pattern.search(line):
+            yield "processes", f"{found.group(1)} ({name})", number
+            return
