@@ -190,6 +190,24 @@ class ScriptReader:
             else:
                 changes.apply(entry.stmt, at)
 
+    def written(self, pieces: Sequence[tuple[str, Location]]) -> None:
+        """A statement that was put together from code, each piece with its place there."""
+        text, ends = "", []
+        for piece, place in pieces:
+            text += piece
+            ends.append((len(text.encode()), place))
+        tree = parse(text)
+        if tree is None:
+            self.unread.add(_names_in(significant(text)), pieces[0][1])
+            return
+
+        def at(offset: int) -> Location:
+            return next((place for end, place in ends if max(offset, 0) < end), pieces[0][1])
+
+        changes = Changes(self.ledger)
+        for entry in tree.stmts:
+            changes.apply(entry.stmt, at)
+
     def refused(self, statement: str, location: Location, changes: Changes) -> None:
         """A statement that the grammar refuses, such as a template: whatever it names is uncertain."""
         read = significant(statement[:_MAXIMUM_REFUSED])

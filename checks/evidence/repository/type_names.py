@@ -17,6 +17,8 @@ TYPE_NAMES = {
     "timestamp": "timestamp without time zone", "timetz": "time with time zone", "time": "time without time zone",
     "varbit": "bit varying", "decimal": "numeric", "char": '"char"',
 }  # fmt: skip
+# Stands for a type that code does not tell.
+UNKNOWN = "?"
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 _OF_TIME = re.compile(r"(timestamp|time) (with(?:out)? time zone)")
 # The fields of an interval as the grammar numbers them, and its precision: no column is worth telling them apart.
@@ -26,7 +28,7 @@ _WITHOUT_MODIFIERS = frozenset(["interval"])
 def formatted(entry: Any) -> str | None:
     """A column's type; without a schema where it is not built in. None for `%TYPE` and modifiers that are no numbers."""
     names = [name.string.sval for name in entry.names]
-    if not names or entry.pct_type or entry.setof:
+    if not names or entry.pct_type or entry.setof or names[-1] == UNKNOWN:
         return None
     built_in = len(names) > 1 and names[-2] == "pg_catalog"
     name = names[-1]
