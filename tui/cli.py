@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -288,6 +289,32 @@ def export(review: str, **options: Any) -> None:
 
 
 @pgsurveyor.command()
+@click.argument("review", required=False)
+@click.option("--host", default="127.0.0.1", help="The address to listen on.")
+@click.option("--port", default=8000, type=click.IntRange(0, 65535), help="The port; 0 for any that is free.")
+@click.option("--public-url", metavar="URL", help="What browsers see, behind a proxy.")
+@click.option("--no-token", is_flag=True, help="Let in everybody on this machine.")
+@seated
+def serve(review: str | None, host: str, port: int, public_url: str | None, no_token: bool, **seat: Any) -> None:
+    """Open the terminal program, or a saved REVIEW, in a browser: on this machine, behind a link that works once."""
+    import shlex
+
+    try:
+        from tui.serving import serve as serve_command
+    except ImportError as error:
+        raise UsageError("the browser mode is not installed", "pip install 'pgsurveyor[serve]'") from error
+    words = [sys.executable, "-m", "tui.cli"]
+    if review is not None:
+        from scorecards.store import find
+
+        words += ["walk", str(find(review).path.absolute())]
+    for option in ("name", "partner", "role"):
+        words += [f"--{option}={seat[option]}"] if seat[option] else []
+    words += [f"--{option}" for option in ("follow", "presenter") if seat[option]]
+    serve_command(shlex.join(words), host, port, public_url, with_token=not no_token)
+
+
+@pgsurveyor.command()
 def keys() -> None:
     """Print a keymap with every action, to change and keep as keymap.toml in the configuration folder."""
     from tui.keymap import template
@@ -392,13 +419,12 @@ def _complain(message: str, hint: str, status: int) -> int:
 
 def _forget_standard_output() -> None:
     """A closed pipe must not be reported again when Python flushes at its end."""
-    import os
-
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _need_terminal() -> None:
-    if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
+    served = bool(os.environ.get("TEXTUAL_DRIVER"))
+    if not served and not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
         raise UsageError("the terminal program needs a terminal", "use `pgsurveyor run` here")
 
 
