@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from checks.evidence.database.facts import Access, Catalog
 from checks.evidence.evidence import Evidence
+from checks.evidence.patterns import read_pattern
 from checks.evidence.repository.facts import CodeStatement, Repository
+from checks.evidence.sql import parse_tolerantly, walk
 from checks.model import Confidence, Examined, Finding, Fix, NotApplicable, Severity, Subject
 from checks.observability.application_roles import application_roles, possible_roles
 from checks.registry import check
@@ -35,7 +37,7 @@ def dynamic_sql(evidence: Evidence) -> Iterator[Finding | Examined]:
         raise NotApplicable("the repository has no SQL in its code")
     dynamic: dict[str, list[CodeStatement]] = {}
     for entry in statements:
-        if "value" in entry.hole_kinds and not _is_test(entry.location.path):
+        if "value" in entry.hole_kinds and not _is_test(entry.location.path) and _is_ours(evidence, entry):
             dynamic.setdefault(entry.location.path, []).append(entry)
     role, may = _what_the_role_may(evidence)
     writes = any(word in may for word in ("superuser", "owner", "write"))
@@ -62,6 +64,28 @@ def dynamic_sql(evidence: Evidence) -> Iterator[Finding | Examined]:
         )
     unmet = sum(map(len, dynamic.values()))
     yield Examined(len(statements), len(statements), "SQL statements in code", unmet=unmet)
+
+
+def _is_ours(evidence: Evidence, statement: CodeStatement) -> bool:
+    """Whether a statement names a table of this database, or, without one, a table that the repository's migrations make: code
+    speaks to other systems in SQL too."""
+    catalog = evidence.find(Catalog)
+    pattern = read_pattern(statement.text, catalog)
+    if pattern is None:
+        return False
+    if catalog is not None:
+        known = {name for oid in pattern.tables for name in catalog.column_names.get(oid, {})}
+        named = _columns_named(statement.text)
+        return bool(pattern.tables) and 2 * len(named & known) >= len(named)
+    declared = {entry.subject.path[-1] for entry in evidence.get(Repository).declared if entry.subject.kind == "table"}
+    return any(name.rpartition(".")[2] in declared for name in pattern.unresolved)
+
+
+def _columns_named(text: str) -> set[str]:
+    tree = parse_tolerantly(text)
+    references = (node for node in walk(tree) if node.DESCRIPTOR.name == "ColumnRef") if tree is not None else ()
+    names = (node.fields[-1] for node in references if node.fields)
+    return {name.string.sval for name in names if name.WhichOneof("node") == "string"}
 
 
 def _is_test(path: str) -> bool:

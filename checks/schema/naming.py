@@ -46,9 +46,9 @@ def _names(catalog: Catalog) -> list[Named]:
 
 
 def _per_schema(
-    found: Iterable[Named], title: str, fix: Fix, confidence: Confidence = Confidence.MEASURED
+    found: Iterable[Named], single: str, title: str, fix: Fix, confidence: Confidence = Confidence.MEASURED
 ) -> Iterator[Finding]:
-    """One finding per schema; `title` has {schema}, {number} and {listed}."""
+    """One finding per schema; `title` has {schema}, {number} and {listed}, `single` is it for one name."""
     grouped: dict[str, list[Subject]] = {}
     for schema, subject, _ in found:
         grouped.setdefault(schema, []).append(subject)
@@ -56,7 +56,9 @@ def _per_schema(
         listed = ", ".join(subject.name for subject in subjects[:_SHOWN])
         yield Finding(
             Subject("schema", (schema,)),
-            title.format(schema=quote_identifier(schema), number=len(subjects), listed=visible(listed)),
+            title.format(schema=quote_identifier(schema), number=len(subjects), listed=visible(listed))
+            if len(subjects) > 1
+            else single.format(schema=quote_identifier(schema), listed=visible(listed)),
             fix,
             confidence=confidence,
             observed={"number": len(subjects), "names": [subject.name for subject in subjects[:_SHOWN]]},
@@ -82,6 +84,7 @@ def reserved_name(evidence: Evidence) -> Iterator[Finding | Examined]:
     tables = [entry for entry in names if entry[1].kind != "column" and entry[2].lower() in _WORDS]
     yield from _per_schema(
         tables,
+        "The name {listed} is a reserved word",
         "{number} tables of schema {schema} are called by a reserved word: {listed}",
         Fix("Rename them in two steps: a view of the old name over the new table, until nobody uses it."),
     )
@@ -167,6 +170,7 @@ def name_at_length_limit(evidence: Evidence) -> Iterator[Finding | Examined]:
     found = [entry for entry in names if len(entry[2].encode("utf-8", "surrogateescape")) >= IDENTIFIER_BYTES]
     yield from _per_schema(
         found,
+        "The name {listed} ends at the limit of 63 bytes",
         "{number} names of schema {schema} end at the limit of 63 bytes, such as {listed}",
         Fix("Give shorter names in the migrations, before two of them collide."),
     )
@@ -189,6 +193,7 @@ def name_needs_quoting(evidence: Evidence) -> Iterator[Finding | Examined]:
     found = [entry for entry in names if not _SNAKE.fullmatch(entry[2])]
     yield from _per_schema(
         found,
+        "The name {listed} needs quotes",
         "{number} names of schema {schema} need quotes, such as {listed}",
         Fix("Map names in the ORM; use lower case."),
     )
@@ -225,6 +230,7 @@ def inconsistent_naming(evidence: Evidence) -> Iterator[Finding | Examined]:
     ]
     yield from _per_schema(
         [*odd, *generic],
+        "The name {listed} follows another habit, or says nothing",
         "{number} names of schema {schema} follow another habit, or say nothing, such as {listed}",
         Fix("Write the habit down, and keep new names to it."),
         Confidence.INFERRED,
@@ -248,7 +254,10 @@ def no_comment(evidence: Evidence) -> Iterator[Finding | Examined]:
     tables = reviewed_tables(evidence.get(Catalog))
     found = [(table.schema, table.subject, table.name) for table in tables if not table.has_comment]
     yield from _per_schema(
-        found, "{number} tables of schema {schema} have no comment", Fix("Say in one sentence what a row stands for.")
+        found,
+        "Table {listed} has no comment",
+        "{number} tables of schema {schema} have no comment",
+        Fix("Say in one sentence what a row stands for."),
     )
     yield Examined(len(tables), len(tables), "tables", unmet=len(found))
 
@@ -274,7 +283,8 @@ def key_not_first(evidence: Evidence) -> Iterator[Finding | Examined]:
         if entry.kind == "primary_key" and min(catalog.columns_of(table.oid)) not in entry.columns
     ]
     yield from _per_schema(
-        found, "{number} tables of schema {schema} don't begin with their key, such as {listed}",
+        found, "Table {listed} doesn't begin with its key",
+        "{number} tables of schema {schema} don't begin with their key, such as {listed}",
         Fix("Nothing, for tables that exist: columns cannot be moved."),
     )  # fmt: skip
     yield Examined(len(tables), len(tables), "tables", unmet=len(found))

@@ -186,10 +186,14 @@ def unique_over_nullable(evidence: Evidence) -> Iterator[Finding | Examined]:
 
 def _is_scope(catalog: Catalog, table: int, number: int) -> bool:
     """Whether a column says within what others are unique, and is no value that may be missing."""
+    keys = [entry for entry in catalog.constraints_of(table) if entry.kind == "foreign_key" and number in entry.columns]
+    # Null is what is left there of a parent that was deleted.
+    if any(entry.on_delete == "set null" for entry in keys):
+        return False
     name = words(catalog.column(table, number).name)
     if SCOPES & set(name) and not _SOFT_DELETE & set(name):
         return True
-    return any(entry.kind == "foreign_key" and number in entry.columns for entry in catalog.constraints_of(table))
+    return bool(keys)
 
 
 def _second_index(catalog: Catalog, index: Index, nullable: list[int]) -> bool:

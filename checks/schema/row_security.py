@@ -279,7 +279,7 @@ def row_security_bypassed(evidence: Evidence) -> Iterator[Finding | Examined]:
             f"Policies of {len(free)} tables do not hold for role {subject.name}: it is "
             + {"superuser": "a superuser", "BYPASSRLS": "one with BYPASSRLS", "owner": "their owner"}[because],
             Fix(
-                "Give the application a login role that owns nothing and has the rights it needs, and keep this one for migration."
+                "Give the application a login role that owns nothing and has the rights it needs, and keep this for migration."
                 + ("" if bypasses else " Until then force row security, after trying every path of the application."),
                 None if bypasses else "\n".join(
                     f"ALTER TABLE {qualified_name(table.schema, table.name)} FORCE ROW LEVEL SECURITY;" for table in free[:100]

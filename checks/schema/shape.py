@@ -82,21 +82,26 @@ def numbered_columns(evidence: Evidence) -> Iterator[Finding | Examined]:
     catalog = evidence.get(Catalog)
     tables = reviewed_tables(catalog)
     for table in tables:
-        for stem, columns in sorted(_numbered(catalog, table).items()):
-            rows = estimated_rows(evidence, table)
-            listed = ", ".join(quote_identifier(column.name) for column in columns[:_SHOWN])
-            yield Finding(
-                table.subject,
-                f"Table {table.subject.name} has {len(columns)} numbered columns: {listed}",
-                Fix("Move them to a table with one row per value, or to an array if they are only read together."),
-                confidence=Confidence.INFERRED,
-                observed={
-                    "columns": [column.name for column in columns],
-                    "rows": None if rows is None else round(rows),
-                },
-                related=tuple(catalog.column_subject(column) for column in columns[:_SHOWN]),
-                discriminator=stem,
-            )
+        groups = _numbered(catalog, table)
+        if not groups:
+            continue
+        rows = estimated_rows(evidence, table)
+        columns = [column for stem in sorted(groups) for column in groups[stem]]
+        listed = ", ".join(
+            f"{quote_identifier(found[0].name)} to {quote_identifier(found[-1].name)}"
+            for _, found in sorted(groups.items())
+        )
+        yield Finding(
+            table.subject,
+            f"Table {table.subject.name} has numbered columns: {listed}",
+            Fix("Move them to a table with one row per value, or to an array or jsonb if they are only read together."),
+            confidence=Confidence.INFERRED,
+            observed={
+                "columns": [column.name for column in columns],
+                "rows": None if rows is None else round(rows),
+            },
+            related=tuple(catalog.column_subject(column) for column in columns[:_SHOWN]),
+        )
     yield Examined(len(tables), len(tables), "tables")
 
 
