@@ -9,6 +9,7 @@ from checks.evidence.patterns import AccessPattern
 
 Comparisons = frozenset[tuple[object, ...]]
 
+_OF_POSTGREST = re.compile(r"\s*WITH\s+pgrst_source\s+AS\b", re.IGNORECASE)
 _OF_PRISMA = re.compile(r'SELECT "[^"]+"\."[^"]+"\."[^"]+"')
 # What may be there besides and would make it another access; that further columns are read or written would not.
 _CHANGES_ACCESS = frozenset(["where", "order", "limit", "joins", "expressions"])
@@ -16,7 +17,7 @@ _CHANGES_ACCESS = frozenset(["where", "order", "limit", "joins", "expressions"])
 
 def is_certain(call: AccessPattern) -> bool:
     """Whether all that tells one access from another was read of the call."""
-    return bool(call.tables) and not call.unresolved and _CHANGES_ACCESS.isdisjoint(call.partial)
+    return bool(call.tables or call.functions) and not call.unresolved and _CHANGES_ACCESS.isdisjoint(call.partial)
 
 
 def same_access(call: AccessPattern, ran: AccessPattern) -> bool:
@@ -33,15 +34,32 @@ def same_access(call: AccessPattern, ran: AccessPattern) -> bool:
         return written <= known if "columns" in call.partial else written == known
     return (
         call.order_by == ran.order_by
-        and (call.limit is None) == (ran.limit is None)
+        and _same_limit(call, ran)
         and (call.offset is None or ran.offset is not None)
         and (call.offset is not None or ran.offset is None or writes_offset_always(ran))
-        and call.aggregates == ran.aggregates
+        and (call.aggregates == ran.aggregates or counts_besides(ran))
         and set(call.distances) == set(ran.distances)
         and call.skip_locked == ran.skip_locked
-        and ("columns" in call.partial or call.output_columns == ran.output_columns)
-        and call.stars == ran.stars
+        and ("columns" in call.partial or call.aggregates != ran.aggregates or _same_columns(call, ran))
     )
+
+
+def _same_columns(call: AccessPattern, ran: AccessPattern) -> bool:
+    return call.output_columns == ran.output_columns and call.stars == ran.stars
+
+
+def _same_limit(call: AccessPattern, ran: AccessPattern) -> bool:
+    """PostgREST adds a LIMIT of its own where it is told to give no more than so many rows."""
+    return (call.limit is None) == (ran.limit is None) or (call.limit is None and is_of_postgrest(ran))
+
+
+def is_of_postgrest(ran: AccessPattern) -> bool:
+    return bool(_OF_POSTGREST.match(ran.text))
+
+
+def counts_besides(ran: AccessPattern) -> bool:
+    """Whether PostgREST was asked for the number of all rows too: it counts them in a WITH query of its own."""
+    return is_of_postgrest(ran) and "pgrst_source_count" in ran.text
 
 
 def may_be(call: AccessPattern, ran: AccessPattern) -> bool:
@@ -57,8 +75,8 @@ def may_be(call: AccessPattern, ran: AccessPattern) -> bool:
     unread = set(call.partial)
     return (
         ("order" in unread or call.order_by == ran.order_by)
-        and ("limit" in unread or (call.limit is None) == (ran.limit is None))
-        and ("expressions" in unread or call.aggregates == ran.aggregates)
+        and ("limit" in unread or _same_limit(call, ran))
+        and ("expressions" in unread or call.aggregates == ran.aggregates or counts_besides(ran))
         and ("joins" in unread or call.joined_relations == ran.joined_relations)
     )
 
@@ -73,8 +91,9 @@ def _with_values(pattern: AccessPattern, tables: tuple[int, ...]) -> Comparisons
 
 
 def writes_offset_always(ran: AccessPattern) -> bool:
-    """Whether it is one of Prisma's statements, which name the schema with every column and end with an OFFSET."""
-    return bool(_OF_PRISMA.match(ran.text))
+    """Whether it is one of Prisma's statements, which name the schema with every column and end with an OFFSET, or one of
+    PostgREST's."""
+    return bool(_OF_PRISMA.match(ran.text)) or is_of_postgrest(ran)
 
 
 def comparisons(pattern: AccessPattern) -> Comparisons:
@@ -90,6 +109,7 @@ def _same_relations(call: AccessPattern, ran: AccessPattern) -> bool:
         call.verb == ran.verb
         and not ran.unresolved
         and set(call.tables) == set(ran.tables)
+        and set(call.functions) == set(ran.functions)
         and call.joined_relations == ran.joined_relations
     )
 

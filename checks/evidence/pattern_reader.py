@@ -43,6 +43,10 @@ _DESCENDING = 3
 _LOCK_WAIT_SKIP = 2
 _SETOP_NONE = 1
 _MAXIMUM_LEVELS = 60
+_UNFOLDING = frozenset(
+    "json_to_record json_to_recordset jsonb_to_record jsonb_to_recordset json_each jsonb_each json_array_elements "
+    "jsonb_array_elements json_array_elements_text jsonb_array_elements_text unnest generate_series".split()
+)
 
 
 def read_tree(node: Any, catalog: Catalog | None, known: AccessPattern) -> AccessPattern:
@@ -50,9 +54,19 @@ def read_tree(node: Any, catalog: Catalog | None, known: AccessPattern) -> Acces
     kind, statement = unwrap(node)
     if kind == "declare_cursor_stmt":
         kind, statement = unwrap(statement.query)
+    kind, statement = _asked_of_postgrest(kind, statement)
     if kind not in _VERBS:
         return known
     return _Reader(catalog).read(kind, statement, known)
+
+
+def _asked_of_postgrest(kind: str | None, statement: Any) -> tuple[str | None, Any]:
+    """The statement within those that PostgREST sends: the first WITH query, whose rows the rest turns into a document."""
+    if kind == "select_stmt" and statement.HasField("with_clause") and statement.with_clause.ctes:
+        first = statement.with_clause.ctes[0].common_table_expr
+        if first.ctename == "pgrst_source":
+            return unwrap(first.ctequery)
+    return kind, statement
 
 
 class _Reader:
@@ -63,6 +77,7 @@ class _Reader:
         self.nested: list[tuple[OrderKey, int | None]] = []
         self.written: list[ColumnRef] = []
         self.searches: list[NearestSearch] = []
+        self.functions: list[str] = []
         self.skip_locked = False
         self.level = 0
 
@@ -93,6 +108,7 @@ class _Reader:
             joined_relations=self.names.joined,
             skip_locked=self.skip_locked,
             searches=tuple(dict.fromkeys(self.searches)),
+            functions=tuple(dict.fromkeys(self.functions)),
         )
 
     # Statements
@@ -229,6 +245,8 @@ class _Reader:
             names = [name.string.sval for name in item.alias.colnames]
             return [scope.add(relation.renamed(item.alias.aliasname, names))]
         if kind != "join_expr":
+            if kind == "range_function":
+                self.functions += _functions_in(item)
             self.scan(node, scope)
             return [scope.add(Relation(item.alias.aliasname if item is not None else "", opaque=True))]
         left = self.from_item(item.larg, scope, conditions)
@@ -460,6 +478,16 @@ def _order_key(node: Any, scope: Scope, descending: bool) -> OrderKey:
         if value is not None and kind not in ("sub_link", "column_ref", "param_ref", "a_const"):
             stack += _children(value)
     return OrderKey(None, descending, bare=False)
+
+
+def _functions_in(item: Any) -> list[str]:
+    found = []
+    for entry in item.functions:
+        for node in entry.list.items:
+            kind, value = unwrap(node)
+            if kind == "func_call" and value.funcname and value.funcname[-1].string.sval not in _UNFOLDING:
+                found.append(value.funcname[-1].string.sval)
+    return found
 
 
 def _children(message: Any) -> list[Any]:

@@ -93,6 +93,7 @@ class AccessPattern(msgspec.Struct, frozen=True):
     `tables` and `joined_relations` (how many relations FROM, JOIN and USING name) are of the statement with its subqueries;
     `order_by`, `limit`, `offset` and `aggregates` of its outermost SELECT. `nested_order_by` are the keys by which subqueries
     sort, each with that subquery's limit. `output_columns` is the length of the outermost select list, 0 for a `*`.
+    `functions` are the functions that FROM calls, by their names without a schema, but for those that unfold a document.
     `partial`, of an ORM call, names what could not be read of it and may be there besides: where, order, limit, columns, joins,
     expressions (of the select list). Nothing follows then from the absence of such a part. `searches` are the SELECTs in it that
     compute distances of vectors.
@@ -118,6 +119,7 @@ class AccessPattern(msgspec.Struct, frozen=True):
     output_columns: int = 0
     partial: tuple[str, ...] = ()
     searches: tuple[NearestSearch, ...] = ()
+    functions: tuple[str, ...] = ()
 
     @property
     def all_filters_known(self) -> bool:

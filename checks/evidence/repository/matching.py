@@ -64,19 +64,20 @@ def _match_patterns(
         if pattern is not None and (key := _signature(pattern)) is not None:
             code.setdefault(key, []).append(statement)
     ran: dict[object, list[str]] = {}
-    by_verb: dict[tuple[str, int], list[_Call]] = {}
+    by_verb: dict[tuple[str, object], list[_Call]] = {}
     for entry in calls:
-        for table in entry.pattern.tables if entry.pattern else ():
-            by_verb.setdefault((entry.pattern.verb if entry.pattern else "", table), []).append(entry)
+        for used in (*entry.pattern.tables, *entry.pattern.functions) if entry.pattern else ():
+            by_verb.setdefault((entry.pattern.verb if entry.pattern else "", used), []).append(entry)
     matches: list[Match] = []
     for query_id, pattern in unmatched.items():
         key = _signature(pattern)
         if key is not None:
             ran.setdefault(key, []).append(query_id)
-        if pattern.tables and not pattern.unresolved:
-            found = [entry for table in pattern.tables for entry in by_verb.get((pattern.verb, table), ())]
+        if (pattern.tables or pattern.functions) and not pattern.unresolved:
+            used_by = (*pattern.tables, *pattern.functions)
+            found = [entry for used in used_by for entry in by_verb.get((pattern.verb, used), ())]
             sent_by = _sent_by(list({id(entry): entry for entry in found}.values()), pattern)
-            if sent_by and key in code:
+            if sent_by and key is not None and key in code:
                 ran[key].append(query_id)
             elif sent_by:
                 matches += [Match(query_id, location, "pattern") for location in sent_by]
