@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from checks.shadow.server import EmbeddedServer, start
-from tests.servers import TEST_SETTINGS, Database, PrimaryAndStandby, pgvector_version, start_major
+from checks.shadow.server import EmbeddedServer
+from tests.servers import Database, PrimaryAndStandby, pgvector_version, start_chosen
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _uses_a_server(item: pytest.Item) -> bool:
-    return not {"server", "primary_and_standby"}.isdisjoint(getattr(item, "fixturenames", ()))
+    return not {"server", "primary_and_standby", "publishing_server"}.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def _needs_more_than(item: pytest.Item, major: int) -> bool:
@@ -39,16 +39,11 @@ def _needs_more_than(item: pytest.Item, major: int) -> bool:
     return vector is not None and (pgvector_version(major) or ()) < (vector.args or ((0,),))[0]
 
 
-def _start(config: pytest.Config) -> EmbeddedServer:
-    major: int | None = config.getoption("major")
-    return start(TEST_SETTINGS) if major is None else start_major(major)
-
-
 @pytest.fixture(scope="session")
 def server(pytestconfig: pytest.Config) -> Iterator[EmbeddedServer]:
     """PostgreSQL 18, or what --major says, with pg_stat_statements preloaded and pgvector at hand (on 14 there is none); shared
     by all tests of a worker."""
-    with _start(pytestconfig) as running:
+    with start_chosen(pytestconfig) as running:
         yield running
 
 
@@ -65,7 +60,7 @@ def database(server: EmbeddedServer) -> Iterator[Database]:
 @pytest.fixture(scope="session")
 def primary_and_standby(pytestconfig: pytest.Config) -> Iterator[PrimaryAndStandby]:
     """A primary of its own with one streaming standby, `standby1`, shared by all tests of a worker."""
-    with _start(pytestconfig) as primary:
+    with start_chosen(pytestconfig) as primary:
         yield PrimaryAndStandby(primary, primary.standby())
 
 

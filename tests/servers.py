@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
+import pytest
 from psycopg import sql
 
 from checks.shadow.server import EmbeddedServer, start
@@ -86,6 +87,12 @@ def start_major(major: int, settings: Mapping[str, str] = {}, *, folder: Path | 
                 "AS 'SELECT pg_catalog.pg_sleep(0.6)'"
             )
     return server
+
+
+def start_chosen(config: pytest.Config, settings: Mapping[str, str] = {}) -> EmbeddedServer:
+    """A server of the major that --major says, else the embedded one."""
+    major: int | None = config.getoption("major")
+    return start({**TEST_SETTINGS, **settings}) if major is None else start_major(major, settings)
 
 
 def pgvector_version(major: int) -> tuple[int, ...] | None:

@@ -55,7 +55,7 @@ def inactive_slot(evidence: Evidence) -> Iterator[Finding | Examined]:
     yield Examined(len(slots), len(slots), "replication slots")
     timeout = milliseconds(evidence.get(Settings), "idle_replication_slot_timeout") or 0
     for slot in slots:
-        if slot.active:
+        if slot.active or _is_lost(slot):
             continue
         since = _inactive_seconds(server, slot)
         consumer = (
@@ -102,7 +102,7 @@ def _held(slot: Slot) -> str:
 def _severity(evidence: Evidence, slot: Slot, bounded: bool, inactive_s: float | None) -> Severity:
     """A slot without a limit ends in a full disk; one with a limit ends in a consumer that must be built anew."""
     retained = slot.retained_bytes or 0
-    if slot.wal_status in {"lost", "unreserved"}:
+    if slot.wal_status == "unreserved":
         return Severity.HIGH
     if not bounded and retained > evidence.limit("slot_retained_red"):
         return Severity.CRITICAL
@@ -111,6 +111,56 @@ def _severity(evidence: Evidence, slot: Slot, bounded: bool, inactive_s: float |
     if inactive_s is not None and inactive_s < RESTART_S:
         return Severity.LOW if retained <= evidence.limit("lag_bytes") else Severity.MEDIUM
     return Severity.LOW if bounded else Severity.HIGH
+
+
+def _is_lost(slot: Slot) -> bool:
+    """Its WAL or its catalog rows are gone: it holds nothing any more, and nobody can go on from it."""
+    return slot.wal_status == "lost" or slot.conflicting or slot.invalidation_reason is not None
+
+
+@check("replication.slot-losing-wal", catalogue="R04", severity=Severity.HIGH, needs=[Replication, Settings, Server])
+def slot_losing_wal(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """A replication slot has lost what its consumer needs, or is about to.
+
+    A slot beyond max_slot_wal_keep_size (or idle_replication_slot_timeout) is given up at the next checkpoint: its consumer
+    cannot go on, and must be built anew from a full copy. A slot that is lost keeps nothing and only waits to be dropped.
+
+    Fix: Rebuild the consumer with a new slot; before that happens, let it catch up or raise the limit while the disk can take it.
+
+    Source: PostgreSQL manual, "pg_replication_slots" (wal_status, invalidation_reason, conflicting)
+
+    Observed: kind, active, wal_status, invalidation_reason, conflicting, retained_bytes, retention_limit_bytes
+    """
+    slots = _lasting_slots(evidence)
+    limit = _retention_bytes(evidence)
+    yield Examined(len(slots), len(slots), "replication slots")
+    for slot in slots:
+        observed = {
+            "kind": slot.kind, "active": slot.active, "wal_status": slot.wal_status,
+            "invalidation_reason": slot.invalidation_reason, "conflicting": slot.conflicting,
+            "retained_bytes": slot.retained_bytes, "retention_limit_bytes": None if limit == float("inf") else int(limit),
+        }  # fmt: skip
+        if _is_lost(slot):
+            why = (slot.invalidation_reason or ("rows_removed" if slot.conflicting else "wal_removed")).replace(
+                "_", " "
+            )
+            yield Finding(
+                Subject("slot", (slot.name,)),
+                f"Slot {slot.name} is lost ({why}): its consumer cannot go on",
+                Fix(
+                    "Build its consumer anew with a new slot, and drop this one.",
+                    sql=f"SELECT pg_drop_replication_slot({quote_literal(slot.name)});",
+                    undo="None is needed: it holds nothing any more.",
+                ),
+                observed=observed,
+            )
+        elif slot.active and slot.wal_status == "unreserved":
+            yield Finding(
+                Subject("slot", (slot.name,)),
+                f"Slot {slot.name} is read, and beyond max_slot_wal_keep_size: the next checkpoint may remove its WAL",
+                Fix("Find why its consumer is slow; raise max_slot_wal_keep_size while the disk can take it."),
+                observed=observed,
+            )
 
 
 @check(

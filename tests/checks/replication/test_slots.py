@@ -8,6 +8,7 @@ import pytest
 
 from checks.evidence.database.facts import Replication, Slot
 from checks.model import Outcome, Severity
+from checks.shadow.server import EmbeddedServer
 from tests.checks.survey import conclude, examine, names, survey
 from tests.servers import Database, PrimaryAndStandby
 
@@ -77,7 +78,6 @@ def test_how_bad_a_slot_is(database: Database) -> None:
         "full": Severity.CRITICAL,
         "large": Severity.HIGH,
         "small": Severity.HIGH,
-        "lost": Severity.HIGH,
     }
     assert all("a logical subscriber" in found.title for found in result.findings)
 
@@ -87,3 +87,38 @@ def test_no_slots(database: Database) -> None:
         result = examine(database, name)
         assert (result.outcome, result.fact) == (Outcome.NOT_APPLICABLE, "no replication slots")
         assert names(result) == set()
+
+
+def test_a_slot_whose_wal_was_removed(publishing_server: EmbeddedServer) -> None:
+    dsn = publishing_server.dsn()
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("SELECT pg_create_physical_replication_slot('left', true)")
+        connection.execute("SELECT pg_create_physical_replication_slot('fresh', false)")
+        try:
+            for _ in range(6):
+                connection.execute("SELECT pg_logical_emit_message(false, 'x', repeat('x', 1000))")
+                connection.execute("SELECT pg_switch_wal()")
+            connection.execute("CHECKPOINT")
+            evidence = survey(dsn)
+        finally:
+            connection.execute("SELECT pg_drop_replication_slot('left'), pg_drop_replication_slot('fresh')")
+
+    (found,) = conclude(evidence, "replication.slot-losing-wal").findings
+    assert (found.subject.path, found.severity) == (("left",), Severity.HIGH)
+    assert "is lost" in found.title
+    assert "left" not in names(conclude(evidence, "replication.inactive-slot"))
+
+
+def test_a_slot_that_is_about_to_lose_its_wal(database: Database) -> None:
+    evidence = survey(database)
+    slots = (
+        Slot("behind", "logical", True, False, "unreserved", 5 * 1024**3),
+        Slot("well", "logical", True, False, "extended", 5 * 1024**3),
+        Slot("conflicted", "logical", False, False, "reserved", 0, conflicting=True),
+        Slot("given up", "physical", False, False, None, None, invalidation_reason="idle_timeout"),
+    )
+    replication = msgspec.structs.replace(evidence.get(Replication), slots=slots)
+
+    result = conclude(msgspec.structs.replace(evidence, replication=replication), "replication.slot-losing-wal")
+
+    assert names(result) == {"behind", "conflicted", '"given up"'}
