@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from checks.evidence.repository.behaviour.reader import BehaviourReader
+from checks.evidence.repository.declarations import DeclarationReader
 from checks.evidence.repository.deployment import read_deployment
 from checks.evidence.repository.facts import CodeStatement, DeploymentFact, Repository
-from checks.evidence.repository.files import Folder, SourceFile
+from checks.evidence.repository.files import Folder
 from checks.evidence.repository.matching import match_statements
-from checks.evidence.repository.migrations import is_migration, read_migrations
 from checks.evidence.repository.orm.reader import OrmReader
-from checks.evidence.repository.statements import read_statements, speaks_to_another_system
+from checks.evidence.repository.statements import read_statements
 from checks.evidence.repository.vectors.reader import VectorReader
 
 __all__ = ["match_statements", "observe_repository"]
@@ -30,7 +30,7 @@ def observe_repository(
     paths = folder.paths()
     statements: list[CodeStatement] = []
     deployment: list[DeploymentFact] = []
-    migrations: list[SourceFile] = []
+    declarations = DeclarationReader()
     orm = OrmReader()
     behaviour = BehaviourReader()
     vectors = VectorReader()
@@ -43,16 +43,15 @@ def observe_repository(
         if file is None:
             continue
         deployment += read_deployment(file)
-        if file.extension == "sql" and is_migration(file):
-            if not speaks_to_another_system(path):
-                migrations.append(file)
+        if declarations.read(file):
+            orm.read(file)
         else:
             statements += read_statements(file)
             orm.read(file)
             behaviour.read(file)
             vectors.read(file)
-    declared = read_migrations(migrations)
     models, calls = orm.finish(cancelled)
+    declared = declarations.finish(orm.project, paths)
     behaviours = behaviour.finish(statements, calls, vectors.calls, cancelled)
     return Repository(
         folder.name,

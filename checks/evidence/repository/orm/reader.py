@@ -36,7 +36,8 @@ ReadCalls = Callable[[Source, Models], list[OrmCall]]
 
 
 class OrmReader:
-    """Models may stand in any file: those that may hold calls are kept until all are known."""
+    """Models may stand in any file: those that may hold calls are kept until all are known. `project` has what Django's
+    applications are called."""
 
     def __init__(self) -> None:
         self._declarations: list[sqlalchemy.Declaration] = []
@@ -48,12 +49,12 @@ class OrmReader:
         self._snake_case = False
         self._clients = NamedTables()
         self._others = other_languages.OtherLanguages()
-        self._project = django.Project()
+        self.project = django.Project()
         self._django: list[SourceFile] = []
 
     def read(self, file: SourceFile) -> None:
         """Takes note of the file. Tests, migrations and code for other database systems are left out."""
-        is_other = file.extension in other_languages.EXTENSIONS
+        is_other = other_languages.is_read(file)
         if file.extension not in ("py", "prisma") and file.extension not in TYPESCRIPT and not is_other:
             return
         if is_test(file.path) or is_migration_code(file.path) or speaks_to_another_system(file.path):
@@ -70,7 +71,7 @@ class OrmReader:
                 self._declarations += sqlalchemy.read_declarations(source_of(file))
             if sqlalchemy_calls.CANDIDATE.search(file.text):
                 self._python.append(file)
-            self._project.read(file, source_of(file) if django.CANDIDATE.search(file.text) else None)
+            self.project.read(file, source_of(file) if django.CANDIDATE.search(file.text) else None)
             if django_calls.CANDIDATE.search(file.text):
                 self._django.append(file)
             return
@@ -102,7 +103,7 @@ class OrmReader:
                 if names.search(file.text):
                     calls.extend(read_calls(source_of(file), known))
 
-        declared = self._project.finish()
+        declared = self.project.finish()
         project = django_paths.Project(declared)
         read_all(
             [entry.model for entry in declared],

@@ -1,0 +1,53 @@
+"""Collects whatever declares the schema while a repository is read: SQL files and migrations written in code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from checks.evidence.repository import alembic, django_migrations, rails
+from checks.evidence.repository.files import SourceFile, is_test
+from checks.evidence.repository.migrations import Migrations, is_migration, read_migrations
+from checks.evidence.repository.orm.django import Project
+from checks.evidence.repository.statements import speaks_to_another_system
+
+
+class DeclarationReader:
+    def __init__(self) -> None:
+        self._sql: list[SourceFile] = []
+        self._alembic: list[SourceFile] = []
+        self._django: list[SourceFile] = []
+        self._rails: list[SourceFile] = []
+
+    def read(self, file: SourceFile) -> bool:
+        """Takes a file that declares a schema in SQL, True for one, and notes one that does in code."""
+        if file.extension == "sql":
+            if not is_migration(file):
+                return False
+            if not speaks_to_another_system(file.path):
+                self._sql.append(file)
+            return True
+        if is_test(file.path) or speaks_to_another_system(file.path):
+            return False
+        if file.extension == "py":
+            if django_migrations.is_django_migration(file):
+                self._django.append(file)
+            elif alembic.CANDIDATE.search(file.text):
+                self._alembic.append(file)
+        elif file.extension == "rb" and rails.is_schema(file):
+            self._rails.append(file)
+        return False
+
+    def finish(self, project: Project, paths: Iterable[str]) -> Migrations:
+        """What all of them leave behind. `project` knows what Django's applications are called, `paths` are all files."""
+        projects = [path for path in paths if path.rpartition("/")[2] == "manage.py"]
+        found = [
+            read_migrations(self._sql),
+            alembic.read_revisions(self._alembic),
+            django_migrations.read_django(self._django, project.labels, projects, project.user),
+            rails.read_schemas(self._rails),
+        ]
+        return Migrations(
+            tuple(dict.fromkeys(entry for each in found for entry in each.entries)),
+            tuple(sorted({place for each in found for place in each.unparsed})),
+            tuple(lineage for each in found for lineage in each.lineages),
+        )
