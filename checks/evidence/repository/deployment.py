@@ -56,6 +56,10 @@ _IMAGE = re.compile(
     r"""^\s*(?:-\s*)?(?:image|FROM)\s*:?\s+["']?((?:[\w.-]+(?::\d+)?/)*([\w.-]+)(?::([\w.${}:-]+))?)""", re.IGNORECASE
 )
 _DEFAULT = re.compile(r"\$\{\w+:?-([\w.-]*)\}")
+_OTHER_SERVICES = re.compile(
+    r"(?:^|/)examples?/|postgres|redis|valkey|clickhouse|minio|kafka|rabbit|exporter|pgbouncer|prometheus|grafana",
+    re.IGNORECASE,
+)
 _SERVERS = frozenset(
     "postgres postgresql postgis pgvector timescaledb timescaledb-ha supabase-postgres postgresql-repmgr spilo cloudnative-pg "
     "paradedb pgvecto-rs".split()
@@ -192,6 +196,7 @@ def _deployed(file: SourceFile) -> Iterator[tuple[str, str, int]]:
     about_postgres = bool(_POSTGRES.search(file.text))
     # What continuous integration starts or dumps is not what runs in production.
     in_ci = ".github/" in file.path
+    runs_the_application = not (_OTHER_SERVICES.search(file.path) or "kind: StatefulSet" in file.text)
     for number, line in enumerate(file.text.splitlines(), 1):
         stripped = line.strip()
         if not stripped or stripped.startswith(("#", "//", ";")) or len(line) > 2_000:
@@ -206,7 +211,7 @@ def _deployed(file: SourceFile) -> Iterator[tuple[str, str, int]]:
                 yield "pooler", detail, number
             elif name == "mongo":
                 yield "document_store", "MongoDB", number
-        if not in_ci:
+        if not in_ci and runs_the_application:
             yield from processes_of(line, number)
         if mode := _POOL_MODE.search(line):
             yield "pooler", f"pool_mode = {mode.group(1)}", number

@@ -164,9 +164,13 @@ def variables_of(outline: Outline, site: Site) -> set[str]:
     if site.function is None:
         return set()
     names = _assigned(outline, site)
+    rest = outline.slice(site.end, site.function.end)
+    cursor = re.match(r"([\w.]+)\.execute$", outline.slice(site.start, site.end).split("(")[0])
+    if not names and cursor is not None:
+        fetched = rf"^\s*([A-Za-z_]\w*)\s*=\s*(?:await\s+)?{re.escape(cursor.group(1))}\.fetch\w*\("
+        names = set(re.findall(fetched, rest, re.MULTILINE)[:1])
     if not names:
         return set()
-    rest = outline.slice(site.end, site.function.end)
     for _ in range(2):
         alternatives = "|".join(map(re.escape, sorted(names)))
         derived = re.compile(

@@ -25,7 +25,7 @@ _IN_STRINGS = (
     ("session_state", rb"[\"'`]\s*SET\s+(?:SESSION\s+)?(?P<d>" + _SETTING + rb")\s*(?:=|\bTO\b|\s[\"'$%{:])", "SET {0}"),
     ("session_state", rb"\bset_config\(\s*'(?P<d>[\w.]{1,60})'\s*,[^,()]{1,80},\s*false\s*\)", "SET {0}"),
     ("session_state", rb"\bpg_(?:try_)?advisory_lock(?:_shared)?\s*\(", "advisory lock"),
-    ("session_state", rb"[\"'`]\s*LISTEN\s+[\w\"'{$%+]", "LISTEN"),
+    ("session_state", rb"[\"'`]\s*LISTEN\s+[\w\\\"{}$.%-]{1,80};?\s*[\"'`]", "LISTEN"),
     ("session_state", rb"\bCREATE\s+(?:LOCAL\s+|GLOBAL\s+)?TEMP(?:ORARY)?\s+TABLE\b(?![^\"'`]{0,400}?ON\s+COMMIT\s+DROP)",
      "temporary table"),
     ("session_state", rb"[\"'`]\s*PREPARE\s+[\w{$]+\s*(?:\(|AS\b)", "PREPARE"),

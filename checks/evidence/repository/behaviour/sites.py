@@ -185,11 +185,12 @@ def _sent_call(outline: Outline, orm_call: OrmCall) -> list[tuple[Call, bool]]:
         here = [call for call in outline.calls if call.node.start_point.row == row][:1]
     if not here:
         return []
+    if orm_call.orm == "sqlalchemy":
+        starts = [call for call in here if call.name in (verb, "query", "get", "get_or_404")]
+        made = [call for call in here if call.name[:1].isupper()] if verb == "insert" else []
+        return _sent_by_sqlalchemy(outline, (starts or made or here)[0], verb)
     fitting = [call for call in here if _NAMES_OF[verb].search(call.name)] if verb in _NAMES_OF else []
-    call = fitting[0] if fitting else here[0]
-    if orm_call.orm != "sqlalchemy":
-        return [(call, False)]
-    return _sent_by_sqlalchemy(outline, call, verb)
+    return [((fitting or here)[0], False)]
 
 
 def _sent_by_sqlalchemy(outline: Outline, call: Call, verb: str) -> list[tuple[Call, bool]]:

@@ -42,8 +42,9 @@ def transactions_of(outline: Outline) -> list[Transaction]:
     """Blocks and callbacks of the file that run inside a transaction."""
     found = list(_with_blocks(outline)) if outline.is_python else list(_callbacks(outline))
     for function in outline.functions:
-        if _DECORATED.search(function.head):
-            found.append(Transaction(function.start, function.end, function.node.start_point.row + 1))
+        body = field(function.node, "body")
+        if body is not None and _DECORATED.search(function.head):
+            found.append(Transaction(body.start_byte, body.end_byte, function.node.start_point.row + 1))
     found += _begun_by_hand(outline)
     return found
 
