@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from checks.evidence.repository.facts import Model, OrmCall
 from checks.evidence.repository.files import SourceFile
-from checks.evidence.repository.orm import diesel, diesel_calls
+from checks.evidence.repository.orm import activerecord, activerecord_calls, diesel, diesel_calls
 from checks.evidence.repository.orm.models import Models
-from checks.evidence.repository.orm.syntax import source_of
+from checks.evidence.repository.orm.syntax import Source, source_of
 
-EXTENSIONS = frozenset(["rs"])
+_EXTENSIONS = frozenset(["rs", "rb", "rake"])
 _MAXIMUM_CALLS = 50_000
+
+
+def is_read(file: SourceFile) -> bool:
+    """Whether the file is for these readers."""
+    return file.extension in _EXTENSIONS or activerecord.SCHEMA_FILE.search(file.path) is not None
 
 
 class OtherLanguages:
@@ -21,6 +27,9 @@ class OtherLanguages:
         self._tables: list[Model] = []
         self._forms: dict[str, diesel.Form] = {}
         self._diesel: list[SourceFile] = []
+        self._classes: list[activerecord.Declaration] = []
+        self._rails: list[activerecord.Table] = []
+        self._ruby: list[SourceFile] = []
 
     def read(self, file: SourceFile) -> None:
         if file.extension == "rs":
@@ -31,12 +40,29 @@ class OtherLanguages:
             if diesel_calls.CANDIDATE.search(file.text):
                 self._diesel.append(file)
 
+        elif activerecord.SCHEMA_FILE.search(file.path):
+            self._rails += activerecord.read_schema(file)
+        else:
+            if activerecord.CANDIDATE.search(file.text):
+                self._classes += activerecord.read_declarations(source_of(file))
+            if activerecord_calls.CANDIDATE.search(file.text):
+                self._ruby.append(file)
+
     def finish(self, models: list[Model], calls: list[OrmCall], cancelled: threading.Event | None) -> None:
         """Adds what was found; `cancelled`, once set, ends it soon."""
-        if self._tables:
-            known = Models(self._tables)
-            models += self._tables
-            for file in self._diesel:
+
+        def read_all(files: list[SourceFile], read_calls: Callable[[Source], list[OrmCall]]) -> None:
+            for file in files:
                 if (cancelled is not None and cancelled.is_set()) or len(calls) > _MAXIMUM_CALLS:
                     return
-                calls += diesel_calls.read_calls(source_of(file), known, self._forms)
+                calls.extend(read_calls(source_of(file)))
+
+        if self._tables:
+            models += self._tables
+            known = Models(self._tables)
+            read_all(self._diesel, lambda source: diesel_calls.read_calls(source, known, self._forms))
+        entries = activerecord.build_models(self._classes, self._rails)
+        if entries:
+            models += [entry.model for entry in entries.values()]
+            classes = activerecord_calls.Classes(entries)
+            read_all(self._ruby, lambda source: activerecord_calls.read_calls(source, classes))

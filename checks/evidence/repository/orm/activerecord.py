@@ -1,0 +1,327 @@
+"""Models of ActiveRecord, with the columns that db/schema.rb or db/structure.sql gives their tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import NamedTuple
+
+import msgspec
+from tree_sitter import Node
+
+from checks.evidence.repository.facts import Model, ModelColumn, ModelIndex, ModelRelation
+from checks.evidence.repository.files import SourceFile
+from checks.evidence.repository.orm.ruby import (
+    arguments_of,
+    camelized,
+    entries_of,
+    method_of,
+    name_of,
+    pluralized,
+    singularized,
+    string_of,
+    underscored,
+)
+from checks.evidence.repository.orm.syntax import Source, field, named, text
+from checks.model import Location
+
+CANDIDATE = re.compile(r"^[ \t]*class\s+[A-Z][\w:]*\s*<\s*[A-Z]", re.MULTILINE)
+SCHEMA_FILE = re.compile(r"(?:^|/)db/(?:\w+_)?(?:schema\.rb|structure\.sql)$")
+_CREATE_TABLE = re.compile(r"^[ \t]*create_table\s+[\"']([\w.]{1,127})[\"']([^\n]*)\n", re.MULTILINE)
+_END = re.compile(r"^[ \t]*end\b", re.MULTILINE)
+_RUBY_COLUMN = re.compile(r"^[ \t]*t\.(\w+)\s+[\"'](\w{1,63})[\"']([^\n]*)", re.MULTILINE)
+_SQL_TABLE = re.compile(r"^CREATE TABLE (?:(\w+)\.)?(\w{1,63}) \(\n", re.MULTILINE)
+_CLOSED = re.compile(r"^\)", re.MULTILINE)
+_SQL_COLUMN = re.compile(r'^    "?(\w{1,63})"? ([a-z"][^\n]*?),?$', re.MULTILINE)
+_SQL_KEY = re.compile(r"^ALTER TABLE ONLY (?:\w+\.)?(\w+)\s+ADD CONSTRAINT \w+ PRIMARY KEY \(([^)]*)\)", re.MULTILINE)
+_LENGTH = re.compile(r"\((\d{1,9})\)")
+_ROOTS = frozenset(["ApplicationRecord", "ActiveRecord::Base"])
+_MAXIMUM_TABLES = 5_000
+_MAXIMUM_BODY = 100_000
+
+
+class Table(NamedTuple):
+    name: str
+    schema: str | None
+    columns: tuple[ModelColumn, ...]
+
+
+class Declaration(NamedTuple):
+    """A class that may be a model. `scopes` are by name the body of their lambda, as a file's code; `methods` the class's own."""
+
+    name: str
+    parent: str
+    location: Location
+    table: str | None = None
+    abstract: bool = False
+    relations: tuple[ModelRelation, ...] = ()
+    indexes: tuple[ModelIndex, ...] = ()
+    scopes: tuple[tuple[str, str], ...] = ()
+    methods: frozenset[str] = frozenset()
+    has_default_scope: bool = False
+
+
+def read_schema(file: SourceFile) -> list[Table]:
+    """The tables of db/schema.rb, or of the pg_dump that db/structure.sql is."""
+    return _read_structure(file) if file.extension == "sql" else _read_schema(file)
+
+
+def _blocks(text: str, head: re.Pattern[str], end: re.Pattern[str]) -> Iterator[tuple[re.Match[str], str, int]]:
+    """What stands between each head and the next end: the head, the text and its first line."""
+    line, position = 1, 0
+    for match in islice(head.finditer(text), _MAXIMUM_TABLES):
+        closing = end.search(text, match.end())
+        if closing is None:
+            return
+        line += text.count("\n", position, match.end())
+        position = match.end()
+        yield match, text[match.end() : min(closing.start(), match.end() + _MAXIMUM_BODY)], line
+
+
+def _read_schema(file: SourceFile) -> list[Table]:
+    found = []
+    for match, body, line in _blocks(file.text, _CREATE_TABLE, _END):
+        name, options = match.groups()
+        columns = []
+        if "id: false" not in options:
+            key = re.search(r"primary_key:\s*\"(\w+)\"", options)
+            kind = re.search(r"\bid:\s*:(\w+)", options)
+            key_name = key.group(1) if key else "id"
+            place = Location(file.path, line - 1)
+            columns.append(
+                ModelColumn(
+                    key_name, key_name, place, kind.group(1) if kind else "bigint", nullable=False, primary_key=True
+                )
+            )
+        for column in _RUBY_COLUMN.finditer(body):
+            kind_, attribute, rest = column.groups()
+            if kind_ in ("index", "check_constraint", "foreign_key", "unique_constraint", "exclusion_constraint"):
+                continue
+            at = Location(file.path, line + body.count("\n", 0, column.start(2)))
+            length = re.search(r"\blimit:\s*(\d{1,9})", rest)
+            columns.append(
+                ModelColumn(
+                    attribute,
+                    attribute,
+                    at,
+                    kind_,
+                    int(length.group(1)) if length else None,
+                    nullable="null: false" not in rest,
+                )
+            )
+        schema, _, table = name.rpartition(".")
+        found.append(Table(table, schema or None, tuple(columns)))
+    return found
+
+
+def _read_structure(file: SourceFile) -> list[Table]:
+    keys = {name: {key.strip(' "') for key in listed.split(",")} for name, listed in _SQL_KEY.findall(file.text)}
+    found = []
+    for match, body, line in _blocks(file.text, _SQL_TABLE, _CLOSED):
+        schema, name = match.groups()
+        columns = []
+        for column in _SQL_COLUMN.finditer(body):
+            attribute, rest = column.groups()
+            if attribute == "CONSTRAINT":
+                continue
+            kind = re.split(r"\s+(?:NOT NULL|DEFAULT|COLLATE|GENERATED)\b", rest)[0]
+            length = _LENGTH.search(kind)
+            at = Location(file.path, line + body.count("\n", 0, column.start()))
+            columns.append(
+                ModelColumn(attribute, attribute, at, kind.partition("(")[0], int(length.group(1)) if length else None,
+                            nullable="NOT NULL" not in rest, primary_key=attribute in keys.get(name, ()))
+            )  # fmt: skip
+        found.append(Table(name, None if schema == "public" else schema, tuple(columns)))
+    return found
+
+
+def read_declarations(source: Source) -> list[Declaration]:
+    """The classes of the file that have a parent."""
+    found = []
+    pending: list[tuple[Node, str]] = [(source.root, "")]
+    while pending:
+        node, outer = pending.pop()
+        if node.type in ("class", "module"):
+            name = "::".join(part for part in (outer, text(field(node, "name"))) if part)
+            parent = field(node, "superclass")
+            if node.type == "class" and parent is not None and named(parent):
+                found.append(_declaration(source, node, name, text(named(parent)[0]).removeprefix("::")))
+            pending += [(child, name) for child in named(field(node, "body"))]
+        elif node.type in ("program", "body_statement", "begin_block"):
+            pending += [(child, outer) for child in named(node)]
+    return found
+
+
+def _declaration(source: Source, node: Node, name: str, parent: str) -> Declaration:
+    table = None
+    abstract = default = False
+    relations: list[ModelRelation] = []
+    indexes: list[ModelIndex] = []
+    scopes: list[tuple[str, str]] = []
+    methods: set[str] = set()
+    for statement in named(field(node, "body")):
+        if statement.type == "assignment":
+            left = text(field(statement, "left"))
+            if left == "self.table_name":
+                table = string_of(field(statement, "right")) or table
+            abstract |= left == "self.abstract_class" and text(field(statement, "right")) == "true"
+        elif statement.type == "singleton_method":
+            methods.add(text(field(statement, "name")))
+        elif statement.type == "singleton_class":
+            methods |= {
+                text(field(child, "name")) for child in named(field(statement, "body")) if child.type == "method"
+            }
+        elif statement.type == "call":
+            word = method_of(statement)
+            default |= word == "default_scope"
+            if word == "scope" and (scope := _scope(statement)):
+                scopes.append(scope)
+            elif word in ("belongs_to", "has_many", "has_one", "has_and_belongs_to_many"):
+                relation = _relation(name, word, statement)
+                relations += [relation] if relation else []
+            elif word in ("validates", "validates_uniqueness_of"):
+                indexes += _uniqueness(word, statement)
+    return Declaration(
+        name,
+        parent,
+        source.location(node),
+        table,
+        abstract,
+        tuple(relations),
+        tuple(indexes),
+        tuple(scopes),
+        frozenset(methods),
+        default,
+    )
+
+
+def _scope(call: Node) -> tuple[str, str] | None:
+    """The name of a scope and the code of its lambda's body."""
+    arguments = arguments_of(call)
+    name = name_of(arguments[0]) if arguments else None
+    if name is None or len(arguments) < 2:
+        return None
+    body = field(arguments[1], "body") or field(arguments[1], "block")
+    return name, text(body)[:2_000].strip().removeprefix("do").removesuffix("end").strip(
+        "{} \n"
+    ) if body is not None else ""
+
+
+def _relation(model: str, word: str, call: Node) -> ModelRelation | None:
+    arguments = arguments_of(call)
+    attribute = name_of(arguments[0]) if arguments else None
+    if attribute is None:
+        return None
+    options, _ = entries_of(call)
+    named_class = string_of(options.get("class_name"))
+    target = named_class or camelized(attribute if word in ("belongs_to", "has_one") else singularized(attribute))
+    key = name_of(options.get("foreign_key"))
+    is_plain = len(arguments) == 1 and not options.keys() & {"through", "polymorphic", "as", "primary_key"}
+    if word == "belongs_to":
+        return ModelRelation(attribute, target, (key or f"{attribute}_id",) if is_plain else ())
+    known = (key or f"{underscored(model)}_id",) if is_plain and word != "has_and_belongs_to_many" else ()
+    return ModelRelation(attribute, target, (), known, word != "has_one")
+
+
+def _uniqueness(word: str, call: Node) -> list[ModelIndex]:
+    """What `validates :email, uniqueness: { scope: :account_id }` says is unique."""
+    options, _ = entries_of(call)
+    rule: Node | None = call if word == "validates_uniqueness_of" else options.get("uniqueness")
+    if rule is None or text(rule) == "false":
+        return []
+    details = options if rule == call else entries_of(rule)[0]
+    scope = details.get("scope")
+    scoped = (
+        [name_of(entry) for entry in named(scope)]
+        if scope is not None and scope.type == "array"
+        else [name_of(scope)] * (scope is not None)
+    )
+    names = [name for name in scoped if name]
+    partial = (
+        len(names) < len(scoped)
+        or bool(details.keys() & {"conditions", "case_sensitive", "if", "unless"})
+        or bool(options.keys() & {"if", "unless", "on"})
+    )
+    return [
+        ModelIndex((*names, attribute), None, True, None, partial)
+        for argument in arguments_of(call)
+        if (attribute := name_of(argument))
+    ]
+
+
+class Entry(NamedTuple):
+    """A model with what its class says besides. `inherits`: it shares its table with its parent."""
+
+    model: Model
+    declaration: Declaration
+    scopes: dict[str, str]
+    inherits: bool
+
+
+def build_models(declarations: Iterable[Declaration], tables: Iterable[Table]) -> dict[str, Entry]:
+    """The models by the full names of their classes."""
+    by_name = {declaration.name: declaration for declaration in declarations}
+    by_last: dict[str, list[Declaration]] = {}
+    for declaration in by_name.values():
+        by_last.setdefault(declaration.name.rpartition("::")[2], []).append(declaration)
+    known = {table.name: table for table in tables}
+    built: dict[str, Entry] = {}
+    for declaration in by_name.values():
+        line = _line(declaration, by_name, by_last)
+        if not line or declaration.abstract:
+            continue
+        concrete = [entry for entry in line if not entry.abstract]
+        table = _table(concrete[-1], known) if concrete else None
+        for entry in reversed(concrete):
+            if entry.table:
+                table = known.get(entry.table.rpartition(".")[2]) or (
+                    Table(entry.table, None, ()) if not known else None
+                )
+        if table is None:
+            continue
+        scopes = {name: body for entry in reversed(line) for name, body in entry.scopes}
+        relations = tuple(relation for entry in line for relation in entry.relations)
+        columns = {column.name: column for column in table.columns}
+        indexes = tuple(index for entry in line for index in entry.indexes)
+        model = Model(declaration.name, "activerecord", table.name, declaration.location, table.schema, table.columns, relations,
+                      tuple(_by_column(index, columns, relations) for index in indexes), bool(table.columns))  # fmt: skip
+        built[declaration.name] = Entry(model, declaration, scopes, len(concrete) > 1)
+    return built
+
+
+def _by_column(index: ModelIndex, columns: dict[str, ModelColumn], relations: tuple[ModelRelation, ...]) -> ModelIndex:
+    """The index with columns where the class names a relation."""
+    keys = {relation.attribute: relation.columns[0] for relation in relations if len(relation.columns) == 1}
+    named_ = tuple(name if name in columns else keys.get(name, name) for name in index.columns)
+    partial = index.partial or any(name not in columns for name in named_)
+    return msgspec.structs.replace(index, columns=named_, partial=partial)
+
+
+def _line(
+    declaration: Declaration, by_name: dict[str, Declaration], by_last: dict[str, list[Declaration]]
+) -> list[Declaration]:
+    """The class and its ancestors up to ActiveRecord; empty if it does not descend from it."""
+    line = [declaration]
+    while line[-1].parent not in _ROOTS:
+        parent = line[-1].parent
+        scope = line[-1].name.rpartition("::")[0]
+        found = by_name.get(f"{scope}::{parent}") or by_name.get(parent)
+        if found is None and len(same := by_last.get(parent.rpartition("::")[2], [])) == 1:
+            found = same[0]
+        if found is None or found in line or len(line) > 20:
+            return []
+        line.append(found)
+    return line
+
+
+def _table(declaration: Declaration, known: dict[str, Table]) -> Table | None:
+    """The table that the name of the class stands for: with the module's name before it, or without."""
+    if declaration.table:
+        return known.get(declaration.table.rpartition(".")[2])
+    scope, _, last = declaration.name.rpartition("::")
+    plain = pluralized(underscored(last))
+    prefixed = f"{underscored(scope)}_{plain}" if scope else plain
+    if not known:
+        return Table(plain, None, ())
+    return known.get(prefixed) or known.get(plain)

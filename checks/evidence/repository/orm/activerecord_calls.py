@@ -1,0 +1,191 @@
+"""Calls of ActiveRecord that send a statement."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from tree_sitter import Node
+
+from checks.evidence.repository.facts import OrmCall
+from checks.evidence.repository.orm.activerecord import Entry
+from checks.evidence.repository.orm.activerecord_steps import EVERYTHING, SENDS, STEPS, Steps
+from checks.evidence.repository.orm.query import COLUMNS, VALUE, Query, quoted
+from checks.evidence.repository.orm.ruby import camelized, chain_above, method_of
+from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, text
+
+CANDIDATE = re.compile(r"[\w)\]]\s*&?\.[a-z]")
+_CLASS = re.compile(rb"(?<![\w:.@])((?:::)?[A-Z]\w*(?:::[A-Z]\w*)*)(?=\s*&?\.\s*[a-z])")
+_CLASSES = frozenset(["constant", "scope_resolution"])
+_VARIABLE = re.compile(rb"(?<![\w:.@])(@?[a-z_]\w*)(?=&?\.[a-z_]\w*\.[a-z_])")
+_VARIABLES = frozenset(["identifier", "instance_variable"])
+_OWN = re.compile(
+    rb"(?<![\w:.@])(where|find_by!?|find_or_create_by!?|joins|left_joins|order|exists\?|update_all|delete_all|insert_all!?|pluck)"
+    rb"(?=[ (])"
+)
+_OWN_NODES = frozenset(["identifier"])
+_INSERTS = frozenset(
+    "create create! insert insert! insert_all insert_all! upsert upsert_all create_or_find_by create_or_find_by!".split()
+)
+_UPDATES = frozenset(["update_all", "touch_all"])
+_DELETES = frozenset(["delete_all", "delete_by"])
+
+
+class Classes:
+    """The models, by what a constant in a file may mean."""
+
+    def __init__(self, entries: Mapping[str, Entry]) -> None:
+        self.entries = entries
+        self._by_last: dict[str, list[Entry]] = {}
+        for name, entry in entries.items():
+            self._by_last.setdefault(name.rpartition("::")[2], []).append(entry)
+
+    def find(self, name: str, scope: str = "") -> Entry | None:
+        """The model that the name means within the modules of `scope`."""
+        name = name.removeprefix("::")
+        while scope:
+            if found := self.entries.get(f"{scope}::{name}"):
+                return found
+            scope = scope.rpartition("::")[0]
+        if found := self.entries.get(name):
+            return found
+        same = self._by_last.get(name, ()) if "::" not in name else ()
+        return same[0] if len(same) == 1 else None
+
+
+def read_calls(source: Source, classes: Classes) -> list[OrmCall]:
+    return _Reader(source, classes).read()
+
+
+class _Reader:
+    def __init__(self, source: Source, classes: Classes) -> None:
+        self.source = source
+        self.classes = classes
+        self.calls: list[OrmCall] = []
+
+    def read(self) -> list[OrmCall]:
+        for entry, condition, start, steps in self._starts():
+            self._chain(entry, condition, start, steps)
+        return self.calls
+
+    def _starts(self) -> Iterator[tuple[Entry, str | None, Node, list[tuple[str, Node]]]]:
+        """Where relations begin: at a class, at an association of a variable that is called like its class, and in a class's
+        own methods."""
+        for match, node in self.source.found(_CLASS, _CLASSES):
+            entry = self.classes.find(match.group(1).decode(), _scope_of(node))
+            if entry is not None:
+                yield entry, None, node, chain_above(node)[1]
+        for match, node in self.source.found(_VARIABLE, _VARIABLES):
+            name = match.group(1).decode().lstrip("@").removeprefix("current_")
+            entry = self.classes.find(camelized(name), _scope_of(node))
+            steps = chain_above(node)[1]
+            if entry is None or len(steps) < 2:
+                continue
+            link = next((link for link in entry.model.relations if link.attribute == steps[0][0] and link.many), None)
+            target = self.classes.find(link.target, entry.declaration.name) if link is not None else None
+            if link is not None and target is not None and len(link.references) == 1:
+                yield target, f"{quoted(target.model.table)}.{quoted(link.references[0])} = {VALUE}", node, steps[1:]
+        for match, node in self.source.found(_OWN, _OWN_NODES):
+            call = node.parent
+            if (
+                call is None
+                or call.type != "call"
+                or field(call, "method") != node
+                or field(call, "receiver") is not None
+            ):
+                continue
+            method = _around(call, "singleton_method")
+            entry = self.classes.find(_scope_of(call)) if method is not None else None
+            if entry is not None:
+                yield entry, None, call, [(match.group(1).decode(), call), *chain_above(call)[1]]
+
+    def _chain(self, entry: Entry, condition: str | None, start: Node, steps: list[tuple[str, Node]]) -> None:
+        if not steps or not self._is_relation(entry, steps[0][0]) or _is_part(steps):
+            return
+        verb = "select"
+        for name, _ in steps:
+            verb = (
+                "insert"
+                if name in _INSERTS
+                else "update"
+                if name in _UPDATES
+                else "delete"
+                if name in _DELETES
+                else verb
+            )
+            if verb != "select" or name in SENDS:
+                break
+        query = Query(verb, entry.model)
+        query.where += [condition] if condition else []
+        if entry.inherits:
+            kind = query.column("type")
+            query.where += [f"{kind} = {VALUE}"] if kind and verb != "insert" else []
+        if entry.declaration.has_default_scope and verb != "insert":
+            query.partial |= {"where", "order"}
+        reader = Steps(query, entry, self.classes)
+        sent = False
+        for name, call in steps:
+            if name in entry.scopes and name not in STEPS:
+                reader.scope(name)
+            elif name in STEPS:
+                reader.apply(name, call)
+                if name in SENDS:
+                    sent = True
+                    break
+            elif name in entry.declaration.methods:
+                query.partial |= EVERYTHING
+            else:
+                sent = sent or name == "map"
+                query.partial |= set() if sent else EVERYTHING
+                break
+        if not sent and verb == "select":
+            query.partial |= EVERYTHING - {COLUMNS}
+        function = function_name(function_around(start))
+        place = steps[0][1]
+        self.calls.append(
+            query.finish(self.source.location(start if start.type != "call" else place), "activerecord", function)
+        )
+
+    def _is_relation(self, entry: Entry, name: str) -> bool:
+        return name in STEPS or name in entry.scopes
+
+
+def _around(node: Node, kind: str) -> Node | None:
+    current = node.parent
+    while current is not None and current.type not in ("class", "method"):
+        if current.type == kind:
+            return current
+        current = current.parent
+    return None
+
+
+def _scope_of(node: Node) -> str:
+    """The modules and classes that the node stands in."""
+    names: list[str] = []
+    current = node.parent
+    while current is not None:
+        if current.type in ("class", "module"):
+            names.append(text(field(current, "name")))
+        current = current.parent
+    return "::".join(reversed(names))
+
+
+def _is_part(steps: list[tuple[str, Node]]) -> bool:
+    """Whether the relation is no statement by itself but a condition of another, or a scope."""
+    top = steps[-1][1]
+    sends = any(name in SENDS for name, _ in steps)
+    parent = top.parent
+    for _ in range(6):
+        if parent is None:
+            return False
+        if parent.type == "call":
+            method = method_of(parent)
+            if method == "scope" or (
+                not sends and method in ("where", "or", "merge", "not", "from", "with", "union", "select", "and")
+            ):
+                return True
+            return method in ("belongs_to", "has_many", "has_one", "default_scope")
+        if parent.type in ("body_statement", "method", "singleton_method"):
+            return False
+        parent = parent.parent
+    return False

@@ -1,0 +1,375 @@
+"""What each method of an ActiveRecord relation adds to its statement."""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+
+from tree_sitter import Node
+
+from checks.evidence.repository import languages
+from checks.evidence.repository.facts import Model
+from checks.evidence.repository.orm import fragments
+from checks.evidence.repository.orm.activerecord import Entry
+from checks.evidence.repository.orm.query import (
+    COLUMNS,
+    EXPRESSIONS,
+    JOINS,
+    LIMIT,
+    ORDER,
+    VALUE,
+    WHERE,
+    Query,
+    column_of,
+    quoted,
+    relation,
+)
+from checks.evidence.repository.orm.ruby import arguments_of, entries_of, method_of, name_of, string_of
+from checks.evidence.repository.orm.syntax import field, named, text
+
+EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS, EXPRESSIONS])
+# Methods that return records or a value: the statement is sent with these.
+SENDS = frozenset(
+    "find find_by find_by! find_sole_by sole first first! last last! take take! second third pluck pick ids count sum minimum "
+    "maximum average exists? any? none? empty? many? one? size length to_a to_ary records load each each_with_index "
+    "each_with_object map flat_map find_each find_in_batches in_batches index_by group_by to_set create create! insert insert! "
+    "insert_all insert_all! upsert upsert_all update_all touch_all delete_all destroy_all delete_by destroy_by find_or_create_by "
+    "find_or_create_by! find_or_initialize_by first_or_create first_or_create! first_or_initialize create_or_find_by "
+    "create_or_find_by! filter_map reduce inject collect reject present? blank? update_counters".split()
+)
+_HARMLESS = frozenset(
+    "all includes preload readonly strict_loading unscoped extending annotate load_async optimizer_hints to_a to_ary records "
+    "load each each_with_index each_with_object map flat_map index_by group_by to_set size length filter_map reduce inject "
+    "collect reject present? blank?".split()
+)
+_ADDS = frozenset(
+    "where not rewhere or and joins left_joins left_outer_joins eager_load references order reorder in_order_of limit offset "
+    "select distinct group having lock merge none from with reverse_order unscope".split()
+)
+STEPS = SENDS | _HARMLESS | _ADDS
+_FIRST = {"first": 1, "first!": 1, "last": -1, "last!": -1, "second": 1, "third": 1}
+_AGGREGATES = {"sum": "sum", "minimum": "min", "maximum": "max", "average": "avg"}
+_UNREAD = {
+    "or": {WHERE}, "and": {WHERE}, "merge": {WHERE, JOINS, ORDER}, "references": {JOINS, COLUMNS}, "eager_load": {JOINS, COLUMNS},
+    "distinct": {EXPRESSIONS}, "group": {EXPRESSIONS}, "having": {EXPRESSIONS}, "none": {WHERE}, "from": set(EVERYTHING),
+    "with": set(EVERYTHING), "reverse_order": {ORDER}, "in_order_of": {ORDER}, "unscope": set(EVERYTHING),
+}  # fmt: skip
+_MANY = re.compile(r"(?:ids|s|_list)(?:\.\w+)*\)*$")
+
+
+class Lookup(Protocol):
+    def find(self, name: str, scope: str = "") -> Entry | None: ...
+
+
+class Steps:
+    """Applies methods to one query."""
+
+    def __init__(self, query: Query, entry: Entry, classes: Lookup) -> None:
+        self.query = query
+        self.entry = entry
+        self.classes = classes
+
+    def apply(self, name: str, call: Node) -> None:
+        query = self.query
+        arguments = arguments_of(call)
+        if name in _UNREAD:
+            query.partial |= _UNREAD[name]
+        elif name in (
+            "where",
+            "not",
+            "rewhere",
+            "find_by",
+            "find_by!",
+            "find_sole_by",
+            "exists?",
+            "delete_by",
+            "destroy_by",
+        ):
+            self._where(name, call, arguments)
+        elif name in ("find_or_create_by", "find_or_create_by!", "find_or_initialize_by"):
+            self._where(name, call, arguments)
+            query.limit = 1
+        elif name in ("first_or_create", "first_or_create!", "first_or_initialize") or name in _FIRST:
+            self._first(_FIRST.get(name, 1), arguments)
+        elif name == "find":
+            self._find(arguments)
+        elif name in ("take", "take!", "sole", "pick"):
+            query.limit = 1
+            self._columns(arguments if name == "pick" else [])
+        elif name in ("select", "pluck"):
+            query.partial |= {COLUMNS} if field(call, "block") is not None else set()
+            self._columns(arguments)
+        elif name == "ids":
+            query.columns = [column for key in self._keys() if (column := query.column(key))]
+        elif name in ("joins", "left_joins", "left_outer_joins"):
+            self._join("JOIN" if name == "joins" else "LEFT JOIN", call, arguments)
+        elif name in ("order", "reorder"):
+            self._order(name, call, arguments)
+        elif name == "limit":
+            query.take(text(arguments[0]) if arguments else "")
+        elif name == "offset":
+            query.offset = True
+        elif name == "lock":
+            query.suffix = " FOR UPDATE"
+        elif name in ("find_each", "find_in_batches", "in_batches"):
+            query.order = [column for key in self._keys() if (column := query.column(key))]
+            query.limit = VALUE
+        elif name in _AGGREGATES or name == "count":
+            self._aggregate(name, arguments)
+        elif name in ("any?", "none?", "empty?", "many?", "one?"):
+            query.columns, query.limit = ["1"], 1
+        else:
+            self._write(name, call, arguments)
+
+    def scope(self, name: str) -> None:
+        """What a scope of the class adds, where its lambda is simple: parsed on its own, for it stands in another file."""
+        body = self.entry.scopes[name]
+        root = languages.parser("rb").parse(body.encode("utf-8", "replace")).root_node
+        inner = named(root)
+        steps: list[tuple[str, Node]] = []
+        node: Node | None = inner[0] if len(inner) == 1 else None
+        while node is not None and node.type == "call":
+            steps.insert(0, (method_of(node), node))
+            node = field(node, "receiver")
+        if node is not None or not steps or len(steps) > 20 or any(step not in _ADDS for step, _ in steps):
+            self.query.partial |= EVERYTHING - {COLUMNS}
+            return
+        for step, adds in steps:
+            self.apply(step, adds)
+
+    def _keys(self) -> list[str]:
+        return [column.name for column in self.query.model.columns if column.primary_key]
+
+    def _where(self, name: str, call: Node, arguments: list[Node]) -> None:
+        query = self.query
+        negated = name == "not"
+        for argument in arguments[:1]:
+            code = string_of(argument)
+            if code is None and argument.type == "array" and named(argument):
+                code = string_of(named(argument)[0])
+            if code is None and name == "exists?":
+                self._find([argument])
+                continue
+            condition = fragments.condition(code) if code is not None else None
+            query.filter(f"NOT ({condition})" if negated and condition else condition)
+        entries, whole = entries_of(call)
+        query.partial |= set() if whole else {WHERE}
+        if any(child.type == "splat_argument" for child in named(field(call, "arguments"))):
+            query.partial.add(WHERE)
+        if len(entries) > 1 and negated:
+            query.partial.add(WHERE)
+        elif not arguments:
+            for key, value in entries.items():
+                query.filter(self._compared(query.model, query.alias, key, value, negated=negated))
+        if name == "exists?":
+            query.columns, query.limit = ["1"], 1
+        elif name.startswith("find_by"):
+            query.limit = 1
+
+    def _compared(self, model: Model, alias: str, key: str, value: Node, *, negated: bool) -> str | None:
+        table, _, attribute = key.rpartition(".")
+        if table and table != model.table:
+            return self._value(f"{quoted(table)}.{quoted(attribute)}", value, negated=negated)
+        column = column_of(model, attribute)
+        if column is None:
+            link = next((link for link in model.relations if link.attribute == attribute), None)
+            if link is not None and len(link.columns) == 1 and value.type != "hash":
+                column = column_of(model, link.columns[0])
+        if column is not None and value.type != "hash":
+            return self._value(f"{quoted(alias)}.{quoted(column.name)}", value, negated=negated)
+        if value.type != "hash" or negated:
+            return None
+        return self._of_joined(key, value)
+
+    def _of_joined(self, key: str, value: Node) -> str | None:
+        """`where(users: { name: name })`: columns of a table that is joined."""
+        entries, whole = entries_of(value)
+        link = next((link for link in self.query.model.relations if link.attribute == key), None)
+        target = self.classes.find(link.target, self.query.model.name) if link is not None else None
+        table = target.model.table if target is not None else key
+        found = []
+        for name, inner in entries.items():
+            if inner.type == "hash":
+                return None
+            column = column_of(target.model, name) if target is not None else None
+            if target is not None and column is None:
+                return None
+            found.append(
+                self._value(f"{quoted(table)}.{quoted(column.name if column else name)}", inner, negated=False)
+            )
+        known = [condition for condition in found if condition is not None]
+        return " AND ".join(known) if whole and known and len(known) == len(found) else None
+
+    def _value(self, column: str, value: Node, *, negated: bool) -> str | None:
+        code = text(value)
+        if code == "nil":
+            return f"{column} IS {'NOT ' * negated}NULL"
+        if value.type == "range":
+            return self._in_range(column, value, negated=negated)
+        if value.type == "call" and self._is_subquery(value):
+            return None
+        if value.type in ("array", "string_array", "symbol_array") or (
+            value.type in ("identifier", "call", "instance_variable", "constant") and _MANY.search(code)
+        ):
+            if value.type == "array" and any(text(entry) == "nil" for entry in named(value)):
+                return None
+            return f"{column} {'NOT ' * negated}IN ({VALUE})"
+        if value.type == "splat_argument":
+            return None
+        return f"{column} {'<>' if negated else '='} {VALUE}"
+
+    def _in_range(self, column: str, value: Node, *, negated: bool) -> str | None:
+        begin, end = field(value, "begin"), field(value, "end")
+        if negated:
+            return None
+        if begin is not None and end is not None:
+            return (
+                f"{column} BETWEEN {VALUE} AND {VALUE}"
+                if "..." not in text(value)
+                else f"{column} >= {VALUE} AND {column} < {VALUE}"
+            )
+        if begin is not None:
+            return f"{column} >= {VALUE}"
+        return f"{column} {'<' if '...' in text(value) else '<='} {VALUE}"
+
+    def _is_subquery(self, value: Node) -> bool:
+        node: Node | None = value
+        steps = []
+        while node is not None and node.type == "call":
+            steps.append(method_of(node))
+            node = field(node, "receiver")
+        is_class = (
+            node is not None
+            and node.type in ("constant", "scope_resolution")
+            and self.classes.find(text(node)) is not None
+        )
+        return is_class and not any(step in SENDS - {"select"} for step in steps)
+
+    def _find(self, arguments: list[Node]) -> None:
+        query, keys = self.query, self._keys()
+        column = query.column(keys[0]) if len(keys) == 1 else None
+        if column is None or len(arguments) != 1:
+            query.partial |= {WHERE, LIMIT}
+            return
+        code = text(arguments[0])
+        if arguments[0].type == "array" or (arguments[0].type == "identifier" and _MANY.search(code)):
+            query.where.append(f"{column} IN ({VALUE})")
+            return
+        query.where.append(f"{column} = {VALUE}")
+        query.limit = 1
+
+    def _first(self, way: int, arguments: list[Node]) -> None:
+        query = self.query
+        if not query.order and ORDER not in query.partial:
+            query.order = [column + " DESC" * (way < 0) for key in self._keys() if (column := query.column(key))]
+        elif way < 0:
+            query.partial.add(ORDER)
+        query.limit = 1
+        if arguments:
+            query.take(text(arguments[0]))
+
+    def _columns(self, arguments: list[Node]) -> None:
+        query = self.query
+        found: list[str] = []
+        for argument in arguments:
+            for entry in named(argument) if argument.type == "array" else [argument]:
+                name = name_of(entry)
+                column = query.column(name) if name is not None else None
+                read = [column] if column else fragments.columns(name) if name is not None and "." in name else None
+                if read is None or (entry.type == "string" and column is None and "." not in text(entry)):
+                    query.partial |= {COLUMNS, EXPRESSIONS}
+                else:
+                    found += read
+        if arguments:
+            query.columns = found or query.columns
+
+    def _aggregate(self, name: str, arguments: list[Node]) -> None:
+        query = self.query
+        attribute = name_of(arguments[0]) if arguments else None
+        column = query.column(attribute) if attribute is not None else None
+        function = _AGGREGATES.get(name, "count")
+        if arguments and column is None:
+            query.partial |= {COLUMNS, EXPRESSIONS}
+        query.columns = [f"{function}({column or '*'})"]
+        query.order = []
+
+    def _order(self, name: str, call: Node, arguments: list[Node]) -> None:
+        query = self.query
+        keys: list[str] | None = []
+        for argument in arguments:
+            attribute = name_of(argument)
+            column = query.column(attribute) if attribute is not None else None
+            read = (
+                [column]
+                if column
+                else fragments.order_keys(attribute)
+                if argument.type == "string" and attribute
+                else None
+            )
+            keys = None if keys is None or read is None else [*keys, *read]
+        entries, whole = entries_of(call)
+        for attribute, value in entries.items():
+            column = query.column(attribute)
+            way = text(value).strip(":\"'").lower()
+            keys = (
+                None
+                if keys is None or column is None or way not in ("asc", "desc")
+                else [*keys, column + " DESC" * (way == "desc")]
+            )
+        if keys is None or not whole or not (keys or entries):
+            query.partial.add(ORDER)
+        query.order = [*([] if name == "reorder" else query.order), *(keys or [])]
+
+    def _join(self, word: str, call: Node, arguments: list[Node]) -> None:
+        query = self.query
+        entries, _ = entries_of(call)
+        if entries:
+            query.partial.add(JOINS)
+        for argument in arguments:
+            code = string_of(argument)
+            clause = fragments.join(code) if code is not None else self._joined(word, name_of(argument))
+            query.joins += [clause] if clause else []
+            query.partial |= set() if clause else {JOINS}
+
+    def _joined(self, word: str, attribute: str | None) -> str | None:
+        model = self.query.model
+        link = next((link for link in model.relations if link.attribute == attribute), None)
+        target = self.classes.find(link.target, model.name) if link is not None else None
+        if link is None or target is None or target.inherits or target.declaration.has_default_scope:
+            return None
+        other = target.model
+        if other.table == model.table:
+            return None
+        keys = [column.name for column in other.columns if column.primary_key]
+        own = self._keys()
+        if len(link.columns) == 1 and len(keys) == 1:
+            pair = f"{quoted(other.table)}.{quoted(keys[0])} = {quoted(model.table)}.{quoted(link.columns[0])}"
+        elif len(link.references) == 1 and len(own) == 1:
+            pair = f"{quoted(other.table)}.{quoted(link.references[0])} = {quoted(model.table)}.{quoted(own[0])}"
+        else:
+            return None
+        return f"{word} {relation(other)} ON {pair}"
+
+    def _write(self, name: str, call: Node, arguments: list[Node]) -> None:
+        query = self.query
+        if name in ("destroy_all", "touch_all", "update_counters") or query.verb not in ("insert", "update"):
+            return
+        entries, whole = entries_of(call)
+        rows = [
+            entry for argument in arguments for entry in (named(argument) if argument.type == "array" else [argument])
+        ]
+        if rows and not entries:
+            code = string_of(rows[0])
+            if code is not None and query.verb == "update":
+                for match in re.finditer(r"(?:^|,)\s*\"?(\w+)\"?\s*=", code):
+                    query.write(match.group(1))
+                whole = False
+            else:
+                entries, whole = entries_of(rows[0]) if rows[0].type == "hash" else ({}, False)
+        for key in entries:
+            link = next(
+                (link for link in query.model.relations if link.attribute == key and len(link.columns) == 1), None
+            )
+            query.write(link.columns[0] if link is not None and column_of(query.model, key) is None else key)
+        if not whole or name.startswith(("create", "insert", "upsert")):
+            query.partial.add(COLUMNS)

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.checks.evidence.repository.orm.calls import only, read, tail
+
+SCHEMA = """\
+    ActiveRecord::Schema[7.1].define(version: 1) do
+      create_table "people", force: :cascade do |t|
+        t.string "email", limit: 255, null: false
+        t.string "name"
+        t.integer "status"
+        t.datetime "created_at", null: false
+        t.index ["email"], name: "x"
+      end
+      create_table "blog_posts", id: :uuid do |t|
+        t.bigint "author_id", null: false
+        t.string "type"
+        t.string "title"
+      end
+    end
+    """
+PERSON = """\
+    class Person < ApplicationRecord
+      has_many :posts, class_name: "Blog::Post", foreign_key: :author_id
+      enum :status, { active: 0 }
+      validates :email, presence: true, uniqueness: { scope: :status }
+      scope :active, -> { where(status: 1).order(:name) }
+      scope :odd, ->(x) { x ? where(status: x) : all }
+      default_scopes = 1
+
+      def self.recent
+        where("created_at > ?", 1.day.ago).order(created_at: :desc).to_a
+      end
+    end
+    """
+POST = """\
+    module Blog
+      class Post < ApplicationRecord
+        belongs_to :author, class_name: "Person"
+      end
+      class Note < Post
+      end
+    end
+    """
+
+
+def of(body: str) -> dict[str, str]:
+    code = f"class PeopleController\n  def show\n    {body}\n  end\nend\n"
+    return {"db/schema.rb": SCHEMA, "app/models/person.rb": PERSON, "app/models/blog/post.rb": POST, "app/x.rb": code}
+
+
+def sent(body: str) -> tuple[str, tuple[str, ...]]:
+    _, calls = read(of(body))
+    call = only(tuple(call for call in calls if call.location.path == "app/x.rb"))
+    assert (call.orm, call.function, call.location.line) == ("activerecord", "show", 3)
+    return tail(call), call.partial
+
+
+def test_models() -> None:
+    models, _ = read(of(""))
+    person, post, note = (next(m for m in models if m.name == n) for n in ("Person", "Blog::Post", "Blog::Note"))
+    assert (person.table, post.table, note.table) == ("people", "blog_posts", "blog_posts")
+    assert [(c.name, c.type, c.length, c.nullable, c.primary_key, c.location.line) for c in person.columns][:3] == [
+        ("id", "bigint", None, False, True, 2),
+        ("email", "string", 255, False, False, 3),
+        ("name", "string", None, True, False, 4),
+    ]
+    assert (post.columns[0].name, post.columns[0].type) == ("id", "uuid")
+    assert [(link.attribute, link.target, link.columns, link.references, link.many) for link in person.relations] == [
+        ("posts", "Blog::Post", (), ("author_id",), True)
+    ]
+    assert [(link.attribute, link.target, link.columns) for link in post.relations] == [
+        ("author", "Person", ("author_id",))
+    ]
+    assert [(index.columns, index.unique, index.partial) for index in person.indexes] == [
+        (("status", "email"), True, False)
+    ]
+
+
+def test_columns_of_a_dump() -> None:
+    dump = (
+        "CREATE TABLE public.people (\n    id bigint NOT NULL,\n    name character varying(40) DEFAULT ''::character varying,\n"
+        "    CONSTRAINT c CHECK ((id > 0))\n);\n\nALTER TABLE ONLY public.people\n    ADD CONSTRAINT people_pkey PRIMARY KEY "
+        "(id);\n"
+    )
+    models, _ = read({"db/structure.sql": dump, "app/models/person.rb": "class Person < ApplicationRecord\nend\n"})
+    assert [(c.name, c.type, c.length, c.nullable, c.primary_key, c.location.line) for c in models[0].columns] == [
+        ("id", "bigint", None, False, True, 2),
+        ("name", "character varying", 40, True, False, 3),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("Person.find(params[:id])", 'FROM "people" WHERE "people"."id" = $1 LIMIT $2'),
+        ("Person.find_by!(:email => email)", 'FROM "people" WHERE "people"."email" = $1 LIMIT $2'),
+        ("Person.where(status: [1, 2]).where.not(name: nil).order(:name, id: :desc).limit(5).to_a",
+         'FROM "people" WHERE "people"."status" IN ($1) AND "people"."name" IS NOT NULL ORDER BY "people"."name", '
+         '"people"."id" DESC LIMIT $2'),
+        ("Person.where('email ILIKE ? OR name = :n', a).count", 'FROM "people" WHERE (email ILIKE $1 OR name = $2)'),
+        ("Person.active.first", 'FROM "people" WHERE "people"."status" = $1 ORDER BY "people"."name" LIMIT $2'),
+        ("Person.where(created_at: from..to).last",
+         'FROM "people" WHERE "people"."created_at" BETWEEN $1 AND $2 ORDER BY "people"."id" DESC LIMIT $3'),
+        ("Blog::Post.joins(:author).where(people: { email: e }).pluck(:title)",
+         'FROM "blog_posts" JOIN "people" ON "people"."id" = "blog_posts"."author_id" WHERE "people"."email" = $1'),
+        ("Blog::Post.where(author: person).update_all(title: 'x')",
+         'UPDATE "blog_posts" SET "title" = $1 WHERE "blog_posts"."author_id" = $2'),
+        ("Person.where(id: ids).delete_all", 'DELETE FROM "people" WHERE "people"."id" IN ($1)'),
+        ("Person.includes(:posts).exists?(email: e)", 'FROM "people" WHERE "people"."email" = $1 LIMIT $2'),
+        ("Person.find_each { |p| p }", 'FROM "people" ORDER BY "people"."id" LIMIT $1'),
+        ("Person.where(id: 1).lock.first", 'FROM "people" WHERE "people"."id" = $1 ORDER BY "people"."id" LIMIT $2 FOR UPDATE'),
+        ("Blog::Note.where(title: t).to_a", 'FROM "blog_posts" WHERE "blog_posts"."type" = $1 AND "blog_posts"."title" = $2'),
+        ("current_person.posts.where(title: t).to_a",
+         'FROM "blog_posts" WHERE "blog_posts"."author_id" = $1 AND "blog_posts"."title" = $2'),
+    ],
+)  # fmt: skip
+def test_calls(body: str, expected: str) -> None:
+    assert sent(body) == (expected, ())
+
+
+@pytest.mark.parametrize(
+    ("body", "expected", "partial"),
+    [
+        ("Person.create!(email: e, name: n)", 'INSERT INTO "people" ("email", "name") VALUES ($1, $2)', ("columns",)),
+        ("Person.where(visible(me)).to_a", 'FROM "people"', ("where",)),
+        ("Person.where(id: Blog::Post.select(:author_id)).to_a", 'FROM "people"', ("where",)),
+        ("@people = Person.where(status: 1)", 'FROM "people" WHERE "people"."status" = $1',
+         ("expressions", "joins", "limit", "order", "where")),
+        ("Person.odd(1).first", 'FROM "people" LIMIT $1', ("expressions", "joins", "limit", "order", "where")),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_told(body: str, expected: str, partial: tuple[str, ...]) -> None:
+    assert sent(body) == (expected, partial)
+
+
+def test_a_class_asks_for_its_own_rows() -> None:
+    _, calls = read(of(""))
+    assert tail(only(calls)) == 'FROM "people" WHERE created_at > $1 ORDER BY "people"."created_at" DESC'
+    assert (only(calls).location.line, only(calls).function) == (10, "recent")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "class A < B\n" * 5_000, "Person.where(" * 3_000, "Person" + ".where(id: 1)" * 3_000,
+        "class Person < Person\nend\n" * 100,
+        "Person.where(people: {" * 1_000, "module A\n" * 3_000 + "class B < ApplicationRecord",
+        'create_table "x" do |t|\n' * 3_000,
+    ],
+    ids=range(7),
+)  # fmt: skip
+def test_hostile_code_never_crashes_or_hangs(code: str) -> None:
+    started = time.process_time()
+    read(
+        {
+            "db/schema.rb": SCHEMA + code,
+            "app/models/person.rb": PERSON,
+            "app/a.rb": code,
+            "app/b.rb": f"def f\n{code}\nend",
+        }
+    )
+    assert time.process_time() - started < 10
