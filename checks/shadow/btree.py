@@ -27,10 +27,10 @@ _ALT_TID = 0x2000
 _NORMAL = 1
 
 
-def predicted_level(pages: int, key_width: int) -> int:
+def predicted_level(pages: int, key_width: float) -> int:
     """The height above its leaves of a B-tree of so many blocks, whose key is so many bytes wide. Internal pages are taken as
     seven tenths full, as splits leave them."""
-    fan_out = max(2.0, FILL * USABLE_BYTES / (_aligned(8 + max(1, key_width)) + 4))
+    fan_out = max(2.0, FILL * USABLE_BYTES / (_aligned(8 + max(1, math.ceil(key_width))) + 4))
     nodes, level = max(1, pages - 1), 0
     while nodes > 1 and level < MAX_LEVEL:
         nodes, level = math.ceil(nodes / fan_out), level + 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from checks.evidence.database.facts import Settings
 from checks.evidence.database.query import query
 from checks.evidence.database.session import CATALOG_MANNERS, MARKER, Session
 from checks.evidence.database.settings import observe_settings
+from checks.evidence.database.user_code import observe_user_code
 from checks.model import quote_identifier
 from checks.shadow.blueprint import (
     Blueprint,
@@ -30,6 +30,7 @@ from checks.shadow.blueprint import (
     RelationSize,
 )
 from checks.shadow.dump import dump_schema, find_dump_program
+from checks.shadow.heights import read_heights
 
 Progress = Callable[[str], None]
 
@@ -37,7 +38,6 @@ BLOCK_BYTES = 8192
 NO_STATISTICS = "its planner statistics may not be read: GRANT SELECT on it, or pg_read_all_data"
 NOT_READABLE = "pg_dump may not lock it: GRANT SELECT on it, or pg_read_all_data"
 _MULTIRANGE_STATISTICS_SINCE = 17
-_BTREE_MAGIC = 0x053162
 _EXTENSION_SETTINGS = ("hnsw.", "ivfflat.")
 _ENDS_AT_ONCE = 40
 # Each end is one look at the edge of an index; without it the planner could sort a whole table for it.
@@ -118,6 +118,9 @@ class _Reader:
             found = session.rows(query("shadow_collations", session.major))
         self._collations = tuple(Collation(row.name, row.provider) for row in found)
         self._read_meta_pages()
+        with session.transaction():
+            self._user_code = observe_user_code(session)
+        self._read_heights()
         self._read_ends()
 
     def blueprint(self, ddl: str, snapshot_s: float) -> Blueprint:
@@ -236,7 +239,7 @@ class _Reader:
         self._extended = tuple(entries)
 
     def _read_meta_pages(self) -> None:
-        """Heights of B-trees and the figures of GIN indexes, where this login may read files of the server."""
+        """The figures of GIN indexes, where this login may read files of the server."""
         self._meta_pages: tuple[MetaPage, ...] = ()
         try:
             with self._session.transaction():
@@ -253,16 +256,21 @@ class _Reader:
                         )
                     )
             return
-        blocks = {(row.schema, row.name): bytes(row.block) for row in rows if row.block is not None}
         self._meta_pages = tuple(
             MetaPage(row.schema, row.name, bytes(row.block))
             for row in rows
-            if row.method == "gin" and row.block is not None and len(row.block) == BLOCK_BYTES
+            if row.block is not None and len(row.block) == BLOCK_BYTES
+        )
+
+    def _read_heights(self) -> None:
+        heights = read_heights(
+            self._session,
+            {entry.path: entry.pages for entry in self._relations if entry.method == "btree"},
+            {(entry.schema, entry.relation, entry.column): entry.avg_width for entry in self._columns},
+            self._user_code,
         )
         self._relations = tuple(
-            msgspec.structs.replace(entry, level=btree_level(blocks[entry.path]))
-            if entry.method == "btree" and entry.path in blocks
-            else entry
+            msgspec.structs.replace(entry, level=heights[entry.path]) if entry.path in heights else entry
             for entry in self._relations
         )
 
@@ -270,7 +278,11 @@ class _Reader:
         """The least and greatest value of the leading columns of indexes, each by one look at either end of the index."""
         session = self._session
         with session.transaction():
-            rows = session.rows(query("shadow_ends", session.major))
+            rows = [
+                row
+                for row in session.rows(query("shadow_ends", session.major))
+                if self._user_code.refusal(f"SELECT {_edge(row, 'e', 'ASC')}") is None
+            ]
         ends: list[Ends] = []
         for start in range(0, len(rows), _ENDS_AT_ONCE):
             part = rows[start : start + _ENDS_AT_ONCE]
@@ -300,14 +312,6 @@ _MEASURED_PAGES = (
     "CASE WHEN c.relkind IN ('r', 'm', 'i') "
     f"THEN (pg_catalog.pg_relation_size(c.oid) / {BLOCK_BYTES})::bigint ELSE c.relpages END"
 )
-
-
-def btree_level(block: bytes) -> int | None:
-    """The height that the meta page of a B-tree tells (BTMetaPageData, access/nbtree.h); None where it is none."""
-    if len(block) < 48:
-        return None
-    magic, _, _, _, _, fast_level = struct.unpack_from("=6I", block, 24)
-    return int(fast_level) if magic == _BTREE_MAGIC and fast_level < 32 else None
 
 
 def _edge(row: Any, name: str, order: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -184,9 +185,36 @@ FROM filled, LATERAL (
 """
 
 
+class _Layout(NamedTuple):
+    """How an item of serialised statistics begins: its number, and how many columns it is about (statistics/statistics.h)."""
+
+    head: struct.Struct
+
+
+NDISTINCT = _Layout(struct.Struct("=di"))
+DEPENDENCIES = _Layout(struct.Struct("=dh"))
+
+
+def renumbered(value: bytes | None, numbers: Mapping[int, int], layout: _Layout) -> bytes | None:
+    """Serialised statistics with other column numbers; those of expressions, below zero, stay. Raises KeyError, struct.error."""
+    if value is None:
+        return None
+    made = bytearray(value)
+    _, _, items = struct.unpack_from("=III", made, 0)
+    position = 12
+    for _ in range(items):
+        _, columns = layout.head.unpack_from(made, position)
+        position += layout.head.size
+        for _ in range(columns):
+            number = struct.unpack_from("=h", made, position)[0]
+            struct.pack_into("=h", made, position, numbers[number] if number > 0 else number)
+            position += 2
+    return bytes(made)
+
+
 def write_extended(superuser: psycopg.Connection[Any], extended: Sequence[ExtendedValues]) -> list[Omission]:
-    """pg_statistic_ext_data, through casts from bytea that exist for as long as this takes. Column numbers stand in what is
-    written: where the shadow's differ, because the target has dropped columns, it is left out."""
+    """pg_statistic_ext_data, through casts from bytea that exist for as long as this takes. The column numbers in what is written
+    become the shadow's, which differ where the target has dropped columns."""
     if not extended:
         return []
     omissions: list[Omission] = []
@@ -206,11 +234,17 @@ def write_extended(superuser: psycopg.Connection[Any], extended: Sequence[Extend
         if row is None:
             continue
         oid, columns, _ = row
-        if {int(number): name for number, name in (columns or {}).items()} != entry.columns:
-            reason = "the target's table has dropped columns, which number its columns otherwise"
-            omissions.append(Omission("statistics", f"{entry.schema}.{entry.name}", reason))
+        here = {name: int(number) for number, name in (columns or {}).items()}
+        try:
+            numbers = {number: here[name] for number, name in entry.columns.items()}
+            values = [
+                renumbered(entry.ndistinct, numbers, NDISTINCT),
+                renumbered(entry.dependencies, numbers, DEPENDENCIES),
+                entry.mcv,
+            ]
+        except (KeyError, struct.error):
+            omissions.append(Omission("statistics", f"{entry.schema}.{entry.name}", "not of this table's columns"))
             continue
-        values = [getattr(entry, field) for field in kinds]
         casts = ", ".join(f"%s::bytea::pg_catalog.{kind}" for kind in kinds.values())
         inherit, marker = (", stxdinherit", ", %s") if since_15 else ("", "")
         superuser.execute("DELETE FROM pg_catalog.pg_statistic_ext_data WHERE stxoid = %s" + (
