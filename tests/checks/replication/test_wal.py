@@ -52,7 +52,7 @@ def test_the_level_of_wal(database: Database) -> None:
 
 
 def test_checkpoints_that_wal_forces(database: Database) -> None:
-    evidence = aged(survey(database), 10)
+    evidence = with_setting(aged(survey(database), 10), "max_wal_size", "1024")
 
     (found,) = conclude(counted(evidence, timed=200, requested=2_000), "replication.forced-checkpoints").findings
     assert found.observed["requested_per_hour"] == 8.33
