@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from checks.model import Outcome, Reason
+from tests.checks.schema.counted import wait_for
 from tests.checks.survey import examine, finding, names
 from tests.servers import Database
 
@@ -33,6 +34,7 @@ def test_triggers_that_are_off(database: Database) -> None:
 def test_triggers_for_each_row_of_a_busy_table(database: Database) -> None:
     database.execute(SCHEMA)
 
+    wait_for(database, "n_tup_ins = 500")
     limits = {"window_days": 0.0, "busy_trigger_rows_per_day": 400}
     assert names(examine(database, "schema.row-trigger-on-busy-table", limits=limits)) == {"public.t.busy"}
     assert examine(database, "schema.row-trigger-on-busy-table", limits={"window_days": 0.0}).outcome is Outcome.PASSED
