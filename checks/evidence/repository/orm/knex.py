@@ -11,15 +11,20 @@ from checks.evidence.repository.facts import OrmCall
 from checks.evidence.repository.orm.knex_conditions import CONDITION, Conditions
 from checks.evidence.repository.orm.named_tables import Argument, NamedQuery, aliased, split_name
 from checks.evidence.repository.orm.query import COLUMNS, EXPRESSIONS, JOINS, LIMIT, ORDER, WHERE, quoted
-from checks.evidence.repository.orm.script import arguments_of, called, chain_above, holder_of
+from checks.evidence.repository.orm.script import arguments_of, call_of, called, chain_above, holder_of
 from checks.evidence.repository.orm.script_chains import Step, fate_of
 from checks.evidence.repository.orm.script_values import Values
 from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, named, text, unwrapped
 
 LIBRARY = re.compile(r"""['"]knex['"]|\bKnex\b""")
-CANDIDATE = re.compile(r"\.\s*(?:where\w*|select|insert|update|del|delete|first|join|pluck|count|from|into|table)\s*\(")
+CANDIDATE = re.compile(
+    r"\.\s*(?:where\w*|select|insert|update|del|delete|first|\w*[jJ]oin\w*|pluck|count\w*|sum|min|max|avg|from|into|table|modify"
+    r"|orderBy|increment|decrement|distinct\w*|groupBy)\s*(?:<[^()]*>)?\("
+)
 _CLIENT = re.compile(r"(?:^|[a-z_])(?:knex|db|trx|tx|conn|connection|transaction|database|builder)$|^k$", re.IGNORECASE)
-_CALLS = re.compile(rb"\b([A-Za-z_$][\w$]*)\s*(?:<[^()]{0,200}>)?\(\s*(?:\{|['\"`]|[A-Za-z_$])")
+_CALLS = re.compile(
+    rb"\b([A-Za-z_$][\w$]*)\s*(?:<(?:[^(){};=]|\{[^(){}]{0,300}\}){0,100}?>)?\(\s*(?:\{|['\"`]|[A-Za-z_$])"
+)
 _TARGETS = frozenset(["from", "into", "table"])
 _NAMES = frozenset(["identifier", "property_identifier"])
 _JOINS = {
@@ -31,7 +36,7 @@ _WRITES = {"insert": "insert", "update": "update", "del": "delete", "delete": "d
 _AGGREGATES = {"count": "count", "countDistinct": "count", "min": "min", "max": "max", "sum": "sum", "avg": "avg"}
 _BEGINS = frozenset([*_WRITES, *_JOINS, *_AGGREGATES, *"select first pluck distinct column columns orderBy limit groupBy with "
                      "returning transacting clone modify whereIn from into table withSchema queryContext onConflict as "
-                     "forUpdate timeout".split()])  # fmt: skip
+                     "forUpdate timeout joinRaw distinctOn orderByRaw offset having groupByRaw".split()])  # fmt: skip
 _HARMLESS = frozenset(
     "then catch finally returning transacting timeout debug from into table withSchema queryContext clone on noWait forShare "
     "options asCallback stream pipe as returning connection hintComment comment".split()
@@ -55,6 +60,7 @@ class _Reader:
     def __init__(self, source: Source, constants: Mapping[str, str]) -> None:
         self.source = source
         self.values = Values(constants)
+        self.awaited = False
         self.calls: list[OrmCall] = []
 
     def read(self) -> list[OrmCall]:
@@ -62,10 +68,10 @@ class _Reader:
             word = match.group(1).decode()
             if not _CLIENT.search(word) and word not in _TARGETS:
                 continue
-            call = node.parent.parent if node.type == "property_identifier" and node.parent is not None else node.parent
-            function = node.parent if node.type == "property_identifier" else node
-            if call is None or call.type != "call_expression" or field(call, "function") != function:
+            found = call_of(node)
+            if found is None:
                 continue
+            call, self.awaited = found
             if word in _TARGETS:
                 self._named_later(call, node)
             else:
@@ -78,7 +84,7 @@ class _Reader:
         if steps and (steps[0][0] in _BEGINS or CONDITION.fullmatch(steps[0][0]) or steps[0][0] in _NOT_SENT):
             self._read(arguments_of(call), top, steps, [], node, call)
         elif not steps:
-            fate = fate_of(top)
+            fate = fate_of(top, awaited=self.awaited)
             if fate.steps and (fate.steps[0][0] in _BEGINS or CONDITION.fullmatch(fate.steps[0][0])):
                 self._read(arguments_of(call), top, [], [], node, call)
 
@@ -93,7 +99,7 @@ class _Reader:
             return
         if before and before[-1][1] is not None and field(before[-1][1], "function") == holder:
             return
-        if any(name not in _BEGINS for name, _ in before):
+        if any(name not in _BEGINS and not CONDITION.fullmatch(name) for name, _ in before):
             return
         top, steps = chain_above(call)
         if before or steps:
@@ -105,7 +111,7 @@ class _Reader:
         target = self._target(arguments)
         if target is None:
             return
-        fate = fate_of(top, _SUBQUERIES)
+        fate = fate_of(top, _SUBQUERIES, awaited=self.awaited)
         every = [*before, *steps, *fate.steps]
         names = {name for name, _ in every}
         after = top.parent
@@ -225,7 +231,7 @@ class _Steps:
             and not CONDITION.fullmatch(name)
             and name not in ("del", "delete")
         ):
-            query.partial |= {JOINS, COLUMNS} if name == "joinRaw" else _EVERYTHING
+            query.partial |= {JOINS, COLUMNS} if name in ("joinRaw", "distinctOn") else _EVERYTHING
 
     def _names(self, node: Node) -> list[str]:
         """The columns of a list, as SQL; empty if one of them is not known."""

@@ -63,6 +63,7 @@ def _select(query: NamedQuery, step: Step, models: Models, model: Model | None) 
         written = ",".join(entry for entry in strings if entry is not None)
         postgrest.select_columns(query, written.strip() or "*", models, model)
     else:
+        query.columns = []
         query.partial |= {COLUMNS, JOINS, EXPRESSIONS}
     head = options.get("head")
     if head is not None and head.text.lower() == "true":

@@ -47,9 +47,33 @@ def arguments_of(call: Node | None) -> list[Node]:
     return named(field(call, "arguments")) if call is not None else []
 
 
+def function_of(call: Node) -> Node | None:
+    """What is called. The grammar takes `await f<T>(x)` for a call of `await f`."""
+    function = field(call, "function")
+    return (
+        named(function)[0]
+        if function is not None and function.type == "await_expression" and named(function)
+        else function
+    )
+
+
+def call_of(name: Node) -> tuple[Node, bool] | None:
+    """The call of the function or method of that name token, and whether `await` stands within it."""
+    node = name
+    if node.parent is not None and node.parent.type == "member_expression" and field(node.parent, "property") == node:
+        node = node.parent
+    parent = node.parent
+    awaited = parent is not None and parent.type == "await_expression"
+    if awaited and parent is not None:
+        node, parent = parent, parent.parent
+    if parent is None or parent.type != "call_expression" or field(parent, "function") != node:
+        return None
+    return parent, awaited
+
+
 def called(node: Node | None) -> str:
     """The last name of what is called; empty if the node is no call."""
-    function = field(node, "function") if node is not None and node.type == "call_expression" else None
+    function = function_of(node) if node is not None and node.type == "call_expression" else None
     if function is None:
         return ""
     return text(field(function, "property")) if function.type == "member_expression" else text(function)
@@ -57,7 +81,7 @@ def called(node: Node | None) -> str:
 
 def holder_of(call: Node) -> Node | None:
     """What the method is called on."""
-    function = field(call, "function")
+    function = function_of(call)
     return field(function, "object") if function is not None and function.type == "member_expression" else None
 
 

@@ -20,7 +20,10 @@ _PASSING = frozenset(
     "spread_element".split()
 )
 _SENDS = frozenset(["all", "allSettled", "race", "push", "resolve", "catch", "then"])
-_BLOCKS = frozenset(["statement_block", "program", "switch_case", "switch_default"])
+_BLOCKS = frozenset(
+    "statement_block program switch_case switch_default if_statement else_clause for_statement for_in_statement while_statement "
+    "do_statement ternary_expression binary_expression arrow_function".split()
+)
 
 
 class Fate(NamedTuple):
@@ -34,10 +37,9 @@ class Fate(NamedTuple):
     given_to: tuple[str, ...] = ()
 
 
-def fate_of(top: Node, subqueries: Iterable[str] = ()) -> Fate:
+def fate_of(top: Node, subqueries: Iterable[str] = (), *, awaited: bool = False) -> Fate:
     """`subqueries` are functions that put a statement which they are given into another one."""
     node = top
-    awaited = False
     parent = node.parent
     while parent is not None and parent.type in _PASSING:
         awaited |= parent.type == "await_expression"

@@ -12,6 +12,7 @@ from checks.evidence.repository.orm.query import COLUMNS, EXPRESSIONS, JOINS, LI
 from checks.evidence.repository.orm.script import (
     Imports,
     arguments_of,
+    call_of,
     called,
     definition_of,
     holder_of,
@@ -55,9 +56,10 @@ class _Reader:
 
     def read(self) -> list[OrmCall]:
         for match, node in self.source.found(_CALLS, _PROPERTY):
-            call = node.parent.parent if node.parent is not None else None
-            if call is None or call.type != "call_expression" or field(call, "function") != node.parent:
+            found_call = call_of(node)
+            if found_call is None:
                 continue
+            call = found_call[0]
             holder = holder_of(call)
             method = match.group(1).decode()
             found = self._model(unwrapped(holder)) if holder is not None else None
@@ -205,6 +207,7 @@ class _Reader:
         if method in ("destroy", "restore"):
             if query.verb == "update":
                 query.write(deleted or "")
+                query.sets_on_update = False
         elif method == "update":
             self._data(query, arguments[0] if arguments else None)
         else:
@@ -320,9 +323,12 @@ class _Reader:
         inner = "where" in entries or ("required" in entries and text(entries["required"]) == "true")
         table = f"{quoted(target.schema)}.{quoted(target.table)}" if target.schema else quoted(target.table)
         query.joins.append(f"{'JOIN' if inner else 'LEFT JOIN'} {table} AS {quoted(label)} ON {on}")
-        plain = whole and not entries.keys() - {"model", "as", "association", "attributes", "required", "paranoid"}
-        deletes = self.built.deleted.get(target.name) is not None
-        return plain and not deletes and target.name not in self.built.scoped
+        deleted = self.built.deleted.get(target.name)
+        column = next((entry.name for entry in target.columns if entry.attribute == deleted), None)
+        if column is not None:
+            query.joins[-1] += f" AND {quoted(label)}.{quoted(column)} IS NULL"
+        plain = whole and not entries.keys() - {"model", "as", "association", "attributes", "required"}
+        return plain and target.name not in self.built.scoped
 
 
 def _static_class_around(node: Node) -> str:

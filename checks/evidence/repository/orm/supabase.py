@@ -21,6 +21,7 @@ from checks.evidence.repository.orm.postgrest_calls import (
 from checks.evidence.repository.orm.query import COLUMNS, EXPRESSIONS, JOINS, LIMIT, ORDER, VALUE, WHERE
 from checks.evidence.repository.orm.script import (
     arguments_of,
+    call_of,
     called,
     chain_above,
     holder_of,
@@ -53,9 +54,10 @@ class _Reader:
 
     def read(self) -> list[OrmCall]:
         for match, node in self.source.found(_CALLS, _PROPERTY):
-            call = node.parent.parent if node.parent is not None else None
-            if call is None or call.type != "call_expression" or field(call, "function") != node.parent:
+            found_call = call_of(node)
+            if found_call is None:
                 continue
+            call, awaited = found_call
             holder = holder_of(call)
             arguments = [self.values.argument(argument) for argument in arguments_of(call)[:2]]
             name = arguments[0].string if arguments else None
@@ -65,7 +67,7 @@ class _Reader:
             if match.group(1) == b"rpc":
                 self._function(call, node, schema, name, arguments[1:])
             else:
-                self._table(call, node, schema, name)
+                self._table(call, node, schema, name, awaited=awaited)
         return self.calls
 
     def _schema(self, holder: Node) -> str | None:
@@ -93,12 +95,12 @@ class _Reader:
         function = function_name(function_around(call))
         self.calls.append(OrmCall(self.source.location(node), "supabase", numbered, partial, None, function))
 
-    def _table(self, call: Node, node: Node, schema: str | None, name: str) -> None:
+    def _table(self, call: Node, node: Node, schema: str | None, name: str, *, awaited: bool) -> None:
         known = split_name(name)
         top, steps = chain_above(call)
         if known is None or (not steps and top.parent is None):
             return
-        fate = fate_of(top)
+        fate = fate_of(top, awaited=awaited)
         if not steps:
             steps, fate = fate.steps, Fate([], fate.possible, fate.open, fate.sent)
         if not steps or steps[0][0] not in VERBS or not (fate.sent or "then" in {name for name, _ in steps}):

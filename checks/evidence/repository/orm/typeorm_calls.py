@@ -21,7 +21,16 @@ from checks.evidence.repository.orm.query import (
     column_of,
     quoted,
 )
-from checks.evidence.repository.orm.script import Imports, arguments_of, called, known_entries, resolved, string_of
+from checks.evidence.repository.orm.script import (
+    Imports,
+    arguments_of,
+    call_of,
+    called,
+    holder_of,
+    known_entries,
+    resolved,
+    string_of,
+)
 from checks.evidence.repository.orm.script_chains import value_before
 from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, named, text, unwrapped
 from checks.evidence.repository.orm.typeorm_builder import read_builder
@@ -70,10 +79,11 @@ class _Reader:
 
     def read(self) -> list[OrmCall]:
         for match, node in self.source.found(_CALLS, _PROPERTY):
-            call = node.parent.parent if node.parent is not None else None
-            if call is None or call.type != "call_expression" or field(call, "function") != node.parent:
+            found_call = call_of(node)
+            if found_call is None:
                 continue
-            holder = field(node.parent, "object") if node.parent is not None else None
+            call = found_call[0]
+            holder = holder_of(call)
             found = self._receiver(unwrapped(holder), arguments_of(call)) if holder is not None else None
             if found is None:
                 continue
