@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from checks.evidence.repository.behaviour.outline import Call, Function, Loop, Outline
 from checks.evidence.repository.behaviour.sites import Site, flushes_within
 from checks.evidence.repository.facts import Behaviour
+from checks.evidence.repository.orm.syntax import field
 from checks.model import Location
 
 # Loops over parts of the data, over attempts or over pages send few statements, each for many rows.
@@ -39,6 +40,7 @@ _VALUES_OF_MANY = re.compile(
     re.IGNORECASE,
 )
 _FLUSHES = re.compile(r"batch|flush|chunk", re.IGNORECASE)
+_LEAVING = frozenset("return_statement break_statement raise_statement throw_statement".split())
 _ENDS_LOOP = re.compile(r"\s*(?:return|break|raise|throw)\b")
 
 
@@ -144,7 +146,22 @@ def _leaves_at_once(outline: Outline, site: Site, loop: Loop) -> bool:
     rest = after.split("\n", 1)
     if re.search(r"\breturn\s+(?:await\s+)?\(?\s*$", before) and loop.kind in ("for", "count", "while"):
         return True
-    return len(rest) > 1 and bool(_ENDS_LOOP.match(rest[1])) and loop.kind in ("for", "count", "while")
+    if loop.kind not in ("for", "count", "while"):
+        return False
+    return (len(rest) > 1 and bool(_ENDS_LOOP.match(rest[1]))) or _is_in_last_round(outline, site, loop)
+
+
+def _is_in_last_round(outline: Outline, site: Site, loop: Loop) -> bool:
+    """Whether the statement stands in a branch that ends with leaving the loop."""
+    for node in outline.ifs:
+        branch = field(node, "consequence")
+        if branch is None or not loop.start <= node.start_byte < loop.end:
+            continue
+        if branch.start_byte <= site.start < branch.end_byte:
+            last = next((child for child in reversed(branch.named_children) if child.type != "comment"), None)
+            if last is not None and last.type in _LEAVING:
+                return True
+    return False
 
 
 def local_calls(outline: Outline) -> Iterator[tuple[Call, Function]]:

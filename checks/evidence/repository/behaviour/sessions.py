@@ -120,8 +120,12 @@ def sessions_of(outline: Outline) -> Iterator[Behaviour]:
                 and not _POSTGRES_JS.search(data)
             ):
                 continue
+            if kind == "reader_split" and (node.text or b"").count(b" ") > 3:
+                continue
             detail = shown.format(_written(named["d"], kind)) if "d" in named else shown
             line = node.start_point.row + 1 if node.start_byte == at else outline.line_of(at)
+            if detail.startswith("ENV_"):
+                continue
             key = (kind, detail if kind in _ONCE else (detail, line))
             if key in seen:
                 continue

@@ -104,7 +104,11 @@ def configured_models_of(file: SourceFile) -> Iterator[EmbeddingModel]:
 
 def _is_prose(outline: Outline, node: Node) -> bool:
     """Whether the string says more than the name: a help text, a message, a docstring."""
-    return outline.text(node).count(" ") > 3
+    if outline.text(node).count(" ") > 3:
+        return True
+    whole = node.parent if node.type == "string_content" else node
+    statement = whole.parent if whole is not None else None
+    return statement is not None and statement.type == "expression_statement"
 
 
 def _is_listed(node: Node) -> bool:

@@ -156,6 +156,7 @@ def test_a_unit_of_work_writes_when_it_is_flushed() -> None:
         'for row in cur.execute("SELECT id FROM t"):\n    print(row)\n',
         'for row in rows:\n    handlers.append(lambda: cur.execute("SELECT id FROM t WHERE a = %s", (row,)))\n',
         'for row in rows:\n    q = "SELECT id FROM t WHERE a = %s"\n    print(q)\n',
+        'for row in rows:\n    if row.fits:\n        cur.execute("SELECT a FROM t", ())\n        return cur.fetchone()\n',
         'for rows in batches:\n    cur.executemany("INSERT INTO t (a) VALUES (%s)", rows)\n',
     ],
 )
