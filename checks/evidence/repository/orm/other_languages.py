@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from checks.evidence.repository.facts import Model, OrmCall
 from checks.evidence.repository.files import SourceFile
-from checks.evidence.repository.orm import activerecord, activerecord_calls, diesel, diesel_calls
+from checks.evidence.repository.orm import activerecord, activerecord_calls, diesel, diesel_calls, gorm, gorm_calls
 from checks.evidence.repository.orm.models import Models
 from checks.evidence.repository.orm.syntax import Source, source_of
 
-_EXTENSIONS = frozenset(["rs", "rb", "rake"])
+_EXTENSIONS = frozenset(["rs", "rb", "rake", "go"])
 _MAXIMUM_CALLS = 50_000
 
 
@@ -30,6 +30,8 @@ class OtherLanguages:
         self._classes: list[activerecord.Declaration] = []
         self._rails: list[activerecord.Table] = []
         self._ruby: list[SourceFile] = []
+        self._structs: list[gorm.Struct] = []
+        self._gorm: list[SourceFile] = []
 
     def read(self, file: SourceFile) -> None:
         if file.extension == "rs":
@@ -40,6 +42,11 @@ class OtherLanguages:
             if diesel_calls.CANDIDATE.search(file.text):
                 self._diesel.append(file)
 
+        elif file.extension == "go":
+            if gorm.CANDIDATE.search(file.text):
+                self._structs += gorm.read_structs(source_of(file))
+            if gorm_calls.CANDIDATE.search(file.text):
+                self._gorm.append(file)
         elif activerecord.SCHEMA_FILE.search(file.path):
             self._rails += activerecord.read_schema(file)
         else:
@@ -66,3 +73,8 @@ class OtherLanguages:
             models += [entry.model for entry in entries.values()]
             classes = activerecord_calls.Classes(entries)
             read_all(self._ruby, lambda source: activerecord_calls.read_calls(source, classes))
+        structs = gorm.build_models(self._structs)
+        if structs:
+            models += structs
+            rows = Models(structs)
+            read_all(self._gorm, lambda source: gorm_calls.read_calls(source, rows))
