@@ -44,7 +44,9 @@ LIMITS: dict[str, Limit] = {
     ),
     "key_statements": Limit(3, "statements", "so many statements that compare one key of a document make it a column"),
     "document_update_bytes": Limit(8_192, "bytes", "WAL for each row of an update that changes a document"),
-    "misestimate_factor": Limit(10, "ratio", "how far the planner's guess for a document may be from the rows that came"),
+    "misestimate_factor": Limit(
+        10, "ratio", "how far the planner's guess for a document may be from the rows that came"
+    ),
     "toast_table_bytes": Limit(1024**3, "bytes", "a table whose values out of line take less is no finding"),
     "toast_heavy_factor": Limit(5, "ratio", "how many times its rows the values out of line of a table take"),
     "toast_dead_share": Limit(0.3, "ratio", "dead share of the values out of line from which they are bloat"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from checks.evidence.database.facts import Catalog, Column, Table
+from checks.evidence.database.facts import Catalog, Column, Index, Table
 from checks.evidence.patterns import Comparison
 from checks.relations import is_reviewed
 
@@ -22,3 +22,12 @@ def compares(catalog: Catalog, comparison: Comparison, column: Column) -> bool:
     """Whether the comparison is about that column, be it of the table or of one of its partitions."""
     table = catalog.table_by_oid.get(comparison.column.table or 0)
     return table is not None and comparison.column.column == column.name and column.table in {table.oid, table.root}
+
+
+def gin_indexes(catalog: Catalog, column: Column) -> list[Index]:
+    """Valid GIN indexes with the whole column among their keys."""
+    return [
+        index
+        for index in catalog.indexes_of(column.table)
+        if index.method == "gin" and index.valid and column.number in index.columns
+    ]

@@ -9,7 +9,7 @@ from checks.evidence.database.facts import Catalog, Column, Table
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern
 from checks.families import once_per_family
-from checks.hybrid.documents import compares, document_columns
+from checks.hybrid.documents import compares, document_columns, gin_indexes
 from checks.json_paths import CONTAINMENT, EXISTENCE, Way, comparisons_with_keys, is_served, way_of
 from checks.model import (
     Confidence,
@@ -72,7 +72,10 @@ def jsonb_filter_without_index(evidence: Evidence) -> Iterator[Finding | Examine
                 continue
             for comparison in comparisons_with_keys(evidence, pattern):
                 way = way_of(comparison)
-                if way and compares(catalog, comparison, column) and not is_served(catalog, column, way):
+                # A GIN index there, of the wrong operator class, is another finding.
+                if way is None or (way.json_operator is None and gin_indexes(catalog, column)):
+                    continue
+                if compares(catalog, comparison, column) and not is_served(catalog, column, way):
                     unserved.setdefault(way.discriminator, []).append((pattern, way))
         for found in unserved.values():
             yield _unserved(evidence, catalog, table, column, rows, found)

@@ -117,4 +117,6 @@ def _table_usage(row: Any) -> TableUsage:
         last_sequential_scan=row.last_sequential_scan,
         last_index_scan=row.last_index_scan,
         xid_age=row.xid_age,
+        toast_live_tuples=row.toast_live_tuples,
+        toast_dead_tuples=row.toast_dead_tuples,
     )

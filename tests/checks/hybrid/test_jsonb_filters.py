@@ -48,7 +48,6 @@ def test_what_each_kind_of_index_serves(database: Database) -> None:
     found = {(entry.subject.name, tuple(entry.observed["operators"])): entry for entry in result.findings}
     assert set(found) == {
         ("public.bare.metadata", ("?", "@>")),
-        ("public.paths.metadata", ("?",)),
         ("public.gin.metadata", ("=",)),
     }
     bare = found["public.bare.metadata", ("?", "@>")]

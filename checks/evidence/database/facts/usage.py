@@ -10,6 +10,8 @@ import msgspec
 
 
 class TableUsage(msgspec.Struct, frozen=True):
+    """pg_stat_user_tables. Tuples of its TOAST table are chunks of values, about 2 kB each."""
+
     table: int
     sequential_scans: int
     sequential_tuples: int
@@ -26,6 +28,8 @@ class TableUsage(msgspec.Struct, frozen=True):
     last_sequential_scan: dt.datetime | None = None
     last_index_scan: dt.datetime | None = None
     xid_age: int | None = None
+    toast_live_tuples: int = 0
+    toast_dead_tuples: int = 0
 
 
 class IndexUsage(msgspec.Struct, frozen=True):

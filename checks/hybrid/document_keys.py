@@ -1,0 +1,441 @@
+"""Keys of documents that are used as columns are: often compared, ids of other tables, without contract or statistics."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import msgspec
+
+from checks.evidence.database.facts import Catalog, Column, PlannerStatistics, Statements, Table
+from checks.evidence.evidence import Evidence
+from checks.evidence.patterns import AccessPattern, Comparison
+from checks.families import once_per_family
+from checks.hybrid.documents import compares, document_columns
+from checks.json_paths import CONTAINMENT, Way, comparisons_with_keys, is_served, way_of
+from checks.model import (
+    Confidence,
+    Examined,
+    Finding,
+    Fix,
+    NotApplicable,
+    Severity,
+    qualified_name,
+    quote_identifier,
+)
+from checks.registry import check
+from checks.relations import estimated_rows, quote_literal, reviewed_tables
+from checks.workload import (
+    observed_workload,
+    place_in_words,
+    rows_per_call,
+    statement_figures,
+    statement_places,
+    statement_subject,
+    unread_statements,
+)
+
+SHOWN = 5
+GUESSED_BY_KEY = 0.005
+GUESSED_BY_CONTAINMENT = 0.01
+UNSAMPLED_WIDTH = 1_024
+_ID = re.compile(r"(?:^|[_.])(?P<name>[a-z][a-z0-9_]*?)_(?:u?u?id)s?$|(?P<camel>[a-z][A-Za-z0-9]*?)(?:Id|ID|Uuid)s?$")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,40}")
+_TYPES = {
+    "int4": "integer", "int8": "bigint", "int": "integer", "integer": "integer", "bigint": "bigint", "uuid": "uuid",
+    "numeric": "numeric", "float8": "double precision", "bool": "boolean", "boolean": "boolean", "text": "text",
+}  # fmt: skip
+
+
+class Use(msgspec.Struct, frozen=True):
+    """One comparison of a key by one statement."""
+
+    pattern: AccessPattern
+    comparison: Comparison
+    way: Way
+
+
+def key_uses(evidence: Evidence, column: Column) -> dict[str, list[Use]]:
+    """Comparisons of the column's keys, by key; those whose key was normalised away are left out."""
+    catalog = evidence.get(Catalog)
+    found: dict[str, list[Use]] = {}
+    for pattern in observed_workload(evidence):
+        for comparison in comparisons_with_keys(evidence, pattern):
+            key = comparison.json_key
+            if not key or "$" in key or not comparison.json_operator or not compares(catalog, comparison, column):
+                continue
+            if comparison.json_operator in {"->>", "->", "#>>", "#>", "[]"} and (way := way_of(comparison)):
+                found.setdefault(key, []).append(Use(pattern, comparison, way))
+    return found
+
+
+def _patterns(uses: list[Use]) -> list[AccessPattern]:
+    return list(dict.fromkeys(use.pattern for use in uses))
+
+
+@check("hybrid.hot-jsonb-key", catalogue="H05", severity=Severity.MEDIUM, needs=[Catalog])
+@once_per_family
+def hot_jsonb_key(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """Many statements compare one key of a document: it is a column in all but name.
+
+    A key has no type, no NOT NULL, no foreign key and no statistics: the planner takes half a percent of the rows for any value,
+    and whoever misspells it gets no error. A generated column gives it all of these, and the code need not change its writes.
+
+    Fix: A generated column with an index; or at least an index or statistics on the expression.
+
+    Source: PostgreSQL manual, "Generated Columns"; "Indexes on Expressions"
+
+    Observed: key, statements, rows, served, calls_of_all, statement, calls, mean_ms
+    """
+    catalog = evidence.get(Catalog)
+    columns = document_columns(catalog, "jsonb")
+    if not columns:
+        raise NotApplicable("no table has a jsonb column")
+    for table, column in columns:
+        rows = estimated_rows(evidence, table) or 0
+        for key, uses in key_uses(evidence, column).items():
+            patterns = _patterns(uses)
+            # An id is another finding, with another remedy.
+            if len(patterns) < evidence.limit("key_statements") or referenced_table(catalog, table, key):
+                continue
+            yield _hot(evidence, table, column, key, uses, patterns, rows)
+    yield Examined(len(columns), len(columns), "jsonb columns", gap=unread_statements(evidence))
+
+
+def _hot(
+    evidence: Evidence,
+    table: Table,
+    column: Column,
+    key: str,
+    uses: list[Use],
+    patterns: list[AccessPattern],
+    rows: float,
+) -> Finding:
+    catalog, statements = evidence.get(Catalog), evidence.find(Statements)
+    subject = catalog.column_subject(column)
+    served = all(is_served(catalog, column, use.way) for use in uses)
+    calls = sum(
+        statements.by_id[entry.query_id].calls for entry in patterns if entry.query_id in statements.by_id
+    ) if statements else 0  # fmt: skip
+    places = tuple(dict.fromkeys(place for entry in patterns for place in statement_places(evidence, entry)))
+    severity = Severity.MEDIUM if rows > evidence.limit("seq_scan_rows") and not served else Severity.LOW
+    return Finding(
+        subject,
+        f"{len(patterns)} statements compare {subject.name} {uses[0].way.json_operator} {quote_literal(key)}"
+        f"{place_in_words(places)}",
+        promotion(catalog, table, column, key, uses),
+        severity=severity,
+        confidence=Confidence.MEASURED if any(entry.query_id for entry in patterns) else Confidence.INFERRED,
+        observed={
+            "key": key,
+            "statements": len(patterns),
+            "rows": round(rows),
+            "served": served,
+            "calls_of_all": calls or None,
+            **statement_figures(evidence, patterns[0]),
+        },
+        related=(table.subject, *(statement_subject(entry) for entry in patterns[:SHOWN])),
+        locations=places,
+        discriminator=key,
+    )
+
+
+def promotion(catalog: Catalog, table: Table, column: Column, key: str, uses: list[Use]) -> Fix:
+    """The key as a generated column, of the type that the statements cast it to, with an index."""
+    casts = {_TYPES.get((use.way.cast or "::text").removeprefix("::"), "text") for use in uses}
+    kind = casts.pop() if len(casts) == 1 else "text"
+    document, relation = quote_identifier(column.name), qualified_name(table.schema, table.name)
+    taken = catalog.column_names.get(table.oid, {})
+    name = re.sub(r"\W+", "_", re.sub(r"(?<=[a-z])([A-Z])", r"_\1", key)).lower().strip("_")[:50] or "key"
+    while name in taken:
+        name += "_"
+    path = key.split(".")
+    value = f"{document} ->> {quote_literal(path[0])}"
+    if len(path) > 1:
+        value = f"{document} #>> ARRAY[{', '.join(map(quote_literal, path))}]"
+    cast = "" if kind == "text" else f"::{kind}"
+    quoted = quote_identifier(name)
+    return Fix(
+        "A generated column, and an index on it; then let the statements compare the column. Adding it rewrites the table: on a "
+        "large one add a plain column, fill it in batches and keep it by a trigger, or begin with CREATE STATISTICS on the "
+        "expression.",
+        sql=f"ALTER TABLE {relation} ADD COLUMN {quoted} {kind} GENERATED ALWAYS AS (({value}){cast}) STORED;",
+        lock="ACCESS EXCLUSIVE",
+        rewrites=True,
+        undo=f"ALTER TABLE {relation} DROP COLUMN {quoted};",
+    )
+
+
+@check("hybrid.relation-inside-jsonb", catalogue="H06", severity=Severity.MEDIUM, needs=[Catalog])
+@once_per_family
+def relation_inside_jsonb(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """An id of another table stands inside a document, and statements compare or join it.
+
+    There can be no foreign key on it: rows whose parent is gone stay, and nobody is told. A join by it compares text with text,
+    without statistics on either side.
+
+    Fix: The id as a column with a foreign key: a generated one while the code still writes the document.
+
+    Source: PostgreSQL manual, "JSON Types" (8.14.2); "Foreign Keys"
+
+    Observed: key, references, joined, rows, statements, statement, calls, mean_ms
+    """
+    catalog = evidence.get(Catalog)
+    columns = [*document_columns(catalog, "jsonb"), *document_columns(catalog, "json")]
+    if not columns:
+        raise NotApplicable("no table has a json or jsonb column")
+    for table, column in columns:
+        rows = estimated_rows(evidence, table) or 0
+        for key, uses in key_uses(evidence, column).items():
+            target = referenced_table(catalog, table, key)
+            joined = [use for use in uses if use.comparison.other is not None]
+            if target is None and not joined:
+                continue
+            if target is None:
+                other = joined[0].comparison.other
+                target = catalog.table_by_oid.get(other.table or 0) if other else None
+            yield _inside(evidence, table, column, key, uses, target, bool(joined), rows)
+    yield Examined(len(columns), len(columns), "document columns", gap=unread_statements(evidence))
+
+
+def referenced_table(catalog: Catalog, table: Table, key: str) -> Table | None:
+    """The table that a key named like a reference means: `user_id` or `userId` a table user or users."""
+    match = _ID.search(key.rpartition(".")[2])
+    if match is None:
+        return None
+    stem = match["name"] or re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", match["camel"])
+    wanted = {stem.lower(), f"{stem.lower()}s", f"{stem.lower()}es", re.sub("y$", "ies", stem.lower())}
+    flat = {name.replace("_", "") for name in wanted}
+    found = [
+        other
+        for other in reviewed_tables(catalog)
+        if other.name.lower() in wanted or other.name.lower().replace("_", "") in flat
+    ]
+    own = [other for other in found if other.schema == table.schema]
+    return next(iter(own or found), None)
+
+
+def _inside(
+    evidence: Evidence,
+    table: Table,
+    column: Column,
+    key: str,
+    uses: list[Use],
+    target: Table | None,
+    joined: bool,
+    rows: float,
+) -> Finding:
+    catalog = evidence.get(Catalog)
+    subject, patterns = catalog.column_subject(column), _patterns(uses)
+    places = tuple(dict.fromkeys(place for entry in patterns for place in statement_places(evidence, entry)))
+    of = f", a reference to {target.subject.name}," if target else ""
+    verb = "joined by" if joined else "compared by"
+    count = "a statement" if len(patterns) == 1 else f"{len(patterns)} statements"
+    return Finding(
+        subject,
+        f"Key {quote_literal(key).strip()} of {subject.name}{of} is {verb} {count}{place_in_words(places)}",
+        promotion(catalog, table, column, key, uses),
+        severity=Severity.MEDIUM if joined or rows > evidence.limit("seq_scan_rows") else Severity.LOW,
+        confidence=Confidence.MEASURED if joined and any(entry.query_id for entry in patterns) else Confidence.INFERRED,
+        observed={
+            "key": key,
+            "references": target.subject.name if target else None,
+            "joined": joined,
+            "rows": round(rows),
+            "statements": len(patterns),
+            **statement_figures(evidence, patterns[0]),
+        },
+        related=(
+            *((target.subject,) if target else ()),
+            *(statement_subject(entry) for entry in patterns[:SHOWN]),
+        ),
+        locations=places,
+        discriminator=key,
+    )
+
+
+@check("hybrid.jsonb-without-contract", catalogue="H07", severity=Severity.LOW, needs=[Catalog])
+@once_per_family
+def jsonb_without_contract(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """Statements rely on the shape of a document, and nothing in the database holds it.
+
+    A document of another version, an array where an object was, a number written as text: each is stored without an error, and
+    the statements that compare keys pass it over silently.
+
+    Fix: CHECK (jsonb_typeof(column) = 'object') and of the keys that statements rely on; added NOT VALID, then validated.
+
+    Source: PostgreSQL manual, "JSON Types"; "Check Constraints"
+
+    Observed: keys, statements, rows
+    """
+    catalog = evidence.get(Catalog)
+    columns = document_columns(catalog, "jsonb")
+    if not columns:
+        raise NotApplicable("no table has a jsonb column")
+    for table, column in columns:
+        if column.generated or _has_contract(catalog, column):
+            continue
+        uses = key_uses(evidence, column)
+        patterns = list(dict.fromkeys(use.pattern for found in uses.values() for use in found))
+        if not patterns:
+            continue
+        keys = sorted({key.split(".")[0] for key in uses})
+        subject = catalog.column_subject(column)
+        document, relation = quote_identifier(column.name), qualified_name(table.schema, table.name)
+        name = quote_identifier(f"{column.name}_shape"[:60])
+        places = tuple(dict.fromkeys(place for entry in patterns for place in statement_places(evidence, entry)))
+        shown = ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
+        yield Finding(
+            subject,
+            f"Statements rely on {shown} in {subject.name}, and no CHECK holds its shape{place_in_words(places)}",
+            Fix(
+                "Begin with the type of the whole, then the keys relied on.",
+                sql=f"ALTER TABLE {relation} ADD CONSTRAINT {name} CHECK (jsonb_typeof({document}) = 'object') NOT VALID; "
+                f"ALTER TABLE {relation} VALIDATE CONSTRAINT {name};",
+                lock="ACCESS EXCLUSIVE",
+                undo=f"ALTER TABLE {relation} DROP CONSTRAINT {name};",
+            ),
+            severity=Severity.LOW,
+            confidence=Confidence.INFERRED,
+            observed={
+                "keys": keys,
+                "statements": len(patterns),
+                "rows": round(estimated_rows(evidence, table) or 0),
+            },
+            related=(table.subject, *(statement_subject(entry) for entry in patterns[:SHOWN])),
+            locations=places,
+        )
+    yield Examined(len(columns), len(columns), "jsonb columns", gap=unread_statements(evidence))
+
+
+def _has_contract(catalog: Catalog, column: Column) -> bool:
+    """A CHECK over the column, or a domain as its type."""
+    return column.type != "jsonb" or any(
+        entry.kind == "check" and column.number in entry.columns for entry in catalog.constraints_of(column.table)
+    )
+
+
+@check("hybrid.document-estimate-guessed", catalogue="H05", severity=Severity.MEDIUM,
+       needs=[Catalog, Statements, PlannerStatistics])  # fmt: skip
+@once_per_family
+def document_estimate_guessed(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """The planner guesses how many documents match, and is far off.
+
+    It has no statistics of keys: document ->> 'key' = value counts as 0.5 % of the rows, whatever the value. Containment is
+    estimated from sampled documents, but those of more than about 1 kB are not sampled, and then it is 1 %. Wrong by
+    ten or a hundred times, joins above it take the wrong way.
+
+    Fix: CREATE STATISTICS on the expression, or an index on it, then ANALYZE; a column of its own for what wide documents hold.
+
+    Source: PostgreSQL manual, "CREATE STATISTICS" (expressions, from 14); measured on 13 to 18
+
+    Observed: key, guessed_rows, returned_rows, rows, average_bytes, statement, calls, mean_ms
+    """
+    catalog, statements = evidence.get(Catalog), evidence.get(Statements)
+    statistics = evidence.get(PlannerStatistics)
+    columns = document_columns(catalog, "jsonb")
+    if not columns:
+        raise NotApplicable("no table has a jsonb column")
+    examined = 0
+    for table, column in columns:
+        rows = estimated_rows(evidence, table) or 0
+        entry = statistics.by_column.get((table.oid, column.number))
+        wide = entry is not None and entry.average_width > UNSAMPLED_WIDTH
+        for pattern in observed_workload(evidence):
+            alone = _alone(evidence, pattern, table)
+            ran = statements.by_id.get(pattern.query_id or "")
+            if alone is None or ran is None or not compares(catalog, alone, column):
+                continue
+            way = way_of(alone)
+            if way is None or _is_known(catalog, column, alone):
+                continue
+            by_key = way.json_operator in {"->>", "#>>"} and way.operators <= {"="}
+            if not by_key and not (wide and way.json_operator is None and way.operators <= CONTAINMENT):
+                continue
+            examined += 1
+            guessed = rows * (GUESSED_BY_KEY if by_key else GUESSED_BY_CONTAINMENT)
+            returned = rows_per_call(ran)
+            factor = max(returned / max(guessed, 1), guessed / max(returned, 1))
+            if factor >= evidence.limit("misestimate_factor") and rows > evidence.limit("seq_scan_rows"):
+                width = entry.average_width if entry else None
+                yield _guessed(evidence, table, column, pattern, alone, guessed, returned, rows, width)
+    yield Examined(examined, examined, "statements with one condition on a document", gap=unread_statements(evidence))
+
+
+def _alone(evidence: Evidence, pattern: AccessPattern, table: Table) -> Comparison | None:
+    """The statement's only comparison, where what it returned tells how many rows matched."""
+    plain = pattern.verb == "select" and pattern.limit is None and not pattern.aggregates
+    if not plain or pattern.joined_relations > 1 or len(pattern.comparisons) != 1 or pattern.tables != (table.oid,):
+        return None
+    known = comparisons_with_keys(evidence, pattern)
+    return known[0] if len(known) == 1 else pattern.comparisons[0]
+
+
+def _is_known(catalog: Catalog, column: Column, comparison: Comparison) -> bool:
+    """Whether statistics on an expression of the column tell of that key: by an index or by CREATE STATISTICS."""
+    expressions = [
+        key.expression or ""
+        for index in catalog.indexes_of(column.table)
+        for key in index.keys
+        if column.number in key.expression_columns
+    ]
+    expressions += [
+        text for entry in catalog.extended_statistics if entry.table == column.table for text in entry.expressions
+    ]
+    key = comparison.json_key or ""
+    if not key or "$" in key:
+        # Which key it is was normalised away: any of the known may be it.
+        return any(re.search(r"->>|#>>", text) and column.name in text for text in expressions)
+    return any(quote_literal(key).strip() in text for text in expressions)
+
+
+def _guessed(
+    evidence: Evidence,
+    table: Table,
+    column: Column,
+    pattern: AccessPattern,
+    comparison: Comparison,
+    guessed: float,
+    returned: float,
+    rows: float,
+    width: int | None,
+) -> Finding:
+    catalog = evidence.get(Catalog)
+    subject, places = catalog.column_subject(column), statement_places(evidence, pattern)
+    key = comparison.json_key if comparison.json_key and "$" not in comparison.json_key else None
+    what = f"a key of {subject.name}" if comparison.json_operator else f"{comparison.operator} on {subject.name}"
+    if key:
+        what = f"{subject.name} ->> {quote_literal(key).strip()}"
+    document, relation = quote_identifier(column.name), qualified_name(table.schema, table.name)
+    if key and "." not in key:
+        name = quote_identifier(f"{table.name}_{column.name}_{re.sub(r'[^a-z0-9]+', '_', key.lower())}"[:60])
+        literal = quote_literal(key).strip()
+        fix = Fix(
+            "Statistics on the expression make the estimate exact; an index on it does too.",
+            sql=f"CREATE STATISTICS {name} ON ({document} ->> {literal}) FROM {relation}; ANALYZE {relation};",
+            lock="SHARE UPDATE EXCLUSIVE",
+            undo=f"DROP STATISTICS {name};",
+        )
+    else:
+        fix = Fix(
+            "Take what is asked for out of the document into a column of its own, or CREATE STATISTICS on the expression as the "
+            "statement writes it."
+        )
+    return Finding(
+        subject,
+        f"The planner takes {guessed:,.0f} rows for {what}, and {returned:,.0f} come{place_in_words(places)}",
+        fix,
+        severity=Severity.MEDIUM,
+        confidence=Confidence.INFERRED,
+        observed={
+            "key": key,
+            "guessed_rows": round(guessed),
+            "returned_rows": round(returned, 1),
+            "rows": round(rows),
+            "average_bytes": width,
+            **statement_figures(evidence, pattern),
+        },
+        related=(table.subject, statement_subject(pattern)),
+        locations=places,
+        discriminator=pattern.query_id or "",
+    )

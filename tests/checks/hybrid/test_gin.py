@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from checks.model import Confidence, Outcome, Severity
+from tests.checks.survey import conclude, examine, finding, names, survey
+from tests.checks.workload import NO_WINDOW, flush, prepare, send
+from tests.servers import Database
+
+CLASS, BTREE, PENDING = "hybrid.gin-operator-class-mismatch", "hybrid.btree-on-jsonb", "hybrid.gin-pending-list"
+LIMITS = {"seq_scan_rows": 1000, "unused_index_bytes": 1000}
+TABLE = """
+    CREATE TABLE {0} (id int PRIMARY KEY, payload jsonb NOT NULL);
+    INSERT INTO {0} SELECT i, jsonb_build_object('kind', 'k' || i % 100, 'key' || i % 500, i) FROM generate_series(1, 3000) i;
+"""
+
+
+def plan(database: Database, statement: str) -> str:
+    """With sequential scans forbidden as far as that goes."""
+    with database.connect() as connection:
+        connection.execute("SET enable_seqscan = off")
+        return " ".join(row[0] for row in connection.execute(f"EXPLAIN {statement}".encode()))
+
+
+def test_operator_classes(database: Database) -> None:
+    tables = ("paths", "twofold", "keys", "wide")
+    prepare(
+        database,
+        *map(TABLE.format, tables),
+        "CREATE INDEX paths_gin ON paths USING gin (payload jsonb_path_ops)",
+        "CREATE INDEX twofold_paths ON twofold USING gin (payload jsonb_path_ops)",
+        "CREATE INDEX twofold_keys ON twofold USING gin (payload)",
+        "CREATE INDEX keys_gin ON keys USING gin (payload)",
+        "CREATE INDEX wide_gin ON wide USING gin (payload)",
+    )
+    connection = database.connect()
+    for name in tables:
+        send(connection, f"SELECT id FROM {name} WHERE payload @> %s::jsonb", [('{"kind": "k1"}',)] * 3)
+    for name in ("paths", "twofold", "keys"):
+        send(connection, f"SELECT id FROM {name} WHERE payload ? %s", [("key7",)] * 3)
+    # What the class does not know is not served, and ->> by none.
+    assert "paths_gin" not in plan(database, "SELECT id FROM paths WHERE payload ? 'key7'")
+    assert "paths_gin" in plan(database, 'SELECT id FROM paths WHERE payload @> \'{"kind": "k1"}\'')
+    assert "keys_gin" in plan(database, "SELECT id FROM keys WHERE payload ? 'key7'")
+    assert "keys_gin" not in plan(database, "SELECT id FROM keys WHERE payload ->> 'kind' = 'k1'")
+
+    result = examine(database, CLASS, limits=LIMITS)
+
+    assert names(result) == {"public.paths_gin", "public.wide_gin"}
+    paths = finding(result, "public.paths_gin")
+    assert paths.title == "GIN index public.paths_gin (jsonb_path_ops) does not serve ? of 1 statement"
+    assert (paths.severity, paths.confidence) == (Severity.MEDIUM, Confidence.MEASURED)
+    database.execute(paths.fix.sql or "")
+    assert "jsonb_ops_idx" in plan(database, "SELECT id FROM paths WHERE payload ? 'key7'")
+    wide = finding(result, "public.wide_gin")
+    assert wide.severity is Severity.LOW
+    before = wide.observed["index_bytes"]
+    database.execute(wide.fix.sql or "")
+    row = database.connect().execute("SELECT pg_relation_size('wide_payload_jsonb_path_ops_idx')").fetchone()
+    assert row is not None
+    assert row[0] < before
+
+
+def test_documents_as_keys_of_a_btree(database: Database) -> None:
+    prepare(
+        database,
+        TABLE.format("plain") + TABLE.format("keyed"),
+        "CREATE INDEX plain_whole ON plain (payload)",
+        "CREATE INDEX ON keyed ((payload ->> 'kind'))",
+    )
+    with pytest.raises(psycopg.Error, match="index row (size|requires) "):
+        database.execute("INSERT INTO plain SELECT 0, jsonb_agg(md5(i::text)) FROM generate_series(1, 500) i")
+
+    result = examine(database, BTREE)
+
+    assert names(result) == {"public.plain_whole"}
+    database.execute(result.findings[0].fix.sql or "")
+
+
+def test_pending_lists(database: Database) -> None:
+    prepare(
+        database,
+        TABLE.format("busy") + TABLE.format("chosen") + TABLE.format("calm"),
+        "CREATE INDEX busy_gin ON busy USING gin (payload)",
+        "CREATE INDEX chosen_gin ON chosen USING gin (payload) WITH (fastupdate = off)",
+        "CREATE INDEX calm_gin ON calm USING gin (payload)",
+    )
+    connection = database.connect()
+    for name in ("busy", "chosen"):
+        for _ in range(3):
+            connection.execute(f"UPDATE {name} SET payload = payload || jsonb_build_object('n', random())".encode())
+    flush(connection)
+
+    result = examine(database, PENDING, limits=NO_WINDOW)
+
+    assert names(result) == {"public.busy_gin"}
+    assert result.findings[0].observed["hot_share"] == 0
+    database.execute(result.findings[0].fix.sql or "")
+
+
+def test_without_documents(database: Database) -> None:
+    database.execute("CREATE TABLE t (id int)")
+    evidence = survey(database)
+
+    for check in (CLASS, BTREE, PENDING):
+        assert conclude(evidence, check).outcome is Outcome.NOT_APPLICABLE, check
