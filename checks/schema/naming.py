@@ -122,7 +122,7 @@ def confusable_name(evidence: Evidence) -> Iterator[Finding | Examined]:
                 subject,
                 f"The names {visible(other[0].name)} and {visible(subject.name)} look alike",
                 Fix("Rename one of them."),
-                severity=Severity.MEDIUM if _skeleton(name) != name.lower() else Severity.LOW,
+                severity=Severity.MEDIUM if other[1].lower() != name.lower() else Severity.LOW,
                 observed={"looks_like": other[0].name, "escaped": ascii(name)},
                 related=(other[0],),
                 discriminator="alike",

@@ -112,3 +112,25 @@ def test_no_numbered_columns(database: Database) -> None:
     database.execute("CREATE TABLE named (id uuid PRIMARY KEY)")
 
     assert examine(database, "schema.integer-key-running-out").outcome is Outcome.NOT_APPLICABLE
+
+
+def test_sequences_that_feed_no_column(database: Database) -> None:
+    database.execute(
+        """CREATE SEQUENCE invoices AS smallint; SELECT setval('invoices', 30000);
+        CREATE SEQUENCE round_and_round AS smallint CYCLE; SELECT setval('round_and_round', 30000);
+        CREATE SEQUENCE down AS smallint INCREMENT -1; SELECT setval('down', -16000);
+        CREATE SEQUENCE early AS smallint; SELECT setval('early', 300);
+        CREATE TABLE t (id smallserial); SELECT setval('t_id_seq', 30000)"""
+    )
+
+    result = examine(database, "schema.sequence-running-out")
+
+    assert {found.subject.name: found.severity for found in result.findings} == {
+        "public.invoices": Severity.CRITICAL,
+        "public.down": Severity.MEDIUM,
+    }
+    assert (result.examined, result.of) == (3, 3)
+    for found in result.findings:
+        assert found.fix.sql is not None
+        database.execute(found.fix.sql)
+    assert examine(database, "schema.sequence-running-out").outcome is Outcome.PASSED
