@@ -80,7 +80,7 @@ def plural(name: str) -> str:
             return name.removesuffix(end) + changed
     if re.search(r"[^aeiou]y$", name):
         return name[:-1] + "ies"
-    if re.search(r"(?:matr|vert|ind)(?:ix|ex)$", name):
+    if re.search(r"(?:matr|vert|ind)(?:ix|ex)$", name, re.IGNORECASE):
         return name[:-2] + "ices"
     if re.search(r"sis$", name):
         return name[:-2] + "es"

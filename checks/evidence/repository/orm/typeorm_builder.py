@@ -305,6 +305,9 @@ class _Builder:
     def _add(self, kind: str, target: Model, alias: str, condition: str | None) -> None:
         table = f"{quoted(target.schema)}.{quoted(target.table)}" if target.schema else quoted(target.table)
         word = "JOIN" if kind == "inner" else "LEFT JOIN"
+        column = column_of(target, self.deleted.get(target.name, ""))
+        if condition and column is not None:
+            condition += f" AND {quoted(alias)}.{quoted(column.name)} IS NULL"
         self.query.joins.append(f"{word} {table} AS {quoted(alias)} ON {condition or 'true'}")
         self.query.partial |= set() if condition else {JOINS}
 

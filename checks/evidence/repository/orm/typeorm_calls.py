@@ -117,10 +117,10 @@ class _Reader:
             model = self.entity(self.repositories.get(_class_around(holder), ""))
             return (model, arguments) if model else None
         first = text(arguments[0]) if arguments and arguments[0].type == "identifier" else ""
-        if _MANAGER.search(name):
-            if first and (model := self.entity(first)):
-                return model, arguments[1:]
-            return (None, arguments) if not arguments else None
+        if _MANAGER.search(name) and first and (model := self.entity(first)):
+            return model, arguments[1:]
+        if not arguments and holder.type in ("identifier", "member_expression"):
+            return None, arguments
         if holder.type == "identifier" and name[:1].isupper():
             model = self.entity(name)
             known = name in self.imports.names or (model is not None and model.location.path == self.source.file.path)
@@ -250,6 +250,8 @@ class _Reader:
             for own, other in pairs
         ]
         table = f"{quoted(target.schema)}.{quoted(target.table)}" if target.schema else quoted(target.table)
+        if (column := column_of(target, self.deleted.get(target.name, ""))) is not None:
+            on.append(f"{quoted(alias)}.{quoted(column.name)} IS NULL")
         query.joins.append(f"LEFT JOIN {table} AS {quoted(alias)} ON {' AND '.join(on)}")
         return True
 

@@ -21,7 +21,8 @@ EVERYTHING = "columns,expressions,joins,limit,order,where"
     [
         ("await knex('users').where({ id: x }).first()", f'{USERS} WHERE "users"."id" = $1 LIMIT $2'),
         ("await this.db<Row>(TABLE).select('id', 'name as n').where('age', '>', x).orderBy('id', 'desc').limit(5).offset(y)",
-         'SELECT "users"."id", "users"."name" FROM "users" WHERE "users"."age" > $1 ORDER BY "users"."id" DESC LIMIT $2 OFFSET $3'),
+         'SELECT "users"."id", "users"."name" FROM "users" WHERE "users"."age" > $1 ORDER BY "users"."id" DESC LIMIT '
+         '$2 OFFSET $3'),
         ("return this.db.select(['id']).from(this.tableName).whereIn('id', x).whereNull('gone')",
          'SELECT "users"."id" FROM "users" WHERE "users"."id" IN ($1) AND "users"."gone" IS NULL'),
         ("await trx(Tags).where({ a: x, b: null }).whereNot('c', y).del()",
@@ -48,7 +49,8 @@ EVERYTHING = "columns,expressions,joins,limit,order,where"
          'SELECT "users".* FROM "app"."users" WHERE "users"."id" = $1'),
         ("await knex('jobs').where('state', x).orderBy('id').limit(1).forUpdate().skipLocked()",
          'SELECT "jobs".* FROM "jobs" WHERE "jobs"."state" = $1 ORDER BY "jobs"."id" LIMIT $2 FOR UPDATE SKIP LOCKED'),
-        ("const q = knex('users').where('a', x);\nq.orderBy('id');\nreturn q;", f'{USERS} WHERE "users"."a" = $1 ORDER BY "users"."id"'),
+        ("const q = knex('users').where('a', x);\nq.orderBy('id');\nreturn "
+         "q;", f'{USERS} WHERE "users"."a" = $1 ORDER BY "users"."id"'),
     ],
 )  # fmt: skip
 def test_calls_become_sql(code: str, expected: str) -> None:
@@ -64,7 +66,8 @@ def test_calls_become_sql(code: str, expected: str) -> None:
         ("await knex('users').whereExists(x)", f"{USERS} where"),
         ("await knex('users').modify(paged)", f'SELECT FROM "users" {EVERYTHING}'),
         ("await knex('users').select(knex.raw('count(*) filter (where a) as n, b'))", 'SELECT FROM "users" columns,expressions'),
-        ("await knex('users').sum({ total: knex.raw('a + b') }).orderBy('total')", 'SELECT FROM "users" columns,expressions,order'),
+        ("await knex('users').sum({ total: knex.raw('a + b') "
+         "}).orderBy('total')", 'SELECT FROM "users" columns,expressions,order'),
         ("await knex('users').insert(x)", 'INSERT INTO "users" VALUES ($1) columns'),
         ("await knex('users').joinRaw('natural join posts')", 'SELECT FROM "users" columns,joins'),
     ],

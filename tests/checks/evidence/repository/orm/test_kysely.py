@@ -53,18 +53,22 @@ USERS = 'SELECT "users".* FROM "users"'
          'SELECT "users"."id", "users"."email" FROM "users" WHERE "users"."id" = $1'),
         ("await this.db.selectFrom('users as u').select(this.fields).where('u.name', 'is not', null).execute()",
          'SELECT "u"."id", "u"."name" FROM "users" AS "u" WHERE "u"."name" IS NOT NULL'),
-        ("await trx.selectFrom('billing.users').select(FIELDS).where('id', 'in', x).orderBy('id', 'desc').limit(5).offset(y).execute()",
+        ("await trx.selectFrom('billing.users').select(FIELDS).where('id', 'in', x).orderBy('id', "
+         "'desc').limit(5).offset(y).execute()",
          'SELECT "users"."id", "users"."email" FROM "billing"."users" WHERE "users"."id" IN ($1) ORDER BY "users"."id" DESC '
          "LIMIT $2 OFFSET $3"),
         ("await db.selectFrom('posts as p').innerJoin('users as u', 'u.id', 'p.user_id').leftJoin('tags', (join) => "
          "join.onRef('tags.post_id', '=', 'p.id').on('tags.name', '=', x)).select(['p.id', 'u.name']).execute()",
-         'SELECT "p"."id", "u"."name" FROM "posts" AS "p" JOIN "users" AS "u" ON "u"."id" = "p"."user_id" LEFT JOIN "tags" AS "tags" '
+         'SELECT "p"."id", "u"."name" FROM "posts" AS "p" JOIN "users" AS "u" ON "u"."id" = "p"."user_id" LEFT JOIN '
+         '"tags" AS "tags" '
          'ON "tags"."post_id" = "p"."id" AND "tags"."name" = $1'),
-        ("await db.selectFrom('users').selectAll().where((eb) => eb.or([eb('age', '>', x), eb.not(eb('name', 'like', y))])).execute()",
+        ("await db.selectFrom('users').selectAll().where((eb) => eb.or([eb('age', '>', x), eb.not(eb('name', 'like', "
+         "y))])).execute()",
          f'{USERS} WHERE ("users"."age" > $1 OR NOT ("users"."name" LIKE $2))'),
         ("await db.selectFrom('users').selectAll().where(({ eb, and }) => and([eb('a', '=', x), eb('b', '=', y)])).execute()",
          f'{USERS} WHERE ("users"."a" = $1 AND "users"."b" = $2)'),
-        ("await db.selectFrom('users').select((eb) => eb.fn.countAll().as('n')).where(sql`lower(name)`, '=', x).executeTakeFirst()",
+        ("await db.selectFrom('users').select((eb) => eb.fn.countAll().as('n')).where(sql`lower(name)`, '=', "
+         "x).executeTakeFirst()",
          'SELECT count(*) FROM "users" WHERE lower(name) = $1'),
         ("await db.selectFrom('items').selectAll().orderBy(sql`embedding <=> ${x}`).limit(3).execute()",
          'SELECT "items".* FROM "items" ORDER BY embedding <=> $1 LIMIT $2'),

@@ -157,13 +157,15 @@ def python_calls(code: str) -> list[str]:
          'SELECT "users"."id", "users"."email" FROM "users" WHERE "users"."email" = $1 ORDER BY "users"."id" DESC LIMIT $2'),
         ("r = await self.db.table(TABLE).select('*', count='exact').in_('id', x).not_.is_('email', 'null').execute()",
          f'{USERS} WHERE "users"."id" IN ($1) AND "users"."email" IS NOT NULL'),
-        ("client.from_('users').insert({'email': x, 'age': 3}).execute()", 'INSERT INTO "users" ("email", "age") VALUES ($1, $2)'),
+        ("client.from_('users').insert({'email': x, 'age': "
+         "3}).execute()", 'INSERT INTO "users" ("email", "age") VALUES ($1, $2)'),
         ("row = {'email': x}\nclient.table('users').update(row).eq('id', y).execute()",
          'UPDATE "users" SET "email" = $1 WHERE "users"."id" = $2'),
         ("client.table('users').delete().eq('id', x).execute()", 'DELETE FROM "users" WHERE "users"."id" = $1'),
         ("client.rpc('match_documents', {'n': x}).execute()", 'SELECT * FROM "match_documents"("n" => $1)'),
         ("client.table('posts').select('id, users(email)').execute()",
-         'SELECT "posts"."id", "users"."email" FROM "posts" LEFT JOIN "users" AS "users" ON "posts"."user_id" = "users"."id" columns'),
+         'SELECT "posts"."id", "users"."email" FROM "posts" LEFT JOIN "users" AS "users" ON "posts"."user_id" = '
+         '"users"."id" columns'),
         ("q = client.table('users').select('*')\nif x:\n    q = q.eq('age', x)\nreturn q.execute()", f"{USERS} where"),
         ("q = client.table('users').select('*').eq('age', x)\nq = q.order('id')\nreturn q.execute()",
          f'{USERS} WHERE "users"."age" = $1 ORDER BY "users"."id"'),
@@ -192,7 +194,8 @@ BODY = """(SELECT $1 AS json_data) pgrst_payload, LATERAL (SELECT "email" FROM j
         ("await supabase.from('users').select('*').order('id').limit(5)",
          'SELECT "public"."users".* FROM "public"."users" ORDER BY "public"."users"."id" LIMIT $2 OFFSET $3'),
         ("await supabase.from('posts').select('id, author:users(email)').eq('title', x)",
-         'SELECT "public"."posts"."id", row_to_json("posts_author_1".*)::jsonb AS "author" FROM "public"."posts" LEFT JOIN LATERAL '
+         'SELECT "public"."posts"."id", row_to_json("posts_author_1".*)::jsonb AS "author" FROM "public"."posts" LEFT '
+         'JOIN LATERAL '
          '( SELECT "author_1"."email" FROM "public"."users" AS "author_1" WHERE "author_1"."id" = "public"."posts"."user_id" ) '
          'AS "posts_author_1" ON TRUE WHERE "public"."posts"."title" = $1'),
         ("await supabase.from('users').update({ email: x }).eq('id', y)",
@@ -228,6 +231,7 @@ def test_a_count_besides_is_no_other_access() -> None:
 
 def test_bad_input_is_read_as_far_as_it_goes() -> None:
     header = "import { createClient } from '@supabase/supabase-js'\n"
-    for code in ("supabase.from('users').select('" + "a(" * 3_000 + "')", "supabase.from('users').select('*').or('" + "and(" * 3_000 + "')",
+    for code in ("supabase.from('users').select('" + "a(" * 3_000 + "')",
+                 "supabase.from('users').select('*').or('" + "and(" * 3_000 + "')",
                  "supabase.from('users')" + ".eq('a', 1)" * 3_000, "const s = s;\nawait supabase.from(s).select(s)"):  # fmt: skip
         read({"types.ts": TYPES, "db.ts": header + code})
