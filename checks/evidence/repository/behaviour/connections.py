@@ -20,7 +20,10 @@ _FROM = {
     "PrismaClient": re.compile(r"@prisma/client|generated/"),
     "postgres": re.compile(r"[\"']postgres[\"']"),
 }
-WORDS = ("create_engine", "create_async_engine", "psycopg", "asyncpg", "pg8000", "Pool(", "Client(", "postgres(")
+WORDS = (
+    "create_engine(", "create_async_engine(", "psycopg.connect(", "psycopg2.connect(", "asyncpg.", "pg8000", "ConnectionPool(",
+    "new Pool(", "new Client(", "new pg.", "new PrismaClient(", "= postgres(",
+)  # fmt: skip
 _HANDLER_PYTHON = re.compile(
     r"@(?:\w+\.)?(?:app|router|api|bp|blueprint|\w+_router|\w+_bp|\w+_blueprint|web)\.(?:get|post|put|patch|delete|route|websocket|api_route)\("
 )

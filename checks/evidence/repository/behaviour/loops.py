@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from checks.evidence.repository.behaviour.outline import Call, Function, Loop, Outline
+from checks.evidence.repository.behaviour.outline import Call, Function, Loop, Outline, leaves
 from checks.evidence.repository.behaviour.sites import Site, flushes_within
 from checks.evidence.repository.facts import Behaviour
 from checks.evidence.repository.orm.syntax import field
@@ -40,7 +40,6 @@ _VALUES_OF_MANY = re.compile(
     re.IGNORECASE,
 )
 _FLUSHES = re.compile(r"batch|flush|chunk", re.IGNORECASE)
-_LEAVING = frozenset("return_statement break_statement raise_statement throw_statement".split())
 _ENDS_LOOP = re.compile(r"\s*(?:return|break|raise|throw)\b")
 
 
@@ -159,7 +158,7 @@ def _is_in_last_round(outline: Outline, site: Site, loop: Loop) -> bool:
             continue
         if branch.start_byte <= site.start < branch.end_byte:
             last = next((child for child in reversed(branch.named_children) if child.type != "comment"), None)
-            if last is not None and last.type in _LEAVING:
+            if leaves(branch) and (last is None or last.type != "continue_statement"):
                 return True
     return False
 

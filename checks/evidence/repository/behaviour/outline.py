@@ -38,6 +38,7 @@ _RUNS_AT_ONCE = _CALLBACK_LOOPS | frozenset(
     "transaction $transaction begin limit run retry pRetry withRetry all allSettled then catch step try tryCatch "
     "startActiveSpan withSpan trace instrumentAsync pTimeout to_thread run_in_executor run_in_threadpool run_sync".split()
 )
+_LEAVING = frozenset("return_statement break_statement continue_statement raise_statement throw_statement".split())
 _SPACE = re.compile(r"\s+")
 
 
@@ -269,3 +270,11 @@ def keyword_of(call: Call, name: str) -> str | None:
         if argument.type == "keyword_argument" and text(field(argument, "name")) == name:
             return text(field(argument, "value"))
     return None
+
+
+def leaves(branch: Node | None) -> bool:
+    """Whether a branch ends with leaving what stands around it."""
+    if branch is None or branch.type in _LEAVING:
+        return branch is not None
+    last = next((child for child in reversed(branch.named_children) if child.type != "comment"), None)
+    return last is not None and last.type in _LEAVING

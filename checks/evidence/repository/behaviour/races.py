@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
-from checks.evidence.repository.behaviour.outline import Outline
+from checks.evidence.repository.behaviour.outline import Outline, leaves
 from checks.evidence.repository.behaviour.sites import Site
 from checks.evidence.repository.facts import Behaviour
 from checks.evidence.repository.orm.syntax import field
@@ -24,7 +24,6 @@ _CAREFUL = re.compile(
 _EQUAL = re.compile(r'(?:"?\w+"?\.)?"?(\w+)"?\s*(?:=\s*\$|I?LIKE\s*\$|=\s*ANY|IN\s*\(\$)', re.IGNORECASE)
 _INSERTED = re.compile(r"\bINTO\s+[\w\".]+\s*\(([^)]*)\)", re.IGNORECASE)
 _SET = re.compile(r"\bSET\s+(.*?)(?:\bWHERE\b|$)", re.IGNORECASE | re.DOTALL)
-_LEAVES = re.compile(r"^\W*(?:[^\n]*\n\s*){0,6}?(?:return|raise|throw|continue)\b")
 _NAMES = re.compile(r"[A-Za-z_$][\w$]*")
 _WAITING = r"pending|queued|waiting|ready|scheduled|new|todo|enqueued|unprocessed|available|idle|open|retry"
 _STATUS = re.compile(
@@ -120,7 +119,7 @@ def _decides(outline: Outline, read: Site, insert: Site) -> bool:
             chosen = field(node, "consequence")
             if chosen is not None and chosen.start_byte <= insert.start < chosen.end_byte:
                 return True
-        elif _is_otherwise(node, insert) or (_is_followed_by(node, insert) and _leaves(outline, node)):
+        elif _is_otherwise(node, insert) or (_is_followed_by(node, insert) and leaves(field(node, "consequence"))):
             return True
     return False
 
@@ -153,10 +152,6 @@ def _is_followed_by(node: Node, insert: Site) -> bool:
     """Whether the insert stands after the `if`, in what follows it."""
     block = node.parent
     return block is not None and node.end_byte <= insert.start < block.end_byte
-
-
-def _leaves(outline: Outline, node: Node) -> bool:
-    return bool(_LEAVES.match(outline.text(field(node, "consequence"))))
 
 
 def variables_of(outline: Outline, site: Site) -> set[str]:

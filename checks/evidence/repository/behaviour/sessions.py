@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from tree_sitter import Node
 
@@ -55,41 +56,58 @@ _IN_CODE = (
     ("reader_split", rb"\b(?P<d>(?:REPLICA|READ_?ONLY|READER|READ)_(?:[A-Z0-9]+_)*(?:DATABASE|DB|POSTGRES)_"
      rb"(?:URL|URI|DSN|HOST))\b", "{0}"),
 )  # fmt: skip
-# A rule is tried where its word stands in the file, in lower case: that costs a tenth of trying it.
+# A rule is tried where one of its words stands in the file (in lower case, but for readers): a tenth of the cost of trying it.
 _NEEDLES = {
-    "SET {0}": (b"set ", b"set_config"), "advisory lock": (b"advisory_lock",), "LISTEN": (b"listen",),
-    "temporary table": (b" table",), "PREPARE": (b"prepare ",), "cursor WITH HOLD": (b"with hold",),
-    "using": (b".using(",),
+    "SET {0}": (b'"set ', b"'set ", b"`set ", b"set_config("), "advisory lock": (b"advisory_lock",),
+    "LISTEN": (b'"listen ', b"'listen ", b"`listen ", b"add_listener", b"pg-listen"),
+    "temporary table": (b"temp table", b"temporary table"), "PREPARE": (b'"prepare ', b"'prepare ", b"`prepare "),
+    "cursor WITH HOLD": (b"with hold",),
 }  # fmt: skip
 _NEEDLES_OF_KIND = {
-    "isolation_level": (b"isolation",),
-    "prepared_statement": (b"statement_", b"prepare", b"pgbouncer="),
-    "reader_split": (b"replica", b"read", b"database_routers"),
-}
+    "isolation_level": (b"isolation level", b"isolation_level", b"isolationlevel"),
+    "prepared_statement": (
+        b"statement_cache", b"prepared_statement_name", b"prepare_threshold", b"max_cached_statement", b"prepare:", b"pgbouncer=",
+    ),
+    "reader_split": (
+        b"REPLICA", b"READ_", b"READONLY", b"READER", b"_READ", b"withReplicas", b"readReplicas", b"$replica", b"DATABASE_ROUTERS",
+        b".using(",
+    ),
+}  # fmt: skip
+
+
+class _Rule(NamedTuple):
+    kind: str
+    pattern: re.Pattern[bytes]
+    shown: str
+    in_strings: bool
+    needles: tuple[bytes, ...]
+
+
 _COMPILED = [
-    (
+    _Rule(
         kind,
         re.compile(pattern, re.IGNORECASE if kind in ("session_state", "isolation_level") else 0),
-        detail,
+        shown,
         in_strings,
-        _NEEDLES.get(detail) or _NEEDLES_OF_KIND[kind],
+        _NEEDLES.get(shown) or _NEEDLES_OF_KIND[kind],
     )
     for in_strings, rules in ((True, _IN_STRINGS), (False, _IN_CODE))
-    for kind, pattern, detail in rules
+    for kind, pattern, shown in rules
 ]
-_WORDS = (
-    "set_config(", "advisory_lock", "listen", " table", "prepare", "with hold", "isolation", "statement_", "pgbouncer=",
-    "replica", "read_", "reader", "readonly", "database_routers", ".using(",
-)  # fmt: skip
-_SETS = re.compile(r"[\"'`]\s*set\s+(?!local)[a-z]")
 _POSTGRES_JS = re.compile(rb"from\s+[\"']postgres[\"']|require\([\"']postgres[\"']\)")
 _ONCE = frozenset(["reader_split"])
 
 
 def is_candidate(text: str) -> bool:
-    """Whether the file may hold anything of this, by a cheap look."""
-    lowered = text.lower()
-    return any(word in lowered for word in _WORDS) or _SETS.search(lowered) is not None
+    """Whether the file may hold anything of this, before it is parsed."""
+    data = text.encode("utf-8", "replace")
+    lowered = data.lower()
+    return any(_is_named(rule, data, lowered) and rule.pattern.search(data) for rule in _COMPILED)
+
+
+def _is_named(rule: _Rule, data: bytes, lowered: bytes) -> bool:
+    where = data if rule.kind == "reader_split" else lowered
+    return any(needle in where for needle in rule.needles)
 
 
 def sessions_of(outline: Outline) -> Iterator[Behaviour]:
@@ -97,9 +115,10 @@ def sessions_of(outline: Outline) -> Iterator[Behaviour]:
     data = outline.source.bytes
     seen: set[tuple[str, object]] = set()
     lowered = data.lower()
-    for kind, pattern, shown, in_strings, needles in _COMPILED:
-        if not any(needle in lowered for needle in needles):
+    for rule in _COMPILED:
+        if not _is_named(rule, data, lowered):
             continue
+        kind, pattern, shown, in_strings, _ = rule
         for number, match in enumerate(pattern.finditer(data)):
             if number >= MAXIMUM_PER_FILE:
                 break
