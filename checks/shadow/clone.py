@@ -30,7 +30,7 @@ from checks.shadow.binaries import find_binaries_like
 from checks.shadow.blueprint import Blueprint, Omission, RelationSize
 from checks.shadow.end_rows import write_end_rows
 from checks.shadow.planning import NotPlanned, Planning
-from checks.shadow.queries import HEAPS_BELOW, RELATION_FILES
+from checks.shadow.queries import HEAPS_BELOW, RANGE_COLUMNS, RELATION_FILES
 from checks.shadow.reading import read_blueprint
 from checks.shadow.restore import OWNER, STATEMENT_TIMEOUT, connect, restore
 from checks.shadow.script import read_script
@@ -62,6 +62,8 @@ _SETTINGS = {
     "compute_query_id": "on",
     "track_counts": "off",
 }
+RANGES_SHOWN_SINCE = 17
+RANGES_HIDDEN = "pg_stats shows the bounds of ranges from 17 on: estimates for this column are PostgreSQL's defaults"
 _CHECKSUMS_BY_DEFAULT_SINCE = 18
 
 
@@ -262,6 +264,11 @@ class Shadow:
         with self._superuser() as superuser, connect(self._server, OWNER, client_encoding="UTF8") as owner:
             lacking = write_columns(superuser, owner, blueprint.columns, blueprint.version_num)
             lacking += write_extended(superuser, blueprint.extended)
+            if blueprint.major < RANGES_SHOWN_SINCE:
+                lacking += [
+                    Omission("column", f"{schema}.{table}.{column}", RANGES_HIDDEN, ((schema, table),))
+                    for schema, table, column in superuser.execute(RANGE_COLUMNS).fetchall()
+                ]
             self.with_end_rows = write_end_rows(superuser, owner, blueprint)
             write_sizes(superuser, blueprint.relations)
             found = self._files(superuser)

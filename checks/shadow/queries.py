@@ -24,6 +24,15 @@ RELATION_FILES = """
     WHERE c.relkind IN ('r', 'm', 'i', 'p', 'I', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 """
 
+RANGE_COLUMNS = """
+    SELECT n.nspname::text, c.relname::text, a.attname::text
+    FROM pg_catalog.pg_class AS c
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid AND t.typtype IN ('r', 'm')
+    WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+"""
+
 HEAPS_BELOW = """
     WITH RECURSIVE below (oid) AS (
         SELECT c.oid

@@ -37,7 +37,6 @@ Progress = Callable[[str], None]
 BLOCK_BYTES = 8192
 NO_STATISTICS = "its planner statistics may not be read: GRANT SELECT on it, or pg_read_all_data"
 NOT_READABLE = "pg_dump may not lock it: GRANT SELECT on it, or pg_read_all_data"
-_MULTIRANGE_STATISTICS_SINCE = 17
 _EXTENSION_SETTINGS = ("hnsw.", "ivfflat.")
 _ENDS_AT_ONCE = 40
 # Each end is one look at the edge of an index; without it the planner could sort a whole table for it.
@@ -214,17 +213,10 @@ class _Reader:
         entries = []
         for row in rows:
             mcv = lists.get((row.schema, row.name, row.inherited))
-            lacking = [word for word, has in (("lists of most common values", row.has_mcv and mcv is None),
-                                              ("statistics of expressions", row.has_expressions)) if has]  # fmt: skip
+            lacking = _lacking(row, mcv)
             if lacking:
-                self._omissions.append(
-                    Omission(
-                        "statistics",
-                        f"{row.schema}.{row.name}",
-                        f"its {' and '.join(lacking)} cannot be read or written",
-                        ((row.table_schema, row.table_name),),
-                    )
-                )
+                table = (row.table_schema, row.table_name)
+                self._omissions.append(Omission("statistics", f"{row.schema}.{row.name}", lacking, (table,)))
             entries.append(
                 ExtendedValues(
                     row.schema,
@@ -306,6 +298,18 @@ class _Reader:
             for n, row in enumerate(columns)
             if found[2 * n] is not None and found[2 * n + 1] is not None
         ]
+
+
+def _lacking(row: Any, mcv: bytes | None) -> str:
+    """What of an extended statistics object stays behind; empty if nothing does."""
+    if not row.seen:
+        return "it was never analysed, or may be read by its table's owner alone"
+    parts = []
+    if row.has_mcv and mcv is None:
+        parts.append("lists of most common values")
+    if row.has_expressions:
+        parts.append("statistics of expressions")
+    return f"its {' and '.join(parts)} cannot be brought" if parts else ""
 
 
 _MEASURED_PAGES = (

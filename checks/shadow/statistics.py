@@ -107,7 +107,8 @@ def _restore_statement(version_num: int) -> str:
     )
 
 
-# The slots: most common values, histogram, correlation, most common elements, counts of elements (catalog/pg_statistic.h).
+# The slots: most common values, histogram, correlation, most common elements or lengths of ranges, counts of elements or
+# bounds of ranges (catalog/pg_statistic.h).
 _DIRECT = f"""
 WITH RECURSIVE base (oid, type) AS (
     SELECT t.oid, t.oid FROM pg_catalog.pg_type AS t WHERE t.typtype <> 'd'
@@ -156,31 +157,36 @@ INSERT INTO pg_catalog.pg_statistic (
     starelid, staattnum, stainherit, stanullfrac, stawidth, stadistinct,
     stakind1, stakind2, stakind3, stakind4, stakind5, staop1, staop2, staop3, staop4, staop5,
     stacoll1, stacoll2, stacoll3, stacoll4, stacoll5, stanumbers1, stanumbers3, stanumbers4, stanumbers5,
-    stavalues1, stavalues2, stavalues4
+    stavalues1, stavalues2, stavalues4, stavalues5
 )
 SELECT
     relation_oid, attnum, inherited, null_frac, avg_width, n_distinct,
     CASE WHEN has_common THEN 1 ELSE 0 END, CASE WHEN has_histogram THEN 2 ELSE 0 END,
-    CASE WHEN has_order THEN 3 ELSE 0 END, CASE WHEN has_elements THEN 4 ELSE 0 END,
-    CASE WHEN has_counts THEN 5 ELSE 0 END,
+    CASE WHEN has_order THEN 3 ELSE 0 END, CASE WHEN has_elements THEN 4 WHEN has_lengths THEN 6 ELSE 0 END,
+    CASE WHEN has_counts THEN 5 WHEN has_bounds THEN 7 ELSE 0 END,
     CASE WHEN has_common THEN equal ELSE 0 END, CASE WHEN has_histogram THEN less ELSE 0 END,
-    CASE WHEN has_order THEN less ELSE 0 END, CASE WHEN has_elements THEN element_equal ELSE 0 END,
+    CASE WHEN has_order THEN less ELSE 0 END, CASE WHEN has_elements THEN element_equal WHEN has_lengths THEN 672 ELSE 0 END,
     CASE WHEN has_counts THEN element_equal ELSE 0 END,
     CASE WHEN has_common THEN attcollation ELSE 0 END, CASE WHEN has_histogram THEN attcollation ELSE 0 END,
     CASE WHEN has_order THEN attcollation ELSE 0 END, CASE WHEN has_elements THEN attcollation ELSE 0 END,
     CASE WHEN has_counts THEN attcollation ELSE 0 END,
     CASE WHEN has_common THEN most_common_freqs::real[] END, CASE WHEN has_order THEN ARRAY[correlation] END,
-    CASE WHEN has_elements THEN most_common_elem_freqs::real[] END, CASE WHEN has_counts THEN elem_count_histogram::real[] END,
+    CASE WHEN has_elements THEN most_common_elem_freqs::real[] WHEN has_lengths THEN ARRAY[range_empty_frac] END,
+    CASE WHEN has_counts THEN elem_count_histogram::real[] END,
     CASE WHEN has_common THEN pg_catalog.array_in(pg_catalog.textout(most_common_vals), type, -1) END,
     CASE WHEN has_histogram THEN pg_catalog.array_in(pg_catalog.textout(histogram_bounds), type, -1) END,
-    CASE WHEN has_elements THEN pg_catalog.array_in(pg_catalog.textout(most_common_elems), element, -1) END
+    CASE WHEN has_elements THEN pg_catalog.array_in(pg_catalog.textout(most_common_elems), element, -1)
+        WHEN has_lengths THEN pg_catalog.array_in(pg_catalog.textout(range_length_histogram), 701, -1) END,
+    CASE WHEN has_bounds THEN pg_catalog.array_in(pg_catalog.textout(range_bounds_histogram), type, -1) END
 FROM filled, LATERAL (
     SELECT
         most_common_vals IS NOT NULL AND most_common_freqs IS NOT NULL AND equal IS NOT NULL AS has_common,
         histogram_bounds IS NOT NULL AND less IS NOT NULL AS has_histogram,
         correlation IS NOT NULL AND less IS NOT NULL AS has_order,
         most_common_elems IS NOT NULL AND most_common_elem_freqs IS NOT NULL AND element_equal IS NOT NULL AS has_elements,
-        elem_count_histogram IS NOT NULL AND element_equal IS NOT NULL AS has_counts
+        elem_count_histogram IS NOT NULL AND element_equal IS NOT NULL AS has_counts,
+        range_length_histogram IS NOT NULL AND range_empty_frac IS NOT NULL AND element IS NULL AS has_lengths,
+        range_bounds_histogram IS NOT NULL AND element IS NULL AS has_bounds
 ) AS slots
 """
 

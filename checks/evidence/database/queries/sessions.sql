@@ -16,8 +16,11 @@ SELECT
     pg_catalog.age(a.backend_xmin) AS xmin_age,
     a.query = '<insufficient privilege>' AS hidden,
     coalesce(a.wait_event_type = 'Lock', false) AS blocked,
-    (SELECT pg_catalog.count(*) FROM waiting AS w WHERE a.pid = ANY (w.blockers)) AS blocks
+    (SELECT pg_catalog.count(*) FROM waiting AS w WHERE a.pid = ANY (w.blockers)) AS blocks,
+    CASE WHEN a.client_addr IS NULL OR a.client_addr <<= '127.0.0.0/8' OR a.client_addr = '::1' THEN NULL ELSE s.ssl END
+        AS encrypted
 FROM pg_catalog.pg_stat_activity AS a
+LEFT JOIN pg_catalog.pg_stat_ssl AS s ON s.pid = a.pid
 WHERE a.pid <> pg_catalog.pg_backend_pid()
     AND (a.backend_type = 'client backend' OR a.backend_type IS NULL AND a.usesysid IS NOT NULL AND a.datid IS NOT NULL)
 ORDER BY 2, 1, 5
