@@ -204,11 +204,12 @@ def _read_assignment(assignment: Node, own: Class, source: Source) -> None:
     name, called = text(left), call_name(value)
     if is_field(called):
         own.fields.append(read_field(name, called, value, source.location(assignment)))
-    elif value.type == "call" and re.search(
-        r"Manager\b|QuerySet\b|\.as_manager\(|[Oo]bjects", text(value)[:200] + name
-    ):
-        made = re.match(r"(?:\w+\.)*?(\w+)(?:\.(?:as_manager|from_queryset)\(.*|\(.*)", text(value)[:200], re.DOTALL)
-        own.managers[name] = made[1] if made else ""
+    elif value.type == "call":
+        made = re.match(
+            r"(?:\w+\.)*?([A-Z]\w*)(?:\.(?:as_manager|from_queryset)\(.*|\(.*)", text(value)[:200], re.DOTALL
+        )
+        if made is not None:
+            own.managers[name] = made[1]
     elif value.type in ("list", "tuple"):
         own.choices[name] = choices_of(value)
 
@@ -340,6 +341,7 @@ class _Builder:
         )  # fmt: skip
         whole = self.lineages[id(entry)][0]
         managers = {name: kind for part in reversed(whole) for name, kind in part.managers.items()}
+        managers = {name: kind for name, kind in managers.items() if self._is_manager(kind, entry.path)}
         # The first base that orders its rows is the one whose Meta is taken, where the class has none.
         ordering = next((part.ordering for part in whole if part.ordering), ())
         known_managers = {"objects": Manager()} | {
@@ -348,6 +350,12 @@ class _Builder:
         plain = {"_default_manager": Manager(), "_base_manager": Manager()}
         deletes = any("delete" in part.methods for part in whole)
         return Declared(model, entry.label, list(fields.values()), ordering, plain | known_managers, deletes)
+
+    def _is_manager(self, name: str, path: str) -> bool:
+        near = self.nearest(name, path)
+        if near is None:
+            return name.endswith(("Manager", "QuerySet"))
+        return any(base.endswith(("Manager", "QuerySet")) for part in self.lineages[id(near)][0] for base in part.bases)
 
     def _manager(self, name: str, path: str) -> Manager:
         """What a manager of that class adds."""

@@ -24,7 +24,9 @@ from checks.evidence.repository.orm.syntax import (
     unwrapped,
 )
 
-CANDIDATE = re.compile(r"\.objects\b|_manager\b|get_(?:object|list)_or_404|\.a?(?:save|delete)\(|Manager\b")
+CANDIDATE = re.compile(
+    r"\.objects\b|_manager\b|get_(?:object|list)_or_404|\.a?(?:save|delete|filter|get|exclude|all|create)\("
+)
 _IMPORT = re.compile(r"^[ \t]*from\s+(\.*[\w.]*)\s+import\s+(\([^)]*\)|[^\n\\]*(?:\\\n[^\n]*)*)", re.MULTILINE)
 _NAME = re.compile(r"([A-Za-z_]\w*)(?:\s+as\s+([A-Za-z_]\w*))?")
 _IDENTIFIER = frozenset(["identifier"])
