@@ -69,7 +69,7 @@ def test_documents_as_keys_of_a_btree(database: Database) -> None:
         "CREATE INDEX plain_whole ON plain (payload)",
         "CREATE INDEX ON keyed ((payload ->> 'kind'))",
     )
-    with pytest.raises(psycopg.Error, match="index row (size|requires) "):
+    with pytest.raises(psycopg.Error, match=r"index row (size|requires) "):
         database.execute("INSERT INTO plain SELECT 0, jsonb_agg(md5(i::text)) FROM generate_series(1, 500) i")
 
     result = examine(database, BTREE)
