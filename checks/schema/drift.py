@@ -139,15 +139,17 @@ class _Comparison:
             if path in lacking:
                 gone.setdefault(table.location.path, []).append(f"table {qualified_name(*path)}")
                 continue
-            for column in table.columns:
-                what = f"column {column.name}"
-                if column.location.path != table.location.path:
-                    made.setdefault(column.location.path, []).append(what in lost)
-                    if what in lost:
-                        gone.setdefault(column.location.path, []).append(f"{what} of {qualified_name(*path)}")
+            for file, what, label in _made_later(table):
+                made.setdefault(file, []).append(what in lost)
+                if what in lost:
+                    gone.setdefault(file, []).append(f"{label} of {qualified_name(*path)}")
         if fit.lineage.files < 2:
             return {}
-        whole = {file: parts for file, parts in gone.items() if all(made[file])}
+        whole = {
+            file: sorted(parts, key=lambda part: not part.startswith("table "))
+            for file, parts in gone.items()
+            if all(made[file]) and (len(parts) > 1 or parts[0].startswith("table "))
+        }
         numbered = _NUMBERED.search(fit.lineage.last) is not None
         for path, (other, table) in list(lacking.items()):
             if other is fit and table.location.path in whole:
@@ -231,6 +233,22 @@ class _Comparison:
     def unmet(self, findings: Iterable[Finding]) -> int:
         """Tables that differ, and one for each other object."""
         return sum(int(finding.observed.get("tables", 1)) for finding in findings)
+
+
+def _made_later(table: DeclaredTable) -> Iterator[tuple[str, str, str]]:
+    """What other files did to a table than the one that created it: file, the difference that it would be, and its name. A
+    column that one only changed is there in any case."""
+    for column in table.columns:
+        what = f"column {column.name}"
+        if column.location.path != table.location.path:
+            yield column.location.path, what, what
+        if column.changed is not None and column.changed.path != column.location.path:
+            yield column.changed.path, "", what
+    for index in table.indexes:
+        if index.location.path != table.location.path:
+            word = "unique" if index.unique else "index"
+            columns = ", ".join(column or "expression" for column in index.columns)
+            yield index.location.path, f"{word} {index.name} ({columns})", f"index {index.name}"
 
 
 def _overlap(one: Fit, other: Fit) -> bool:

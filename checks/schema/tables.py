@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checks.evidence.database.facts import Catalog, Server, Table, Usage
+from checks.evidence.database.facts import Catalog, Index, Server, Table, Usage
 from checks.evidence.evidence import Evidence
+from checks.evidence.patterns import workload
 from checks.families import once_per_family
 from checks.figures import bytes_in_words
 from checks.model import Confidence, Examined, Finding, Fix, Severity, qualified_name, quote_identifier
@@ -28,7 +29,8 @@ def unused_table(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A table is never read.
 
     Rows that nobody asks for are still written, vacuumed, backed up and replicated; a table without rows and readers is a
-    feature that is gone. Reads are counted over every node that could be seen.
+    feature that is gone. Reads are counted over every node that could be seen; a table that code reads, or whose unique key
+    keeps duplicates out, is left out.
 
     Fix: Ask whoever made it; rename it, wait, then drop it.
 
@@ -39,6 +41,7 @@ def unused_table(evidence: Evidence) -> Iterator[Finding | Examined]:
     catalog, usage = evidence.get(Catalog), evidence.get(Usage)
     replicas = [replica.usage for replica in evidence.replicas if replica.usage is not None]
     tables = reviewed_tables(catalog)
+    read_by_code = {oid for pattern in workload(evidence) if pattern.verb == "select" for oid in pattern.tables}
     for table in tables:
         parts = leaves(catalog, table)
         counted = [entry for part in parts for node in (usage, *replicas) if (entry := node.table_by_oid.get(part.oid))]
@@ -46,10 +49,14 @@ def unused_table(evidence: Evidence) -> Iterator[Finding | Examined]:
             _was_read(entry.sequential_scans, entry.index_scans, entry.updated, entry.deleted) for entry in counted
         ):
             continue
+        if {table.oid, *(part.oid for part in parts)} & read_by_code:
+            continue
         referenced = [key for key in catalog.references_to(table.oid) if key.table != table.oid]
         rows = estimated_rows(evidence, table)
         inserted = sum(entry.inserted for entry in counted)
-        if referenced or (not rows and inserted):
+        # What is inserted into a table with a unique key is compared with it, which counts as no scan.
+        guards = inserted and any(_is_natural(catalog, index) for index in catalog.indexes_of(table.oid))
+        if referenced or guards or (not rows and inserted):
             continue
         name, renamed = qualified_name(table.schema, table.name), new_name(catalog, table.schema, table.name, "unused")
         written = f" while {inserted:,} rows were written" if inserted else ""
@@ -72,6 +79,12 @@ def unused_table(evidence: Evidence) -> Iterator[Finding | Examined]:
             },
         )
     yield Examined(len(tables), len(tables), "tables")
+
+
+def _is_natural(catalog: Catalog, index: Index) -> bool:
+    """Whether a unique index is over values that come from outside."""
+    columns = [catalog.column(index.table, number) for number in index.columns if number]
+    return index.unique and not any(column.identity or column.default in {"sequence", "function"} for column in columns)
 
 
 def _was_read(sequential: int, by_index: int, updated: int, deleted: int) -> bool:

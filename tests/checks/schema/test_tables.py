@@ -11,7 +11,7 @@ NO_WINDOW = {"window_days": 0}
 def test_tables_that_nobody_reads(database: Database) -> None:
     database.execute(
         """CREATE TABLE never_read (id int); INSERT INTO never_read SELECT generate_series(1, 100);
-        CREATE TABLE empty (id int PRIMARY KEY);
+        CREATE TABLE empty (id int PRIMARY KEY); CREATE TABLE seen_ids (id text PRIMARY KEY); INSERT INTO seen_ids VALUES ('a');
         CREATE TABLE parents (id int PRIMARY KEY); INSERT INTO parents VALUES (1);
         CREATE TABLE children (parent_id int REFERENCES parents);
         CREATE TABLE looked_up (id int PRIMARY KEY); INSERT INTO looked_up SELECT generate_series(1, 1000); ANALYZE""",
