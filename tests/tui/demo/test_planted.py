@@ -61,7 +61,7 @@ def test_each_subject_exists(demo: Demo, entry: Entry) -> None:
 
 def test_every_check_of_the_first_version_has_something_to_find_or_to_pass() -> None:
     told = {entry.check for entry in TRUTH.planted} | set(TRUTH.passing)
-    assert told == REQUIRED
+    assert told >= REQUIRED
     assert all(entry.about for entry in TRUTH.planted)
     assert all(entry.code and entry.why for entry in TRUTH.trap)
 
