@@ -117,9 +117,8 @@ class _Reader:
         after = top.parent
         if after is not None and after.type == "member_expression" and text(field(after, "property")) in _CONJUNCTIONS:
             return
-        if target[1] in {
-            name for step, step_call in every if step.startswith("with") for name in _first_name(step_call, self.values)
-        }:
+        queries = {name for step, inner in every if step.startswith("with") for name in _first_name(inner, self.values)}
+        if target[1] in queries:
             return
         if names & _NOT_SENT or not (fate.sent or "then" in names):
             return
@@ -127,7 +126,7 @@ class _Reader:
         schema = next((self.values.argument(arguments_of(step)[0]).string for name, step in every
                        if name == "withSchema" and arguments_of(step)), None)  # fmt: skip
         query = NamedQuery(verb, schema or target[0], target[1], target[2])
-        _Steps(query, self.values).apply(every)
+        _Steps(query, self.values, queries).apply(every)
         for name, _ in fate.possible:
             query.partial |= (
                 {WHERE} if CONDITION.fullmatch(name) else _PARTS.get(name, set() if name in _HARMLESS else _EVERYTHING)
@@ -158,9 +157,10 @@ def _first_name(call: Node, values: Values) -> list[str]:
 
 
 class _Steps:
-    def __init__(self, query: NamedQuery, values: Values) -> None:
+    def __init__(self, query: NamedQuery, values: Values, queries: set[str]) -> None:
         self.query = query
         self.values = values
+        self.queries = queries
         self.conditions = Conditions(query, values)
         self.outputs: set[str] = set()
 
@@ -316,7 +316,7 @@ class _Steps:
     def _join(self, name: str, arguments: list[Node]) -> None:
         query = self.query
         target = target_of(self.values.argument(arguments[0])) if arguments else None
-        if target is None:
+        if target is None or target[1] in self.queries:
             query.partial |= {JOINS, COLUMNS}
             return
         query.join(_JOINS[name], target[0], target[1], target[2] or target[1], "")

@@ -273,6 +273,8 @@ class _Steps:
         if written in ("asc", "desc"):
             return " DESC" if written == "desc" else ""
         code = "".join(text(node).split()).lower()
+        if "collate" in code:
+            return None
         if not re.search(r"\bnulls|\.nulls", code) and not re.search(r"\.(?:asc|desc)\(", code):
             return None
         nulls = " NULLS LAST" if "last" in code else " NULLS FIRST" if "first" in code else ""

@@ -55,7 +55,7 @@ def fate_of(top: Node, subqueries: Iterable[str] = (), *, awaited: bool = False)
         name_node = field(parent, "name")
         if name_node is None or name_node.type != "identifier":
             return Fate([], [], True, True)
-        return _followed(text(name_node), parent)
+        return _followed(text(name_node), parent, frozenset(subqueries))
     if parent.type == "assignment_expression":
         left = field(parent, "left")
         return Fate([], [], True, left is not None and left.type == "identifier")
@@ -83,7 +83,7 @@ def _mentions(function: Node) -> dict[str, list[Node]]:
     return found
 
 
-def _followed(name: str, declared: Node) -> Fate:
+def _followed(name: str, declared: Node, subqueries: frozenset[str]) -> Fate:
     """The same for a statement kept in a variable."""
     function = function_around(declared) or _root(declared)
     block = _block_of(declared)
@@ -112,6 +112,8 @@ def _followed(name: str, declared: Node) -> Fate:
                 sends += outer.type == "await_expression"
                 outer = outer.parent
             sends += outer is not None and outer.type in ("return_statement", "arrow_function")
+        elif parent.type == "arguments" and called(parent.parent) in subqueries:
+            continue
         elif parent.type == "arguments" and parent.parent is not None:
             open_ |= called(parent.parent) not in _SENDS
             given.append(called(parent.parent))
@@ -145,9 +147,11 @@ def _root(node: Node) -> Node:
 
 
 def value_before(name: str, near: Node) -> Node | None:
-    """The value that the function last gave the variable before this place, awaited or not; None if it is a parameter."""
+    """The value that the function last gave the variable before this place, awaited or not; None if it is a parameter, or
+    a branch may have given it another one."""
     function = function_around(near) or _root(near)
     found: Node | None = None
+    block = _block_of(near)
     for node in _mentions(function).get(name, []):
         parent = node.parent
         if node.start_byte >= near.start_byte or parent is None:
@@ -155,5 +159,7 @@ def value_before(name: str, near: Node) -> Node | None:
         if parent.type == "variable_declarator" and field(parent, "name") == node:
             found = field(parent, "value") or found
         elif parent.type == "assignment_expression" and field(parent, "left") == node:
+            if found is not None and _block_of(parent) != block:
+                return None
             found = field(parent, "right")
     return unwrapped(found) if found is not None else None

@@ -47,7 +47,8 @@ _PROPERTY = frozenset(["property_identifier"])
 _TYPED = re.compile(r"\b(\w+)\s*[?!]?\s*:\s*(?:\w+\.)?(?:Tree)?Repository<\s*(\w+)")
 _TYPED_BY_CLASS = re.compile(r"\b(\w+)\s*[?!]?\s*:\s*(\w+)\b(?!\s*[(<])")
 _ASSIGNED = re.compile(
-    r"\b(\w+)\s*=\s*(?:await\s+)?[\w.$()?!\s]{0,120}?\b(?:getRepository|getTreeRepository|getCustomRepository)\(\s*(\w+)"
+    r"\b(\w+)\s*=\s*(?:await\s+)?(?:[\w$]+(?:\(\))?[?!]*\s*\.\s*){0,8}"
+    r"(?:getRepository|getTreeRepository|getCustomRepository)\(\s*(\w+)\s*\)(?!\s*[.?!])"
 )
 _MANAGER = re.compile(r"(?:manager|datasource|connection|^em|^trx|^tx|^transaction|queryrunner)$", re.IGNORECASE)
 _EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS, EXPRESSIONS])
@@ -71,10 +72,14 @@ class _Reader:
         self.deleted = deleted
         self.imports = Imports(source.file.text)
         self.repositories = repositories
-        self.holders = dict(_ASSIGNED.findall(source.file.text)) | dict(_TYPED.findall(source.file.text))
+        held = [*_ASSIGNED.findall(source.file.text), *_TYPED.findall(source.file.text)]
         for name, kind in _TYPED_BY_CLASS.findall(source.file.text):
-            if kind in repositories:
-                self.holders[name] = repositories[kind]
+            held += [(name, repositories[kind])] if kind in repositories else []
+        # One name may hold several repositories in a file: then only the function tells which.
+        kinds: dict[str, set[str]] = {}
+        for name, kind in held:
+            kinds.setdefault(name, set()).add(repositories.get(kind, kind))
+        self.holders = {name: next(iter(found)) for name, found in kinds.items() if len(found) == 1}
         self.calls: list[OrmCall] = []
 
     def read(self) -> list[OrmCall]:
@@ -97,7 +102,11 @@ class _Reader:
         return self.calls
 
     def entity(self, name: str) -> Model | None:
-        return self.models.find(self.imports.names.get(name, name), self.source.file.path)
+        found = self.models.find(self.imports.names.get(name, name), self.source.file.path)
+        if found is not None or not name:
+            return found
+        by_table = [model for model in self.models.all() if model.table == name]
+        return by_table[0] if len(by_table) == 1 else None
 
     def _receiver(self, holder: Node, arguments: list[Node]) -> tuple[Model | None, list[Node]] | None:
         """The entity of the repository that the method is called on, and the method's arguments without it."""
@@ -111,8 +120,16 @@ class _Reader:
         name = text(field(holder, "property")) if holder.type == "member_expression" else text(holder)
         if holder.type == "call_expression":
             name = called(holder)
+        if holder.type == "identifier" and (value := value_before(name, holder)) is not None:
+            if called(value) in ("getRepository", "getTreeRepository", "getCustomRepository"):
+                return self._receiver(value, arguments)
+            return None if name in self.holders else self._named_receiver(holder, name, arguments)
         if name in self.holders and (model := self.entity(self.holders[name])):
             return model, arguments
+        return self._named_receiver(holder, name, arguments)
+
+    def _named_receiver(self, holder: Node, name: str, arguments: list[Node]) -> tuple[Model | None, list[Node]] | None:
+        """The same for `this` of a repository's own class, an entity manager, or an entity that finds its rows itself."""
         if holder.type == "this":
             model = self.entity(self.repositories.get(_class_around(holder), ""))
             return (model, arguments) if model else None
@@ -281,6 +298,8 @@ class _Reader:
         node = resolved(node)
         if node.type == "object":
             add_where(query, node)
+        elif called(node) == "map":
+            self._by_key(query, many=True)
         elif node.type in ("string", "number", "template_string") or _LOOKS_LIKE_KEY.search(text(node)):
             self._by_key(query, many=False)
         elif called(node) == "In" or node.type == "array" or text(node).lower().endswith("ids"):
