@@ -86,7 +86,7 @@ def _lacking(model: Model, tables: list[Table], catalog: Catalog) -> list[str]:
 
 def _missing_tables(missing: list[Model], models: list[Model]) -> Iterator[Finding]:
     by_table: dict[tuple[str, str], Model] = {}
-    for model in missing:
+    for model in sorted(missing, key=lambda model: model.location):
         by_table.setdefault((model.schema or "public", model.table), model)
     if len(by_table) <= MAXIMUM_SINGLE:
         for path, model in by_table.items():

@@ -26,7 +26,7 @@ _POSTGRESQL = re.compile(r"==\s*[\"']postgres(?:ql)?[\"']")
 _OTHER = re.compile(r"(?:==\s*[\"'](?:sqlite|mysql|mariadb|oracle|mssql)[\"']|!=\s*[\"']postgres(?:ql)?[\"'])")
 _MAXIMUM_DEPTH = 30
 _CHANGES = re.compile(r"\b(?:op|batch_op)\.|\bexecute\(")
-_DECLARES = re.compile(r"\b(?:create|alter|drop)\b", re.IGNORECASE)
+_DECLARES = re.compile(r"\b(?:create|alter|drop|add|rename)(?:_|\b)", re.IGNORECASE)
 
 Piece = tuple[str, Location]
 
