@@ -29,34 +29,64 @@ def wraparound(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Observed: xid_age, multixact_age, freeze_max_age, held_back_by
     """
+    yield from _aged(evidence, multixact=False)
+
+
+@check("observability.multixact-wraparound", catalogue="O41", severity=Severity.HIGH, needs=[FreezeAges, Server])
+def multixact_wraparound(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """Multixact ids are being used up faster than vacuum frees them.
+
+    Each time several transactions lock the same row, by foreign-key checks or SELECT ... FOR SHARE, a multixact id is used. They
+    run out like transaction ids, and their members, a space of four billion, often long before.
+
+    Fix: End what holds the horizon back, then VACUUM the oldest tables; fewer shared locks on hot parent rows.
+
+    Source: PostgreSQL manual, "Multixacts and Wraparound"
+
+    Observed: xid_age, multixact_age, freeze_max_age, held_back_by
+    """
+    yield from _aged(evidence, multixact=True)
+
+
+def _aged(evidence: Evidence, *, multixact: bool) -> Iterator[Finding | Examined]:
     server, ages = evidence.get(Server), evidence.get(FreezeAges)
     yield Examined(len(ages.databases) + len(ages.oldest_tables), len(ages.databases) + len(ages.oldest_tables),
                    "databases and oldest tables")  # fmt: skip
-    tables = [entry for entry in ages.oldest_tables if _age(entry) >= evidence.limit("xid_age")]
+    old = {
+        entry.path
+        for entry in (*ages.databases, *ages.oldest_tables)
+        if _age(entry, multixact) >= evidence.limit("xid_age")
+    }
+    tables = [entry for entry in ages.oldest_tables if entry.path in old]
     for entry in tables:
-        yield _old(evidence, entry, Subject("table", entry.path))
+        yield _old(evidence, entry, Subject("table", entry.path), multixact)
     for entry in ages.databases:
-        here = entry.path == (server.database,)
-        if _age(entry) >= evidence.limit("xid_age") and not (here and tables):
-            yield _old(evidence, entry, Subject("database", entry.path))
+        if entry.path in old and not (entry.path == (server.database,) and tables):
+            yield _old(evidence, entry, Subject("database", entry.path), multixact)
 
 
-def _age(entry: FreezeAge) -> int:
-    return max(entry.xid_age, 0 if entry.multixact_age == NO_MULTIXACT else entry.multixact_age)
+def _age(entry: FreezeAge, multixact: bool) -> int:
+    if multixact:
+        return 0 if entry.multixact_age == NO_MULTIXACT else entry.multixact_age
+    return entry.xid_age
 
 
-def _old(evidence: Evidence, entry: FreezeAge, subject: Subject) -> Finding:
+def _old(evidence: Evidence, entry: FreezeAge, subject: Subject, multixact: bool) -> Finding:
     settings = evidence.find(Settings)
-    allowed = settings.value("autovacuum_freeze_max_age") if settings else None
+    allowed = (
+        settings.value("autovacuum_multixact_freeze_max_age" if multixact else "autovacuum_freeze_max_age")
+        if settings
+        else None
+    )
     trigger = int(allowed) if allowed and allowed.isdigit() else None
-    red = _age(entry) >= evidence.limit("xid_age_red")
-    waiting = trigger is not None and _age(entry) < trigger
+    red = _age(entry, multixact) >= evidence.limit("xid_age_red")
+    waiting = trigger is not None and _age(entry, multixact) < trigger
     held = _holders(evidence)
     table = subject.kind == "table"
     held_back = f" Nothing helps while {held[0]} holds the horizon: end it first." if held else ""
     return Finding(
         subject,
-        f"{subject.kind.capitalize()} {subject.name} is {_age(entry) / 1e9:.2f} billion transactions old",
+        f"{subject.kind.capitalize()} {subject.name} is {_age(entry, multixact) / 1e9:.2f} billion {'multixacts' if multixact else 'transactions'} old",
         Fix(
             ("Freeze it now, outside peak hours." if table else "Connect to it and vacuum its oldest tables.")
             + held_back,

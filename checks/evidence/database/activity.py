@@ -40,6 +40,7 @@ def observe_activity(session: Session, *, max_connections: int, reserved_connect
                 xmin_age=row.xmin_age,
                 blocked=row.blocked,
                 blocks=row.blocks,
+                encrypted=row.encrypted,
             )
             for row in rows
         ),

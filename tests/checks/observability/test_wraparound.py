@@ -40,7 +40,8 @@ def test_ages(database: Database) -> None:
 
     result = conclude(evidence, NAME)
 
-    assert names(result) == {'public."Old"', "public.multi", "other"}
+    assert names(result) == {'public."Old"', "other"}
+    assert names(conclude(evidence, "observability.multixact-wraparound")) == {"public.multi"}
     old = finding(result, 'public."Old"')
     assert old.severity is Severity.CRITICAL
     assert old.fix.sql == 'VACUUM (FREEZE, VERBOSE) public."Old";'

@@ -56,7 +56,8 @@ class Settings(msgspec.Struct, frozen=True, tag=True, dict=True):
 
 class Session(msgspec.Struct, frozen=True):
     """One server process that serves a client; no query text, no address. Ages in seconds. `blocks` counts the sessions that
-    wait for a lock which this one holds, `blocked` says that it waits itself."""
+    wait for a lock which this one holds, `blocked` says that it waits itself. `encrypted` is None for a client of the same
+    machine, or one whose connection this role may not see."""
 
     application_name: str
     user: str
@@ -70,6 +71,7 @@ class Session(msgspec.Struct, frozen=True):
     xmin_age: int | None = None
     blocked: bool = False
     blocks: int = 0
+    encrypted: bool | None = None
 
 
 class WaitCount(msgspec.Struct, frozen=True):
