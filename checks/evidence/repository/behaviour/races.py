@@ -207,7 +207,7 @@ def _written_back(outline: Outline, reads: list[Site], inside: list[Site]) -> It
                 rf"(?<![\w.]){column}\s*(?:[-+*]=|=\s*\(?\s*(?:{variables})\.\1\b(?:\s+or\s+0)?\)?\s*[-+*])"
             )
             match = changed.search(outline.slice(read.end, read.function.end))
-            if match is not None and read.end not in reported and not _is_in_loop_over(outline, read):
+            if match is not None and read.end not in reported:
                 reported.add(read.end)
                 at = read.end + len(outline.slice(read.end, read.function.end)[: match.start()].encode())
                 yield _behaviour(outline, "read_modify_write", read, outline.line_of(at), match.group(1))
@@ -240,11 +240,6 @@ def _changed_column(code: str, between: str, column: str, written: set[str]) -> 
         ):
             return source
     return None
-
-
-def _is_in_loop_over(outline: Outline, read: Site) -> bool:
-    """Whether the function only adds up what it read, in the order of a loop over it."""
-    return any(loop.start <= read.start < loop.end for loop in outline.loops)
 
 
 # A queue that is polled

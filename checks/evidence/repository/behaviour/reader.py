@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterable
+from functools import partial
 
 from checks.evidence.repository.behaviour import connections, sessions
 from checks.evidence.repository.behaviour.caches import fills_of
+from checks.evidence.repository.behaviour.lazy import lazy_loads_of, loaded_lazily
 from checks.evidence.repository.behaviour.loops import loops_of
 from checks.evidence.repository.behaviour.outline import Outline
 from checks.evidence.repository.behaviour.races import races_of
 from checks.evidence.repository.behaviour.retries import retries_of
 from checks.evidence.repository.behaviour.sites import Site, sites_of
 from checks.evidence.repository.behaviour.transactions import external_calls_of
-from checks.evidence.repository.facts import Behaviour, CodeStatement, OrmCall, VectorCall
+from checks.evidence.repository.cache import Cache, NoCache, facts_key, file_key
+from checks.evidence.repository.facts import Behaviour, CodeStatement, Model, OrmCall, VectorCall
 from checks.evidence.repository.files import SourceFile, is_test
 from checks.evidence.repository.languages import TYPESCRIPT
 from checks.evidence.repository.orm.syntax import source_of
@@ -38,7 +41,8 @@ def is_production(path: str) -> bool:
 class BehaviourReader:
     """Keeps the files in question until all statements are known."""
 
-    def __init__(self) -> None:
+    def __init__(self, cache: Cache | None = None) -> None:
+        self._cache = cache if cache is not None else NoCache()
         self._files: dict[str, SourceFile] = {}
 
     def read(self, file: SourceFile) -> None:
@@ -52,6 +56,7 @@ class BehaviourReader:
         calls: Iterable[OrmCall],
         stores: Iterable[VectorCall] = (),
         cancelled: threading.Event | None = None,
+        models: Iterable[Model] = (),
     ) -> tuple[Behaviour, ...]:
         """All behaviours by place; `stores` are the calls of vector stores in the same repository. `cancelled`, once set, ends it
         soon with what was read."""
@@ -64,22 +69,36 @@ class BehaviourReader:
         for store in stores:
             if store.action in ("write", "delete") and store.store not in ("pgvector", "memory"):
                 writes.setdefault(store.location.path, []).append(store)
+        related = loaded_lazily(models, lambda path: self._files[path].text if path in self._files else None)
         found: set[Behaviour] = set()
         for path, file in self._files.items():
             if (cancelled is not None and cancelled.is_set()) or len(found) > MAXIMUM:
                 break
             known = by_path.get(path)
             if known or sessions.is_candidate(file.text) or any(word in file.text for word in connections.WORDS):
-                found.update(_read_file(file, *(known or ([], [])), writes.get(path, [])))
+                used = {call.orm for call in known[1]} if known else set()
+                lazy = [model for model in related.values() if model.orm in used]
+                around = (*(known or ([], [])), writes.get(path, []), lazy)
+                parts = (file_key(file), facts_key(around))
+                found.update(
+                    self._cache.remember("behaviour", parts, list[Behaviour], partial(_read_file, file, *around))
+                )
         return tuple(sorted(found, key=lambda entry: (entry.location, entry.kind, entry.text or "", entry.detail)))
 
 
 def _read_file(
-    file: SourceFile, statements: list[CodeStatement], calls: list[OrmCall], writes: list[VectorCall]
+    file: SourceFile, statements: list[CodeStatement], calls: list[OrmCall], writes: list[VectorCall], lazy: list[Model]
+) -> list[Behaviour]:
+    return list(_behaviours(file, statements, calls, writes, lazy))
+
+
+def _behaviours(
+    file: SourceFile, statements: list[CodeStatement], calls: list[OrmCall], writes: list[VectorCall], lazy: list[Model]
 ) -> Iterable[Behaviour]:
     outline = Outline(source_of(file))
     sites = sites_of(outline, statements, calls)
     yield from loops_of(outline, sites)
+    yield from lazy_loads_of(outline, sites, {(model.orm, model.table): model for model in lazy})
     yield from races_of(outline, sites)
     yield from external_calls_of(outline, sites)
     yield from retries_of(outline, sites)

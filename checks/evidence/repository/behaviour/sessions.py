@@ -69,8 +69,8 @@ _NEEDLES_OF_KIND = {
         b"statement_cache", b"prepared_statement_name", b"prepare_threshold", b"max_cached_statement", b"prepare:", b"pgbouncer=",
     ),
     "reader_split": (
-        b"REPLICA", b"READ_", b"READONLY", b"READER", b"_READ", b"withReplicas", b"readReplicas", b"$replica", b"DATABASE_ROUTERS",
-        b".using(",
+        b"REPLICA", b"READ_", b"READONLY", b"READER", b"_READ", b"withReplicas", b"readReplicas", b"$replica",
+        b"DATABASE_ROUTERS", b".using(",
     ),
 }  # fmt: skip
 

@@ -23,8 +23,7 @@ def behaviours(files: dict[str, str]) -> tuple[Behaviour, ...]:
         reader.read(file)
         vectors.read(file)
     models, calls = orm.finish()[:2]
-    assert models is not None
-    return reader.finish(statements, calls, vectors.calls)
+    return reader.finish(statements, calls, vectors.calls, models=models)
 
 
 def told(code: str, path: str = "app/service.py", **files: str) -> list[tuple[str, int, int | None]]:

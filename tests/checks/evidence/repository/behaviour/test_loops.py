@@ -189,3 +189,31 @@ def test_only_code_that_runs_for_users_is_read(path: str) -> None:
     code = 'def run(cur, ids):\n    for id in ids:\n        cur.execute("SELECT a FROM t WHERE id = %s", (id,))\n'
     assert told(code, path) == []
     assert told(code) == [("query_in_loop", 3, 2)]
+
+
+def test_calls_of_further_libraries_in_loops() -> None:
+    code = """\
+    import { createClient } from "@supabase/supabase-js";
+    const supabase = createClient(url, key);
+    export async function run(ids: string[]) {
+      for (const id of ids) {
+        const { data } = await supabase.from("users").select("id, email").eq("id", id).single();
+        await supabase.from("logs").insert({ user_id: id });
+      }
+      await supabase.from("logs").insert(ids.map((id) => ({ user_id: id })));
+    }
+    """
+    assert told(code, "src/a.ts") == [("query_in_loop", 5, 4), ("insert_in_loop", 6, 4)]
+    django = """\
+    from shop.models import Customer
+
+    def run(emails):
+        for email in emails:
+            Customer.objects.create(email=email)
+            customer = Customer.objects.filter(email=email).first()
+        Customer.objects.bulk_create([Customer(email=email) for email in emails])
+    """
+    models = "from django.db import models\nclass Customer(models.Model):\n    email = models.TextField()\n"
+    assert [(entry.kind, entry.location.line) for entry in behaviours({"shop/views.py": django, "shop/models.py": models})] == [
+        ("insert_in_loop", 5), ("query_in_loop", 6),
+    ]  # fmt: skip
