@@ -114,7 +114,7 @@ class _Rules:
             if self._certain(entry.name):
                 yield Difference(ONLY_DECLARED, kind, f"{words} {entry.name}", entry.location)
         for other in live:
-            if self.fit.is_certain(other.name, "%constraint"):
+            if self.fit.is_certain(other.name, kinds=("constraint",)):
                 yield Difference(ONLY_LIVE, kind, f"{words} {other.name}", self.declared.location)
         for entry, other in pairs:
             if kind == "foreign_key":
@@ -168,7 +168,7 @@ class _Rules:
             elif self._certain(name):
                 yield Difference(ONLY_DECLARED, "unique", f"unique {name} ({_listed(columns)})", place)
         for name, columns, _ in live:
-            if self.fit.is_certain(name, "%index", "%constraint"):
+            if self.fit.is_certain(name, kinds=("index", "constraint")):
                 yield Difference(ONLY_LIVE, "unique", f"unique {name} ({_listed(columns)})", self.declared.location)
 
     def _plain(self) -> Iterator[Difference]:
@@ -184,7 +184,7 @@ class _Rules:
                 what = f"index {entry.name} ({_listed(entry.columns)})"
                 yield Difference(ONLY_DECLARED, "index", what, entry.location)
         for other in live:
-            if self.fit.is_certain(other.name, "%index"):
+            if self.fit.is_certain(other.name, kinds=("index",)):
                 what = f"index {other.name} ({_listed(self._names(other.columns))})"
                 yield Difference(ONLY_LIVE, "index", what, self.declared.location)
 

@@ -26,8 +26,10 @@ class Fit(msgspec.Struct, frozen=True, dict=True):
     def path(self, schema: str, name: str) -> Path:
         return (self.schema if schema == "public" else schema, name)
 
-    def is_certain(self, *names: str) -> bool:
-        """Whether no statement that could not be read names any of these."""
+    def is_certain(self, *names: str, kinds: tuple[str, ...] = ()) -> bool:
+        """Whether no statement that could not be read names any of these, or may have made any object of those kinds."""
+        if not set(kinds).isdisjoint(self.lineage.uncertain_kinds):
+            return False
         return not any(name in self.uncertain or name.lower() in self.uncertain for name in names)
 
     @property

@@ -29,6 +29,7 @@ def object_differences(
         entry.subject.path[1] for lineage in lineages for entry in lineage.objects if entry.subject.kind == "function"
     }
     uncertain = {name for lineage in lineages for name in lineage.uncertain}
+    kinds = {kind for lineage in lineages for kind in lineage.uncertain_kinds}
     live = _live(catalog)
     names = {(kind, path[-1]) for kind, path in live}
     grouped: dict[Subject, list[Difference]] = {}
@@ -49,7 +50,7 @@ def object_differences(
     complete = [fit for fit in fits if fit.lineage.tool not in _TABLES_ONLY]
     schemas = {path[0]: fit for fit in reversed(complete) for path in fit.declared}
     for kind, path in live if complete and len(complete) == len(fits) else ():
-        if path[0] not in schemas or path[-1] in named or not uncertain.isdisjoint((path[-1], f"%{kind}")):
+        if path[0] not in schemas or path[-1] in named or path[-1] in uncertain or kind in kinds:
             continue
         fit = schemas[path[0]]
         if kind in ("trigger", "policy"):

@@ -21,11 +21,12 @@ MAXIMUM_UNCERTAIN = 20_000
 
 
 class Unread:
-    """What of a series could not be read, and the names that stand there."""
+    """What of a series could not be read, the names that stand there, and the kinds of objects that it may have made any of."""
 
     def __init__(self) -> None:
         self.locations: list[Location] = []
         self.names: set[str] = set()
+        self.kinds: set[str] = set()
         self.complete = True
 
     def add(self, names: Iterable[str], location: Location | None = None) -> None:
@@ -55,6 +56,7 @@ def build_lineage(
         tuple(sorted(objects, key=lambda entry: (entry.subject.kind, entry.subject.path))),
         tuple(sorted(set(unread.locations)))[:MAXIMUM_UNREAD],
         tuple(sorted(unread.names)),
+        tuple(sorted(unread.kinds)),
         unread.complete,
         files[-1] if files else folder,
         tuple(sorted(set(applications))),

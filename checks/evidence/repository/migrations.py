@@ -243,7 +243,7 @@ class ScriptReader:
         strings = " ".join(token.text for token in read if token.kind is Kind.STRING)
         names |= set(_WORD.findall(strings))
         if _puts_together(read):
-            names |= {f"%{kind.lower()}" for kind in _MADE_BY_STRINGS.findall(strings)}
+            self.unread.kinds |= {kind.lower() for kind in _MADE_BY_STRINGS.findall(strings)}
             self.unread.complete &= not _TABLES_BY_STRINGS.search(strings)
         self.unread.add(names, location if "execute" in words else None)
 

@@ -76,8 +76,9 @@ class Lineage(msgspec.Struct, frozen=True):
     `tool`: sql, prisma, drizzle, supabase, flyway, liquibase, goose, dbmate, golang-migrate, diesel, alembic, django, rails.
     `folder` is the folder, or the file. Unqualified names stand in `public`. `objects` are views, functions, triggers, policies
     and types. `unread` are the statements that could not be read; `uncertain` the names that stand in those, in conditional
-    blocks and in code, of which nothing follows (`%index` for all indexes, and so for other kinds); `complete` is False where such a statement may have done anything to anything.
-    `last` is the file that runs last. `applications` are the labels of a Django project's applications.
+    blocks and in code, of which nothing follows; `uncertain_kinds` the kinds of objects any of which such code may have made;
+    `complete` is False where it may have done anything to any table. `last` is the file that runs last. `applications` are the
+    labels of a Django project's applications.
     """
 
     tool: str
@@ -87,6 +88,7 @@ class Lineage(msgspec.Struct, frozen=True):
     objects: tuple[Declared, ...] = ()
     unread: tuple[Location, ...] = ()
     uncertain: tuple[str, ...] = ()
+    uncertain_kinds: tuple[str, ...] = ()
     complete: bool = True
     last: str = ""
     applications: tuple[str, ...] = ()
