@@ -54,6 +54,7 @@ def observing(command: Any) -> Any:
             "--max-load", is_flag=True, help="Stop observing where the server is busy, or sessions wait for locks."
         ),
         click.option("--redact-names", is_flag=True, help="Keep a hash instead of each name of the target's own."),
+        click.option("--no-cache", is_flag=True, help="Read the whole repository again, and keep nothing of it."),
     ):
         command = decorate(command)
     return command

@@ -56,6 +56,7 @@ def resolve_target(options: dict[str, Any]) -> Target:
         watch_s=options["watch"],
         max_load=options["max_load"],
         redact_names=options["redact_names"],
+        cache=not options["no_cache"],
     )
 
 

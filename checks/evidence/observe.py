@@ -33,6 +33,7 @@ class Target(msgspec.Struct, frozen=True):
     `watch_s`: look twice, so many seconds apart. `max_load`: stop where more sessions are active
     than the reviewer's own limit `active_sessions` allows, or wait for locks.
     `redact_names`: keep a hash instead of each name of the target's own.
+    `cache`: keep what is read of the repository in the user's cache folder, for the next review of it.
     """
 
     dsn: str | None = None
@@ -41,6 +42,7 @@ class Target(msgspec.Struct, frozen=True):
     watch_s: float = 0.0
     max_load: bool = False
     redact_names: bool = False
+    cache: bool = False
 
 
 class Observation(msgspec.Struct, frozen=True):
@@ -91,10 +93,12 @@ def _observe(
     # What is asked of the server is for the reviewer to say, not for the repository.
     active_sessions = int(configuration.limit("active_sessions")) if target.max_load else None
     if target.repository is not None:
+        from checks.evidence.repository.cache import Cache
         from checks.evidence.repository.observe import observe_repository
 
         try:
-            repository = observe_repository(target.repository, progress=progress, cancelled=cancelled)
+            cache = Cache(target.repository) if target.cache else None
+            repository = observe_repository(target.repository, progress=progress, cancelled=cancelled, cache=cache)
             configuration = read_configuration(target.repository, user_folder)
         except TargetError as error:
             problems.append(error)

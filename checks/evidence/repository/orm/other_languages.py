@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 
+from checks.evidence.repository.cache import Cache, facts_key, file_key
 from checks.evidence.repository.facts import Model, OrmCall
 from checks.evidence.repository.files import SourceFile
 from checks.evidence.repository.orm import activerecord, activerecord_calls, diesel, diesel_calls, gorm, gorm_calls
@@ -23,7 +25,8 @@ def is_read(file: SourceFile) -> bool:
 class OtherLanguages:
     """Models may stand in any file: those that may hold calls are kept until all are known."""
 
-    def __init__(self) -> None:
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
         self._tables: list[Model] = []
         self._forms: dict[str, diesel.Form] = {}
         self._diesel: list[SourceFile] = []
@@ -58,23 +61,37 @@ class OtherLanguages:
     def finish(self, models: list[Model], calls: list[OrmCall], cancelled: threading.Event | None) -> None:
         """Adds what was found; `cancelled`, once set, ends it soon."""
 
-        def read_all(files: list[SourceFile], read_calls: Callable[[Source], list[OrmCall]]) -> None:
+        def read_all(
+            name: str, files: list[SourceFile], read_calls: Callable[[Source], list[OrmCall]], *depends_on: object
+        ) -> None:
+            depended = facts_key(depends_on)
             for file in files:
                 if (cancelled is not None and cancelled.is_set()) or len(calls) > _MAXIMUM_CALLS:
                     return
-                calls.extend(read_calls(source_of(file)))
+                read = functools.partial(_read_calls, file, read_calls)
+                calls.extend(self._cache.remember(name, (file_key(file), depended), list[OrmCall], read))
 
         if self._tables:
             models += self._tables
             known = Models(self._tables)
-            read_all(self._diesel, lambda source: diesel_calls.read_calls(source, known, self._forms))
+            read_all(
+                "diesel",
+                self._diesel,
+                lambda source: diesel_calls.read_calls(source, known, self._forms),
+                self._tables,
+                self._forms,
+            )
         entries = activerecord.build_models(self._classes, self._rails)
         if entries:
             models += [entry.model for entry in entries.values()]
             classes = activerecord_calls.Classes(entries)
-            read_all(self._ruby, lambda source: activerecord_calls.read_calls(source, classes))
+            read_all("activerecord", self._ruby, lambda source: activerecord_calls.read_calls(source, classes), entries)
         structs = gorm.build_models(self._structs)
         if structs:
             models += structs
             rows = Models(structs)
-            read_all(self._gorm, lambda source: gorm_calls.read_calls(source, rows))
+            read_all("gorm", self._gorm, lambda source: gorm_calls.read_calls(source, rows), structs)
+
+
+def _read_calls(file: SourceFile, read_calls: Callable[[Source], list[OrmCall]]) -> list[OrmCall]:
+    return read_calls(source_of(file))

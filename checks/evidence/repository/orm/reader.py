@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from checks.evidence.repository.cache import Cache, NoCache, facts_key, file_key
 from checks.evidence.repository.facts import Model, ModelColumn, ModelRelation, OrmCall
 from checks.evidence.repository.files import SourceFile, is_test
 from checks.evidence.repository.languages import TYPESCRIPT
@@ -39,7 +40,8 @@ class OrmReader:
     """Models may stand in any file: those that may hold calls are kept until all are known. `project` has what Django's
     applications are called."""
 
-    def __init__(self) -> None:
+    def __init__(self, cache: Cache | None = None) -> None:
+        self._cache = cache if cache is not None else NoCache()
         self._declarations: list[sqlalchemy.Declaration] = []
         self._python: list[SourceFile] = []
         self._drizzle: list[SourceFile] = []
@@ -48,9 +50,10 @@ class OrmReader:
         self._prisma: list[SourceFile] = []
         self._snake_case = False
         self._clients = NamedTables()
-        self._others = other_languages.OtherLanguages()
+        self._others = other_languages.OtherLanguages(self._cache)
         self.project = django.Project()
         self._django: list[SourceFile] = []
+        self._of_django: list[str] = []
 
     def read(self, file: SourceFile) -> None:
         """Takes note of the file. Tests, migrations and code for other database systems are left out."""
@@ -71,7 +74,9 @@ class OrmReader:
                 self._declarations += sqlalchemy.read_declarations(source_of(file))
             if sqlalchemy_calls.CANDIDATE.search(file.text):
                 self._python.append(file)
-            self.project.read(file, source_of(file) if django.CANDIDATE.search(file.text) else None)
+            declares = django.CANDIDATE.search(file.text) is not None
+            self.project.read(file, source_of(file) if declares else None)
+            self._of_django += [file_key(file)] if declares else []
             if django_calls.CANDIDATE.search(file.text):
                 self._django.append(file)
             return
@@ -88,10 +93,13 @@ class OrmReader:
         models: list[Model] = []
         calls: list[OrmCall] = []
 
-        def read_all(found: list[Model], files: Iterable[SourceFile], read_calls: ReadCalls) -> None:
+        def read_all(
+            name: str, found: list[Model], files: Iterable[SourceFile], read_calls: ReadCalls, *settings: object
+        ) -> None:
             models.extend(found)
             if not found:
                 return
+            depends_on = facts_key(found, settings)
             known = Models(found)
             spelled = {
                 re.escape(name) for model in found for name in (model.name, model.name[:1].lower() + model.name[1:])
@@ -101,20 +109,24 @@ class OrmReader:
                 if (cancelled is not None and cancelled.is_set()) or len(calls) > MAXIMUM_CALLS:
                     return
                 if names.search(file.text):
-                    calls.extend(read_calls(source_of(file), known))
+                    parts = (file_key(file), depends_on)
+                    read = functools.partial(_read_calls, file, known, read_calls)
+                    calls.extend(self._cache.remember(name, parts, list[OrmCall], read))
 
         declared = self.project.finish()
         project = django_paths.Project(declared)
         read_all(
+            "django",
             [entry.model for entry in declared],
             self._django,
             lambda source, _: django_calls.read_calls(source, project),
+            self._of_django,
         )
-        read_all(sqlalchemy.build_models(self._declarations), self._python, sqlalchemy_calls.read_calls)
-        read_all(self._tables_of_drizzle(), self._drizzle, drizzle_calls.read_calls)
+        read_all("sqlalchemy", sqlalchemy.build_models(self._declarations), self._python, sqlalchemy_calls.read_calls)
+        read_all("drizzle", self._tables_of_drizzle(), self._drizzle, drizzle_calls.read_calls)
         joins = any(schema.joins_relations for schema in self._schemas)
         read_of_prisma = functools.partial(prisma_calls.read_calls, joins_relations=joins)
-        read_all(prisma.link_models(self._schemas), self._prisma, read_of_prisma)
+        read_all("prisma", prisma.link_models(self._schemas), self._prisma, read_of_prisma, joins)
         self._clients.finish(models, calls, cancelled)
         self._others.finish(models, calls, cancelled)
         return tuple(models), tuple(sorted(set(calls), key=lambda call: (call.location, call.text)))
@@ -128,6 +140,10 @@ class OrmReader:
             relations |= drizzle.relations_of(source)
         known = Models(tables)
         return [_linked(table, known, relations.get(table.name, [])) for table in tables]
+
+
+def _read_calls(file: SourceFile, known: Models, read_calls: ReadCalls) -> list[OrmCall]:
+    return read_calls(source_of(file), known)
 
 
 def _linked(table: Model, known: Models, relations: list[ModelRelation]) -> Model:
