@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from checks.evidence.database.facts import Catalog, Column, Index, Sequence, Server, Table, Usage
@@ -26,6 +27,9 @@ _FOREIGN_SCHEMAS = frozenset(
     """.split()
 )
 
+# Roles by which providers own the tables of their own services.
+_PLATFORM_OWNERS = re.compile(r"supabase(_\w+)?_admin|rdsadmin|cloudsqladmin|alloydbadmin|azuresu|azure_superuser|neon_superuser")
+
 IDENTIFIER_BYTES = 63
 
 
@@ -48,6 +52,7 @@ def is_of_the_application(table: Table) -> bool:
         table.extension is None
         and table.name.lower() not in MIGRATION_TABLES
         and table.schema.lower() not in _FOREIGN_SCHEMAS
+        and not _PLATFORM_OWNERS.fullmatch(table.owner)
     )
 
 

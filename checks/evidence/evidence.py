@@ -135,6 +135,11 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             return found
         if subject.kind in {"column", "constraint", "policy", "trigger"} and len(subject.path) == 3:
             return self._declared.get(Subject("table", subject.path[:2]), ())
+        if subject.kind == "function":
+            # The catalog names parameters, migrations are read for their types: without an overload that makes no difference.
+            same = [found for other, found in self._declared.items()
+                    if other.kind == "function" and other.path[:2] == subject.path[:2]]  # fmt: skip
+            return same[0] if len(same) == 1 else ()
         return ()
 
     @cached_property

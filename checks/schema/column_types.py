@@ -32,7 +32,7 @@ _GEOMETRIC = frozenset("point line lseg box path polygon circle".split())
 _FIXED = frozenset(
     "country currency iso lang language locale hash sha md5 sha1 sha256 checksum digest crc hex fingerprint".split()
 )
-_UUID_LENGTH = 36
+_UUID_LENGTHS = frozenset({36, 38})
 
 
 @check("schema.char-type", catalogue="S37", severity=Severity.LOW, needs=[Catalog])
@@ -161,7 +161,7 @@ def uuid_as_text(evidence: Evidence) -> Iterator[Finding | Examined]:
         and (table.oid, column.number) not in referring
         and (
             column.default_function in _UUID_FUNCTIONS
-            or (length_of(column) == _UUID_LENGTH and {"id", "uuid", "guid"} & set(words(column.name)))
+            or (length_of(column) in _UUID_LENGTHS and {"id", "uuid", "guid"} & set(words(column.name)))
         )
     ]
     yield from told(

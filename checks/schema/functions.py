@@ -18,12 +18,18 @@ from checks.model import (
 )
 from checks.registry import check
 from checks.schema.exposure import PLATFORM_SCHEMAS, Api, Rights, api_of, rights_of
+from checks.schema.habits import once_per_habit
 
 _MANY = 8
 _SHOWN = 5
 
 
 @check("schema.function-search-path-mutable", catalogue="S98", severity=Severity.HIGH, needs=[Catalog, Access])
+@once_per_habit(
+    lambda schema, number: (
+        f"{number} SECURITY DEFINER functions of schema {schema} run under their caller's search_path"
+    )
+)
 def function_search_path_mutable(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A SECURITY DEFINER function runs under its caller's search_path.
 
@@ -66,6 +72,7 @@ def function_search_path_mutable(evidence: Evidence) -> Iterator[Finding | Exami
             severity=Severity.NOTE,
             observed={"functions": [function.subject.name for function in found[:20]]},
             related=tuple(function.subject for function in found[:_SHOWN]),
+            discriminator="caller",
         )
     yield Examined(len(functions), len(functions), "functions")
 

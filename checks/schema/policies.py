@@ -20,8 +20,9 @@ from checks.model import (
     quote_identifier,
 )
 from checks.registry import check
-from checks.relations import estimated_rows, is_of_the_application
+from checks.relations import estimated_rows
 from checks.schema.exposure import PLATFORM_SCHEMAS, Rights, api_of, rights_of
+from checks.schema.habits import once_per_habit
 
 _COMMANDS = ("select", "insert", "update", "delete")
 _WRITES = frozenset({"insert", "update", "delete"})
@@ -36,7 +37,8 @@ def reviewed_policies(catalog: Catalog) -> list[tuple[Table, Policy]]:
     found = [
         (table, policy)
         for table in catalog.tables
-        if is_of_the_application(table) and table.schema not in PLATFORM_SCHEMAS - {"storage", "realtime"}
+        # Policies on a platform's own tables for files and channels are the application's.
+        if table.extension is None and table.schema not in PLATFORM_SCHEMAS - {"storage", "realtime"}
         for policy in catalog.policies_of(table.oid)
     ]
     if not found:
@@ -61,10 +63,11 @@ def policy_always_true(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Source: PostgreSQL manual, "CREATE POLICY"
 
-    Observed: command, roles, writes.
+    Observed: policies, roles, writes.
     """
     catalog, rights, api = evidence.get(Catalog), rights_of(evidence), api_of(evidence)
     policies = reviewed_policies(catalog)
+    grouped: dict[int, list[tuple[Policy, list[str], list[str]]]] = {}
     for table, policy in policies:
         if not table.row_security or not policy.permissive:
             continue
@@ -78,23 +81,31 @@ def policy_always_true(evidence: Evidence) -> Iterator[Finding | Examined]:
         writes = sorted(open_for - closed)
         roles = [role for role in _bound(evidence, policy, rights) if role != table.owner]
         reached = [role for role in roles if {command.upper() for command in writes} & rights.on_table(role, table)]
-        if not writes or not reached:
-            continue
-        anonymous = api is not None and api.serves(table.schema) and bool(set(reached) & set(api.anonymous))
-        subject = policy_subject(table, policy)
-        listed = ", ".join("PUBLIC" if not role else quote_identifier(role) for role in policy.roles)
+        if writes and reached:
+            grouped.setdefault(table.oid, []).append((policy, writes, reached))
+    for oid, found in grouped.items():
+        table = catalog.table_by_oid[oid]
+        served = api is not None and api.serves(table.schema)
+        anonymous = set(api.anonymous) if api and served else set()
+        reached = sorted({role for _, _, some in found for role in some})
+        writes = sorted({command for _, some, _ in found for command in some})
+        named = sorted({role for policy, _, _ in found for role in policy.roles})
+        listed = ", ".join("PUBLIC" if not role else quote_identifier(role) for role in named)
+        first = policy_subject(table, found[0][0])
+        one = len(found) == 1
         yield Finding(
-            subject,
-            f"Policy {subject.name} lets {listed} {' and '.join(writes)} every row",
+            first if one else table.subject,
+            f"{f'Policy {first.name} lets' if one else f'{len(found)} policies of {table.subject.name} let'} {listed} "
+            f"{', '.join(writes)} every row",
             Fix(
                 "Say in USING and WITH CHECK which rows these roles may write; or REVOKE the right and drop the policy. Inserts "
                 "by a form that anybody may fill in want at least a limit outside of the database."
             ),
-            severity=Severity.HIGH if anonymous or writes != ["insert"] else Severity.MEDIUM,
-            observed={"command": policy.command, "roles": list(policy.roles), "writes": writes},
-            related=(table.subject,),
+            severity=Severity.HIGH if anonymous & set(reached) or writes != ["insert"] else Severity.MEDIUM,
+            observed={"policies": [policy.name for policy, _, _ in found], "roles": named, "writes": writes},
+            related=(table.subject,) if one else tuple(policy_subject(table, policy) for policy, _, _ in found[:5]),
         )
-    yield Examined(len(policies), len(policies), "policies")
+    yield Examined(len(policies), len(policies), "policies", unmet=sum(map(len, grouped.values())))
 
 
 def _commands(policy: Policy) -> tuple[str, ...]:
@@ -154,6 +165,9 @@ def _bound(evidence: Evidence, policy: Policy, rights: Rights) -> list[str]:
 
 @check("schema.several-permissive-policies", catalogue="S94", severity=Severity.LOW, needs=[Catalog, Access])
 @once_per_family
+@once_per_habit(
+    lambda schema, number: f"Several permissive policies hold together on {number} tables of schema {schema}"
+)
 def several_permissive_policies(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Several permissive policies of a table hold for the same role and command.
 
@@ -214,6 +228,9 @@ def _by_role(rights: Rights, policies: list[Policy], command: str) -> dict[str, 
 
 @check("schema.policy-evaluated-per-row", catalogue="S95", severity=Severity.MEDIUM, needs=[Catalog])
 @once_per_family
+@once_per_habit(
+    lambda schema, number: f"Policies of {number} tables of schema {schema} ask for each row who the caller is"
+)
 def policy_evaluated_per_row(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A policy asks for each row what is the same for the whole statement.
 

@@ -255,7 +255,9 @@ def inconsistent_column_type(evidence: Evidence) -> Iterator[Finding | Examined]
         declared = [column for _, column in found if (column.table, column.number) in referring]
         kinds: dict[str, list[Column]] = {}
         for table, column in found:
-            if not _discriminated(catalog, table, column):
+            # models.model_id beside other tables' model_id is a name that a model has elsewhere.
+            own = table.name.lower() in {"_".join(name[:-1]), "_".join(name[:-1]) + "s"}
+            if not own and not _discriminated(catalog, table, column):
                 kinds.setdefault("text" if column.base_type in TEXTS else column.base_type, []).append(column)
         # Without a declared reference among them nobody knows that they identify the same thing.
         if len(kinds) < 2 or not declared:
