@@ -18,6 +18,15 @@ _PYTHON_FORMAT = re.compile(r"(?:\(([A-Za-z_][A-Za-z0-9_]*)\))?[sbt](?![A-Za-z0-
 _BRACES = re.compile(r"\{\{?[ A-Za-z0-9_.!]*\}?\}")
 _CONDITION_ENDS = re.compile(r"\s*(?:(?:and|or|order|group|limit|returning|for|union)\b|\)|;|$|\ue001)", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# pg-promise: `$<name>`, `$/name/`, `$(name)`, `${name}`, each with a modifier behind a colon; Sequelize: `$name`.
+_DOLLAR = re.compile(
+    r"\$(?:\{\s*([\w.]+)(?::(\w+))?\s*\}|<\s*([\w.]+)(?::(\w+))?\s*>|/\s*([\w.]+)(?::(\w+))?\s*/|\(\s*([\w.]+)(?::(\w+))?\s*\)"
+    r"|([A-Za-z_]\w*))"
+)
+_FORMATTING = re.compile(r"(?:csv|list|json|name|raw|value|alias)\b")
+_PUTS_IN_SQL = frozenset(["name", "raw", "value", "alias"])
+_SAME = ":"
+_ENDS_IDENTIFIER = re.compile(r":(?!:)")
 _OPERANDS = frozenset([Kind.QUOTED, Kind.STRING, Kind.NUMBER, Kind.PARAMETER])
 _NO_OPERANDS = frozenset(["by", "set", "is", "escape", "values", "returning", "limit", "offset"])
 _JSON_PATH_OPERATOR = "@?"
@@ -69,11 +78,19 @@ def write_placeholders(text: str, *, formatted: bool = False) -> tuple[str, tupl
             if found.is_hole or HOLE in token.text or (formatted and token.text.endswith("%")):
                 kind = _kind(token, last, openers[-1] if openers else "", text[found.end : found.end + 1])
                 holes += [kind] * max(1, token.text.count(HOLE))
+            if found.name == _SAME:
+                end = found.end
+                modifier = text[token.start + 1 : end]
+                if modifier in _PUTS_IN_SQL:
+                    holes.append(IDENTIFIER if modifier in ("name", "alias") else FRAGMENT)
+                continue
             if found.name is None or found.name not in numbers:
                 number += 1
             parameter = f"${number if found.name is None else numbers.setdefault(found.name, number)}"
             is_name = token.kind is Kind.QUOTED or (last is not None and last.text == ".")
-            written.append(found.before + (f'"{parameter}"' if is_name else parameter))
+            is_list = last is not None and last.text.lower() == "in" and not found.before
+            spelled = f'"{parameter}"' if is_name else f"({parameter})" if is_list else parameter
+            written.append(found.before + spelled)
             end = found.end
         if token.text == "(":
             openers.append(last.text.lower() if last is not None else "")
@@ -112,8 +129,17 @@ def _placeholder(text: str, token: Token, last: Token | None, *, in_brackets: bo
     if token.text == "{" and (match := _BRACES.match(text, token.start)):
         return _Placeholder("", match.end(), is_hole=True)
     if token.text == ":" and not in_brackets:
+        if last is not None and last.kind is Kind.PARAMETER and (match := _FORMATTING.match(text, end)):
+            # pg-promise says so behind a parameter how it puts it in, which makes no further one.
+            return _Placeholder("", match.end(), _SAME)
         match = _NAME.match(text, end)
+        if match is not None and _ENDS_IDENTIFIER.match(text, match.end()):
+            return _Placeholder("", match.end() + 1, is_hole=True)
         return _Placeholder("", match.end(), match.group()) if match else None
+    if token.text == "$" and (match := _DOLLAR.match(text, token.start)):
+        name, *modifier = (part for part in match.groups() if part)
+        puts_in_sql = match.group().startswith("${") or not _PUTS_IN_SQL.isdisjoint(modifier)
+        return _Placeholder("", match.end(), None if puts_in_sql else name, puts_in_sql)
     if token.kind is Kind.OPERATOR and token.text.endswith("?") and token.text != _JSON_PATH_OPERATOR:
         if token.text.endswith("??"):
             return _Placeholder(_spaced(token.text[:-2]), end, is_hole=True)

@@ -8,7 +8,7 @@ from functools import cache
 from tree_sitter import Language, Node, Parser
 
 from checks.evidence.repository.placeholders import HOLE, VALUE
-from checks.evidence.repository.strings import StringReader, Syntax
+from checks.evidence.repository.strings import StringReader, Syntax, text_of
 
 _NO_TAGS = frozenset(
     ["return", "typeof", "case", "await", "yield", "in", "of", "else", "default", "new", "void", "raw"]
@@ -16,6 +16,11 @@ _NO_TAGS = frozenset(
 _TAG = re.compile(rb"([A-Za-z0-9_$]+|[>)\]])\s*$")
 _BEFORE_NAME = re.compile(r"(?:\b(?:from|join|into|update|table)\s+(?:only\s+)?|[.\"])$", re.IGNORECASE)
 _FRAGMENT = re.compile(rb"\b(?:raw|unsafe|identifier|ident|ref|table|empty)\b|^(?:sql|db)\(")
+_NAME = re.compile(r"[A-Za-z_]\w{0,62}")
+_INTO = re.compile(r"\binto\s+[\w.\"]+\s*$", re.IGNORECASE)
+_SET = re.compile(r"\bset\s*$", re.IGNORECASE)
+_IN = re.compile(r"\bin\s*$", re.IGNORECASE)
+_SELECT = re.compile(r"\bselect\s*$", re.IGNORECASE)
 
 SYNTAX = Syntax(
     strings=frozenset(["string", "template_string"]),
@@ -38,6 +43,31 @@ def parser(extension: str) -> Parser:
     return Parser(Language(tree_sitter_javascript.language()))
 
 
+def _helped(expression: Node, before: str) -> str | None:
+    """What postgres.js makes of `sql(row, "a", "b")` by its place: columns and values, assignments, names or a list; None where
+    it is none of these."""
+    function = expression.child_by_field_name("function") if expression.type == "call_expression" else None
+    if function is None or function.type != "identifier" or function.text != b"sql":
+        return None
+    arguments = expression.child_by_field_name("arguments")
+    given = arguments.named_children if arguments is not None else []
+    names = [text_of(entry)[1:-1] for entry in given[1:]]
+    if given and given[0].type == "object" and not names:
+        keys = [entry.child_by_field_name("key") or entry for entry in given[0].named_children]
+        names = [text_of(key) for key in keys]
+    elif given and given[0].type == "array":
+        names = [text_of(entry)[1:-1] for entry in given[0].named_children]
+    names = names if all(_NAME.fullmatch(name) for name in names) else []
+    if _INTO.search(before):
+        columns = ", ".join(f'"{name}"' for name in names)
+        return f"({columns}) VALUES ({', '.join(VALUE for _ in names)})" if names else f" VALUES ({HOLE})"
+    if _SET.search(before):
+        return ", ".join(f'"{name}" = {VALUE}' for name in names) or HOLE
+    if _IN.search(before):
+        return f"({VALUE})"
+    return ", ".join(f'"{name}"' for name in names) or None if _SELECT.search(before) else None
+
+
 class TypeScriptReader(StringReader):
     """What a tagged template holds (`` sql`...` ``, `` $queryRaw`...` ``) are values, unless it stands where a name does; what
     any other template or a concatenation holds are holes."""
@@ -47,6 +77,8 @@ class TypeScriptReader(StringReader):
         if not self._is_tagged(string):
             known = self.part(expression, depth) if expression is not None else None
             return HOLE if known is None else known
+        if expression is not None and (helped := _helped(expression, "".join(before))) is not None:
+            return helped
         return VALUE if expression is not None and not self._is_fragment(expression, before) else HOLE
 
     def declared_nodes(self) -> list[Node]:

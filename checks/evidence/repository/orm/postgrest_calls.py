@@ -100,6 +100,8 @@ def _apply(query: NamedQuery, step: Step) -> None:
         for key in positional[0].entries:
             postgrest.add(query, postgrest.condition(query, key, "eq"))
         query.partial |= set() if positional[0].whole else {WHERE}
+    elif name in ("match", "filter", "not") and len(positional) < 2:
+        query.partial.add(WHERE)
     elif name in ("not", "not_", "filter") and len(positional) >= 2:
         operator = positional[1].string
         value = positional[2].text.strip("'\"`").lower() if len(positional) > 2 else None

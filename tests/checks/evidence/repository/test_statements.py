@@ -66,6 +66,21 @@ def test_python(code: str, text: str | None, holes: int) -> None:
         ('const q = "SELECT id FROM users WHERE name = \'O\\\'\\\'Brien\'"', "SELECT id FROM users WHERE name = $1", 0),
         ("const T = 'users'; const q = `SELECT id FROM ${T} LIMIT 5`", "SELECT id FROM users LIMIT $1", 0),
         ("const q = `SELECT id\\nFROM users`", "SELECT id FROM users", 0),
+        ("sql`insert into users ${sql(user, 'name', 'age')} returning id`",
+         'insert into users ("name", "age") VALUES ($1, $2) returning id', 0),
+        ("sql`insert into users ${sql({ name: a, age })}`", 'insert into users ("name", "age") VALUES ($1, $2)', 0),
+        ("sql`insert into users ${sql(users)}`", "insert into users VALUES ($1)", 1),
+        ("sql`update users set ${sql(user, 'name')} where id = ${id}`", 'update users set "name" = $1 where id = $2', 0),
+        ("sql`select ${sql(['id', 'name'])} from users where id in ${sql(ids)} and b in ${ids}`",
+         'select "id", "name" from users where id in ($1) and b in ($2)', 0),
+        ("sql.unsafe`SELECT id FROM ${sql.identifier(['a', 'b'])} WHERE c = ANY(${sql.array(ids, 'int4')})`",
+         "SELECT id FROM $1 WHERE c = ANY($2)", 1),
+        ("db.any('SELECT $1:name FROM t WHERE a = $2 AND b IN ($3:csv)', x)",
+         "SELECT $1 FROM t WHERE a = $2 AND b IN ($3)", 1),
+        ("db.any('SELECT a FROM $<t:name> WHERE a = $<b> AND c = $/c/ AND d = $(d)', x)",
+         "SELECT a FROM $1 WHERE a = $2 AND c = $3 AND d = $4", 1),
+        ("sequelize.query('SELECT a FROM users WHERE a = $status AND b = :x')", "SELECT a FROM users WHERE a = $1 AND b = $2", 0),
+        ("knex.raw('select a from :t: where ?? = ? and b::int = 3', [x, y])", "select a from $1 where $2 = $3 and b::int = $4", 2),
     ],
 )  # fmt: skip
 def test_typescript(code: str, text: str, holes: int) -> None:
@@ -182,3 +197,13 @@ def test_code_with_other_drivers_only_is_left_out(code: str, count: int) -> None
 )
 def test_pieces_of_sql_in_a_tagged_template_are_holes(code: str, holes: int) -> None:
     assert [statement.holes for statement in found(code, "src/a.ts")] == [holes]
+
+
+def test_holes_are_told_apart_by_their_place() -> None:
+    code = 'q = f"SELECT a FROM {s}.items_{n} WHERE b = {x} AND {c} AND d = \'{y}\' AND e IN ({z}) ORDER BY {o} {way} LIMIT {m}"'
+    assert found(code)[0].hole_kinds == (
+        "identifier", "identifier", "value", "fragment", "value", "value", "identifier", "fragment", "value",
+    )  # fmt: skip
+    code = "sql`SELECT a FROM ${sql(t)} WHERE ${sql.raw(c)} AND b = ${v}`; knex.raw('select a from t where ?? = ?', x)"
+    assert [statement.hole_kinds for statement in found(code, "src/a.ts")] == [("identifier", "fragment"), ("identifier",)]
+    assert found('q = "SELECT a FROM t WHERE b = %s"')[0].hole_kinds == ()
