@@ -21,6 +21,7 @@ _CAREFUL = re.compile(
     r"|skipDuplicates|ignore_conflicts|isUniqueError|isUniqueConstraint|DuplicateKey|orderedLock|pessimistic",
     re.IGNORECASE,
 )
+_UPSERTS = re.compile(r"\.upsert\(|get_or_create|update_or_create|onConflict|ignoreDuplicates|orIgnore|findOrCreate")
 _EQUAL = re.compile(r'(?:"?\w+"?\.)?"?(\w+)"?\s*(?:=\s*\$|I?LIKE\s*\$|=\s*ANY|IN\s*\(\$)', re.IGNORECASE)
 _INSERTED = re.compile(r"\bINTO\s+[\w\".]+\s*\(([^)]*)\)", re.IGNORECASE)
 _SET = re.compile(r"\bSET\s+(.*?)(?:\bWHERE\b|$)", re.IGNORECASE | re.DOTALL)
@@ -79,6 +80,8 @@ def _behaviour(outline: Outline, kind: str, site: Site, other: int, detail: str)
 def _checked(outline: Outline, inside: list[Site]) -> Iterator[Behaviour]:
     for insert in inside:
         if insert.verb != "insert" or insert.upserts or insert.table is None:
+            continue
+        if _UPSERTS.search(outline.slice(insert.start, insert.end)):
             continue
         written = _columns(_INSERTED.search(insert.text))
         unknown = "columns" in insert.partial or not written

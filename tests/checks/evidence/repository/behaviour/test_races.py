@@ -39,6 +39,11 @@ def test_a_look_before_an_insert_in_typescript() -> None:
       if (existing) return existing;
       return prisma.user.create({ data: { email, visits: 0 } });
     }
+    export async function upserted(email: string) {
+      const existing = await prisma.user.findUnique({ where: { email } });
+      if (existing) return existing;
+      return prisma.user.upsert({ where: { email }, create: { email, visits: 0 }, update: {} });
+    }
     export async function raw(email: string) {
       const { rows } = await pool.query("SELECT id FROM users WHERE email = $1", [email]);
       if (rows.length === 0) {
@@ -47,7 +52,7 @@ def test_a_look_before_an_insert_in_typescript() -> None:
     }
     """
     assert told(code, "src/a.ts", **{"prisma/schema.prisma": PRISMA}) == [
-        ("check_then_insert", 2, 4), ("check_then_insert", 7, 9),
+        ("check_then_insert", 2, 4), ("check_then_insert", 12, 14),
     ]  # fmt: skip
 
 
