@@ -84,7 +84,7 @@ class Effects:
             id: entry
             for id in touched
             if (entry := self.judged[id]).verdict.status == "unmet"
-            and any(one.id == finding.id for one in entry.findings)
+            and any(_same(one, finding) for one in entry.findings)
         }
         if not blamed:
             return Effect()
@@ -98,10 +98,15 @@ class Effects:
         return Effect(self.words(levels), met, rest)
 
 
+def _same(one: Finding, other: Finding) -> bool:
+    """Whether two findings of one check have one id, without the price of ids."""
+    return one is other or (one.subject == other.subject and one.discriminator == other.discriminator)
+
+
 def _without(outcomes: Mapping[str, CheckResult], finding: Finding) -> dict[str, CheckResult]:
     """The results as they would be without the finding, which may stand for the same in many schemas."""
     result = outcomes[finding.check]
-    left = tuple(one for one in result.findings if one.id != finding.id)
+    left = tuple(one for one in result.findings if not _same(one, finding))
     objects = finding.observed.get("schemas", 1)
     gone = objects if isinstance(objects, int) else 1
     unmet = None if result.unmet is None else max(len(left), result.unmet - gone) if left else 0

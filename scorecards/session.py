@@ -76,6 +76,16 @@ class Review:
         return self._folder
 
     @property
+    def entries(self) -> Mapping[str, Finding]:
+        """The findings by their ids, in the order of `findings`: an id is a hash, which thousands need not be asked for again."""
+        return self._by_id
+
+    @property
+    def decided(self) -> int:
+        """How many of the findings have a decision."""
+        return sum(id in self._by_id for id in self.state.decisions)
+
+    @property
     def waivers(self) -> tuple[Waiver, ...]:
         """Those of the configuration files, also expired ones."""
         return self.evidence.configuration.waivers

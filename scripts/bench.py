@@ -1,7 +1,8 @@
 """What pgsurveyor costs: time and memory here, statements and time on the reviewed server. Prints figures, judges nothing.
 
-Without arguments: start-up, the demo, and a database of 1,000 tables. `bench.py 10001 100001` measures databases of so many
-tables alone, which takes minutes.
+Without arguments: start-up, a long review at the terminal, the demo, and a database of 1,000 tables. `bench.py walk` measures
+the terminal program alone, `bench.py 10001 100001` databases of so many tables, which takes minutes, `bench.py repository
+500000` the reading of a repository of so many lines.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from typing import NamedTuple
 
 import psycopg
 from bench_catalogs import SIZES, measure
+from bench_repository import measure_repository
+from bench_walk import measure_walk
 
 PROGRAM = str(Path(sys.executable).with_name("pgsurveyor"))
 REPEATS = 7
@@ -165,12 +168,19 @@ def whole_review() -> None:
     say("  time of the primary", f"{used:.0f} ms")
 
 
-if sizes := sys.argv[1:]:
+if (sizes := sys.argv[1:]) == ["walk"]:
+    terminal_program()
+    measure_walk(say, PROGRAM)
+elif sizes[:1] == ["repository"]:
+    measure_repository([int(size) for size in sizes[1:]] or [500_000, 2_000_000], cost, say, mebibytes)
+elif sizes:
     if unknown := set(sizes) - set(SIZES):
         raise SystemExit(f"no such size: {', '.join(sorted(unknown))}; there are {', '.join(SIZES)}")
     measure(sizes, cost, say, PROGRAM)
 else:
     start_up()
     terminal_program()
+    measure_walk(say, PROGRAM)
     whole_review()
     measure(["1000"], cost, say, PROGRAM)
+    measure_repository([500_000], cost, say, mebibytes)

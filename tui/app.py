@@ -24,6 +24,8 @@ from tui.paired import OTHERS_S, Paired
 from tui.state import Presence, State
 
 if TYPE_CHECKING:
+    from textual.message_pump import MessagePump
+
     from checks.checklist import Selection
     from checks.errors import ReviewError
     from checks.evidence.observe import Target
@@ -178,8 +180,7 @@ class SurveyorApp(Paired):
         """How far the review is: `12 of 48 decided`."""
         if self.review is None:
             return ""
-        decided = sum(finding.id in self.review.state.decisions for finding in self.review.findings)
-        return f"{decided} of {len(self.review.findings)} decided"
+        return f"{self.review.decided:,} of {len(self.review.findings):,} decided"
 
     def look_ahead(self, target: Target) -> None:
         """Goes to the preflight of `target`."""
@@ -255,24 +256,45 @@ class SurveyorApp(Paired):
 
         assert self.review is not None
         if self._links[0] is not self.review or self._links[1] is None:
-            self._links = (self.review, Links(self.review.evidence, self.review.findings))
+            self._links = (self.review, Links(self.review.evidence, self.review.entries))
         assert self._links[1] is not None
         return self._links[1]
 
     @property
     def effects(self) -> Effects:
         """What fixing something would change, with the answers that there are now."""
+        known = self.known_effects
+        if known is None:
+            known = self._make_effects()
+            self._effects = (self._effects_key(), known)
+        return known
+
+    @property
+    def known_effects(self) -> Effects | None:
+        """The same if it has been worked out already, which takes a moment in a long review."""
+        return self._effects[1] if self._effects[0] == self._effects_key() else None
+
+    def prepare_effects(self, receiver: MessagePump) -> None:
+        """Works them out beside the screen; `receiver` gets Finished of that name when they are there."""
+        from tui.background import start
+
+        key = self._effects_key()
+
+        def work() -> None:
+            self._effects = (key, self._make_effects())
+
+        start("effects", receiver, work)
+
+    def _effects_key(self) -> Any:
+        assert self.review is not None
+        return (id(self.review), self.review.state.answers)
+
+    def _make_effects(self) -> Effects:
         from scorecards.effects import Effects
 
-        assert self.review is not None
-        answers = self.review.state.answers
-        key = (id(self.review), answers)
-        if self._effects[0] != key or self._effects[1] is None:
-            review = self.review
-            made = Effects(review.evidence, review.results, answers, review.evidence.observed_at.date())
-            self._effects = (key, made)
-        assert self._effects[1] is not None
-        return self._effects[1]
+        review = self.review
+        assert review is not None
+        return Effects(review.evidence, review.results, review.state.answers, review.evidence.observed_at.date())
 
     @property
     def target_arguments(self) -> tuple[str, ...]:

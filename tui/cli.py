@@ -53,6 +53,9 @@ def observing(command: Any) -> Any:
         click.option(
             "--max-load", is_flag=True, help="Stop observing where the server is busy, or sessions wait for locks."
         ),
+        click.option(
+            "--measure-recall", is_flag=True, help="Search a sample of vectors, exactly and by index, and compare."
+        ),
         click.option("--redact-names", is_flag=True, help="Keep a hash instead of each name of the target's own."),
         click.option("--no-cache", is_flag=True, help="Read the whole repository again, and keep nothing of it."),
     ):

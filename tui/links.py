@@ -3,7 +3,7 @@ it only when it is asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
@@ -57,11 +57,12 @@ def things_of(finding: Finding) -> tuple[Thing, ...]:
 
 
 class Links:
-    """`findings` in the order of every report."""
+    """`entries` are the findings by id, in the order of every report."""
 
-    def __init__(self, evidence: Evidence, findings: Sequence[Finding]) -> None:
+    def __init__(self, evidence: Evidence, entries: Mapping[str, Finding]) -> None:
         self.evidence = evidence
-        self.findings = tuple(findings)
+        self.entries_by_id = entries
+        self.findings = tuple(entries.values())
         self.catalog = evidence.find(Catalog) or Catalog()
         self.statements = evidence.find(Statements)
         self._plans = evidence.find(Plans) or Plans()
@@ -77,6 +78,9 @@ class Links:
             for path in {location.path for location in finding.locations}:
                 found.setdefault(Thing("file", (path,)), []).append(finding)
         return found
+
+    def finding(self, id: str) -> Finding | None:
+        return self.entries_by_id.get(id)
 
     def findings_of(self, thing: Thing) -> tuple[Finding, ...]:
         """Those about that thing; about a table also those about its indexes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from statistics import median
 
@@ -29,15 +29,16 @@ class AreaLeft(msgspec.Struct, frozen=True):
 class Promise(msgspec.Struct, frozen=True):
     """A decision that leaves something to do: an accepted finding or a follow-up, and by when."""
 
+    id: str
     finding: Finding
     decision: Decision
     owner: str
     overdue: bool
 
 
-def left_by_area(findings: Sequence[Finding], state: ReviewState) -> tuple[AreaLeft, ...]:
-    counted = Counter(finding.area for finding in findings)
-    left = [finding for finding in findings if finding.id not in state.decisions]
+def left_by_area(findings: Mapping[str, Finding], state: ReviewState) -> tuple[AreaLeft, ...]:
+    counted = Counter(finding.area for finding in findings.values())
+    left = [finding for id, finding in findings.items() if id not in state.decisions]
     undecided = Counter(finding.area for finding in left)
     worst = {
         area: min(
@@ -50,15 +51,15 @@ def left_by_area(findings: Sequence[Finding], state: ReviewState) -> tuple[AreaL
     return tuple(AreaLeft(area, counted[area], undecided[area], worst[area]) for area in Area)
 
 
-def promises(findings: Sequence[Finding], state: ReviewState, today: dt.date) -> tuple[Promise, ...]:
+def promises(findings: Mapping[str, Finding], state: ReviewState, today: dt.date) -> tuple[Promise, ...]:
     """What is to be done, the earliest due day first, then what has none."""
     found = []
-    for finding in findings:
-        decision = state.decisions.get(finding.id)
-        if decision is not None and decision.kind in {"accept", "follow-up"}:
-            owner = state.owners.get(finding.id) or decision.owner or ""
-            found.append(Promise(finding, decision, owner, decision.due is not None and decision.due < today))
-    return tuple(sorted(found, key=lambda one: (one.decision.due or dt.date.max, one.owner, one.finding.id)))
+    for id, decision in state.decisions.items():
+        finding = findings.get(id)
+        if finding is not None and decision.kind in {"accept", "follow-up"}:
+            owner = state.owners.get(id) or decision.owner or ""
+            found.append(Promise(id, finding, decision, owner, decision.due is not None and decision.due < today))
+    return tuple(sorted(found, key=lambda one: (one.decision.due or dt.date.max, one.owner, one.id)))
 
 
 def pace(events: Sequence[Event]) -> dt.timedelta | None:

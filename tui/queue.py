@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 
 import msgspec
 
-from checks.checklist import sort_key
 from checks.evidence.database.facts import Catalog, Server
 from checks.evidence.evidence import Evidence
 from checks.model import Area, Confidence, Finding, Severity
@@ -30,40 +30,45 @@ _AREA_WORDS = {**{area.value: area for area in Area}, **{
 }}  # fmt: skip
 
 
-def reach(finding: Finding, evidence: Evidence) -> float:
-    """How much of the installation it concerns, 1 to 2: one more the share of the server's time that its statements take, or of
-    the database's size that its table has, whichever is larger."""
-    shares = [0.0]
-    share = finding.observed.get("share")
-    if isinstance(share, int | float):
-        shares.append(float(share))
-    server, catalog = evidence.find(Server), evidence.find(Catalog)
-    if catalog is not None and server is not None and server.size_bytes:
-        for subject in (finding.subject, *finding.related):
-            path = subject.path[:2]
-            table = catalog.table_by_name.get((path[0], path[1])) if len(path) == 2 else None
-            if table is not None:
-                shares.append((table.total_bytes or 0) / server.size_bytes)
-    return 1.0 + min(1.0, max(shares))
+class Weights:
+    """Severity times confidence times reach, over one body of evidence. A lower severity comes first only where the higher one
+    rests on somebody's word."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        server, catalog = evidence.find(Server), evidence.find(Catalog)
+        self._tables = catalog.table_by_name if catalog is not None else {}
+        self._size = server.size_bytes if server is not None else None
+
+    def reach(self, finding: Finding) -> float:
+        """How much of the installation it concerns, 1 to 2: one more the share of the server's time that its statements take,
+        or of the database's size that its table has, whichever is larger."""
+        share = finding.observed.get("share")
+        most = float(share) if isinstance(share, int | float) else 0.0
+        if self._size:
+            for subject in (finding.subject, *finding.related):
+                path = subject.path
+                table = self._tables.get((path[0], path[1])) if len(path) > 1 else None
+                if table is not None:
+                    most = max(most, (table.total_bytes or 0) / self._size)
+        return 1.0 + min(1.0, most)
+
+    def __call__(self, finding: Finding) -> float:
+        assert finding.severity is not None
+        return _SEVERITY_WEIGHT[finding.severity] * _CONFIDENCE_WEIGHT[finding.confidence] * self.reach(finding)
 
 
-def weight(finding: Finding, evidence: Evidence) -> float:
-    """Severity times confidence times reach. A lower severity comes first only where the higher one rests on somebody's word."""
-    assert finding.severity is not None
-    return _SEVERITY_WEIGHT[finding.severity] * _CONFIDENCE_WEIGHT[finding.confidence] * reach(finding, evidence)
-
-
-def ordered(findings: Sequence[Finding], evidence: Evidence, order: str = ORDERS[0]) -> list[Finding]:
-    """By weight; by area and then weight; or by check, as reports have them."""
-    if order == "by check":
-        return sorted(findings, key=lambda finding: (list(Area).index(finding.area), finding.check, sort_key(finding)))
-    weighed = [(-weight(finding, evidence), finding) for finding in findings]
-    if order == "by area":
-        areas = {area: number for number, area in enumerate(Area)}
-        weighed.sort(key=lambda pair: (areas[pair[1].area], pair[0], sort_key(pair[1])))
-    else:
-        weighed.sort(key=lambda pair: (pair[0], sort_key(pair[1])))
-    return [finding for _, finding in weighed]
+def ordered(entries: Mapping[str, Finding], evidence: Evidence, order: str = ORDERS[0]) -> dict[str, Finding]:
+    """By weight; by area and then weight; or by check, as reports have them. `entries` are findings by id, in the order of
+    reports, which also decides between equals."""
+    areas = {area.value: number for number, area in enumerate(Area)}
+    weigh = Weights(evidence)
+    keys: dict[str, Callable[[Finding], tuple[float | str, ...]]] = {
+        ORDERS[0]: lambda finding: (-weigh(finding),),
+        ORDERS[1]: lambda finding: (areas[finding.check.partition(".")[0]], -weigh(finding)),
+        ORDERS[2]: lambda finding: (areas[finding.check.partition(".")[0]], finding.check),
+    }
+    key = keys[order]
+    return dict(sorted(entries.items(), key=lambda pair: key(pair[1])))
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -145,14 +150,18 @@ def _severities(word: str) -> set[Severity]:
 
 
 class Queue:
-    """Findings in the order given, with what a filter looks at kept ready."""
+    """Findings by their ids, in the order given, with what a filter looks at kept ready."""
 
-    def __init__(self, findings: Sequence[Finding]) -> None:
-        self.findings = tuple(findings)
-        self.index_of = {finding.id: index for index, finding in enumerate(self.findings)}
-        self.ids = tuple(finding.id for finding in self.findings)
-        self._areas = tuple(finding.area for finding in self.findings)
-        self._words = tuple(_haystack(finding) for finding in self.findings)
+    def __init__(self, entries: Mapping[str, Finding]) -> None:
+        self.findings = tuple(entries.values())
+        self.ids = tuple(entries)
+        self.index_of = {id: index for index, id in enumerate(self.ids)}
+        by_name = {area.value: area for area in Area}
+        self._areas = tuple(by_name[finding.check.partition(".")[0]] for finding in self.findings)
+
+    @cached_property
+    def _words(self) -> tuple[str, ...]:
+        return tuple(_haystack(id, finding) for id, finding in zip(self.ids, self.findings, strict=True))
 
     def __len__(self) -> int:
         return len(self.findings)
@@ -197,9 +206,9 @@ def _stands(standing: Standing, statuses: Collection[str], owners: Collection[st
     )
 
 
-def _haystack(finding: Finding) -> str:
+def _haystack(id: str, finding: Finding) -> str:
     places = " ".join(location.path for location in finding.locations[:5])
-    return f"{finding.id} {finding.check} {finding.title} {finding.subject.name} {places}".lower()
+    return f"{id} {finding.check} {finding.title} {finding.subject.name} {places}".lower()
 
 
 def step(shown: Sequence[int], current: int, forward: bool, wanted: Callable[[int], bool]) -> int | None:

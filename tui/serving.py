@@ -85,7 +85,8 @@ class Served(Server):
 
         async def harden(request: web.Request, response: web.StreamResponse) -> None:
             del request
-            response.headers.update(HEADERS)
+            for name, value in HEADERS.items():
+                response.headers[name] = value
 
         app.middlewares.append(guard)
         app.on_response_prepare.append(harden)

@@ -56,6 +56,7 @@ def resolve_target(options: dict[str, Any]) -> Target:
         watch_s=options["watch"],
         max_load=options["max_load"],
         redact_names=options["redact_names"],
+        measure_recall=options["measure_recall"],
         cache=not options["no_cache"],
     )
 
@@ -65,8 +66,10 @@ def gather(options: dict[str, Any], progress: Progress) -> Observation:
     if options["evidence"] is not None:
         if options["words"] or options["replicas"]:
             raise UsageError("--evidence stands instead of a target", "leave the DSN and the repository out")
-        if options["watch"] or options["max_load"]:
-            raise UsageError("saved evidence is not observed again", "leave --watch and --max-load out")
+        if options["watch"] or options["max_load"] or options["measure_recall"]:
+            raise UsageError(
+                "saved evidence is not observed again", "leave --watch, --max-load and --measure-recall out"
+            )
         return Observation(_redacted(store.load(options["evidence"]), options))
     target = resolve_target(options)
     with _cancel_on_interrupt() as cancelled:

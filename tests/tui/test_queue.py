@@ -12,7 +12,7 @@ from tui.queue import Filter, Queue, Standing, read_filter, step
 def in_order(count: int) -> Queue:
     from checks.checklist import sort_key
 
-    return Queue(sorted((make_finding(number) for number in range(count)), key=sort_key))
+    return Queue({one.id: one for one in sorted((make_finding(number) for number in range(count)), key=sort_key)})
 
 
 def test_filter_tokens() -> None:

@@ -100,9 +100,7 @@ async def test_the_program_runs_in_the_browser(tmp_path: Path) -> None:
                 while b"READ-ONLY" not in seen:
                     message = await socket.receive()
                     seen += message.data if isinstance(message.data, bytes) else b""
-                await socket.send_json(["stdin", "\x1b"])
-                await asyncio.sleep(0.5)
-                await socket.send_json(["stdin", "q"])
+                await socket.send_json(["stdin", "\x11"])
                 while not socket.closed:
                     await socket.receive()
     finally:

@@ -53,7 +53,7 @@ class AgendaPage(SurveyScreen):
     def refresh_content(self) -> None:
         review = self.surveyor.review
         assert review is not None
-        state, findings = review.state, review.findings
+        state, findings = review.state, review.entries
         left = left_by_area(findings, state)
         undecided = sum(area.undecided for area in left)
         self._show_head(undecided, len(findings))
@@ -69,8 +69,7 @@ class AgendaPage(SurveyScreen):
             ),
             Row(Content("")),
         ]
-        by_id = {finding.id: finding for finding in findings}
-        clashes = [by_id[id] for id in state.conflicts if id in by_id]
+        clashes = [findings[id] for id in state.conflicts if id in findings]
         if clashes:
             self.entries.append(Row(line(("Decided twice, unaware of each other", "bold $warning"))))
             for finding in clashes:

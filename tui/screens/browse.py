@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 KINDS = ("table", "index", "statement", "file")
 PLURALS = {"table": "tables", "index": "indexes", "statement": "statements", "file": "files"}
 FILTER_S = 0.05
-REPEAT_S = 0.08
+REPEAT_S = 0.1
 NOTHING = {
     "table": "No tables: no database was observed.",
     "index": "No indexes.",
@@ -76,6 +76,7 @@ class Browse(SurveyScreen):
             yield Document(id="browse-detail")
 
     def on_mount(self) -> None:
+        self.rows.moved = self._moved
         self.rows.focus()
         links = self.links
         self._things["table"] = [Thing("table", (table.schema, table.name)) for table in links.tables]
@@ -223,7 +224,6 @@ class Browse(SurveyScreen):
             pane.show(shown, keep_place=kept)
         self._detail_of = thing
 
-    @on(RowList.Moved, "#browse-rows")
     def _moved(self) -> None:
         self._show_foot()
         if self._detail_timer is not None:

@@ -54,7 +54,7 @@ class Deciding(SurveyScreen):
     def _chosen(self) -> list[Finding]:
         """The marked findings, else the one under the cursor."""
         if self.marks:
-            return [finding for finding in self.review.findings if finding.id in self.marks]
+            return [finding for id, finding in self.review.entries.items() if id in self.marks]
         return [self.current] if self.current is not None else []
 
     def action_decide(self, kind: str) -> None:

@@ -34,7 +34,7 @@ def linked(links: Links, thing: Thing) -> list[Entry]:
 
 
 def _of_finding(links: Links, thing: Thing) -> list[Entry]:
-    finding = next((one for one in links.findings if one.id == thing.key[0]), None)
+    finding = links.finding(thing.key[0])
     if finding is None:
         return []
     options: list[Entry] = []

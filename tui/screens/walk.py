@@ -16,6 +16,7 @@ from textual.widgets import Input, Static
 from checks.model import Area, Finding, Severity
 from scorecards.review import Event, ReviewState, undone_ids
 from tui.actions import bindings
+from tui.background import Finished
 from tui.excerpts import excerpt_of
 from tui.links import Thing, statement_ids
 from tui.queue import OPEN, ORDERS, STATUSES, Filter, Queue, Standing, ordered, read_filter, step, worst_first
@@ -26,10 +27,11 @@ from tui.widgets.detail import Surroundings, detail
 from tui.widgets.document import Document, Paragraph
 from tui.widgets.rows import RowList
 
-REPEAT_S = 0.08
+REPEAT_S = 0.1
 REMEMBER_S = 0.5
 FILTER_S = 0.05
 MANY = 2_000
+AFTER_FIRST_FRAME_S = 0.1
 TIMEBOX_S = 300
 NOTHING_FOUND = "No findings. What could not be decided stands on the scorecard (S)."
 
@@ -54,7 +56,7 @@ class Walk(Deciding):
 
     def __init__(self) -> None:
         super().__init__()
-        self.queue = Queue(())
+        self.queue = Queue({})
         self.shown: list[int] = []
         self.marks: set[str] = set()
         self.area: Area | None = None
@@ -80,8 +82,9 @@ class Walk(Deciding):
             yield Document(id="walk-detail")
 
     def on_mount(self) -> None:
-        self.queue = Queue(ordered(self.review.findings, self.review.evidence, self.order))
-        self.query_one("#walk-rows").focus()
+        self.queue = Queue(ordered(self.review.entries, self.review.evidence, self.order))
+        self.rows.moved = self._moved
+        self.rows.focus()
         self.set_interval(1, self._show_foot)
         presence = self.surveyor.state.presence(self.review.folder.id)
         self._refill(self.queue.index_of.get(presence.finding if presence else ""))
@@ -93,6 +96,16 @@ class Walk(Deciding):
         self.rows.redraw()
         self._show_foot()
         self._show_detail(keep_place=True)
+        if self.surveyor.known_effects is None:
+            self.set_timer(AFTER_FIRST_FRAME_S, lambda: self.surveyor.prepare_effects(self))
+
+    def on_finished(self, event: Finished) -> None:
+        """What fixing something would change is known now."""
+        event.stop()
+        if event.error is not None:
+            self.surveyor.tell(f"{event.error}. {event.error.hint}", title="Effects", severity="error")
+        else:
+            self._show_detail(keep_place=True)
 
     # The queue
 
@@ -134,7 +147,9 @@ class Walk(Deciding):
         self.rows.show(len(self.shown), self._draw, cursor)
         self._show_areas()
         self._show_foot()
-        self._show_detail()
+        self._show_detail(settled=len(self.queue) < MANY)
+        if len(self.queue) >= MANY and self._detail_timer is None:
+            self._detail_timer = self.set_timer(REPEAT_S, self._settle)
 
     def _draw(self, row: int, width: int) -> Content:
         finding = self.queue.findings[self.shown[row]]
@@ -232,7 +247,7 @@ class Walk(Deciding):
             excerpt=excerpt_of(self.surveyor.repository, finding.locations[0] if finding.locations else None),
             plans=tuple(plan for id in ids if (plan := links.plan(id))),
             related=links.related(finding) if quick else (),
-            effect=self.surveyor.effects.fixed(finding) if quick else None,
+            effect=effects.fixed(finding) if quick and (effects := self.surveyor.known_effects) else None,
             conflict=state.conflicts.get(finding.id),
         )
 
@@ -254,7 +269,6 @@ class Walk(Deciding):
             for event in mine
         )
 
-    @on(RowList.Moved, "#walk-rows")
     def _moved(self) -> None:
         """While a key repeats, the detail waits until it rests."""
         self._show_foot()
@@ -340,7 +354,7 @@ class Walk(Deciding):
         """The next of the orders; the cursor stays on its finding."""
         current = self.current
         self.order = ORDERS[(ORDERS.index(self.order) + 1) % len(ORDERS)]
-        self.queue = Queue(ordered(self.review.findings, self.review.evidence, self.order))
+        self.queue = Queue(ordered(self.review.entries, self.review.evidence, self.order))
         self._refill(self.queue.index_of.get(current.id) if current else None)
         self.say(f"ordered: {self.order}")
 

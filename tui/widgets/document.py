@@ -16,6 +16,17 @@ from tui.actions import bindings
 EMPTY = Content("")
 
 
+def resize_content(view: ScrollView, size: Size) -> None:
+    """Sets how much there is to scroll. Textual would lay out and draw the whole screen again, where nothing moves but a
+    scrollbar; only a view that is as high as what is in it needs that."""
+    height = view.styles.height
+    if not view.size or height is None or height.is_auto:
+        view.virtual_size = size
+        return
+    view.set_reactive(ScrollView.virtual_size, size)
+    view._scroll_update(size)
+
+
 class Paragraph(NamedTuple):
     """`first` stands before the first line, `rest` before the others (by default as many spaces)."""
 
@@ -71,7 +82,7 @@ class Document(ScrollView, can_focus=True):
             lines = paragraph.text.wrap(room) if paragraph.wrapped else paragraph.text.split(allow_blank=True)
             for number, text in enumerate(lines or [EMPTY]):
                 self._lines.append((rest if number else paragraph.first) + text)
-        self.virtual_size = Size(1, len(self._lines))
+        resize_content(self, Size(1, len(self._lines)))
 
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width

@@ -14,6 +14,7 @@ from textual.strip import Strip
 from textual.visual import Visual
 
 from tui.actions import bindings
+from tui.widgets.document import resize_content
 
 Draw = Callable[[int, int], Content]
 
@@ -24,7 +25,8 @@ def _nothing(row: int, width: int) -> Content:
 
 
 class RowList(ScrollView, can_focus=True):
-    """`draw(row, width)` gives the one line of a row. Posts Moved when the cursor moves, Chosen for enter or a second click."""
+    """`draw(row, width)` gives the one line of a row. When the cursor moves, `moved` is called, so that what it shows elsewhere
+    is drawn in the same frame; without one, Moved is posted. Posts Chosen for enter or a second click."""
 
     BINDINGS = bindings("rows")
     ALLOW_SELECT = False
@@ -49,6 +51,7 @@ class RowList(ScrollView, can_focus=True):
         super().__init__(id=id, classes=classes)
         self._count = 0
         self._draw: Draw = _nothing
+        self.moved: Callable[[], None] | None = None
 
     @property
     def count(self) -> int:
@@ -57,8 +60,8 @@ class RowList(ScrollView, can_focus=True):
     def show(self, count: int, draw: Draw, cursor: int = 0) -> None:
         """Shows `count` rows with the cursor on that one."""
         self._count, self._draw = count, draw
-        self.virtual_size = Size(1, count)
-        self.cursor = cursor
+        resize_content(self, Size(1, count))
+        self.set_reactive(RowList.cursor, self.validate_cursor(cursor))
         self._keep_in_sight()
         self.refresh()
 
@@ -75,7 +78,9 @@ class RowList(ScrollView, can_focus=True):
         self.refresh_line(old)
         self.refresh_line(new)
         self._keep_in_sight()
-        if self._count:
+        if self._count and self.moved is not None:
+            self.moved()
+        elif self._count:
             self.post_message(self.Moved(self, new))
 
     def _keep_in_sight(self) -> None:
