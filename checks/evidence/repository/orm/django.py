@@ -248,6 +248,9 @@ class _Builder:
         self.by_name: dict[str, list[Class]] = {}
         for entry in project.classes:
             self.by_name.setdefault(entry.name, []).append(entry)
+        self.by_lower: dict[str, list[Class]] = {}
+        for entry in project.classes:
+            self.by_lower.setdefault(entry.name.lower(), []).append(entry)
         self.lineages = {id(entry): self._lineage(entry) for entry in project.classes}
 
     def build(self) -> list[Declared]:
@@ -437,9 +440,9 @@ class _Builder:
                 return None
             to = ".".join(self.project.user)
         label, _, name = to.rpartition(".")
-        candidates = [
-            other for other in self.by_name.get(name, []) if not other.abstract and (not label or other.label == label)
-        ]
+        # Django does not mind the case of "app.Model".
+        spelled = self.by_lower.get(name.lower(), []) if label else self.by_name.get(name, [])
+        candidates = [other for other in spelled if not other.abstract and (not label or other.label == label)]
         if label and not candidates:
             return self.nearest(name, entry.path)
         return candidates[0] if len(candidates) == 1 else self.nearest(name, entry.path)

@@ -58,6 +58,7 @@ class _Reader:
         self.own = set(re.findall(r"^class\s+(\w+)", source.file.text, re.MULTILINE))
         self.function: Node | None = None
         self.depth = 0
+        self.told: set[int] = set()
         self.calls: list[OrmCall] = []
 
     def read(self) -> list[OrmCall]:
@@ -156,7 +157,14 @@ class _Reader:
         self.depth += 1
         read = self._built(model, text(field(start, "attribute")), steps)
         self.depth -= 1
-        if read is None or read.query.verb != "select" or read.query.partial:
+        if read is None or read.query.verb != "select":
+            return None
+        if read.query.partial:
+            # What the statement around it cannot be told to hold is told by itself.
+            if start.start_byte not in self.told:
+                self.told.add(start.start_byte)
+                read.query.partial |= EVERYTHING
+                self._finish(read.query, start)
             return None
         key = key_of(model)
         if one_column and read.query.columns is None and key is not None:

@@ -259,7 +259,8 @@ class Expressions:
         if _TRUNCATES.fullmatch(name) and positional:
             column = self._argument(positional[0], depth, outer)
             return f"date_trunc({VALUE}, {column})" if column else None
-        return None
+        inner = self.subquery(node, True)
+        return f"({inner})" if inner else None
 
     def _argument(self, node: Node, depth: int, outer: bool) -> str | None:
         if node.type == "string":
