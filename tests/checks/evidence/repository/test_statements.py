@@ -80,7 +80,8 @@ def test_python(code: str, text: str | None, holes: int) -> None:
         ("db.any('SELECT a FROM $<t:name> WHERE a = $<b> AND c = $/c/ AND d = $(d)', x)",
          "SELECT a FROM $1 WHERE a = $2 AND c = $3 AND d = $4", 1),
         ("sequelize.query('SELECT a FROM users WHERE a = $status AND b = :x')", "SELECT a FROM users WHERE a = $1 AND b = $2", 0),
-        ("knex.raw('select a from :t: where ?? = ? and b::int = 3', [x, y])", "select a from $1 where $2 = $3 and b::int = $4", 2),
+        ("knex.raw('select a from :t: where ?? = ? and b::int = 3', [x, y])",
+         "select a from $1 where $2 = $3 and b::int = $4", 2),
     ],
 )  # fmt: skip
 def test_typescript(code: str, text: str, holes: int) -> None:
@@ -200,10 +201,13 @@ def test_pieces_of_sql_in_a_tagged_template_are_holes(code: str, holes: int) -> 
 
 
 def test_holes_are_told_apart_by_their_place() -> None:
-    code = 'q = f"SELECT a FROM {s}.items_{n} WHERE b = {x} AND {c} AND d = \'{y}\' AND e IN ({z}) ORDER BY {o} {way} LIMIT {m}"'
+    code = "q = f\"SELECT a FROM {s}.items_{n} WHERE b = {x} AND {c} AND d = '{y}' AND e IN ({z}) ORDER BY {o} {way} LIMIT {m}\""
     assert found(code)[0].hole_kinds == (
         "identifier", "identifier", "value", "fragment", "value", "value", "identifier", "fragment", "value",
     )  # fmt: skip
     code = "sql`SELECT a FROM ${sql(t)} WHERE ${sql.raw(c)} AND b = ${v}`; knex.raw('select a from t where ?? = ?', x)"
-    assert [statement.hole_kinds for statement in found(code, "src/a.ts")] == [("identifier", "fragment"), ("identifier",)]
+    assert [statement.hole_kinds for statement in found(code, "src/a.ts")] == [
+        ("identifier", "fragment"),
+        ("identifier",),
+    ]
     assert found('q = "SELECT a FROM t WHERE b = %s"')[0].hole_kinds == ()
