@@ -211,7 +211,7 @@ def pools_exceed_connections(evidence: Evidence) -> Iterator[Finding | Examined]
     yield Examined(len(pools), len(pools), "pools")
     overflow = sum(number for number, fact in pools if "overflow" in fact.detail)
     sizes = [number for number, fact in pools if "overflow" not in fact.detail]
-    processes = max([number for fact in _facts(evidence, "processes") if (number := _numbered(fact))], default=1)
+    processes = _processes(evidence)
     wanted = (max(sizes, default=5) + overflow) * processes
     available = activity.max_connections - activity.reserved_connections
     if wanted > available:
@@ -231,6 +231,14 @@ def pools_exceed_connections(evidence: Evidence) -> Iterator[Finding | Examined]
             },
             locations=places,
         )
+
+
+def _processes(evidence: Evidence) -> int:
+    """Worker processes of a copy times copies, of the service with most of each."""
+    facts = [fact for fact in _facts(evidence, "processes") if not _tests(fact.location)]
+    copies = max((_numbered(fact) for fact in facts if "replicas" in fact.detail), default=1)
+    workers = max((_numbered(fact) for fact in facts if "replicas" not in fact.detail), default=1)
+    return max(1, copies) * max(1, workers)
 
 
 def _numbered(fact: DeploymentFact) -> int:

@@ -79,6 +79,7 @@ def _old(evidence: Evidence, entry: FreezeAge, subject: Subject, multixact: bool
         else None
     )
     trigger = int(allowed) if allowed and allowed.isdigit() else None
+    ids = "multixacts" if multixact else "transactions"
     red = _age(entry, multixact) >= evidence.limit("xid_age_red")
     waiting = trigger is not None and _age(entry, multixact) < trigger
     held = _holders(evidence)
@@ -86,7 +87,7 @@ def _old(evidence: Evidence, entry: FreezeAge, subject: Subject, multixact: bool
     held_back = f" Nothing helps while {held[0]} holds the horizon: end it first." if held else ""
     return Finding(
         subject,
-        f"{subject.kind.capitalize()} {subject.name} is {_age(entry, multixact) / 1e9:.2f} billion {'multixacts' if multixact else 'transactions'} old",
+        f"{subject.kind.capitalize()} {subject.name} is {_age(entry, multixact) / 1e9:.2f} billion {ids} old",
         Fix(
             ("Freeze it now, outside peak hours." if table else "Connect to it and vacuum its oldest tables.")
             + held_back,

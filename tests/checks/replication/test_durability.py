@@ -3,18 +3,10 @@ from __future__ import annotations
 import msgspec
 
 from checks.evidence.database.facts import Server, Settings, Usage
-from checks.evidence.evidence import Evidence
 from checks.model import Outcome, Reason, Severity
+from tests.checks.altered import with_setting
 from tests.checks.survey import conclude, examine, names, survey
 from tests.servers import Database
-
-
-def with_setting(evidence: Evidence, name: str, value: str) -> Evidence:
-    settings = evidence.get(Settings)
-    entries = tuple(
-        msgspec.structs.replace(entry, value=value) if entry.name == name else entry for entry in settings.entries
-    )
-    return msgspec.structs.replace(evidence, settings=msgspec.structs.replace(settings, entries=entries))
 
 
 def test_a_server_that_does_not_write_through(database: Database) -> None:

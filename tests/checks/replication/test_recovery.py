@@ -10,7 +10,7 @@ from checks.evidence.database.facts import Replication, Server, Standby, Usage
 from checks.evidence.evidence import Evidence
 from checks.model import Outcome, Reason, Severity
 from checks.replication.recovery import required_confirmations
-from tests.checks.replication.test_durability import with_setting
+from tests.checks.altered import with_setting
 from tests.checks.replication.test_standbys import with_standbys
 from tests.checks.survey import conclude, examine, survey
 from tests.servers import Database, PrimaryAndStandby

@@ -8,16 +8,12 @@ import msgspec
 import psycopg
 import pytest
 
-from checks.evidence.database.facts import Replication, Server, Standby
+from checks.evidence.database.facts import Replication, Standby
 from checks.evidence.evidence import Evidence
 from checks.model import Outcome, Reason, Severity
+from tests.checks.altered import of_flavour
 from tests.checks.survey import conclude, examine, survey
 from tests.servers import Database, PrimaryAndStandby
-
-
-def of_flavour(evidence: Evidence, flavour: str) -> Evidence:
-    server = msgspec.structs.replace(evidence.get(Server), flavour=flavour)
-    return msgspec.structs.replace(evidence, server=server)
 
 
 def with_standbys(evidence: Evidence, *standbys: Standby, hidden: bool = False) -> Evidence:

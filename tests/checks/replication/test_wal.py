@@ -10,21 +10,12 @@ import pytest
 from checks.evidence.database.facts import CheckpointUsage, Replication, Server, Slot, Standby, Usage, WalUsage
 from checks.evidence.evidence import Evidence
 from checks.model import Outcome, Reason, Severity
-from tests.checks.replication.test_durability import with_setting
-from tests.checks.replication.test_standbys import of_flavour, with_standbys
+from tests.checks.altered import aged, of_flavour, with_setting
+from tests.checks.replication.test_standbys import with_standbys
 from tests.checks.survey import conclude, examine, names, survey
 from tests.servers import Database, PrimaryAndStandby
 
 DAY = dt.timedelta(days=1)
-
-
-def aged(evidence: Evidence, days: float) -> Evidence:
-    """As if the server had counted for that long."""
-    server = evidence.get(Server)
-    begun = server.observed_at - days * DAY
-    return msgspec.structs.replace(
-        evidence, server=msgspec.structs.replace(server, started_at=begun, statistics_since=begun)
-    )
 
 
 def counted(evidence: Evidence, *, timed: int = 0, requested: int = 0, wal: int = 0, images: int = 0) -> Evidence:
