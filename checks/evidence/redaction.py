@@ -150,7 +150,7 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
     },
     facts.Plan: {"planned_as": NAME, "*": KEEP},
     facts.Unplanned: {"unlock": WORDS, "*": KEEP},
-    code.CodeStatement: {"text": SQL, "*": KEEP},
+    code.CodeStatement: {"text": SQL, "name": NAME, "*": KEEP},
     code.Match: {"*": KEEP},
     code.Declared: {"*": KEEP},
     code.Lineage: {"folder": PATH, "last": PATH, "uncertain": NAME, "applications": NAME, "*": KEEP},

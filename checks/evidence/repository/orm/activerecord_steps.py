@@ -54,7 +54,10 @@ _UNREAD = {
     "distinct": {EXPRESSIONS}, "group": {EXPRESSIONS}, "having": {EXPRESSIONS}, "none": {WHERE}, "from": set(EVERYTHING),
     "with": set(EVERYTHING), "reverse_order": {ORDER}, "in_order_of": {ORDER}, "unscope": set(EVERYTHING),
 }  # fmt: skip
-_MANY = re.compile(r"(?:ids|s|_list)(?:\.\w+)*\)*$")
+# A value of such a name is a list more often than not.
+_MANY = re.compile(
+    r"(?:(?:\b|_)ids|[a-z](?<![sui])s|_list|\.(?:pluck|map|ids|keys|values|to_a|uniq|compact)\b(?:\([^()]*\))?)$"
+)
 
 
 class Lookup(Protocol):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from checks.evidence.repository.cache import Cache, facts_key, file_key
 from checks.evidence.repository.facts import Model, OrmCall
 from checks.evidence.repository.files import SourceFile
 from checks.evidence.repository.orm import activerecord, activerecord_calls, diesel, diesel_calls, gorm, gorm_calls
 from checks.evidence.repository.orm.models import Models
+from checks.evidence.repository.orm.ruby import underscored
 from checks.evidence.repository.orm.syntax import Source, source_of
 
 _EXTENSIONS = frozenset(["rs", "rb", "rake", "go"])
@@ -62,12 +64,19 @@ class OtherLanguages:
         """Adds what was found; `cancelled`, once set, ends it soon."""
 
         def read_all(
-            name: str, files: list[SourceFile], read_calls: Callable[[Source], list[OrmCall]], *depends_on: object
+            name: str,
+            words: Iterable[str],
+            files: list[SourceFile],
+            read_calls: Callable[[Source], list[OrmCall]],
+            *depends_on: object,
         ) -> None:
             depended = facts_key(depends_on)
+            named = re.compile(rf"\b(?:{'|'.join(sorted({re.escape(word) for word in words}))})\b")
             for file in files:
                 if (cancelled is not None and cancelled.is_set()) or len(calls) > _MAXIMUM_CALLS:
                     return
+                if named.search(file.text) is None:
+                    continue
                 read = functools.partial(_read_calls, file, read_calls)
                 calls.extend(self._cache.remember(name, (file_key(file), depended), list[OrmCall], read))
 
@@ -76,6 +85,7 @@ class OtherLanguages:
             known = Models(self._tables)
             read_all(
                 "diesel",
+                {table.name for table in self._tables},
                 self._diesel,
                 lambda source: diesel_calls.read_calls(source, known, self._forms),
                 self._tables,
@@ -85,12 +95,26 @@ class OtherLanguages:
         if entries:
             models += [entry.model for entry in entries.values()]
             classes = activerecord_calls.Classes(entries)
-            read_all("activerecord", self._ruby, lambda source: activerecord_calls.read_calls(source, classes), entries)
+            last = {name.rpartition("::")[2] for name in entries}
+            words = last | {underscored(name) for name in last} | {f"current_{underscored(name)}" for name in last}
+            read_all(
+                "activerecord",
+                words,
+                self._ruby,
+                lambda source: activerecord_calls.read_calls(source, classes),
+                entries,
+            )
         structs = gorm.build_models(self._structs)
         if structs:
             models += structs
             rows = Models(structs)
-            read_all("gorm", self._gorm, lambda source: gorm_calls.read_calls(source, rows), structs)
+            read_all(
+                "gorm",
+                {model.name for model in structs},
+                self._gorm,
+                lambda source: gorm_calls.read_calls(source, rows),
+                structs,
+            )
 
 
 def _read_calls(file: SourceFile, read_calls: Callable[[Source], list[OrmCall]]) -> list[OrmCall]:
