@@ -160,7 +160,7 @@ def uuid_as_text(evidence: Evidence) -> Iterator[Finding | Examined]:
         if column.base_type in TEXTS
         and (table.oid, column.number) not in referring
         and (
-            column.default_function in _UUID_FUNCTIONS
+            (column.default_function in _UUID_FUNCTIONS and _identifies(catalog, column))
             or (length_of(column) in _UUID_LENGTHS and {"id", "uuid", "guid"} & set(words(column.name)))
         )
     ]
@@ -177,6 +177,13 @@ def uuid_as_text(evidence: Evidence) -> Iterator[Finding | Examined]:
         confidence=Confidence.INFERRED,
     )  # fmt: skip
     yield Examined(len(columns), len(columns), "columns", unmet=len(found))
+
+
+def _identifies(catalog: Catalog, column: Column) -> bool:
+    """Whether a column is an identifier, by its name or as the primary key."""
+    named = bool({"id", "uuid", "guid", "key"} & set(words(column.name)))
+    keys = (entry.columns for entry in catalog.constraints_of(column.table) if entry.kind == "primary_key")
+    return named or (column.number,) in keys
 
 
 def length_of(column: Column) -> int | None:
@@ -255,7 +262,7 @@ def large_objects_in_tables(evidence: Evidence) -> Iterator[Finding | Examined]:
     limit = evidence.limit("file_column_bytes")
     unmet = 0
     for table, column in columns:
-        is_file = column.base_type == "bytea" and bool(set(words(column.name)) & _FILES)
+        is_file = column.base_type == "bytea" and bool(set(words(column.name)) & _FILES) and not _is_digest(column)
         heavy = column.base_type == "bytea" and (table.toast_bytes or 0) >= limit
         if not (is_file or heavy or column.base_type == "lo" or (column.base_type == "oid" and _names_file(column))):
             continue
@@ -277,10 +284,29 @@ def large_objects_in_tables(evidence: Evidence) -> Iterator[Finding | Examined]:
     yield Examined(len(columns), len(columns), "columns", unmet=unmet)
 
 
+_DIGESTS = (
+    "sha",
+    "md5",
+    "hash",
+    "digest",
+    "checksum",
+    "signature",
+    "key",
+    "nonce",
+    "salt",
+    "iv",
+    "fingerprint",
+    "etag",
+    "token",
+)
 _FILES = frozenset(
     "file files content contents document attachment attachments image images photo picture pdf audio video media body "
     "upload blob".split()
 )
+
+
+def _is_digest(column: Column) -> bool:
+    return any(word.startswith(_DIGESTS) for word in words(column.name))
 
 
 def _names_file(column: Column) -> bool:

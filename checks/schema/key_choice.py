@@ -15,7 +15,7 @@ from checks.schema.columns import TEXTS, words
 _BUSINESS = frozenset(
     "email mail username login name title phone mobile slug sku isbn ean iban domain url path address".split()
 )
-_UNFIT = frozenset("float4 float8 json jsonb xml timestamp timestamptz time timetz bool money".split())
+_UNFIT = frozenset("float4 float8 json jsonb xml timestamp timestamptz time timetz money".split())
 _MANY = 4
 
 

@@ -56,7 +56,8 @@ def all_columns_nullable(evidence: Evidence) -> Iterator[Finding | Examined]:
             for number in entry.columns
         }
         others = [column for number, column in catalog.columns_of(table.oid).items() if number not in key]
-        if len(others) < _MINIMUM_COLUMNS or any(column.not_null for column in others):
+        # A row for a pair of things may well say nothing but that they belong together.
+        if len(key) > 1 or len(others) < _MINIMUM_COLUMNS or any(column.not_null for column in others):
             continue
         rows = estimated_rows(evidence, table)
         name = qualified_name(table.schema, table.name)
@@ -165,7 +166,7 @@ def unique_over_nullable(evidence: Evidence) -> Iterator[Finding | Examined]:
             or index.nulls_not_distinct
             or index.predicate is not None
             or len(nullable) == len(index.columns)
-            or not all(_is_scope(catalog, index.table, number) for number in nullable)
+            or not all(_is_scope(catalog, index, number) for number in nullable)
             or _second_index(catalog, index, nullable)
         ):
             continue
@@ -184,9 +185,15 @@ def unique_over_nullable(evidence: Evidence) -> Iterator[Finding | Examined]:
     yield Examined(len(indexes), len(indexes), "unique indexes over several columns")
 
 
-def _is_scope(catalog: Catalog, table: int, number: int) -> bool:
+def _is_scope(catalog: Catalog, index: Index, number: int) -> bool:
     """Whether a column says within what others are unique, and is no value that may be missing."""
-    keys = [entry for entry in catalog.constraints_of(table) if entry.kind == "foreign_key" and number in entry.columns]
+    table = index.table
+    foreign = [entry for entry in catalog.constraints_of(table) if entry.kind == "foreign_key"]
+    keys = [entry for entry in foreign if number in entry.columns]
+    # The last of several references is what is unique within the others.
+    referring = {column for entry in foreign for column in entry.columns}
+    if set(index.columns) <= referring and index.columns[-1] == number:
+        return False
     # Null is what is left there of a parent that was deleted.
     if any(entry.on_delete == "set null" for entry in keys):
         return False

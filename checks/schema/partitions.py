@@ -20,6 +20,7 @@ from checks.model import (
 from checks.registry import check
 from checks.relations import estimated_rows, leaves, reviewed_tables
 from checks.schema.columns import words
+from checks.schema.habits import once_per_habit
 
 _LOGS = frozenset(
     "log logs event events audit audits outbox inbox queue queues job jobs message messages trace traces span spans history "
@@ -113,6 +114,9 @@ def unpruned_log_table(evidence: Evidence) -> Iterator[Finding | Examined]:
 
 @check("schema.partition-sizes", catalogue="S77", severity=Severity.LOW, needs=[Catalog])
 @once_per_family
+@once_per_habit(
+    lambda schema, number: f"{number} partitioned tables of schema {schema} have no partition, or of the wrong size"
+)
 def partition_sizes(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A partitioned table has no partition, far too many, or one that holds nearly everything.
 

@@ -182,6 +182,9 @@ def entity_attribute_value(evidence: Evidence) -> Iterator[Finding | Examined]:
         names = [column for column in columns if _names_attribute(column)]
         entities = [column for column in columns if _names_entity(catalog, table, column)]
         typed = len(values) > 1
+        others = {words(column.name)[-1:] for column in columns}
+        if others & _CONDITIONS or not _is_about_attributes(table, names):
+            continue
         if not (values and names and entities) or (not typed and values[0].base_type not in TEXTS):
             continue
         rows = estimated_rows(evidence, table)
@@ -200,6 +203,19 @@ def entity_attribute_value(evidence: Evidence) -> Iterator[Finding | Examined]:
             },
         )  # fmt: skip
     yield Examined(len(tables), len(tables), "tables")
+
+
+# Filters and rules compare an attribute with a value, they don't keep it.
+_CONDITIONS = frozenset({("condition",), ("operator",), ("op",), ("comparator",), ("comparison",), ("kind",)})
+_ATTRIBUTE_TABLES = frozenset(
+    "attribute attributes property properties meta metadata field fields value values custom eav param params".split()
+)
+
+
+def _is_about_attributes(table: Table, names: list[Column]) -> bool:
+    """Whether the table's name says so, where the column of names is only called name or key."""
+    plain = all(words(column.name) in {("name",), ("key",)} for column in names)
+    return not plain or bool(_ATTRIBUTE_TABLES & set(words(table.name)))
 
 
 def _names_attribute(column: Column) -> bool:

@@ -14,7 +14,7 @@ SCHEMA = """
         total numeric, confidence_score real, cost_per_token double precision,
         uuid_text varchar(36), "externalId" text DEFAULT gen_random_uuid(), real_uuid uuid DEFAULT gen_random_uuid(),
         code varchar(36), label varchar(255), summary varchar(80),
-        photo bytea, checksum bytea, handler regproc, parent regclass, feeling mood,
+        photo bytea, file_sha256 bytea, jwt_secret text DEFAULT gen_random_uuid(), handler regproc, parent regclass, feeling mood,
         location point, shape polygon, seen timestamptz(0), made timestamptz(3)
     );
     CREATE TABLE referring (id int PRIMARY KEY, thing_id varchar(36));

@@ -54,6 +54,7 @@ def test_keys_that_change_or_are_wide(database: Database) -> None:
     database.execute(
         """CREATE TABLE people (email text PRIMARY KEY);
         CREATE TABLE letters (id int PRIMARY KEY, to_email text REFERENCES people);
+        CREATE TABLE singleton (id boolean PRIMARY KEY CHECK (id));
         CREATE TABLE lonely (slug text PRIMARY KEY); CREATE TABLE codes (id text PRIMARY KEY);
         CREATE TABLE coded (id int PRIMARY KEY, code_id text REFERENCES codes); CREATE TABLE moments (at timestamptz PRIMARY KEY);
         CREATE TABLE wide (a int, b int, c int, d int, PRIMARY KEY (a, b, c, d));

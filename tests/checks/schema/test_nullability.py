@@ -27,6 +27,11 @@ SCHEMA = """
     CREATE TABLE guarded (
         id int PRIMARY KEY, team_id int REFERENCES teams, name text NOT NULL, CONSTRAINT guarded_once UNIQUE (team_id, name)
     );
+    CREATE TABLE pairs (a int, b int, c text, d text, e text, f text, PRIMARY KEY (a, b));
+    CREATE TABLE rules (
+        id int PRIMARY KEY, team_id int NOT NULL REFERENCES teams, template_id int REFERENCES guarded ON DELETE CASCADE,
+        CONSTRAINT optional_reference UNIQUE (team_id, template_id)
+    );
     CREATE UNIQUE INDEX guarded_global ON guarded (name) WHERE team_id IS NULL;
     CREATE UNIQUE INDEX guarded_partial ON guarded (name, team_id) WHERE team_id IS NOT NULL;
 """

@@ -13,6 +13,8 @@ SCHEMA = """
     );
     CREATE TABLE attributes (id int PRIMARY KEY, user_id uuid NOT NULL REFERENCES users, name text, value text);
     CREATE TABLE entity_values (entity_id int, attribute_id int, value_string text, value_int int);
+    CREATE TABLE filters (id int PRIMARY KEY, user_id uuid REFERENCES users, field_key text, operator text, value text);
+    CREATE TABLE splits (id int PRIMARY KEY, user_id uuid REFERENCES users, name text, value text);
     CREATE TABLE settings (id int PRIMARY KEY, name text, value text);
     CREATE TABLE prices (id int PRIMARY KEY, user_id uuid REFERENCES users, name text, value numeric);
     CREATE TABLE orders (id int PRIMARY KEY, user_id uuid REFERENCES users);
