@@ -58,6 +58,7 @@ LIMITS: dict[str, Limit] = {
     ),
     "null_vectors_share": Limit(0.05, "ratio", "rows without a vector beside an index that cannot find them"),
     "vector_churn": Limit(1.0, "ratio", "changes per live row in the window from which a graph wears out"),
+    "recall_target": Limit(0.95, "ratio", "share of the nearest rows that a vector index must find", "higher"),
     "vector_rows": Limit(10_000, "rows", "a vector column with fewer rows may be searched exactly"),
     "unused_index_bytes": Limit(1024 * 1024, "bytes", "a smaller unused index is only a note"),
     "parent_rows_min": Limit(1_000, "rows", "foreign keys of smaller child tables need no index"),

@@ -34,6 +34,7 @@ class Target(msgspec.Struct, frozen=True):
     than the reviewer's own limit `active_sessions` allows, or wait for locks.
     `redact_names`: keep a hash instead of each name of the target's own.
     `cache`: keep what is read of the repository in the user's cache folder, for the next review of it.
+    `measure_recall`: search a sample of stored vectors, exactly and by their indexes.
     """
 
     dsn: str | None = None
@@ -43,6 +44,7 @@ class Target(msgspec.Struct, frozen=True):
     max_load: bool = False
     redact_names: bool = False
     cache: bool = False
+    measure_recall: bool = False
 
 
 class Observation(msgspec.Struct, frozen=True):
@@ -128,6 +130,8 @@ def _with_database(
 
     known = None if isinstance(repository, Unobserved) else repository
     code = [statement.text for statement in known.statements if statement.parsed] if known else []
+    sent = [statement for statement in known.statements if statement.parsed] if known else []
+    searches = tuple((statement.text, statement.limit) for statement in sent)
     assert target.dsn is not None
     try:
         seen = observe_database(
@@ -136,7 +140,7 @@ def _with_database(
             code=code,
             progress=progress,
             cancelled=cancelled,
-            manner=Manner(target.watch_s, active_sessions),
+            manner=Manner(target.watch_s, active_sessions, target.measure_recall, searches),
         )
     except TargetError as error:
         problems.append(error)

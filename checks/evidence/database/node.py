@@ -23,6 +23,7 @@ from checks.evidence.database.facts import (
     PlannerStatistics,
     Plans,
     Rates,
+    Recall,
     Server,
     Settings,
     Statements,
@@ -55,11 +56,12 @@ class _Part(NamedTuple):
 
 class Manner(NamedTuple):
     """How to look: twice, so many seconds apart (0: once), and not where more than so many sessions are active (None: always);
-    with a measurement of recall or without."""
+    with a measurement of recall or without. `searches` are SQL texts of the code with their LIMIT, where that is known."""
 
     watch_s: float = 0.0
     max_load: int | None = None
     measure_recall: bool = False
+    searches: tuple[tuple[str, int | None], ...] = ()
 
 
 UNWATCHED = Manner()
@@ -131,6 +133,8 @@ class Node:
         )
         self._alone(_Part("embeddings", "reading functions that search", self._embeddings))
         self._alone(_Part("plans", "planning the most expensive statements", self._plans))
+        if self._manner.measure_recall:
+            self._alone(_Part("recall", "measuring recall of vector searches", self._recall))
         if code:
             self._alone(_Part("identified", "looking for the code's statements", lambda: self._identify(code)))
         if self._manner.watch_s:
@@ -257,6 +261,27 @@ class Node:
         if not isinstance(server, Server):
             return observe_embeddings(self._session, None, None)
         return observe_embeddings(self._session, server.extension("vector"), server.extension(EXTENSION))
+
+    def _recall(self) -> Recall | Unobserved:
+        from checks.evidence.database.recall import measure_recall, wanted_searches
+
+        server, catalog = self.sections["server"], self.sections["catalog"]
+        for needed in (server, catalog):
+            if isinstance(needed, Unobserved):
+                raise _Missing(needed)
+        extension = server.extension("vector")
+        if extension is None:
+            return Recall()
+        statements, embeddings = self.sections["statements"], self.sections["embeddings"]
+        known = [(entry.text, None) for entry in statements.entries] if isinstance(statements, Statements) else []
+        bodies = embeddings.bodies if isinstance(embeddings, Embeddings) else ()
+        wanted = wanted_searches(catalog, [*known, *self._manner.searches], bodies)
+        settings = self.sections["settings"]
+        in_force = dict(embeddings.settings) if isinstance(embeddings, Embeddings) else {}
+        for entry in settings.role_settings if isinstance(settings, Settings) else ():
+            if entry.database in {server.database, ""} and not entry.role:
+                in_force[entry.name] = entry.value
+        return measure_recall(self._session, catalog, extension, wanted, in_force, progress=self._progress)
 
     def _grant(self, role: str) -> str:
         server = self.sections["server"]

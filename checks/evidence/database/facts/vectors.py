@@ -31,7 +31,8 @@ class SentSetting(msgspec.Struct, frozen=True):
 class Embeddings(msgspec.Struct, frozen=True, tag=True, dict=True):
     """`bodies` are statements that use vector distances or look into documents. `settings` are pgvector's own (`hnsw.ef_search`,
     ...) as the server has them for every session, known only once its library is loaded; one that this login has a value of
-    its own for is left out. `sent` are those that clients set themselves. `unread` counts functions whose bodies were too large or too many to be read."""
+    its own for is left out. `sent` are those that clients set themselves. `unread` counts functions whose bodies were too
+    large to be read."""
 
     bodies: tuple[BodyStatement, ...] = ()
     settings: dict[str, str] = {}
@@ -66,9 +67,9 @@ class RecallAt(msgspec.Struct, frozen=True):
 
 class RecallMeasurement(msgspec.Struct, frozen=True):
     """One index, at one `k`, under one filter. `filtered_by` are the columns whose value (that of the sampled row) the search is
-    confined to, empty for all rows. `at` begins with the breadth in force. `exact_ms` is the median of the exact search. `used`
-    is false where the planner did not take the index, so that nothing was approximate. `unit_length` is the share of sampled vectors of
-    length 1, `matching` the mean number of rows that the filter leaves, as far as the planner knows.
+    confined to, empty for all rows. `at` begins with the breadth in force. `exact_ms` is the median of the exact search.
+    `used` is false where the planner does not take the index by itself: it was made to. `unit_length` is the share of sampled
+    vectors of length 1.
     """
 
     index: int
@@ -88,5 +89,5 @@ class Recall(msgspec.Struct, frozen=True, tag=True):
     no_time, not_permitted, no_rows, unsupported."""
 
     measurements: tuple[RecallMeasurement, ...] = ()
-    skipped: dict[int, str] = {}
+    skipped: dict[str, str] = {}
     seconds: float = 0.0
