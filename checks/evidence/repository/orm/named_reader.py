@@ -17,7 +17,8 @@ from checks.evidence.repository.orm.typeorm_reader import TypeOrm
 
 MAXIMUM_CALLS = 50_000
 
-_COLUMN_TYPES = re.compile(r"\b(?:Generated|ColumnType)<|\binterface\s+\w*(?:DB|Db|Database)\w*\b")
+_DATABASE = re.compile(r"interface\s+\w*(?:DB|Db|Database)\w*\b")
+_OF_KYSELY = ("selectFrom", "insertInto", "updateTable", "deleteFrom")
 _SUPABASE = re.compile(r"@supabase/|\bsupabase\b|postgrest", re.IGNORECASE)
 
 ReadCalls = Callable[[Source], list[OrmCall]]
@@ -48,19 +49,25 @@ class NamedTables:
             self._constants.note(file.text)
         self._typeorm.read(file)
         self._sequelize.read(file)
-        if supabase.TYPES.search(file.text):
+        text = file.text
+        if "Tables" in text and supabase.TYPES.search(text):
             self._types.append(file)
-        if supabase.CANDIDATE.search(file.text) and _SUPABASE.search(file.text):
+        if supabase.CANDIDATE.search(text) and _SUPABASE.search(text):
             self._supabase.append(file)
-        self._uses_knex = self._uses_knex or ("nex" in file.text and bool(knex.LIBRARY.search(file.text)))
-        if knex.CANDIDATE.search(file.text):
+        self._uses_knex = self._uses_knex or (("knex" in text or "Knex" in text) and bool(knex.LIBRARY.search(text)))
+        if knex.CANDIDATE.search(text):
             self._knex.append(file)
-        if kysely.CANDIDATE.search(file.text):
+        if any(word in text for word in _OF_KYSELY) and kysely.CANDIDATE.search(text):
             self._kysely.append(file)
-        if "kysely" in file.text.lower() or _COLUMN_TYPES.search(file.text):
-            self._databases |= dict.fromkeys(kysely_types.DATABASE.findall(file.text))
-            self._camel_case |= "new CamelCasePlugin(" in file.text
-            if kysely_types.CANDIDATE.search(file.text):
+        if (
+            "ysely" in text
+            or "Generated<" in text
+            or "ColumnType<" in text
+            or ("interface" in text and _DATABASE.search(text))
+        ):
+            self._databases |= dict.fromkeys(kysely_types.DATABASE.findall(text))
+            self._camel_case |= "new CamelCasePlugin(" in text
+            if kysely_types.CANDIDATE.search(text):
                 self._interfaces.append(file)
 
     def finish(self, models: list[Model], calls: list[OrmCall], cancelled: threading.Event | None) -> None:

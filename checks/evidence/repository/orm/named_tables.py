@@ -12,9 +12,7 @@ from checks.model import Location
 
 _NAME = re.compile(r"[A-Za-z_][\w$-]*")
 _ALIASED = re.compile(r"\s*([\w$.*\-]+)(?:\s+(?:as\s+)?([\w$-]+))?\s*", re.IGNORECASE)
-_EXPORTED = re.compile(
-    r"^[ \t]*export\s+const\s+([A-Za-z_$][\w$]*)(?:\s*:\s*string)?\s*=\s*(['\"`])([\w.]{1,63})\2", re.MULTILINE
-)
+_EXPORTED = re.compile(r"export const ([A-Za-z_$][\w$]*)(?:\s*:\s*string)?\s*=\s*(['\"`])([\w.]{1,63})\2")
 
 
 class Argument(NamedTuple):

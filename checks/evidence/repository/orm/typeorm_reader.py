@@ -26,12 +26,14 @@ class TypeOrm:
 
     def read(self, file: SourceFile) -> None:
         self._is_used = self._is_used or "typeorm" in file.text
-        if typeorm.CANDIDATE.search(file.text) and ("typeorm" in file.text or "@Column" in file.text):
+        if ("typeorm" in file.text or "@Column" in file.text) and typeorm.CANDIDATE.search(file.text):
             self._classes += read_classes(source_of(file))
         if typeorm_calls.CANDIDATE.search(file.text):
             self._files.append(file)
         if "Repository<" in file.text:
             self._repositories |= dict(_REPOSITORY_CLASS.findall(file.text))
+        if "amingStrategy" not in file.text:
+            return
         if match := typeorm.STRATEGY.search(file.text):
             self._snake_case |= "snake" in match.group(1).lower()
         elif _CUSTOM_STRATEGY.search(file.text):
