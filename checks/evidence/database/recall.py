@@ -51,6 +51,11 @@ _MANNERS: Mapping[str, str] = {
     # Rather an error than a search among some of the rows.
     "row_security": "off",
 }
+_EXACT = dict.fromkeys(("enable_seqscan", "enable_sort", "enable_indexscan", "enable_bitmapscan"), "on")
+_APPROXIMATE = {
+    **dict.fromkeys(("enable_seqscan", "enable_sort", "enable_bitmapscan"), "off"),
+    "enable_indexscan": "on",
+}
 _LARGE_TABLE = 100_000
 
 
@@ -208,7 +213,8 @@ def _statements(extension: Extension, subject: _Subject, k: int, filters: tuple[
     conditions = [f"t.{quote_identifier(name)} = {of_sample('{0}.' + quote_identifier(name))}" for name in filters]
     where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
     head = f"SELECT {MARKER} t.tableoid::bigint AS part, t.ctid::text AS place, {full} AS distance FROM {relation} AS t {where}"
-    return _Statements(f"{head}ORDER BY {full} LIMIT {k + 1}", f"{head}ORDER BY {indexed} LIMIT {k + 1}")
+    # A sum is what no vector index gives in order.
+    return _Statements(f"{head}ORDER BY ({full}) + 0 LIMIT {k + 1}", f"{head}ORDER BY {indexed} LIMIT {k + 1}")
 
 
 def _measure(
@@ -237,15 +243,12 @@ def _measure(
         if time.monotonic() > until:
             break
         with session.transaction(_MANNERS, one_snapshot=True, ends=True):
-            _set(session, {"enable_indexscan": "off", "enable_indexonlyscan": "off", "enable_seqscan": "on"})
+            _set(session, _EXACT)
             truth, took = _timed(session, statements.exact, sample)
             if truth is None or not truth:
                 continue
             exact_ms.append(took)
-            _set(
-                session,
-                {"enable_indexscan": "on", "enable_seqscan": "off", "enable_sort": "off", "enable_bitmapscan": "off"},
-            )
+            _set(session, _APPROXIMATE)
             for breadth in breadths:
                 _set(session, {_SETTINGS[subject.index.method]: str(breadth)} | _iterating(subject, in_force))
                 rows, took = _timed(session, statements.approximate, sample)
@@ -320,7 +323,7 @@ def _is_used(
     """Whether the planner takes a vector index; `forced`: where it can."""
     with session.transaction(_MANNERS, ends=True):
         if forced:
-            _set(session, {"enable_seqscan": "off", "enable_sort": "off", "enable_bitmapscan": "off"})
+            _set(session, _APPROXIMATE)
         rows = session.rows(
             f"EXPLAIN (COSTS OFF, FORMAT TEXT) {statements.approximate}", {"part": sample[0], "place": sample[1]}
         )

@@ -34,7 +34,6 @@ def test_an_index_built_before_its_rows(database: Database) -> None:
     connection.execute("CREATE INDEX late_ann ON docs USING hnsw (v vector_cosine_ops)")
 
     evidence = measured(database)
-    print(evidence.recall)
     result = conclude(evidence, RECALL)
 
     (found,) = result.findings
