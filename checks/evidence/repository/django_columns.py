@@ -70,7 +70,10 @@ class StateField:
         return type_of(self.called, self.call)
 
 
-def type_of(called: str, call: Node) -> str:
+def type_of(called: str, call: Node, depth: int = 0) -> str:
+    """The type of a field in DDL; a mark for one that is not known."""
+    if depth > 5:
+        return _UNKNOWN
     positional, keywords = arguments_of(call)
     if called in _TEXTS:
         field = read_field("", called, call, Location("", 1))
@@ -86,7 +89,7 @@ def type_of(called: str, call: Node) -> str:
         return f"{_VECTORS[called]}({size})" if size.isdigit() else _VECTORS[called]
     if called == "ArrayField":
         base = positional[0] if positional else keywords.get("base_field")
-        inner = type_of(call_name(base), base) if base is not None and base.type == "call" else _UNKNOWN
+        inner = type_of(call_name(base), base, depth + 1) if base is not None and base.type == "call" else _UNKNOWN
         return inner if inner == _UNKNOWN else inner.removesuffix("[]") + "[]"
     return _TYPES.get(called, _UNKNOWN)
 

@@ -31,7 +31,8 @@ _FUNCTIONS = {
 }  # fmt: skip
 _TRUNCATES = re.compile(r"Trunc(?:Date|Day|Month|Year|Week|Hour|Minute|Quarter)?")
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,63}")
-_MAXIMUM_DEPTH = 40
+_MAXIMUM_DEPTH = 12
+_MAXIMUM_NESTED = 3
 _LITERALS = frozenset(["string", "integer", "float", "true", "false", "concatenated_string"])
 
 
@@ -44,6 +45,7 @@ class Expressions:
         self.subquery = subquery
         self.annotated: dict[str, str | None] = {}
         self.aggregates: set[str] = set()
+        self._nested = 0
 
     # Conditions
 
@@ -110,7 +112,14 @@ class Expressions:
 
     def lookup(self, key: str, value: Node, outer: bool = False) -> str | None:
         """`author__name__icontains=value`."""
-        parts = key.split("__")
+        if self._nested >= _MAXIMUM_NESTED:
+            return None
+        self._nested += 1
+        found = self._lookup(key.split("__"), value, outer)
+        self._nested -= 1
+        return found
+
+    def _lookup(self, parts: list[str], value: Node, outer: bool) -> str | None:
         if parts[0] in self.annotated:
             sql = self.annotated[parts[0]]
             if sql is None or parts[0] in self.aggregates or len(parts) > 2:

@@ -238,6 +238,22 @@ def test_django_code_that_is_not_certain() -> None:
         },
         {"alembic/versions/1.py": revision("a", "None", "upgrade()")},
         {
+            "x/migrations/0001_a.py": migration(
+                "[]", "migrations.SeparateDatabaseAndState(database_operations=[" * 1_000
+            )
+        },
+        {"x/migrations/0001_a.py": migration("[]", "migrations.SeparateDatabaseAndState([" * 900 + "])" * 900)},
+        {
+            "x/migrations/0001_a.py": migration(
+                "[]", "migrations.AddField('a', 'b', " + "ArrayField(" * 900 + ")" * 900 + ")"
+            )
+        },
+        {
+            "x/migrations/0001_a.py": migration(
+                "[]", "migrations.Separate(), migrations.Write('x', 'y'), migrations.Run(1)"
+            )
+        },
+        {
             "migrations/1.sql": "ALTER TABLE a RENAME TO a; ALTER TABLE a RENAME TO b; ALTER TABLE b ADD UNIQUE USING INDEX b;"
         },
     ],

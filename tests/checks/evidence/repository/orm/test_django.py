@@ -290,6 +290,10 @@ def view(request):
         "class A(A): objects = A()\nA.objects.get()",
         "from django.db import models\nclass A(B, models.Model):\n  x = models.ForeignKey('self')\nclass B(A): pass\n"
         "A.objects.get(x__x__x=1)",
+        "Tag.objects.filter(" + "a=Count('id', filter=Q(" * 1_000 + "))" * 1_000 + ").count()",
+        "Tag.objects.filter(id__in=" * 1_000 + "1" + ")" * 1_000 + ".count()",
+        "Tag.objects.filter(" + "~" * 3_000 + "Q(id=1)).count()",
+        "Tag.objects.filter(id=" + "(" * 3_000 + "1" + ")" * 3_000 + ").count()",
         "Tag.objects[",
     ],
 )  # fmt: skip
