@@ -9,6 +9,7 @@ from checks.evidence.repository.behaviour.loops import local_calls
 from checks.evidence.repository.behaviour.outline import Loop, Outline
 from checks.evidence.repository.behaviour.sites import Site
 from checks.evidence.repository.facts import Behaviour
+from checks.evidence.repository.orm.syntax import field
 from checks.model import Location
 
 _ATTEMPTS = re.compile(r"attempt(?!ed)|retr(?:y|ies)|\btries\b|tries_left", re.IGNORECASE)
@@ -35,6 +36,14 @@ _GROWS = re.compile(
 _FIXED = re.compile(r"^\s*(?:(?:resolve|r|res)\s*=>\s*setTimeout\([^,]*,)?\s*(?:resolve\s*,\s*)?[\d_.]+\s*[),;]")
 _TENACITY = re.compile(r"@(?:tenacity\.)?retry\s*(?:\(|$)")
 _WAIT_FIXED = re.compile(r"wait\s*=\s*(?:tenacity\.)?wait_(?:fixed|none)\b")
+_RETRIES = frozenset(["pRetry", "retry", "asyncRetry", "backOff", "withRetry"])
+_SAME_WAIT = re.compile(
+    r"\b(?:factor|timeMultiple|backoffFactor)\s*:\s*1\b|\bminTimeout\s*:\s*0\b|\bbackoff\s*:\s*[\"']FIXED"
+)
+_CELERY = re.compile(
+    r"@(?:\w+\.)*(?:shared_task|task)\([^)]*\bautoretry_for\b[^@]*?\b(?:default_retry_delay\s*=\s*|countdown[\"']?\s*[:=]\s*)(\d{1,6})"
+)
+_SHORT_SECONDS = 10
 CANDIDATE = re.compile(r"attempt|retr(?:y|ies)|\btries\b", re.IGNORECASE)
 
 
@@ -43,6 +52,7 @@ def retries_of(outline: Outline, sites: list[Site]) -> Iterator[Behaviour]:
     if not sites or not CANDIDATE.search(outline.source.file.text):
         return
     yield from _loops(outline, sites)
+    yield from _configured(outline, sites)
     for function in outline.functions:
         if not outline.is_python or not _TENACITY.search(function.head):
             continue
@@ -52,6 +62,23 @@ def retries_of(outline: Outline, sites: list[Site]) -> Iterator[Behaviour]:
         if "wait" not in function.head.split("def ")[0]:
             yield _behaviour(outline, site, function.node.start_point.row + 1, "tenacity without wait")
         elif _WAIT_FIXED.search(function.head):
+            yield _behaviour(outline, site, function.node.start_point.row + 1, "fixed wait")
+
+
+def _configured(outline: Outline, sites: list[Site]) -> Iterator[Behaviour]:
+    """p-retry and its like with a factor of one, and Celery tasks that try again within ten seconds, always as soon."""
+    for call in outline.calls:
+        if call.name in _RETRIES and (arguments := field(call.node, "arguments")) is not None:
+            site = next((site for site in sites if arguments.start_byte <= site.start < arguments.end_byte), None)
+            options = outline.slice(site.end, arguments.end_byte) if site is not None else ""
+            if site is not None and _SAME_WAIT.search(options):
+                yield _behaviour(outline, site, call.line, "fixed wait")
+    for function in outline.functions:
+        task = _CELERY.search(function.head)
+        if task is None or "retry_backoff" in function.head or int(task.group(1)) > _SHORT_SECONDS:
+            continue
+        site = next((site for site in sites if function.start <= site.start < function.end), None)
+        if site is not None:
             yield _behaviour(outline, site, function.node.start_point.row + 1, "fixed wait")
 
 

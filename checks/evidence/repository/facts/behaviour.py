@@ -15,8 +15,13 @@ class Behaviour(msgspec.Struct, frozen=True):
     dual_write (the same function writes to another vector store, named by `detail`), lazy_load (of a relation, in a loop).
     `function` is the function or method around it. `table` is the table concerned as the code names it, where it is known. `text`
     is the SQL of that call as `CodeStatement.text` has it. `other` is the second place where there is one: of check_then_insert
-    the insert, of external_call_in_transaction the call, of a loop its head. `detail` is a word or two: the isolation level,
-    the library called, the setting set. `certain` is False where a helper function in between was not followed.
+    the insert, of read_modify_write and queue_poll the write, of external_call_in_transaction the call, of cache_fill the look
+    into the cache, of dual_write the other store's call, of connection_per_request the call of the helper, of a loop its head.
+    `detail` is a word or two: of a statement in a loop its verb; of check_then_insert the columns compared; of
+    read_modify_write the attribute; of external_call_in_transaction the library; of retry_without_backoff "no wait", "fixed
+    wait" or "tenacity without wait"; of isolation_level the level in lower case; of session_state what is set or held; of
+    reader_split what names the reader; of cache_fill the cache; of dual_write the store; of lazy_load the relation. `certain`
+    is False where a helper function in between was not followed.
     """
 
     kind: str

@@ -199,6 +199,31 @@ def test_retries_without_a_growing_wait() -> None:
     ]
 
 
+def test_retries_that_libraries_make() -> None:
+    script = """\
+    import pRetry from "p-retry";
+    export async function run(id: string) {
+      await pRetry(() => pool.query("UPDATE t SET a = 1 WHERE id = $1", [id]), { retries: 5, factor: 1 });
+      await pRetry(() => pool.query("UPDATE t SET a = 2 WHERE id = $1", [id]), { retries: 5 });
+    }
+    """
+    assert told(script, "src/a.ts") == [("retry_without_backoff", 3, 3)]
+    tasks = """\
+    @shared_task(autoretry_for=(OperationalError,), default_retry_delay=1)
+    def soon(cur):
+        cur.execute("UPDATE t SET a = 1 WHERE id = %s", (1,))
+
+    @shared_task(autoretry_for=(OperationalError,), default_retry_delay=1, retry_backoff=True)
+    def later(cur):
+        cur.execute("UPDATE t SET a = 1 WHERE id = %s", (1,))
+
+    @shared_task(autoretry_for=(OperationalError,))
+    def much_later(cur):
+        cur.execute("UPDATE t SET a = 1 WHERE id = %s", (1,))
+    """
+    assert told(tasks) == [("retry_without_backoff", 3, 2)]
+
+
 def test_a_cache_that_everyone_fills() -> None:
     code = """\
     import { redis } from "./redis";
