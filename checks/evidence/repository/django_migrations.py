@@ -77,8 +77,6 @@ class _Project:
 class _Operations(Models):
     """Applies the operations of one migration."""
 
-    depth = 0
-
     def run(self, operations: Node) -> None:
         self.depth += 1
         if self.depth > _MAXIMUM_DEPTH:

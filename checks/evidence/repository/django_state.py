@@ -42,6 +42,7 @@ class Columns:
         self.label, self.source = label, source
         self.values = Values(source.root)
         self.database = self.state = True
+        self.depth = 0
 
     def _unread(self, node: Node) -> None:
         self.script.unread.add(words_in(node), self.source.location(node))
