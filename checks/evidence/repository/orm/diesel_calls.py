@@ -18,7 +18,7 @@ from checks.evidence.repository.orm.diesel_expressions import (
 )
 from checks.evidence.repository.orm.models import Models
 from checks.evidence.repository.orm.query import COLUMNS, EXPRESSIONS, JOINS, LIMIT, ORDER, VALUE, WHERE, Query, quoted
-from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, text, whole_text
+from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, named, text, whole_text
 
 CANDIDATE = re.compile(r"\bdiesel\b|::(?:dsl|table)\b")
 _SINKS = frozenset(
@@ -31,10 +31,12 @@ _VERBS = {
     "delete": "delete",
     "insert_or_ignore_into": "insert",
 }
+_READS = frozenset("filter select order order_by find count inner_join left_join into_boxed".split())
 _HARMLESS = frozenset(
     "into_boxed await optional map_err returning on_conflict on_conflict_do_nothing do_nothing do_update as_query distinct_on "
     "with_lemmy_type as_select internal_into_boxed unwrap expect ok".split()
 )
+_SINK_WORDS = "|".join(sorted(_SINKS))
 _EVERYTHING = frozenset([WHERE, ORDER, LIMIT, JOINS, COLUMNS, EXPRESSIONS])
 _NODES = frozenset(["scoped_identifier", "identifier"])
 
@@ -50,6 +52,7 @@ class _Reader:
         self.forms = forms
         self.tables = Tables(source, models)
         self.calls: list[OrmCall] = []
+        self.helpers: dict[str, tuple[Model, list[tuple[str, Node]]]] = {}
 
     def read(self) -> list[OrmCall]:
         if not self.tables.pattern:
@@ -57,11 +60,23 @@ class _Reader:
         for _, node in self.source.found(self.tables.pattern, _NODES):
             table = self.tables.table(text(node), node)
             if table is not None:
-                self._read(table, node)
+                self._read(table, node, [])
+        if self.helpers:
+            names = "|".join(sorted(map(re.escape, self.helpers)))
+            for _, node in self.source.found(re.compile(rf"\b((?:Self::)?(?:{names}))(?=\()".encode()), _NODES):
+                if node.parent is not None and node.parent.type == "call_expression":
+                    table, begun = self.helpers[text(node).removeprefix("Self::")]
+                    self._read(table, node.parent, begun)
         return self.calls
 
-    def _read(self, table: Model, start: Node) -> None:
+    def _read(self, table: Model, start: Node, begun: list[tuple[str, Node]]) -> None:
+        """The statement that begins with the table, or with a function of the file that began it."""
         node, steps = _chain(start)
+        function = function_around(start)
+        if not begun and _is_result(node, function) and not {name for name, _ in steps} & _SINKS:
+            self.helpers[text(field(function, "name")) if function is not None else ""] = (table, steps)
+            return
+        steps = [*begun, *steps]
         verb, before = "select", []
         outer = _call_with(node)
         if outer is not None:
@@ -76,29 +91,33 @@ class _Reader:
         names = {name for name, _ in steps}
         exists = verb == "select" and outer is not None
         if not names & _SINKS and not exists:
-            if not self._is_sent_later(node):
+            later = self._use_of(node)
+            if later is None or "on" in names or names.isdisjoint(_READS):
                 return
-            query.partial |= {WHERE, ORDER, LIMIT} if verb == "select" else {WHERE, COLUMNS}
+            query.partial |= later if verb == "select" else {WHERE, COLUMNS}
         if exists:
             query.columns = ["1"]
             query.partial.add(COLUMNS)
         expressions = Expressions(self.tables, query, start)
         for name, call in [*before, *steps]:
             self._step(query, expressions, name, call, written="do_update" not in names or name == "values")
-        function = function_name(function_around(start))
-        self.calls.append(query.finish(self.source.location(start), "diesel", function))
+        self.calls.append(query.finish(self.source.location(start), "diesel", function_name(function)))
 
-    def _is_sent_later(self, node: Node) -> bool:
-        """Whether the query is kept in a variable on which a method that sends it is called."""
+    def _use_of(self, node: Node) -> frozenset[str] | None:
+        """What may be added to a query that is kept in a variable; None if it is not, or only a part of another one."""
         parent = node.parent
         if parent is None or parent.type != "let_declaration":
-            return False
+            return None
         name = re.search(r"[A-Za-z_]\w*$", text(field(parent, "pattern")))
+        if name is None:
+            return None
         code = whole_text(function_around(node))
-        sinks = "|".join(sorted(_SINKS))
-        return name is not None and bool(
-            re.search(rf"\b{name.group()}\b\s*(?:\.\s*\w+\s*(?:\([^;{{}}]*?\))?\s*)*?\.\s*(?:{sinks})\b", code)
-        )
+        own = rf"(?<![\w.]){name.group()}\b"
+        if re.search(rf"{own}\s*(?:\.\s*\w+\s*(?:\([^;{{}}]{{0,500}}?\))?\s*){{0,9}}?\.\s*(?:{_SINK_WORDS})\b", code):
+            return frozenset([WHERE, ORDER, LIMIT])
+        if re.search(rf"\bexists\(\s*{own}", code):
+            return frozenset([COLUMNS])
+        return _EVERYTHING if re.search(rf"(?<!eq_any)\(\s*{own}\s*[,)]|=\s*{own}\s*[;.]", code) else None
 
     def _step(self, query: Query, expressions: Expressions, name: str, call: Node, *, written: bool) -> None:
         arguments = arguments_of(call)
@@ -152,14 +171,26 @@ class _Reader:
         if name is None or function is None:
             return False
         made = re.search(
-            rf"\b{name.group()}\s*(?::\s*|=\s*)(?:&|mut\s|Vec<|\[|impl\s|\s)*(?:\w+::)*([A-Z]\w*)", whole_text(function)
+            rf"\b{name.group()}\s*(?::\s*|=\s*)(?:&|mut\s|Vec<|\[|impl\s|\s)*(Self::|(?:\w+::)*)([A-Z]\w*)",
+            whole_text(function),
         )
-        form = self.forms.get(made.group(1)) if made is not None else None
+        kind = made.group(2) if made is not None else ""
+        if made is not None and made.group(1) == "Self::":
+            kind = self._own_type(kind, function)
+        form = self.forms.get(kind)
         if form is None or form.table != query.model.name:
             return False
         for attribute in form.attributes:
             query.write(attribute)
         return True
+
+    def _own_type(self, name: str, near: Node) -> str:
+        """What `type InsertForm = ...` of the same impl stands for."""
+        around = near.parent
+        while around is not None and around.type != "impl_item":
+            around = around.parent
+        declared = re.search(rf"\btype\s+{name}\s*=\s*(?:\w+::)*(\w+)", text(around)[:5_000])
+        return declared.group(1) if declared is not None else ""
 
     def _find(self, query: Query, key: Node | None) -> None:
         keys = key_of(query.model)
@@ -187,6 +218,12 @@ def _chain(start: Node) -> tuple[Node, list[tuple[str, Node]]]:
         steps.append((text(field(parent, "field")), outer))
         top = outer
     return top, steps
+
+
+def _is_result(node: Node, function: Node | None) -> bool:
+    """Whether the expression is what the function returns."""
+    body = field(function, "body") if function is not None else None
+    return body is not None and node.parent == body and named(body)[-1] == node
 
 
 def _call_with(node: Node) -> Node | None:

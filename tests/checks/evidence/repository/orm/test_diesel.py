@@ -141,3 +141,16 @@ def test_hostile_code_never_crashes_or_hangs(code: str) -> None:
     started = time.process_time()
     read({"src/schema.rs": SCHEMA, "src/a.rs": "use diesel;\n" + code, "src/b.rs": f"use diesel; fn f() {{ {code} }}"})
     assert time.process_time() - started < 10
+
+
+def test_functions_that_begin_a_query() -> None:
+    head = (
+        f"{HEAD}fn joins() -> _ {{\n    posts::table.inner_join(users::table)\n}}\n"
+        "impl Crud for Post {\n    type InsertForm = PostForm;\n}\n"
+    )
+    _, calls = read(of("joins().filter(users::email.eq(e)).select(posts::id).load(conn)", head=head))
+    assert tail(only(calls)) == (
+        'FROM "posts" JOIN "app"."users" ON "posts"."user_id" = "users"."id" WHERE "users"."email" = $1'
+    )
+    _, calls = read(of("let q = users::table.filter(users::id.eq(1));\nselect(exists(q)).get_result(conn)"))
+    assert (tail(only(calls)), only(calls).partial) == ('FROM "app"."users" WHERE "users"."id" = $1', ("columns",))
