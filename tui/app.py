@@ -142,7 +142,6 @@ class SurveyorApp(Paired):
         self.set_interval(OTHERS_S, self.look_for_others)
         self.set_interval(hangup.LOOK_EVERY_S, self._leave_with_the_terminal)
         text.wear(None)
-        self.set_class(self.presenting, "-presenting")
         if self.review is not None:
             self._adopt(self.review)
             self.repository = self.repository or self._repository_of(self.review)
@@ -401,7 +400,6 @@ class SurveyorApp(Paired):
 
     def action_present(self) -> None:
         self.presenting = not self.presenting
-        self.set_class(self.presenting, "-presenting")
         self.theme = LIGHT.name if self.presenting else self.state.comfort().theme or DARK.name
         self._wear_mask()
         self.review_changed()

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 OTHERS_S = 0.4
 WORDS = {"accept": "accepted", "waive": "waived", "follow-up": "marked for follow-up", "dispute": "disputed"}
 
+SAID = {
+    "noted": "left a note", "assigned": "named an owner", "answered": "answered a question", "undone": "took something back",
+    "redone": "said something again",
+}  # fmt: skip
+
 
 class Paired(App[None]):
     """The part of the program that knows of other people. `seat` is who sits at this terminal."""
@@ -120,7 +125,8 @@ class Paired(App[None]):
                     self.screen.warn(f"{words}it while this form was open. Yours will stand beside it.")
         if fresh and isinstance(self.screen, SurveyScreen):
             last = fresh[-1]
-            self.screen.say(f"{last.by}: {last.decision.kind if last.decision else last.kind}")
+            done = WORDS.get(last.decision.kind, "re-opened") if last.decision else SAID.get(last.kind, last.kind)
+            self.screen.say(f"{last.by} {done}{' a finding' if last.decision else ''}")
 
     def _follow(self) -> None:
         from tui.screens.base import SurveyScreen

@@ -12,6 +12,7 @@ from textual.widgets import Input
 from checks.errors import ReviewError
 from tui.actions import MAXIMUM_SHOWN, Action
 from tui.widgets.bars import HeaderBar, KeyBar, TooSmall
+from tui.widgets.rows import RowList
 
 if TYPE_CHECKING:
     from tui.app import SurveyorApp
@@ -73,7 +74,9 @@ class SurveyScreen(Screen[None]):
         header.tabs = surveyor.review is not None and self.NAME not in {"connect", "preflight", "run"}
         header.progress = surveyor.progress_words if header.tabs else ""
         header.company = surveyor.company_words if header.tabs else ""
-        header.presenting = surveyor.presenting
+        self.set_class(surveyor.presenting, "-presenting")
+        for rows in self.query(RowList):
+            rows.space_out(2 if surveyor.presenting else 1)
         self.show_keys()
 
     def shown_actions(self) -> tuple[Action, ...]:

@@ -105,7 +105,7 @@ class Deciding(SurveyScreen):
             words = f"{clash[0].by} decided otherwise meanwhile: both stay"
         self._recorded(len(chosen), words)
         self.marks.clear()
-        self.after_decision(len(chosen) == 1 and kind != "reopen")
+        self.after_decision(len(chosen) == 1 and kind != "reopen" and clash is None)
 
     def _recorded(self, events: int, words: str) -> None:
         self._groups.append(events)

@@ -119,7 +119,8 @@ def foresight_paragraphs(seen: Foresight) -> list[Paragraph]:
     server = seen.server
     if server is not None:
         about = f"PostgreSQL {server.version}, {server.role}, {server.flavour}"
-        ways = ["TLS" if seen.uses_tls else "no TLS", *(["through a pooler"] if server.through_pooler else [])]
+        way = "TLS" if seen.uses_tls else "a local socket" if "[local]" in seen.place else "no TLS"
+        ways = [way, *(["through a pooler"] if server.through_pooler else [])]
         shown += [
             _labelled("database", (seen.place, "$code"), (f"   {about}; {', '.join(ways)}", "$muted")),
             _labelled("role", (server.user, "$code"), (f"   sees: {server.user_sees}", "$muted")),

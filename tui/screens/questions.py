@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from textual import on
@@ -10,6 +11,7 @@ from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
+from checks.model import Finding
 from scorecards.model import CriterionStatus, Scorecard
 from scorecards.rubric import Criterion, Strength, load_rubric
 from tui.actions import bindings
@@ -17,7 +19,7 @@ from tui.background import Finished, start
 from tui.queue import step
 from tui.screens.base import SurveyScreen
 from tui.screens.form import Field, Form, Values
-from tui.text import AREA_SHORT, Part, line, prose
+from tui.text import AREA_SHORT, SEVERITY_SYMBOLS, Part, line, prose, severity_style
 from tui.widgets.document import EMPTY, Document, Paragraph
 from tui.widgets.rows import RowList
 
@@ -31,6 +33,7 @@ MINIMUM = {
     Strength.INFERRED: "your word makes it claimed; what the repository shows makes it demonstrated",
     Strength.MEASURED: "your word makes it claimed; only a measurement makes it demonstrated",
 }
+BEARING_SHOWN = 6
 WORDS = {"yes": "yes", "no": "no", "unknown": "don't know"}
 SYMBOLS = {"yes": ("✓", "$success"), "no": ("✗", "$error"), "unknown": ("?", "$warning")}
 
@@ -44,6 +47,7 @@ class Questions(SurveyScreen):
         self.criteria: list[Criterion] = []
         self._statuses: dict[str, CriterionStatus] = {}
         self._seen: dict[str, str] = {}
+        self._contradictions: dict[str, str] = {}
 
     @property
     def review(self) -> Review:
@@ -96,6 +100,7 @@ class Questions(SurveyScreen):
         if isinstance(event.result, Scorecard):
             self._statuses = {status.id: status for area in event.result.areas for status in area.criteria}
             self._seen = {question.id: question.seen or "" for question in event.result.questions}
+            self._contradictions = {one.criterion: one.words for one in event.result.contradictions}
             self._show_detail(keep_place=True)
             self.rows.redraw()
 
@@ -127,7 +132,19 @@ class Questions(SurveyScreen):
         else:
             status = self._statuses.get(criterion.id)
             seen = self._seen.get(criterion.id, "")
-            pane.show(question_paragraphs(criterion, self.answer_to(criterion), status, seen), keep_place=keep_place)
+            shown = question_paragraphs(criterion, self.answer_to(criterion), status, seen)
+            if words := self._contradictions.get(criterion.id):
+                head = line(("This is not borne out", "bold $warning"))
+                shown[4:4] = [
+                    Paragraph(head, line((" ≠ ", "bold $warning"))),
+                    Paragraph(prose(words), line((" ┃ ", "$warning"))),
+                ]
+            pane.show([*shown, *bearing_paragraphs(self._bearing(criterion))], keep_place=keep_place)
+
+    def _bearing(self, criterion: Criterion) -> list[Finding]:
+        """Findings of the checks that decide the same criterion, the worst first."""
+        checks = set(criterion.rule.checks) if criterion.rule else set()
+        return [finding for finding in self.review.findings if finding.check in checks] if checks else []
 
     @on(RowList.Moved, "#question-rows")
     def _moved(self) -> None:
@@ -251,6 +268,20 @@ def question_paragraphs(
         if status.reason:
             said.append((f"  ({status.reason.replace('_', ' ')})", "$muted"))
         shown.append(Paragraph(line(*said), space))
+    return shown
+
+
+def bearing_paragraphs(findings: Sequence[Finding]) -> list[Paragraph]:
+    """The findings that bear on a question."""
+    if not findings:
+        return []
+    shown = [Paragraph(EMPTY), Paragraph(line(("Findings that bear on it", "bold $accent")), Content(" "))]
+    for finding in findings[:BEARING_SHOWN]:
+        assert finding.severity is not None
+        mark = line(" ", (SEVERITY_SYMBOLS[finding.severity], severity_style(finding.severity)), " ")
+        shown.append(Paragraph(prose(finding.title, limit=300), mark))
+    if len(findings) > BEARING_SHOWN:
+        shown.append(Paragraph(line((f"and {len(findings) - BEARING_SHOWN} more", "$muted")), line("   ")))
     return shown
 
 

@@ -96,6 +96,7 @@ class Walk(Deciding):
         self.rows.redraw()
         self._show_foot()
         self._show_detail(keep_place=True)
+        self.call_after_refresh(self._show_areas)
         if self.surveyor.known_effects is None:
             self.set_timer(AFTER_FIRST_FRAME_S, lambda: self.surveyor.prepare_effects(self))
 
@@ -424,7 +425,7 @@ class Walk(Deciding):
     def action_mark(self) -> None:
         if self.current is not None:
             self.marks ^= {self.current.id}
-            self.rows.refresh_line(self.rows.cursor)
+            self.rows.refresh_row(self.rows.cursor)
             self.rows.cursor += 1
             self._show_foot()
 

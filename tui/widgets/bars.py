@@ -40,7 +40,6 @@ class HeaderBar(Widget):
     tabs: reactive[bool] = reactive(False)
     said: reactive[str] = reactive("")
     company: reactive[str] = reactive("")
-    presenting: reactive[bool] = reactive(False)
 
     def render(self) -> Content:
         width = self.size.width

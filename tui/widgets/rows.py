@@ -52,6 +52,7 @@ class RowList(ScrollView, can_focus=True):
         self._count = 0
         self._draw: Draw = _nothing
         self.moved: Callable[[], None] | None = None
+        self._high = 1
 
     @property
     def count(self) -> int:
@@ -60,10 +61,18 @@ class RowList(ScrollView, can_focus=True):
     def show(self, count: int, draw: Draw, cursor: int = 0) -> None:
         """Shows `count` rows with the cursor on that one."""
         self._count, self._draw = count, draw
-        resize_content(self, Size(1, count))
+        resize_content(self, Size(1, count * self._high))
         self.set_reactive(RowList.cursor, self.validate_cursor(cursor))
         self._keep_in_sight()
         self.refresh()
+
+    def space_out(self, lines: int) -> None:
+        """Each row takes that many lines, all but the first of them blank."""
+        if lines != self._high:
+            self._high = lines
+            resize_content(self, Size(1, self._count * lines))
+            self._keep_in_sight()
+            self.refresh()
 
     def redraw(self) -> None:
         """The rows are the same and say something else."""
@@ -75,30 +84,34 @@ class RowList(ScrollView, can_focus=True):
     def watch_cursor(self, old: int, new: int) -> None:
         if old == new:
             return
-        self.refresh_line(old)
-        self.refresh_line(new)
+        self.refresh_row(old)
+        self.refresh_row(new)
         self._keep_in_sight()
         if self._count and self.moved is not None:
             self.moved()
         elif self._count:
             self.post_message(self.Moved(self, new))
 
+    def refresh_row(self, row: int) -> None:
+        """That row says something else."""
+        self.refresh_lines(row * self._high, self._high)
+
     def _keep_in_sight(self) -> None:
         height = self.scrollable_content_region.height
         if not height:
             return
-        top = self.scroll_offset.y
+        top, at = self.scroll_offset.y, self.cursor * self._high
         margin = min(2, (height - 1) // 2)
-        if self.cursor < top + margin:
-            self.scroll_to(y=max(0, self.cursor - margin), animate=False)
-        elif self.cursor > top + height - 1 - margin:
-            self.scroll_to(y=self.cursor - height + 1 + margin, animate=False)
+        if at < top + margin:
+            self.scroll_to(y=max(0, at - margin), animate=False)
+        elif at + self._high > top + height - margin:
+            self.scroll_to(y=at + self._high - height + margin, animate=False)
 
     def on_resize(self) -> None:
         self._keep_in_sight()
 
     def render_line(self, y: int) -> Strip:
-        row = self.scroll_offset.y + y
+        row, blank = divmod(self.scroll_offset.y + y, self._high)
         width = self.scrollable_content_region.width
         if row == self.cursor and self._count:
             name = "row-list--cursor" if self.has_focus else "row-list--cursor-blurred"
@@ -108,7 +121,7 @@ class RowList(ScrollView, can_focus=True):
         style = self.get_visual_style(name)
         if row >= self._count or width < 4:
             return Strip.blank(width, style.rich_style)
-        content = bar + self._draw(row, width - 2)
+        content = bar if blank else bar + self._draw(row, width - 2)
         strips = Visual.to_strips(self, content.truncate(width - 1, ellipsis=True), width, 1, style)
         return (strips[0] if strips else Strip.blank(width)).adjust_cell_length(width, style.rich_style)
 
@@ -119,7 +132,7 @@ class RowList(ScrollView, can_focus=True):
         self.refresh()
 
     def on_click(self, event: events.Click) -> None:
-        row = self.scroll_offset.y + event.y
+        row = (self.scroll_offset.y + event.y) // self._high
         if 0 <= row < self._count:
             if row == self.cursor and event.chain > 1:
                 self.action_choose()
@@ -129,7 +142,7 @@ class RowList(ScrollView, can_focus=True):
         self.cursor += by
 
     def action_page(self, direction: int) -> None:
-        self.cursor += direction * max(1, self.scrollable_content_region.height - 2)
+        self.cursor += direction * max(1, self.scrollable_content_region.height // self._high - 2)
 
     def action_edge(self, direction: int) -> None:
         self.cursor = 0 if direction < 0 else self._count - 1
