@@ -20,6 +20,7 @@ from checks.model import (
 from checks.registry import check
 from checks.relations import estimated_rows
 from checks.schema.exposure import PLATFORM_SCHEMAS, Api, Rights, api_of, rights_of
+from checks.schema.habits import CROWD, once_per_habit
 from checks.schema.policies import is_true
 from checks.schema.sensitive import sensitive_columns
 
@@ -29,6 +30,9 @@ _SHOWN = 5
 
 @check("schema.sensitive-column-exposed", catalogue="S100", severity=Severity.HIGH, needs=[Catalog, Access])
 @once_per_family
+@once_per_habit(
+    lambda schema, number: f"Everybody may read sensitive columns of {number} tables of schema {schema}", CROWD
+)
 def sensitive_column_exposed(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Everybody may read columns that hold secrets or personal data, by their names.
 
@@ -100,6 +104,12 @@ def _read_everything(catalog: Catalog, rights: Rights, api: Api | None, table: T
 
 @check("schema.object-exposed-to-api", catalogue="S101", severity=Severity.MEDIUM, needs=[Catalog, Access])
 @once_per_family
+@once_per_habit(
+    lambda schema, number: (
+        f"The API lets its callers read {number} objects of schema {schema} that policies cannot guard"
+    ),
+    CROWD,
+)
 def object_exposed_to_api(evidence: Evidence) -> Iterator[Finding | Examined]:
     """An API serves a materialized view, a foreign table or a queue, which policies cannot guard.
 

@@ -13,6 +13,7 @@ from checks.model import Confidence, Examined, Finding, Fix, NotApplicable, Seve
 from checks.registry import check
 from checks.relations import is_of_the_application
 from checks.schema.columns import words
+from checks.schema.habits import CROWD, once_per_habit
 
 _ENVIRONMENTS = frozenset(
     "dev development staging stage stg test testing qa uat prod production preprod sandbox".split()
@@ -120,6 +121,7 @@ _WIDE = frozenset({"pg_statistic", "pg_statistic_ext_data", "pg_rewrite", "pg_pr
 
 @check("schema.nested-views", catalogue="S73", severity=Severity.LOW, needs=[Catalog])
 @once_per_family
+@once_per_habit(lambda schema, number: f"{number} views of schema {schema} stand on many levels of views", CROWD)
 def nested_views(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A view stands on views that stand on views.
 

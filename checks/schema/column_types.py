@@ -12,6 +12,7 @@ from checks.model import Confidence, Examined, Finding, Fix, Severity, qualified
 from checks.registry import check
 from checks.relations import estimated_rows, feeding_sequence
 from checks.schema.columns import TEXTS, change_type, reviewed_columns, told, words
+from checks.schema.habits import CROWD, once_per_habit
 
 MONEY = frozenset(
     "price prices amount amounts cost costs balance fee fees subtotal revenue salary tax taxes discount budget payment "
@@ -193,6 +194,7 @@ def length_of(column: Column) -> int | None:
 
 @check("schema.random-uuid-key", catalogue="S42", severity=Severity.LOW, needs=[Catalog])
 @once_per_family
+@once_per_habit(lambda schema, number: f"The keys of {number} large tables of schema {schema} are random uuids", CROWD)
 def random_uuid_key(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A large table's key is a random uuid.
 
@@ -243,6 +245,7 @@ def random_uuid_key(evidence: Evidence) -> Iterator[Finding | Examined]:
 
 @check("schema.large-objects-in-tables", catalogue="S47", severity=Severity.LOW, needs=[Catalog])
 @once_per_family
+@once_per_habit(lambda schema, number: f"{number} columns of schema {schema} keep files in the database", CROWD)
 def large_objects_in_tables(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Files are kept in the database.
 

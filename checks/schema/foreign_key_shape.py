@@ -23,6 +23,7 @@ from checks.model import (
 from checks.registry import check
 from checks.relations import column_list, column_names, estimated_rows, reviewed_tables
 from checks.schema.foreign_keys import reviewed_foreign_keys
+from checks.schema.habits import CROWD, once_per_habit
 
 _MANAGED_SCHEMAS = frozenset({"auth", "storage", "realtime", "neon_auth"})
 _SHOWN = 5
@@ -30,6 +31,7 @@ _SHOWN = 5
 
 @check("schema.duplicate-foreign-key", catalogue="S05", severity=Severity.MEDIUM, needs=[Catalog])
 @once_per_family
+@once_per_habit(lambda schema, number: f"{number} foreign keys of schema {schema} repeat others", CROWD)
 def duplicate_foreign_key(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A table has the same foreign key twice.
 
@@ -68,6 +70,7 @@ def duplicate_foreign_key(evidence: Evidence) -> Iterator[Finding | Examined]:
 
 @check("schema.overlapping-foreign-key", catalogue="S06", severity=Severity.NOTE, needs=[Catalog])
 @once_per_family
+@once_per_habit(lambda schema, number: f"{number} foreign keys of schema {schema} say what others say too", CROWD)
 def overlapping_foreign_key(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Two foreign keys of a table refer to the same table by some of the same columns.
 
@@ -111,6 +114,10 @@ def overlapping_foreign_key(evidence: Evidence) -> Iterator[Finding | Examined]:
 
 @check("schema.nullable-composite-foreign-key", catalogue="S07", severity=Severity.MEDIUM, needs=[Catalog])
 @once_per_family
+@once_per_habit(
+    lambda schema, number: f"{number} composite foreign keys of schema {schema} are not checked where a column is null",
+    CROWD,
+)
 def nullable_composite_foreign_key(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A foreign key over several columns is not checked when one of them is null.
 
@@ -153,6 +160,12 @@ def nullable_composite_foreign_key(evidence: Evidence) -> Iterator[Finding | Exa
 
 @check("schema.self-reference-without-action", catalogue="S08", severity=Severity.NOTE, needs=[Catalog])
 @once_per_family
+@once_per_habit(
+    lambda schema, number: (
+        f"{number} foreign keys of schema {schema} refer to their own table and say nothing of deletes"
+    ),
+    CROWD,
+)
 def self_reference_without_action(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A table refers to itself without saying what becomes of the children when a row is deleted.
 
@@ -225,6 +238,12 @@ def foreign_key_cycle(evidence: Evidence) -> Iterator[Finding | Examined]:
 
 @check("schema.foreign-key-to-managed-schema", catalogue="S15", severity=Severity.LOW, needs=[Catalog])
 @once_per_family
+@once_per_habit(
+    lambda schema, number: (
+        f"{number} foreign keys of schema {schema} lead to other than primary keys of managed schemas"
+    ),
+    CROWD,
+)
 def foreign_key_to_managed_schema(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A foreign key refers to a unique constraint, not the primary key, of a schema that the provider manages.
 
@@ -301,6 +320,7 @@ def foreign_key_across_schemas(evidence: Evidence) -> Iterator[Finding | Examine
 
 @check("schema.unconnected-table", catalogue="S14", severity=Severity.NOTE, needs=[Catalog], style=True)
 @once_per_family
+@once_per_habit(lambda schema, number: f"{number} tables of schema {schema} are linked to no other", CROWD)
 def unconnected_table(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A table has no foreign key, and none leads to it.
 

@@ -12,12 +12,13 @@ from checks.model import Examined, Finding, Severity, Subject, quote_identifier
 from checks.registry import CheckFunction
 
 HABIT = 8
+CROWD = 20
 SHOWN = 5
 _LISTED = 50
 
 
-def once_per_habit(title: Callable[[str, int], str]) -> Callable[[CheckFunction], CheckFunction]:
-    """A check whose findings of one schema are one from eight on, with the severity and the fix of the worst of them.
+def once_per_habit(title: Callable[[str, int], str], at: int = HABIT) -> Callable[[CheckFunction], CheckFunction]:
+    """A check whose findings of one schema are one from `at` on, with the severity and the fix of the worst of them.
 
     `title` is given the quoted schema and their number; `observed` then says `number` and `names`, and of the worst what it says
     by itself (`worst`). How many objects fail is counted before.
@@ -32,14 +33,14 @@ def once_per_habit(title: Callable[[str, int], str]) -> Callable[[CheckFunction]
                     findings.append(item)
                 else:
                     yield msgspec.structs.replace(item, unmet=len(findings) if item.unmet is None else item.unmet)
-            yield from _rolled_up(findings, title)
+            yield from _rolled_up(findings, title, at)
 
         return run
 
     return wrap
 
 
-def _rolled_up(findings: Iterable[Finding], title: Callable[[str, int], str]) -> Iterator[Finding]:
+def _rolled_up(findings: Iterable[Finding], title: Callable[[str, int], str], at: int) -> Iterator[Finding]:
     by_schema: dict[str, list[Finding]] = {}
     for finding in findings:
         if finding.subject.kind == "schema":
@@ -47,7 +48,7 @@ def _rolled_up(findings: Iterable[Finding], title: Callable[[str, int], str]) ->
         else:
             by_schema.setdefault(finding.subject.path[0], []).append(finding)
     for schema, found in by_schema.items():
-        if len(found) < HABIT:
+        if len(found) < at:
             yield from found
             continue
         worst, *others = sorted(found, key=_worst_first)

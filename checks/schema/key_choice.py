@@ -11,6 +11,7 @@ from checks.model import Confidence, Examined, Finding, Fix, NotApplicable, Seve
 from checks.registry import check
 from checks.relations import column_list, estimated_rows, reviewed_tables
 from checks.schema.columns import TEXTS, words
+from checks.schema.habits import CROWD, once_per_habit
 
 _BUSINESS = frozenset(
     "email mail username login name title phone mobile slug sku isbn ean iban domain url path address".split()
@@ -21,6 +22,10 @@ _MANY = 4
 
 @check("schema.natural-primary-key", catalogue="S43", severity=Severity.NOTE, needs=[Catalog])
 @once_per_family
+@once_per_habit(
+    lambda schema, number: f"{number} tables of schema {schema} are identified by what changes, or by unfit types",
+    CROWD,
+)
 def natural_primary_key(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A table is identified by something that changes, or by a type unfit to identify.
 
@@ -66,6 +71,7 @@ def natural_primary_key(evidence: Evidence) -> Iterator[Finding | Examined]:
 
 @check("schema.wide-primary-key", catalogue="S44", severity=Severity.NOTE, needs=[Catalog])
 @once_per_family
+@once_per_habit(lambda schema, number: f"{number} tables of schema {schema} are referred to by many columns", CROWD)
 def wide_primary_key(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A primary key has many columns, and other tables refer to it.
 

@@ -22,6 +22,7 @@ from checks.model import (
 from checks.registry import check
 from checks.relations import column_list, column_names, estimated_rows, grant, leaves, new_name, reviewed_tables
 from checks.schema.columns import reviewed_columns, told, words
+from checks.schema.habits import CROWD, once_per_habit
 
 SCOPES = frozenset(
     "tenant org organization organisation workspace account team project company customer parent".split()
@@ -34,6 +35,9 @@ _SOFT_DELETE = frozenset(
 
 @check("schema.all-columns-nullable", catalogue="S16", severity=Severity.LOW, needs=[Catalog])
 @once_per_family
+@once_per_habit(
+    lambda schema, number: f"All columns but the key may be null in {number} tables of schema {schema}", CROWD
+)
 def all_columns_nullable(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Every column of a table but its key may be null.
 
@@ -136,6 +140,10 @@ def _not_null(table: Table, column: Column, value: str) -> Fix:
 
 @check("schema.unique-over-nullable", catalogue="S26", severity=Severity.MEDIUM, needs=[Catalog])
 @once_per_family
+@once_per_habit(
+    lambda schema, number: f"{number} unique indexes of schema {schema} let duplicates through where a column is null",
+    CROWD,
+)
 def unique_over_nullable(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A unique index over several columns lets duplicates through where one of them is null.
 
@@ -277,6 +285,7 @@ def _drop_default(table: Table, column: Column) -> Fix:
 
 @check("schema.always-null-column", catalogue="S60", severity=Severity.LOW, needs=[Catalog, PlannerStatistics])
 @once_per_family
+@once_per_habit(lambda schema, number: f"Columns are null in every row of {number} tables of schema {schema}", CROWD)
 def always_null_column(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A column is null in every row.
 

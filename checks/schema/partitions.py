@@ -20,7 +20,7 @@ from checks.model import (
 from checks.registry import check
 from checks.relations import estimated_rows, leaves, reviewed_tables
 from checks.schema.columns import words
-from checks.schema.habits import once_per_habit
+from checks.schema.habits import CROWD, once_per_habit
 
 _LOGS = frozenset(
     "log logs event events audit audits outbox inbox queue queues job jobs message messages trace traces span spans history "
@@ -34,6 +34,7 @@ _SKEW = 10
 
 @check("schema.large-unpartitioned-table", catalogue="S75", severity=Severity.MEDIUM, needs=[Catalog])
 @once_per_family
+@once_per_habit(lambda schema, number: f"{number} tables of schema {schema} are very large and in one piece", CROWD)
 def large_unpartitioned_table(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A very large table is in one piece.
 
@@ -168,6 +169,9 @@ def partition_sizes(evidence: Evidence) -> Iterator[Finding | Examined]:
 
 @check("schema.rows-in-default-partition", catalogue="S78", severity=Severity.MEDIUM, needs=[Catalog])
 @once_per_family
+@once_per_habit(
+    lambda schema, number: f"{number} tables of schema {schema} have rows in their default partition", CROWD
+)
 def rows_in_default_partition(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Rows pile up in a default partition.
 
@@ -214,6 +218,9 @@ def rows_in_default_partition(evidence: Evidence) -> Iterator[Finding | Examined
 
 @check("schema.no-future-partition", catalogue="S79", severity=Severity.HIGH, needs=[Catalog, Server])
 @once_per_family
+@once_per_habit(
+    lambda schema, number: f"{number} tables of schema {schema} have no partition for what comes next", CROWD
+)
 def no_future_partition(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A table partitioned by time has no partition for what comes next.
 

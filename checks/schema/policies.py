@@ -22,7 +22,7 @@ from checks.model import (
 from checks.registry import check
 from checks.relations import estimated_rows
 from checks.schema.exposure import PLATFORM_SCHEMAS, Rights, api_of, rights_of
-from checks.schema.habits import once_per_habit
+from checks.schema.habits import CROWD, once_per_habit
 
 _COMMANDS = ("select", "insert", "update", "delete")
 _WRITES = frozenset({"insert", "update", "delete"})
@@ -52,6 +52,9 @@ def policy_subject(table: Table, policy: Policy) -> Subject:
 
 @check("schema.policy-always-true", catalogue="S93", severity=Severity.HIGH, needs=[Catalog, Access])
 @once_per_family
+@once_per_habit(
+    lambda schema, number: f"Policies let roles write every row of {number} tables of schema {schema}", CROWD
+)
 def policy_always_true(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A policy lets a role write every row.
 
@@ -312,6 +315,9 @@ def _wrapped(table: Table, policies: list[Policy], functions: list[str]) -> Fix:
 
 @check("schema.policy-trusts-user-metadata", catalogue="S96", severity=Severity.HIGH, needs=[Catalog])
 @once_per_family
+@once_per_habit(
+    lambda schema, number: f"{number} policies of schema {schema} trust metadata that users edit themselves", CROWD
+)
 def policy_trusts_user_metadata(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A policy trusts what users write about themselves.
 

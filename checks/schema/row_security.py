@@ -23,6 +23,7 @@ from checks.observability.application_roles import application_roles, possible_r
 from checks.registry import check
 from checks.relations import estimated_rows, is_of_the_application
 from checks.schema.exposure import PLATFORM_SCHEMAS, Api, Rights, api_of, rights_of
+from checks.schema.habits import CROWD, once_per_habit
 from checks.schema.policies import policy_subject, reviewed_policies
 from checks.schema.sensitive import sensitive_columns
 
@@ -303,6 +304,9 @@ def _takes_on(access: Access, role: str, named: set[str]) -> bool:
 
 @check("schema.policy-without-row-security", catalogue="S91", severity=Severity.HIGH, needs=[Catalog])
 @once_per_family
+@once_per_habit(
+    lambda schema, number: f"{number} tables of schema {schema} have policies, but row security is off", CROWD
+)
 def policy_without_row_security(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A table has policies, but row security is off.
 

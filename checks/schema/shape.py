@@ -19,6 +19,7 @@ from checks.model import (
 from checks.registry import check
 from checks.relations import estimated_rows, reviewed_tables
 from checks.schema.columns import TEXTS, reviewed_columns, words
+from checks.schema.habits import CROWD, once_per_habit
 
 _NUMBERED = re.compile(r"(.*?[A-Za-z])_?(\d{1,2})")
 # Numbers that name something by themselves: digests, encodings, protocols, units, lines of an address.
@@ -32,6 +33,7 @@ _SHOWN = 5
 
 @check("schema.very-wide-table", catalogue="S61", severity=Severity.LOW, needs=[Catalog])
 @once_per_family
+@once_per_habit(lambda schema, number: f"{number} tables of schema {schema} have very many columns", CROWD)
 def very_wide_table(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A table has very many columns.
 
@@ -67,6 +69,7 @@ def very_wide_table(evidence: Evidence) -> Iterator[Finding | Examined]:
 
 @check("schema.numbered-columns", catalogue="S53", severity=Severity.LOW, needs=[Catalog])
 @once_per_family
+@once_per_habit(lambda schema, number: f"{number} tables of schema {schema} have numbered columns", CROWD)
 def numbered_columns(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A table has numbered columns, such as phone1, phone2, phone3.
 
@@ -121,6 +124,7 @@ def _numbered(catalog: Catalog, table: Table) -> dict[str, list[Column]]:
 
 @check("schema.multi-valued-column", catalogue="S51", severity=Severity.MEDIUM, needs=[Catalog])
 @once_per_family
+@once_per_habit(lambda schema, number: f"{number} text columns of schema {schema} hold lists of identifiers", CROWD)
 def multi_valued_column(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A text column holds a list of identifiers.
 
@@ -160,6 +164,7 @@ _EAV_COLUMNS = 8
 
 @check("schema.entity-attribute-value", catalogue="S52", severity=Severity.LOW, needs=[Catalog])
 @once_per_family
+@once_per_habit(lambda schema, number: f"{number} tables of schema {schema} keep attributes as rows", CROWD)
 def entity_attribute_value(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A table keeps attributes as rows: one for the thing, one for the name, one for the value.
 

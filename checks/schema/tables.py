@@ -13,6 +13,7 @@ from checks.model import Confidence, Examined, Finding, Fix, Severity, qualified
 from checks.registry import check
 from checks.relations import estimated_rows, leaves, new_name, reviewed_tables
 from checks.schema.columns import words
+from checks.schema.habits import CROWD, once_per_habit
 
 _SHOWN = 5
 
@@ -25,6 +26,7 @@ _SHOWN = 5
     window="unused_window_days",
 )
 @once_per_family
+@once_per_habit(lambda schema, number: f"{number} tables of schema {schema} were never read", CROWD)
 def unused_table(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A table is never read.
 
@@ -129,6 +131,7 @@ def table_inheritance(evidence: Evidence) -> Iterator[Finding | Examined]:
 
 @check("schema.unlogged-table", catalogue="S63", severity=Severity.LOW, needs=[Catalog])
 @once_per_family
+@once_per_habit(lambda schema, number: f"{number} tables of schema {schema} are unlogged", CROWD)
 def unlogged_table(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A table is UNLOGGED: a crash empties it, and no standby has it.
 
@@ -179,6 +182,7 @@ _PASSING = frozenset(
 
 @check("schema.no-audit-timestamps", catalogue="S55", severity=Severity.NOTE, needs=[Catalog], style=True)
 @once_per_family
+@once_per_habit(lambda schema, number: f"{number} tables of schema {schema} don't say when their rows were made", CROWD)
 def no_audit_timestamps(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A table does not say when its rows were made.
 
@@ -212,6 +216,9 @@ def no_audit_timestamps(evidence: Evidence) -> Iterator[Finding | Examined]:
 
 @check("schema.alignment-padding", catalogue="S54", severity=Severity.NOTE, needs=[Catalog], style=True)
 @once_per_family
+@once_per_habit(
+    lambda schema, number: f"The order of columns wastes space in {number} tables of schema {schema}", CROWD
+)
 def alignment_padding(evidence: Evidence) -> Iterator[Finding | Examined]:
     """The order of a table's columns wastes space between them.
 
@@ -260,6 +267,7 @@ def _padding(catalog: Catalog, table: Table) -> int:
 
 @check("schema.hardly-a-table", catalogue="S58", severity=Severity.NOTE, needs=[Catalog])
 @once_per_family
+@once_per_habit(lambda schema, number: f"{number} tables of schema {schema} have one column or none", CROWD)
 def hardly_a_table(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A table has no column, or one.
 

@@ -10,10 +10,12 @@ from checks.families import once_per_family
 from checks.model import Examined, Finding, Fix, NotApplicable, Severity, Subject, qualified_name, quote_identifier
 from checks.registry import check
 from checks.relations import is_of_the_application
+from checks.schema.habits import CROWD, once_per_habit
 
 
 @check("schema.disabled-trigger", catalogue="S24", severity=Severity.MEDIUM, needs=[Catalog])
 @once_per_family
+@once_per_habit(lambda schema, number: f"{number} triggers of schema {schema} are disabled", CROWD)
 def disabled_trigger(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A trigger is disabled.
 

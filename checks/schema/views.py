@@ -18,6 +18,7 @@ from checks.model import (
 )
 from checks.registry import check
 from checks.schema.exposure import PLATFORM_SCHEMAS, Api, Rights, api_of, rights_of
+from checks.schema.habits import CROWD, once_per_habit
 
 _MANY = 8
 _SHOWN = 5
@@ -25,6 +26,7 @@ _SHOWN = 5
 
 @check("schema.view-with-owner-rights", catalogue="S97", severity=Severity.HIGH, needs=[Catalog, Access])
 @once_per_family
+@once_per_habit(lambda schema, number: f"{number} views of schema {schema} show what their readers may not see", CROWD)
 def view_with_owner_rights(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A view shows what its reader may not see.
 
