@@ -48,7 +48,8 @@ class Table(NamedTuple):
 
 
 class Declaration(NamedTuple):
-    """A class that may be a model. `scopes` are by name the body of their lambda, as a file's code; `methods` the class's own."""
+    """A class that may be a model. `scopes` are by name the body of their lambda, as a file's code; `methods` the class's own,
+    `scoped` the relations with conditions of their own."""
 
     name: str
     parent: str
@@ -60,6 +61,7 @@ class Declaration(NamedTuple):
     scopes: tuple[tuple[str, str], ...] = ()
     methods: frozenset[str] = frozenset()
     has_default_scope: bool = False
+    scoped: frozenset[str] = frozenset()
 
 
 def read_schema(file: SourceFile) -> list[Table]:
@@ -160,6 +162,7 @@ def _declaration(source: Source, node: Node, name: str, parent: str) -> Declarat
     indexes: list[ModelIndex] = []
     scopes: list[tuple[str, str]] = []
     methods: set[str] = set()
+    scoped: set[str] = set()
     for statement in named(field(node, "body")):
         if statement.type == "assignment":
             left = text(field(statement, "left"))
@@ -180,6 +183,7 @@ def _declaration(source: Source, node: Node, name: str, parent: str) -> Declarat
             elif word in ("belongs_to", "has_many", "has_one", "has_and_belongs_to_many"):
                 relation = _relation(name, word, statement)
                 relations += [relation] if relation else []
+                scoped |= {relation.attribute} if relation and len(arguments_of(statement)) > 1 else set()
             elif word in ("validates", "validates_uniqueness_of"):
                 indexes += _uniqueness(word, statement)
     return Declaration(
@@ -193,6 +197,7 @@ def _declaration(source: Source, node: Node, name: str, parent: str) -> Declarat
         tuple(scopes),
         frozenset(methods),
         default,
+        frozenset(scoped),
     )
 
 
@@ -217,7 +222,7 @@ def _relation(model: str, word: str, call: Node) -> ModelRelation | None:
     named_class = string_of(options.get("class_name"))
     target = named_class or camelized(attribute if word in ("belongs_to", "has_one") else singularized(attribute))
     key = name_of(options.get("foreign_key"))
-    is_plain = len(arguments) == 1 and not options.keys() & {"through", "polymorphic", "as", "primary_key"}
+    is_plain = not options.keys() & {"through", "polymorphic", "as", "primary_key"}
     if word == "belongs_to":
         return ModelRelation(attribute, target, (key or f"{attribute}_id",) if is_plain else ())
     known = (key or f"{underscored(model)}_id",) if is_plain and word != "has_and_belongs_to_many" else ()

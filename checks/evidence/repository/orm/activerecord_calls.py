@@ -12,7 +12,7 @@ from checks.evidence.repository.orm.activerecord import Entry
 from checks.evidence.repository.orm.activerecord_steps import EVERYTHING, SENDS, STEPS, Steps
 from checks.evidence.repository.orm.query import COLUMNS, VALUE, Query, quoted
 from checks.evidence.repository.orm.ruby import camelized, chain_above, method_of
-from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, text
+from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, text, whole_text
 
 CANDIDATE = re.compile(r"[\w)\]]\s*&?\.[a-z]")
 _CLASS = re.compile(rb"(?<![\w:.@])((?:::)?[A-Z]\w*(?:::[A-Z]\w*)*)(?=\s*&?\.\s*[a-z])")
@@ -24,6 +24,13 @@ _OWN = re.compile(
     rb"(?=[ (])"
 )
 _OWN_NODES = frozenset(["identifier"])
+# Marks a condition of an association that has more of its own.
+_MORE = "\0"
+_KEY = re.compile(r'\."([^"]+)" =')
+# What follows a method of the class only if that gives a relation.
+_CONTINUES = frozenset(
+    "where joins left_joins includes order limit find_by find_by! pluck update_all delete_all exists? distinct".split()
+)
 _INSERTS = frozenset(
     "create create! insert insert! insert_all insert_all! upsert upsert_all create_or_find_by create_or_find_by!".split()
 )
@@ -81,10 +88,9 @@ class _Reader:
             steps = chain_above(node)[1]
             if entry is None or len(steps) < 2:
                 continue
-            link = next((link for link in entry.model.relations if link.attribute == steps[0][0] and link.many), None)
-            target = self.classes.find(link.target, entry.declaration.name) if link is not None else None
-            if link is not None and target is not None and len(link.references) == 1:
-                yield target, f"{quoted(target.model.table)}.{quoted(link.references[0])} = {VALUE}", node, steps[1:]
+            if (found := self._association(entry, steps[0][0])) is not None:
+                yield (*found, node, steps[1:])
+        yield from self._own_associations()
         for match, node in self.source.found(_OWN, _OWN_NODES):
             call = node.parent
             if (
@@ -99,8 +105,42 @@ class _Reader:
             if entry is not None:
                 yield entry, None, call, [(match.group(1).decode(), call), *chain_above(call)[1]]
 
+    def _own_associations(self) -> Iterator[tuple[Entry, str | None, Node, list[tuple[str, Node]]]]:
+        """`posts.where(...)` in a method of the class that has many posts."""
+        own = {
+            entry.declaration.name
+            for entry in self.classes.entries.values()
+            if entry.model.location.path == self.source.file.path
+        }
+        names = {link.attribute for name in own for link in self.classes.entries[name].model.relations if link.many}
+        if not names:
+            return
+        spelled = "|".join(sorted(map(re.escape, names)))
+        for match, node in self.source.found(re.compile(rf"(?<![\w:.@])({spelled})(?=&?\.[a-z])".encode()), _OWN_NODES):
+            name = match.group(1).decode()
+            method = function_around(node)
+            entry = self.classes.find(_scope_of(node))
+            if method is None or method.type != "method" or entry is None:
+                continue
+            if re.search(rf"(?<![\w.]){re.escape(name)}\s*(?:\|\||&&|[-+])?=(?!=)", whole_text(method)):
+                continue
+            if (found := self._association(entry, name)) is not None:
+                yield (*found, node, chain_above(node)[1])
+
+    def _association(self, entry: Entry, name: str) -> tuple[Entry, str | None] | None:
+        """The model that an association of many leads to, and the condition it puts, marked where it has more."""
+        link = next((link for link in entry.model.relations if link.attribute == name and link.many), None)
+        target = self.classes.find(link.target, entry.declaration.name) if link is not None else None
+        if link is None or target is None or len(link.references) != 1:
+            return None
+        condition = f"{quoted(target.model.table)}.{quoted(link.references[0])} = {VALUE}"
+        return target, condition + _MORE * (name in entry.declaration.scoped)
+
     def _chain(self, entry: Entry, condition: str | None, start: Node, steps: list[tuple[str, Node]]) -> None:
-        if not steps or not self._is_relation(entry, steps[0][0]) or _is_part(steps):
+        if not steps or _is_part(steps):
+            return
+        unknown = steps[0][0] not in STEPS and steps[0][0] not in entry.scopes
+        if unknown and (condition is not None or len(steps) < 2 or steps[1][0] not in _CONTINUES):
             return
         verb = "select"
         for name, _ in steps:
@@ -116,7 +156,11 @@ class _Reader:
             if verb != "select" or name in SENDS:
                 break
         query = Query(verb, entry.model)
-        query.where += [condition] if condition else []
+        if condition is not None:
+            query.where.append(condition.removesuffix(_MORE))
+            query.partial |= {"where", "order", "joins"} if condition.endswith(_MORE) else set()
+            if verb == "insert":
+                query.written |= dict.fromkeys(_KEY.findall(condition))
         if entry.inherits:
             kind = query.column("type")
             query.where += [f"{kind} = {VALUE}"] if kind and verb != "insert" else []
@@ -124,7 +168,9 @@ class _Reader:
             query.partial |= {"where", "order"}
         reader = Steps(query, entry, self.classes)
         sent = False
-        for name, call in steps:
+        if unknown:
+            query.partial |= EVERYTHING
+        for name, call in steps[unknown:]:
             if name in entry.scopes and name not in STEPS:
                 reader.scope(name)
             elif name in STEPS:
@@ -145,9 +191,6 @@ class _Reader:
         self.calls.append(
             query.finish(self.source.location(start if start.type != "call" else place), "activerecord", function)
         )
-
-    def _is_relation(self, entry: Entry, name: str) -> bool:
-        return name in STEPS or name in entry.scopes
 
 
 def _around(node: Node, kind: str) -> Node | None:

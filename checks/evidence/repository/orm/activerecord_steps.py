@@ -340,6 +340,8 @@ class Steps:
         target = self.classes.find(link.target, model.name) if link is not None else None
         if link is None or target is None or target.inherits or target.declaration.has_default_scope:
             return None
+        if link.attribute in self.entry.declaration.scoped:
+            return None
         other = target.model
         if other.table == model.table:
             return None

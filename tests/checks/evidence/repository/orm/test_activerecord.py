@@ -143,6 +143,22 @@ def test_a_class_asks_for_its_own_rows() -> None:
     assert (only(calls).location.line, only(calls).function) == (10, "recent")
 
 
+def test_associations_of_a_class_are_asked_in_its_own_methods() -> None:
+    files = of("") | {
+        "app/models/person.rb": "class Person < ApplicationRecord\n"
+        '  has_many :posts, -> { order(:title) }, class_name: "Blog::Post", foreign_key: :author_id\n'
+        "  def busy?\n    posts.count > 9\n  end\n  def other\n    posts = []\n    posts.count\n  end\nend\n"
+    }
+    _, calls = read(files)
+    assert (only(calls).text, only(calls).partial) == (
+        'SELECT count(*) FROM "blog_posts" WHERE "blog_posts"."author_id" = $1',
+        ("joins", "order", "where"),
+    )
+    _, calls = read(of("current_person.posts.create(title: t)"))
+    (made,) = (call for call in calls if call.location.path == "app/x.rb")
+    assert made.text == 'INSERT INTO "blog_posts" ("author_id", "title") VALUES ($1, $2)'
+
+
 @pytest.mark.parametrize(
     "code",
     [
