@@ -52,7 +52,7 @@ class Rule(Enum):
 _NAMED_SETTINGS = frozenset(
     """
     search_path synchronous_standby_names synchronized_standby_slots primary_slot_name role default_tablespace temp_tablespaces
-    default_text_search_config default_table_access_method
+    default_text_search_config default_table_access_method pgrst.db_schemas pgrst.db_anon_role
     """.split()
 )
 _HASH = re.compile(r"n[0-9a-f]{12}")
@@ -85,6 +85,7 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
     facts.Extension: {"schema": NAME, "*": KEEP},
     facts.RoleSetting: {"role": NAME, "database": NAME, "name": SETTING, "value": KEEP},
     facts.Server: {"database": NAME, "user": NAME, "*": KEEP},
+    facts.SystemTable: {"*": KEEP},
     facts.Table: {"schema": NAME, "name": NAME, "owner": NAME, "*": KEEP},
     facts.Column: {
         "name": NAME,
