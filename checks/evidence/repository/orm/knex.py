@@ -46,6 +46,7 @@ _NOT_SENT = frozenset(["as", "toSQL", "toString", "toQuery", "toNative"])
 _SUBQUERIES = frozenset(
     "from whereIn whereNotIn whereExists whereNotExists with union unionAll join leftJoin select where".split()
 )
+_MAXIMUM_DEPTH = 12
 _CONJUNCTIONS = frozenset(["or", "and", "not"])
 _OUTPUT = re.compile(r"\bas\s+[\"']?(\w+)|\.as\(\s*['\"](\w+)|\b(\w+)\s*:", re.IGNORECASE)
 _PARTS = {"orderBy": {ORDER}, "orderByRaw": {ORDER}, "limit": {LIMIT}, "offset": {LIMIT}, "first": {LIMIT},
@@ -248,7 +249,7 @@ class _Steps:
             found.append(column)
         return found
 
-    def _column(self, node: Node) -> None:
+    def _column(self, node: Node, depth: int = 0) -> None:
         query = self.query
         columns = query.columns = query.columns if query.columns is not None else []
         node = unwrapped(node)
@@ -265,9 +266,9 @@ class _Steps:
             strings = [entry.string for entry in known.entries.values()]
         else:
             strings = [entry.string for entry in (known.elements if known.elements is not None else (known,))]
-        if node.type == "array" and any(string is None for string in strings):
+        if node.type == "array" and depth < _MAXIMUM_DEPTH and any(string is None for string in strings):
             for entry in named(node):
-                self._column(entry)
+                self._column(entry, depth + 1)
             return
         for string in strings:
             read_name = aliased(string) if string else None
@@ -328,7 +329,7 @@ class _Steps:
         else:
             query.joins[-1] = query.joins[-1].removesuffix("true") + condition
 
-    def _on(self, arguments: list[Node]) -> str | None:
+    def _on(self, arguments: list[Node], depth: int = 0) -> str | None:
         query = self.query
         known = [self.values.argument(argument) for argument in arguments]
         if len(known) == 1 and known[0].entries is not None and known[0].whole:
@@ -343,9 +344,10 @@ class _Steps:
         if len(strings) == 2:
             left, right = query.column(strings[0] or ""), query.column(strings[1] or "")
             return f"{left} = {right}" if left and right else None
-        return self._callback(arguments[0]) if len(arguments) == 1 else None
+        is_function = len(arguments) == 1 and "function" in unwrapped(arguments[0]).type
+        return self._callback(arguments[0], depth) if is_function and depth < _MAXIMUM_DEPTH else None
 
-    def _callback(self, node: Node) -> str | None:
+    def _callback(self, node: Node, depth: int) -> str | None:
         """`function () { this.on("a", "=", "b").andOn(...) }`."""
         body = field(unwrapped(node), "body")
         if body is None:
@@ -359,7 +361,7 @@ class _Steps:
             chain: list[str] = []
             while inner is not None and inner.type == "call_expression":
                 name = called(inner)
-                read = self._on(arguments_of(inner)) if name in ("on", "andOn") else None
+                read = self._on(arguments_of(inner), depth + 1) if name in ("on", "andOn") else None
                 if name in ("onVal", "andOnVal"):
                     read = self.conditions.condition("where", inner)
                 if read is None:

@@ -77,9 +77,11 @@ class Expressions:
             return f"{name}({inner})" if inner else None
         return None
 
-    def selection(self, node: Node) -> list[str] | None:
+    def selection(self, node: Node, depth: int = 0) -> list[str] | None:
         """One entry of a select list; None if it cannot be read."""
         node = unwrapped(node)
+        if depth > _MAXIMUM_DEPTH:
+            return None
         known = self.values.argument(node)
         if known.string is not None:
             return self._named(known.string)
@@ -87,11 +89,11 @@ class Expressions:
             lists = [self._named(entry.string) if entry.string else None for entry in known.elements]
             return [entry for found in lists if found for entry in found] if all(lists) else None
         if node.type == "array":
-            parts = [self.selection(entry) for entry in named(node)]
+            parts = [self.selection(entry, depth + 1) for entry in named(node)]
             return [entry for part in parts if part for entry in part] if all(parts) else None
         if node.type == "arrow_function":
             body = field(node, "body")
-            return self.selection(body) if body is not None and body.type != "statement_block" else None
+            return self.selection(body, depth + 1) if body is not None and body.type != "statement_block" else None
         if called(node) == "as" and (holder := holder_of(node)) is not None:
             written = self.template(unwrapped(holder))
             return [written] if written else self._listed(node)

@@ -16,6 +16,7 @@ CANDIDATE = re.compile(r"\b(?:interface|type)\s+\w+")
 _WRAPPER = re.compile(
     r"(?:Generated|GeneratedAlways|ColumnType|JSONColumnType)<\s*([^,<>]*(?:<[^<>]*>)?)[^<>]*(?:<[^<>]*>[^<>]*)*>"
 )
+_MAXIMUM_TYPES = 50
 
 
 class Types:
@@ -41,12 +42,15 @@ class Types:
             if members or extends:
                 self._known.setdefault(name, (source, declaration, extends, members))
 
-    def tables(self, database: str, spell: Callable[[str], str], depth: int = 0) -> list[Model]:
+    def tables(self, database: str, spell: Callable[[str], str], seen: set[str] | None = None) -> list[Model]:
+        """The tables of the database's type and of those that it extends."""
+        seen = set() if seen is None else seen
         entry = self._known.get(database)
-        if entry is None or depth > 5:
+        if entry is None or database in seen or len(seen) > _MAXIMUM_TYPES:
             return []
+        seen.add(database)
         _, _, extends, members = entry
-        found = [model for parent in extends for model in self.tables(parent, spell, depth + 1)]
+        found = [model for parent in extends for model in self.tables(parent, spell, seen)]
         for name, value in members.items():
             written = _type_of(value)
             table = self._known.get(written)

@@ -47,10 +47,10 @@ class Values:
             entry = known_entries(value)[0].get(text(field(node, "property"))) if value is not None else None
             if entry is not None and unwrapped(entry).type in ("string", "template_string"):
                 return self.argument(entry, depth + 1)
-        if node.type == "array":
+        if node.type == "array" and depth < _MAXIMUM_DEPTH:
             elements = tuple(self.argument(element, depth + 1) for element in named(node)[:20])
             return Argument(text(node)[:100], elements=elements)
-        if called(node) == "map" and arguments_of(node):
+        if called(node) == "map" and arguments_of(node) and depth < _MAXIMUM_DEPTH:
             body = field(arguments_of(node)[0], "body")
             if body is not None and unwrapped(body).type == "object":
                 return self.argument(body, depth + 1)

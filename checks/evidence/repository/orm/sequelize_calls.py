@@ -34,6 +34,7 @@ _CALLS = re.compile(rf"\.\s*({_METHODS})\s*(?:<[^()]*>)?\(".encode())
 _PROPERTY = frozenset(["property_identifier"])
 _EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS, EXPRESSIONS])
 _OF_INSTANCES = frozenset(["update", "destroy", "save", "increment", "decrement", "restore"])
+_MAXIMUM_SCOPES = 8
 _FINDS = re.compile(r"find(?:One|ByPk|OrCreate)|create|build")
 _HARMLESS = frozenset(
     "transaction raw nest logging benchmark hooks individualHooks returning validate plain rejectOnEmpty distinct userId silent "
@@ -78,7 +79,7 @@ class _Reader:
             self.models.find(self.imports.names.get(name, name), self.source.file.path) if name[:1].isupper() else None
         )
 
-    def _model(self, node: Node) -> tuple[Model, str] | None:
+    def _model(self, node: Node, depth: int = 0) -> tuple[Model, str] | None:
         """The model that a method is called on, and its scope: default, none, or one that is not known."""
         if node.type == "identifier":
             model = self._named(text(node))
@@ -90,10 +91,10 @@ class _Reader:
             model = self._named(text(field(node, "property")))
             return (model, "default") if model else None
         holder = holder_of(node) if node.type == "call_expression" else None
-        if holder is None:
+        if holder is None or depth > _MAXIMUM_SCOPES:
             return None
         name = called(node)
-        inner = self._model(unwrapped(holder))
+        inner = self._model(unwrapped(holder), depth + 1)
         if inner is None or not (name in ("unscoped", "schema", "scope") or re.search(r"[sS]cope", name)):
             return None
         return inner[0], "none" if name == "unscoped" else inner[1] if name == "schema" else "unknown"

@@ -40,6 +40,7 @@ _PARTS = {
     "select": {COLUMNS, EXPRESSIONS}, "addSelect": {COLUMNS, EXPRESSIONS}, "groupBy": {EXPRESSIONS},
     "addGroupBy": {EXPRESSIONS}, "set": {COLUMNS},
 }  # fmt: skip
+_MAXIMUM_DEPTH = 12
 _JOIN = re.compile(r"(inner|left)Join(?:AndSelect|AndMapOne|AndMapMany)?")
 _FUNCTION = re.compile(r"\b(?:count|sum|avg|min|max)\s*\(", re.IGNORECASE)
 
@@ -160,8 +161,10 @@ class _Builder:
             return f"{quoted(self.query.alias)}.{quoted(code)}" if by_name else None
         return sql_of(code, self.aliases)
 
-    def _condition(self, node: Node) -> str | None:
+    def _condition(self, node: Node, depth: int = 0) -> str | None:
         node = unwrapped(node)
+        if depth > _MAXIMUM_DEPTH:
+            return None
         if (code := self.values.argument(node).string) is not None:
             return sql_of(code, self.aliases)
         if node.type == "object":
@@ -172,10 +175,10 @@ class _Builder:
             whole = WHERE not in self.query.partial or WHERE in before
             return f"({' AND '.join(found)})" if found and whole else None
         if node.type == "new_expression" and text(field(node, "constructor")) == "Brackets":
-            return self._brackets(node)
+            return self._brackets(node, depth)
         return None
 
-    def _brackets(self, node: Node) -> str | None:
+    def _brackets(self, node: Node, depth: int) -> str | None:
         given = named(field(node, "arguments"))
         body = field(given[0], "body") if given else None
         statements = (
@@ -197,7 +200,9 @@ class _Builder:
                 return None
             for name, step in reversed(steps):
                 condition = (
-                    self._condition(arguments_of(step)[0]) if name in _CONDITIONS and arguments_of(step) else None
+                    self._condition(arguments_of(step)[0], depth + 1)
+                    if name in _CONDITIONS and arguments_of(step)
+                    else None
                 )
                 if condition is None:
                     return None

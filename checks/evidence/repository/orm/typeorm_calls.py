@@ -52,6 +52,7 @@ _ASSIGNED = re.compile(
 )
 _MANAGER = re.compile(r"(?:manager|datasource|connection|^em|^trx|^tx|^transaction|queryrunner)$", re.IGNORECASE)
 _EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS, EXPRESSIONS])
+_MAXIMUM_STEPS = 4
 _AGGREGATES = {"sum": "sum", "average": "avg", "minimum": "min", "maximum": "max"}
 _LOOKS_LIKE_KEY = re.compile(r"(?:^|[a-z_.])id$|^id\b|Id\)?$", re.IGNORECASE)
 
@@ -340,10 +341,10 @@ class _Reader:
             return query
         return self._saved(model, unwrapped(node)) if node is not None else None
 
-    def _saved(self, model: Model, node: Node) -> Query | None:
+    def _saved(self, model: Model, node: Node, depth: int = 0) -> Query | None:
         """save(): an INSERT of what create() made, an UPDATE of what was found; None where the code does not tell."""
-        value: Node | None = node
-        for _ in range(4):
+        value: Node | None = node if depth < _MAXIMUM_STEPS else None
+        for _ in range(_MAXIMUM_STEPS):
             if value is not None and value.type in ("identifier", "shorthand_property_identifier"):
                 value = value_before(text(value), value)
             elif value is not None and called(value) in (
@@ -380,7 +381,7 @@ class _Reader:
             query.partial.add(COLUMNS)
             return query
         if word in ("merge", "assign") and arguments_of(value):
-            return self._saved(model, unwrapped(arguments_of(value)[0]))
+            return self._saved(model, unwrapped(arguments_of(value)[0]), depth + 1)
         return None
 
 

@@ -95,3 +95,10 @@ def test_what_is_no_call_is_none(code: str) -> None:
 def test_without_knex_there_is_none() -> None:
     _, calls = read({"a.ts": "export const f = (db) => db('users').where('id', 1).first()"})
     assert calls == ()
+
+
+def test_bad_input_is_read_as_far_as_it_goes() -> None:
+    for code in ("await db('t').where(" + "(b) => b.where(" * 3_000, "await db('t')" + ".where('a', 1)" * 600,
+                 "await db('t').join('u', " + "function () { this.on(" * 600 + ") }" * 600 + ")",
+                 "await db(`" + "${`" * 500 + "`}" * 500 + "`).first()", "const t = t;\nawait db(t).select(t)"):  # fmt: skip
+        calls_of(code)

@@ -133,3 +133,11 @@ def test_the_place_is_the_line_of_the_verb() -> None:
     code = "export const all = async (db) =>\n  await db\n    .selectFrom('users')\n    .selectAll()\n    .execute();\n"
     call = only(read({"a.ts": code})[1])
     assert (call.location.line, call.function, call.orm) == (3, "all", "kysely")
+
+
+def test_bad_input_is_read_as_far_as_it_goes() -> None:
+    for code in ("await db.selectFrom('t').where((eb) => " + "eb.or([" * 900 + "])" * 900 + ").execute()",
+                 "await db.selectFrom('t').select(" + "[" * 2_000 + "]" * 2_000 + ").execute()",
+                 "await db.selectFrom('t').where(" + "(eb) => eb.or([" * 3_000,
+                 "new Kysely<DB>();\ninterface DB extends DB { a: DB }"):  # fmt: skip
+        calls_of(code)

@@ -144,3 +144,11 @@ def test_what_cannot_be_read_is_said(code: str, expected: str) -> None:
 )
 def test_what_is_no_call_is_none(code: str) -> None:
     assert calls_of(code) == []
+
+
+def test_bad_input_is_read_as_far_as_it_goes() -> None:
+    for code in ("await Tag.findAll({ "
+         "where: " + "{ [Op.or]: [" * 900 + "]}" * 900 + "})", "await Tag" + ".scope('a')" * 900 + ".findAll()",
+                 "await Tag.findAll({ "
+         "where: " + "{ [Op.and]: " * 3_000, "const where = { ...where };\nawait Tag.findAll({ where })"):  # fmt: skip
+        calls_of(code)

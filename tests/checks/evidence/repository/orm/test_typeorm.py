@@ -163,3 +163,17 @@ def test_a_repositorys_own_methods() -> None:
     code += "    return this.findOne({ where: { name: x } })\n  }\n}\n"
     call = only(read({"entities.ts": ENTITIES, "users.ts": code})[1])
     assert (call.location.line, call.function, call.orm, call.limit) == (4, "named", "typeorm", 1)
+
+
+def test_bad_input_is_read_as_far_as_it_goes() -> None:
+    for code in ("await this.users.find({ "
+         "where: " + "{ posts: " * 3_000, "let a = this.users.merge(a, b);\nawait this.users.save(a)",
+                 "await this.users.find({ where: { email: " + "Not(" * 900 + ")" * 900 + "} })",
+                 "await this.users.createQueryBuilder('u').where(" + "new Brackets((q) => "
+         "q.where(" * 500 + "))" * 500 + ").getMany()",
+                 "@Entity() class A extends B {}\nclass B extends A {}"):  # fmt: skip
+        files = {
+            "entities.ts": ENTITIES,
+            "a.ts": f"import {{ User }} from './entities'\nclass S {{ users: Repository<User>;\n{code}",
+        }
+        read(files)
