@@ -32,7 +32,7 @@ CANDIDATE = re.compile(rf"\.(?:{_SENDS})\(")
 _CALL = re.compile(rf"\.({_SENDS})\(".encode())
 _NAME = frozenset(["field_identifier"])
 _DATABASE = re.compile(
-    r"(?:db|tx|trx|conn|orm|session|sess|database|transaction|query|stmt)(?:\(.*\))?$", re.IGNORECASE | re.DOTALL
+    r"(?:db|tx|trx|conn|orm|session|sess|database|transaction|query|stmt|\bq)(?:\(.*\))?$", re.IGNORECASE | re.DOTALL
 )
 _VERBS = {"Create": "insert", "CreateInBatches": "insert", "Save": "update", "Update": "update", "Updates": "update",
           "UpdateColumn": "update", "UpdateColumns": "update", "Delete": "delete"}  # fmt: skip
@@ -74,7 +74,10 @@ class _Reader:
         names = [step for step, _ in steps]
         if root is None or not _DATABASE.search(text(root)[-200:]) or {"Raw", "Exec"} & set(names):
             return
+        begun = self._begun(root, call)
         target, is_row = self._target(steps, name, call)
+        if begun is not None and target is None:
+            target, is_row = self._model_of(begun), False
         if target is None:
             return
         verb = _VERBS.get(name, "select")
@@ -88,7 +91,7 @@ class _Reader:
         query = Query(verb, target)
         if verb == "select":
             query.columns = [f"{quoted(target.table)}.*"]
-        if not re.fullmatch(r"(?:\w+\.)*\w*(?:[dD][bB]|[tT]x|orm|conn)(?:\([^()]*\))?", text(root)):
+        if begun is not None:
             query.partial |= {WHERE, ORDER, LIMIT, JOINS}
         for step, node in steps[:-1]:
             self._step(query, step, node)
@@ -100,6 +103,25 @@ class _Reader:
                 query.sets_on_update = False
         function = function_around(call)
         self.calls.append(query.finish(self.source.location(place), "gorm", function_name(function)))
+
+    def _begun(self, root: Node, near: Node) -> str | None:
+        """The code that began the query which a variable holds; None if the variable is the database itself."""
+        name = text(root)
+        if not re.fullmatch(r"\w+", name):
+            return None if re.fullmatch(r"(?:\w+\.)*\w*(?:[dD][bB]|[tT]x|orm|conn)(?:\([^()]*\))?", name) else name
+        code = whole_text(function_around(near))
+        made = re.findall(rf"(?<![\w.]){name}\s*:?=\s*([^\n]*\.\n?[^\n]*)", code)
+        adding = [
+            line
+            for line in made
+            if re.search(r"\.\s*(?:Where|Model|Table|Joins|Order|Limit|Select|Not|Or|Scopes)\(", line)
+        ]
+        return "\n".join(adding)[:5_000] if adding else None
+
+    def _model_of(self, code: str) -> Model | None:
+        """The model that the beginning of a query names."""
+        found = re.search(r"\.Model\(\s*(?:&|new\()?(?:\[\])?\*?(?:\w+\.)?([A-Z]\w*)[{)]", code)
+        return self.models.find(found.group(1), self.source.file.path) if found is not None else None
 
     # What it is about
 

@@ -115,6 +115,8 @@ def test_calls(body: str, expected: str) -> None:
         ("var o []Order\ndb.Where(conditions).Find(&o)", 'FROM "shop"."purchases"', ("where",)),
         ("var o []Order\nquery := db.Where(\"a = 1\")\nquery.Find(&o)",
          'FROM "shop"."purchases"', ("joins", "limit", "order", "where")),
+        ("var n int64\nq := db.Model(&Order{}).Where(\"a = 1\")\nq.Count(&n)",
+         'FROM "shop"."purchases"', ("joins", "limit", "order", "where")),
         ("o := Order{ID: 1}\ndb.First(&o)", 'FROM "shop"."purchases" ORDER BY "purchases"."id" LIMIT $1', ("where",)),
     ],
 )  # fmt: skip
