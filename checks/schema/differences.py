@@ -161,6 +161,9 @@ class _Rules:
         ]
         by_name = {name for name, *_ in live} & {name for name, *_ in declared}
         live = [entry for entry in live if entry[0] not in by_name]
+        # PostgreSQL makes one index for a key that is declared UNIQUE as well.
+        keys = {frozenset(self._names(entry.columns)) for entry in self.constraints if entry.kind == "primary_key"}
+        declared = [entry for entry in declared if entry[2] or frozenset(entry[1]) not in keys]
         for name, columns, partial, place in [entry for entry in declared if entry[0] not in by_name]:
             match = next((entry for entry in live if set(entry[1]) == set(columns) and entry[2] == partial), None)
             if match is not None:

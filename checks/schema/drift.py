@@ -181,7 +181,9 @@ class _Comparison:
         modelled = {
             model.table for model in self.repository.models if model.orm in ("sqlalchemy", "django") or not model.table
         }
-        found = []
+        found: list[Table] = []
+        if any("table" in lineage.uncertain_kinds for lineage in self.repository.lineages):
+            return found
         for table in self.catalog.tables:
             if not is_reviewed(table) or table.schema not in schemas or table.inherits:
                 continue

@@ -12,6 +12,7 @@ from checks.evidence.repository.ledger import (
     IndexDetail,
     Ledger,
     TableDetail,
+    TriggerDetail,
 )
 from checks.evidence.repository.type_names import SERIALS, TYPE_NAMES, formatted
 from checks.model import Location, quote_identifier
@@ -22,6 +23,8 @@ _ADD_COLUMN, _DROP_COLUMN, _ADD_CONSTRAINT, _DROP_CONSTRAINT, _VALIDATE = 1, 14,
 _SET_DEFAULT, _DROP_NOT_NULL, _SET_NOT_NULL, _SET_TYPE, _ADD_IDENTITY, _DROP_IDENTITY, _DROP_EXPRESSION = (
     3, 5, 6, 25, 63, 65, 8,
 )  # fmt: skip
+# DropBehavior as the protobuf numbers it.
+_CASCADE = 2
 _ADD_INHERIT, _DETACHED = 50, frozenset([61, 62])
 _COLUMN_CHANGES = frozenset([3, 5, 6, 7, 8, 13, 12, 25, 63, 64, 65])
 _TABLE_CHANGES = frozenset([31, 32, 35, 54, 55, 56, 57, 58])
@@ -257,9 +260,23 @@ class Changes:
             elif shape == "type_name" and kind is not None:
                 self.ledger.drop(kind, self._named(value.names))
             elif shape == "object_with_args" and kind is not None:
+                name = self._named(value.objname)
+                if statement.behavior == _CASCADE:
+                    self._drop_triggers(name[-1])
+                if value.args_unspecified:
+                    for subject in [each for each in self.ledger.subjects() if each.kind == kind]:
+                        if subject.path[:2] == name:
+                            self.ledger.drop(kind, subject.path)
+                    continue
                 self.ledger.drop(
                     kind, (*self._named(value.objname), _type_list(entry.type_name for entry in value.objargs))
                 )
+
+    def _drop_triggers(self, function: str) -> None:
+        for subject in self.ledger.subjects():
+            detail = self.ledger.detail("trigger", subject.path) if subject.kind == "trigger" else None
+            if isinstance(detail, TriggerDetail) and detail.function == function:
+                self.ledger.drop("trigger", subject.path)
 
     # Everything else
 
@@ -318,7 +335,9 @@ class Changes:
         self.ledger.create("policy", (*self._path(statement.table), statement.policy_name), at(-1))
 
     def _create_trig_stmt(self, statement: Any, at: At) -> None:
-        self.ledger.create("trigger", (*self._path(statement.relation), statement.trigname), at(-1))
+        detail = TriggerDetail(statement.funcname[-1].string.sval if statement.funcname else "")
+        path = (*self._path(statement.relation), statement.trigname)
+        self.ledger.create("trigger", path, at(-1), detail=detail)
 
     def _create_schema_stmt(self, statement: Any, at: At) -> None:
         self.ledger.create("schema", (statement.schemaname,), at(-1))

@@ -48,7 +48,13 @@ class IndexDetail(msgspec.Struct):
     of_constraint: bool = False
 
 
-Detail = ColumnDetail | TableDetail | ConstraintDetail | IndexDetail
+class TriggerDetail(msgspec.Struct):
+    """`function` is what it calls, without its schema."""
+
+    function: str
+
+
+Detail = ColumnDetail | TableDetail | ConstraintDetail | IndexDetail | TriggerDetail
 
 
 class Ledger:

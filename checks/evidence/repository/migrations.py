@@ -27,7 +27,7 @@ _FILES = re.compile(
 _WHOLE_SCHEMA = re.compile(r"(?:schema|structure|ddl|tables|init)\.sql", re.IGNORECASE)
 _UNDONE = re.compile(r"(?:.*[._-])?(?:down|rollback|revert|undo)\.sql|U\d.*__.*\.sql", re.IGNORECASE)
 _DOWN_SECTION = re.compile(
-    r"^[ \t]*--[ \t]*(?:\+goose[ \t]+down|\+migrate[ \t]+down|migrate:down|rollback\b|!down\b|@UNDO).*$",
+    r"^[ \t]*--[ \t]*(?:\+goose[ \t]+down|\+migrate[ \t]+down|migrate:down|rollback[ \t]*:?[ \t]*$|!down\b|@UNDO).*$",
     re.IGNORECASE | re.MULTILINE,
 )
 _OTHER_DIALECT = re.compile(
@@ -62,7 +62,11 @@ _TABLES_BY_STRINGS = re.compile(
     r"\b(?:create|drop)\s+table\b|\balter\s+table\b(?!.{0,200}?\b(?:row\s+level|owner|replica|(?:en|dis)able)\b)",
     re.IGNORECASE | re.DOTALL,
 )
-_CHANGES_SCHEMA = frozenset(["create", "alter", "drop"])
+_CHANGES_SCHEMA = re.compile(
+    r"\b(?:create|alter|drop|rename)\b[\w\s]{0,40}?\b(?:table|index|type|view|trigger|policy|function|constraint|column"
+    r"|sequence|domain)\b",
+    re.IGNORECASE,
+)
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _DIGITS = re.compile(r"(\d+)")
 _MAXIMUM_BLOCK = 100_000
@@ -189,6 +193,20 @@ class ScriptReader:
                 self.block(entry.stmt.do_stmt, statement, path, line, changes)
             else:
                 changes.apply(entry.stmt, at)
+                if entry.stmt.WhichOneof("node") == "create_function_stmt":
+                    self.function(entry.stmt.create_function_stmt)
+
+    def function(self, statement: Any) -> None:
+        """What a function that puts statements together may make when it is called, here or at run time."""
+        for option in statement.options:
+            element = option.def_elem
+            if element.defname != "as":
+                continue
+            for part in element.arg.list.items:
+                body = part.string.sval
+                if len(body) <= _MAXIMUM_BLOCK and re.search(r"\bexecute\b", body, re.IGNORECASE):
+                    self.unread.kinds |= {kind.lower() for kind in _MADE_BY_STRINGS.findall(body)}
+                    self.unread.kinds |= {"table"} if _TABLES_BY_STRINGS.search(body) else set()
 
     def written(self, pieces: Sequence[tuple[str, Location]]) -> None:
         """A statement that was put together from code, each piece with its place there."""
@@ -237,7 +255,7 @@ class ScriptReader:
             return
         read = significant(body)
         words = {token.text.lower() for token in read if token.kind is Kind.WORD}
-        if not words & _BRANCHES or (not words & _CHANGES_SCHEMA and "execute" not in words):
+        if not words & _BRANCHES or not _CHANGES_SCHEMA.search(body):
             return
         names = _names_in(read)
         strings = " ".join(token.text for token in read if token.kind is Kind.STRING)
