@@ -9,7 +9,14 @@ from tree_sitter import Node
 
 from checks.evidence.repository.facts import Model
 from checks.evidence.repository.orm.query import VALUE, column_of, quoted
-from checks.evidence.repository.orm.script import arguments_of, called, definition_of, holder_of, is_changed
+from checks.evidence.repository.orm.script import (
+    arguments_of,
+    called,
+    definition_of,
+    holder_of,
+    is_changed,
+    sql_template,
+)
 from checks.evidence.repository.orm.syntax import field, named, text, unwrapped
 from checks.evidence.sql import mask_literals, parse
 
@@ -78,9 +85,8 @@ class Expressions:
 
     def template(self, node: Node, depth: int = 0) -> str | None:
         """A `sql` template whose holes are columns and values, as an expression that parses."""
-        tag = field(node, "function") if node.type == "call_expression" else None
-        body = field(node, "arguments") if tag is not None and text(tag) == "sql" else None
-        if body is None or body.type != "template_string" or depth > _MAXIMUM_DEPTH:
+        body = sql_template(node)
+        if body is None or depth > _MAXIMUM_DEPTH:
             return None
         parts: list[str] = []
         for child in body.named_children:

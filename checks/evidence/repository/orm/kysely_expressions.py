@@ -8,7 +8,14 @@ from tree_sitter import Node
 
 from checks.evidence.repository.orm.named_tables import NamedQuery, aliased
 from checks.evidence.repository.orm.query import VALUE, quoted
-from checks.evidence.repository.orm.script import arguments_of, called, definition_of, holder_of, known_entries
+from checks.evidence.repository.orm.script import (
+    arguments_of,
+    called,
+    definition_of,
+    holder_of,
+    known_entries,
+    sql_template,
+)
 from checks.evidence.repository.orm.script_values import Values
 from checks.evidence.repository.orm.syntax import field, named, text, unwrapped
 from checks.evidence.sql import mask_literals, parse
@@ -94,6 +101,8 @@ class Expressions:
         if node.type == "arrow_function":
             body = field(node, "body")
             return self.selection(body, depth + 1) if body is not None and body.type != "statement_block" else None
+        if (template := self.template(node)) is not None:
+            return [template]
         if called(node) == "as" and (holder := holder_of(node)) is not None:
             written = self.template(unwrapped(holder))
             return [written] if written else self._listed(node)
@@ -116,9 +125,8 @@ class Expressions:
     def template(self, node: Node) -> str | None:
         """A `sql` template whose holes are columns and values, as an expression that parses."""
         node = unwrapped(node)
-        tag = field(node, "function") if node.type == "call_expression" else None
-        body = field(node, "arguments") if tag is not None and text(tag).partition("<")[0] == "sql" else None
-        if body is None or body.type != "template_string":
+        body = sql_template(node)
+        if body is None:
             return None
         parts: list[str] = []
         for child in body.named_children:

@@ -14,6 +14,7 @@ _REQUIRE = re.compile(
     r"\b(?:const|let|var)\s+(\{[^}]*\}|\w+)\s*=\s*(?:await\s+import|require)\(\s*['\"]([^'\"\n]+)['\"]"
 )
 _ENTRY = re.compile(r"(?:type\s+)?([A-Za-z_$][\w$]*)(?:\s*(?:\bas\b|:)\s*([A-Za-z_$][\w$]*))?")
+_TYPED_TEMPLATE = re.compile(r"sql\s*<[^`;]{0,200}>\s*`")
 _BLOCKS = frozenset(["statement_block", "program", "switch_case"])
 
 
@@ -41,6 +42,22 @@ def string_of(node: Node | None) -> str | None:
     if any(child.type not in ("string_fragment", "escape_sequence") for child in node.named_children):
         return None
     return "".join(text(child) for child in node.named_children)
+
+
+def sql_template(node: Node) -> Node | None:
+    """The template that a `sql` tag is on. The grammar takes `` sql<number>`...` `` for comparisons."""
+    node = unwrapped(node)
+    if node.type == "call_expression":
+        tag, body = field(node, "function"), field(node, "arguments")
+        return body if text(tag) == "sql" and body is not None and body.type == "template_string" else None
+    match = _TYPED_TEMPLATE.match(text(node)) if node.type == "binary_expression" else None
+    if match is None:
+        return None
+    start = node.start_byte + len(match.group().encode("utf-8", "replace")) - 1
+    body = node.descendant_for_byte_range(start, start + 1)
+    while body is not None and body.type != "template_string" and body.start_byte == start:
+        body = body.parent
+    return body if body is not None and body.type == "template_string" and body.start_byte == start else None
 
 
 def arguments_of(call: Node | None) -> list[Node]:

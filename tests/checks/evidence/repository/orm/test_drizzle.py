@@ -145,6 +145,9 @@ EVERYTHING = "columns,expressions,joins,limit,order,where"
         ("await db.select().from(posts).where(eq(posts.id, value)).for('update', { skipLocked: true })",
          f'{POSTS} WHERE "posts"."id" = $1 FOR UPDATE SKIP LOCKED'),
         ("const q = db.select().from(posts);\nconst rows = await q;", POSTS),
+        ("await db.select({ n: sql<number>`count(*)` }).from(posts).where(sql<boolean>`${posts.id} > ${value}`)",
+         f'{POSTS} WHERE ("posts"."id" > $1)'),
+        ("await db.select({ n: sql<number>`count(*)`.mapWith(Number) }).from(posts)", POSTS),
     ],
 )  # fmt: skip
 def test_calls_become_sql(code: str, expected: str) -> None:

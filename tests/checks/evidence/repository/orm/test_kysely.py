@@ -70,6 +70,9 @@ USERS = 'SELECT "users".* FROM "users"'
         ("await db.selectFrom('users').select((eb) => eb.fn.countAll().as('n')).where(sql`lower(name)`, '=', "
          "x).executeTakeFirst()",
          'SELECT count(*) FROM "users" WHERE lower(name) = $1'),
+        ("await db.selectFrom('users').select(['id', sql<number | "
+         "null>`max(age)`.as('age')]).where(sql<string>`lower(a)`, '=', x)"
+         ".execute()", 'SELECT "users"."id", max(age) FROM "users" WHERE lower(a) = $1'),
         ("await db.selectFrom('items').selectAll().orderBy(sql`embedding <=> ${x}`).limit(3).execute()",
          'SELECT "items".* FROM "items" ORDER BY embedding <=> $1 LIMIT $2'),
         ("await db.insertInto('users').values({ name: x, age: y }).onConflict((oc) => oc.doNothing()).execute()",
