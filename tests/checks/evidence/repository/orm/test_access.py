@@ -55,6 +55,15 @@ def _ran(*texts: str) -> Statements:
          "SELECT posts.id FROM posts JOIN users ON users.id = posts.user_id"),
         ('UPDATE "users" SET "name" = $1 WHERE "users"."id" = $2', "UPDATE users SET name=$1::VARCHAR WHERE users.id = $2::UUID"),
         ('DELETE FROM "users" WHERE "users"."id" = $1', 'delete from "users" where "users"."id" = $1'),
+        ('SELECT "users".* FROM "users" WHERE "users"."email" = $1 LIMIT '
+         '$2', 'select * from "users" where "email" = $1 limit $2'),
+        ('SELECT "p"."id", "u"."email" FROM "posts" AS "p" JOIN "users" AS "u" ON "u"."id" = "p"."user_id" WHERE '
+         '"p"."title" IS NULL',
+         'select "p"."id", "u"."email" from "posts" as "p" inner join "users" as "u" on "u"."id" = "p"."user_id" where '
+         '"p"."title" is null'),
+        (f"{BY_EMAIL} LIMIT $2", 'SELECT "User"."id" AS "User_id", "User"."email" AS "User_email", "User"."name" AS "User_name" '
+                                 'FROM "users" "User" WHERE (("User"."email" = $1)) LIMIT $2'),
+        (BY_EMAIL, 'SELECT "id", "email", "name" AS "fullName" FROM "users" AS "User" WHERE "User"."email" = $1'),
     ],
 )  # fmt: skip
 def test_what_an_orm_sent_matches_its_call(text: str, ran: str) -> None:
