@@ -27,7 +27,7 @@ _FORM = re.compile(
     r"\btable_name\s*=\s*\"?(?:\w+::)*(?P<table>\w{1,63})(?:[^{};]{0,1000}?)\bstruct\s+(?P<name>\w{1,100})[^{;(]{0,200}\{(?P<fields>[^{}]{0,20000})\}"
 )
 _FIELD = re.compile(r"^[ \t]*(?:pub(?:\([^)]*\))?[ \t]+)?(?:r#)?(\w{1,63})[ \t]*:", re.MULTILINE)
-_RENAMED = re.compile(r"\bcolumn_name\b|\bembed\b|\bserialize_as\b|\bskip_insertion\b")
+_RENAMED = re.compile(r"\bcolumn_name\b|\bembed\b|\bserialize_as\b|\bskip_insertion\b|\bselect_expression\b")
 _MAXIMUM_TABLES = 5_000
 
 

@@ -133,7 +133,7 @@ class _Reader:
             query.joins += joined if joined is not None else []
             query.partial |= set() if joined is not None else {JOINS}
         elif name == "select":
-            columns, whole = expressions.columns(first)
+            columns, whole = self._selected(query, first) or expressions.columns(first)
             query.columns = columns
             query.partial |= set() if whole else {COLUMNS}
         elif name == "count" and not arguments:
@@ -163,6 +163,25 @@ class _Reader:
             query.partial.add(EXPRESSIONS)
         elif name not in _SINKS and name not in _HARMLESS and name not in ("set", "values"):
             query.partial |= _EVERYTHING if query.verb == "select" else {WHERE}
+
+    def _selected(self, query: Query, node: Node | None) -> tuple[list[str], bool] | None:
+        """The columns of the struct in `User::as_select()`."""
+        named_type = re.fullmatch(r"\(*(?:\w+::)*?(\w+)::as_select\(\)\)*", text(node))
+        if named_type is None or node is None:
+            return None
+        kind = self._impl_of(node) if named_type.group(1) == "Self" else named_type.group(1)
+        form = self.forms.get(kind)
+        columns = [query.column(attribute) for attribute in form.attributes] if form is not None else []
+        known = [column for column in columns if column is not None]
+        same = form is not None and form.table == query.model.name
+        return (known, True) if same and known and len(known) == len(columns) else None
+
+    def _impl_of(self, near: Node) -> str:
+        """The type whose impl the node stands in."""
+        around = near.parent
+        while around is not None and around.type != "impl_item":
+            around = around.parent
+        return text(field(around, "type")) if around is not None else ""
 
     def _form(self, query: Query, values: Node | None) -> bool:
         """Takes note of the columns of the struct that is written; whether it is known."""
