@@ -99,6 +99,8 @@ LIMITS: dict[str, Limit] = {
     "forced_checkpoints_per_hour": Limit(2, "checkpoints/hour", "forced checkpoints below that rate are no finding"),
     "evictions_per_day": Limit(24, "evictions/day", "how often pg_stat_statements may make room a day"),
     "sessions_per_s": Limit(2, "sessions/s", "new connections a second from which on a pooler is missing"),
+    "long_statement_s": Limit(300, "s", "a statement that runs longer is reported"),
+    "lock_wait_s": Limit(10, "s", "a session that waits longer for a lock is reported"),
     "idle_session_s": Limit(3_600, "s", "a session idle this long is counted as idle for long"),
     "idle_sessions": Limit(50, "sessions", "sessions that may be idle for long"),
     "max_connections": Limit(500, "connections", "a larger max_connections is a finding"),
