@@ -50,6 +50,7 @@ LIMITS: dict[str, Limit] = {
     "toast_table_bytes": Limit(1024**3, "bytes", "a table whose values out of line take less is no finding"),
     "toast_heavy_factor": Limit(5, "ratio", "how many times its rows the values out of line of a table take"),
     "toast_dead_share": Limit(0.3, "ratio", "dead share of the values out of line from which they are bloat"),
+    "history_share": Limit(0.10, "ratio", "share of the database that a history may take without pruning"),
     "halfvec_saved_bytes": Limit(
         256 * 1024**2, "bytes", "half-precision vectors that would save less are not proposed", "lower"
     ),

@@ -1,0 +1,294 @@
+"""Where embeddings come from: their model, their source, and whether both stores know the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from checks.evidence.database.facts import Catalog, Column, Table
+from checks.evidence.evidence import Evidence
+from checks.evidence.repository.facts import EmbeddingModel, Repository, VectorCall
+from checks.families import once_per_family
+from checks.hybrid.models import dimensions_of, plain_name
+from checks.hybrid.searches import ann_indexes
+from checks.hybrid.vectors import vector_columns
+from checks.model import (
+    Confidence,
+    Examined,
+    Finding,
+    Fix,
+    NotApplicable,
+    Severity,
+    Subject,
+    qualified_name,
+)
+from checks.registry import check
+from checks.relations import estimated_rows, reviewed_tables
+
+_MODEL = re.compile(r"model|embedder|encoder|(?:^|_)embedding_(?:version|type|provider|config)", re.IGNORECASE)
+_SOURCE = re.compile(r"hash|checksum|digest|md5|sha(?:1|256)|etag|revision|(?:^|_)version(?:_|$)", re.IGNORECASE)
+_CHANGED = re.compile(
+    r"(?:^|_)(?:updated|modified|embedded|indexed|synced|ingested)_?(?:at|on|time|date)?$|[a-z](?:Updated|Embedded)At$"
+)
+_TEXTS = frozenset({"text", "varchar", "jsonb", "json"})
+INSIDE = frozenset({"pgvector", "supabase", "postgresql", "postgres", "vecs", "alloydb", "timescale"})
+
+
+@check("hybrid.no-embedding-provenance", catalogue="H42", severity=Severity.MEDIUM, needs=[Catalog])
+@once_per_family
+def no_embedding_provenance(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """Nothing beside an embedding says which model made it, or from which text.
+
+    Vectors of two models cannot be compared, and nothing shows that they stand in one column. When the model is retired, or a
+    source changed, nobody can tell which rows must be embedded again but by embedding all.
+
+    Fix: Columns for the model with its version and for a hash of the embedded text; both set by whatever writes the vector.
+
+    Source: rubric 2026.1, HYB-1.2; catalogue N10
+
+    Observed: missing, rows, models_in_code
+    """
+    catalog = evidence.get(Catalog)
+    columns = vector_columns(catalog)
+    for table, column in columns:
+        missing = []
+        if not _names_model(catalog, table, 2):
+            missing.append("model")
+        siblings = [other for other in catalog.columns_of(table.oid).values() if other.number != column.number]
+        tracks = any(_SOURCE.search(other.name) or _CHANGED.search(other.name) for other in siblings)
+        own_text = any(other.base_type in _TEXTS and not other.name.lower().endswith("id") for other in siblings)
+        if not tracks and not own_text:
+            missing.append("source hash or time")
+        if missing:
+            yield _unexplained(evidence, table, column, missing)
+    yield Examined(len(columns), len(columns), "vector columns")
+
+
+def _names_model(catalog: Catalog, table: Table, steps: int) -> bool:
+    """Whether the table, or one that its rows refer to, has a column for the model."""
+    if any(_MODEL.search(column.name) for column in catalog.columns_of(table.oid).values()):
+        return True
+    if steps == 0:
+        return False
+    referenced = {entry.referenced_table for entry in catalog.constraints_of(table.oid) if entry.kind == "foreign_key"}
+    return any(
+        _names_model(catalog, other, steps - 1)
+        for oid in referenced
+        if oid is not None and oid != table.oid and (other := catalog.table_by_oid.get(oid))
+    )
+
+
+def _unexplained(evidence: Evidence, table: Table, column: Column, missing: list[str]) -> Finding:
+    subject, repository = evidence.get(Catalog).column_subject(column), evidence.find(Repository)
+    models = sorted({plain_name(entry.name) for entry in repository.embedding_models} if repository else ())
+    rows = estimated_rows(evidence, table)
+    relation = qualified_name(table.schema, table.name)
+    wanted = []
+    if "model" in missing:
+        wanted.append("ADD COLUMN embedding_model text")
+    if len(missing) > 1 or "model" not in missing:
+        wanted.append("ADD COLUMN source_sha256 bytea")
+    severe = "model" in missing and len(models) > 1
+    return Finding(
+        subject,
+        f"Nothing beside {subject.name} tells its {' or its '.join(missing)}",
+        Fix(
+            "Add the columns, fill them for the rows there are with what is known of them, and write them with every vector.",
+            sql=f"ALTER TABLE {relation} {', '.join(wanted)};",
+            lock="ACCESS EXCLUSIVE",
+            undo=f"ALTER TABLE {relation} {', '.join(part.replace('ADD', 'DROP').rsplit(' ', 1)[0] for part in wanted)};",
+        ),
+        severity=Severity.MEDIUM if severe else Severity.LOW,
+        confidence=Confidence.INFERRED,
+        observed={"missing": missing, "rows": None if rows is None else round(rows), "models_in_code": models},
+        related=(table.subject,),
+        locations=evidence.locations(subject),
+    )
+
+
+@check("hybrid.embedding-models-differ", catalogue="H45", severity=Severity.HIGH, needs=[Repository])
+def embedding_models_differ(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """Queries are embedded by another model than the data.
+
+    Distances between vectors of two models mean nothing: the search answers, and its answers are noise. With equal dimensions
+    nothing fails either.
+
+    Fix: One constant for the model, used by ingestion and by queries.
+
+    Source: catalogue H45; model cards
+
+    Observed: ingest, query
+    """
+    models = evidence.get(Repository).embedding_models
+    if not models:
+        raise NotApplicable("the code names no embedding model")
+    ingest = _by_name(entry for entry in models if entry.use == "ingest")
+    query = _by_name(entry for entry in models if entry.use == "query")
+    yield Examined(len(models), len(models), "places that name an embedding model")
+    if not ingest or not query or ingest.keys() & query.keys():
+        return
+    written, asked = next(iter(ingest.values())), next(iter(query.values()))
+    sizes = {dimensions_of(written.name), dimensions_of(asked.name)}
+    words = "" if None in sizes or len(sizes) < 2 else ", of another dimension"
+    yield Finding(
+        Subject("file", (asked.location.path,)),
+        f"Queries are embedded with {asked.name} ({asked.location.path}:{asked.location.line}), the data with {written.name} "
+        f"({written.location.path}:{written.location.line}){words}",
+        Fix("Use the model that the stored vectors were made with, from one constant; or embed all data anew."),
+        confidence=Confidence.INFERRED,
+        observed={"ingest": sorted(ingest), "query": sorted(query)},
+        locations=(asked.location, written.location),
+    )
+
+
+def _by_name(models: Iterator[EmbeddingModel]) -> dict[str, EmbeddingModel]:
+    return {plain_name(entry.name): entry for entry in models}
+
+
+@check("hybrid.dual-write", catalogue="N17", severity=Severity.MEDIUM, needs=[Repository])
+def dual_write(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """Rows live in PostgreSQL and their vectors in another store, kept together by code alone.
+
+    Two stores have no common transaction: whatever fails between the two writes leaves one without the other. A vector whose row
+    was deleted is still found, and what it says is shown to whoever asks.
+
+    Fix: An outbox: the change is written with the row in one transaction, and a worker brings it to the other store until it
+    is there; or the vectors in PostgreSQL too, with a foreign key and ON DELETE CASCADE.
+
+    Source: catalogue N17; microservices.io, "Transactional outbox"
+
+    Observed: store, writes, deletes, outbox
+    """
+    repository = evidence.get(Repository)
+    outside = [call for call in repository.vector_calls if call.store not in INSIDE]
+    stores = sorted({call.store for call in outside if call.action == "write"})
+    if not stores:
+        raise NotApplicable("the code writes to no vector store outside PostgreSQL")
+    catalog = evidence.find(Catalog)
+    outbox = [
+        table.name
+        for table in (catalog.tables if catalog else ())
+        if table.kind in {"table", "partitioned"} and re.search(r"outbox", table.name, re.IGNORECASE)
+    ]
+    for store in stores:
+        calls = [call for call in outside if call.store == store]
+        writes = [call for call in calls if call.action == "write"]
+        deletes = [call for call in calls if call.action == "delete"]
+        if deletes and outbox:
+            continue
+        yield _kept_by_code(store, writes, deletes, outbox)
+    yield Examined(len(stores), len(stores), "vector stores outside PostgreSQL")
+
+
+def _kept_by_code(store: str, writes: list[VectorCall], deletes: list[VectorCall], outbox: list[str]) -> Finding:
+    first = writes[0]
+    if not deletes:
+        title = (
+            f"The code writes vectors to {store} and never deletes one ({first.location.path}:{first.location.line})"
+        )
+    else:
+        title = f"Rows and their vectors in {store} are written one after the other, without an outbox"
+        title += f" ({first.location.path}:{first.location.line})"
+    return Finding(
+        Subject("file", (first.location.path,)),
+        title,
+        Fix(
+            "Write the change into an outbox table with the row, and let a worker carry it over; delete there as here."
+        ),
+        severity=Severity.LOW if deletes else Severity.MEDIUM,
+        confidence=Confidence.INFERRED,
+        observed={"store": store, "writes": len(writes), "deletes": len(deletes), "outbox": outbox},
+        locations=tuple(call.location for call in (*writes, *deletes)),
+        discriminator=store,
+    )
+
+
+@check("hybrid.embedding-outlives-source", catalogue="N17", severity=Severity.MEDIUM, needs=[Catalog])
+@once_per_family
+def embedding_outlives_source(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """A deleted source leaves its embeddings behind.
+
+    The reference from the chunk to its document is set to NULL when the document goes: its text stays searchable, and shows
+    up in answers, which for deleted content is a leak and not only a bug.
+
+    Fix: ON DELETE CASCADE on that foreign key, and an index on its column.
+
+    Source: catalogue N17; PostgreSQL manual, "Foreign Keys"
+
+    Observed: references, on_delete
+    """
+    catalog = evidence.get(Catalog)
+    tables = {table.oid: table for table, _ in vector_columns(catalog)}
+    keys = [
+        (table, entry)
+        for table in tables.values()
+        for entry in catalog.constraints_of(table.oid)
+        if entry.kind == "foreign_key" and entry.parent is None and entry.referenced_table not in {None, table.oid}
+    ]
+    sources = re.compile(
+        r"doc|file|page|source|article|message|note|content|asset|chunk|item|post|record", re.IGNORECASE
+    )
+    for table, entry in keys:
+        target = catalog.table_by_oid.get(entry.referenced_table or 0)
+        if target is None or entry.on_delete not in {"set null", "set default"} or not sources.search(target.name):
+            continue
+        relation, name = qualified_name(table.schema, table.name), qualified_name(entry.name)
+        names = ", ".join(qualified_name(catalog.column(table.oid, number).name) for number in entry.columns)
+        yield Finding(
+            catalog.constraint_subject(entry),
+            f"Embeddings in {table.subject.name} outlive their {target.subject.name} (ON DELETE {entry.on_delete.upper()})",
+            Fix(
+                "Let them go with their source; rows that have lost theirs already are to be looked at first.",
+                sql=f"ALTER TABLE {relation} DROP CONSTRAINT {name}, ADD CONSTRAINT {name} FOREIGN KEY ({names}) "
+                f"REFERENCES {target.subject.name} ON DELETE CASCADE;",
+                lock="SHARE ROW EXCLUSIVE",
+                undo=f"The same with ON DELETE {entry.on_delete.upper()}.",
+            ),
+            confidence=Confidence.INFERRED,
+            observed={"references": target.subject.name, "on_delete": entry.on_delete},
+            related=(table.subject, target.subject),
+            locations=evidence.locations(catalog.constraint_subject(entry)),
+        )
+    yield Examined(len(keys), len(keys), "foreign keys of tables with vectors")
+
+
+@check("hybrid.index-before-load", catalogue="H43", severity=Severity.LOW, needs=[Catalog, Repository])
+@once_per_family
+def index_before_load(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """Vectors are inserted one by one into a table that has its vector index already.
+
+    Each insert searches the graph for its neighbours. Loading first, by COPY, and building the index then takes a fraction of
+    the time, and for IVFFlat it is what its recall depends on.
+
+    Fix: COPY, or INSERT of many rows at once; for a first load the index afterwards.
+
+    Source: pgvector README, "Loading", "Index Build Time"
+
+    Observed: rows, indexes
+    """
+    catalog, repository = evidence.get(Catalog), evidence.get(Repository)
+    indexed = [(table, column) for table, column in vector_columns(catalog) if ann_indexes(catalog, column)]
+    if not indexed:
+        raise NotApplicable("no vector column has an index for approximate search")
+    known = {table.name for table in reviewed_tables(catalog)}
+    for table, column in indexed:
+        loops = [
+            entry
+            for entry in repository.behaviours
+            if entry.kind == "insert_in_loop" and entry.certain and entry.table == table.name and table.name in known
+        ]
+        if loops:
+            first = loops[0].location
+            yield Finding(
+                catalog.column_subject(column),
+                f"Vectors are inserted into {table.subject.name} one by one ({first.path}:{first.line})",
+                Fix("Send many rows at once: COPY, or INSERT with several VALUES."),
+                confidence=Confidence.INFERRED,
+                observed={
+                    "rows": round(estimated_rows(evidence, table) or 0),
+                    "indexes": [index.subject.name for index in ann_indexes(catalog, column)],
+                },
+                related=(table.subject,),
+                locations=tuple(entry.location for entry in loops),
+            )
+    yield Examined(len(indexed), len(indexed), "indexed vector columns")

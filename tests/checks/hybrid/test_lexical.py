@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+
+from checks.model import Severity
+from tests.checks.survey import examine, finding, names
+from tests.checks.workload import prepare, send
+from tests.servers import Database
+
+pytestmark = pytest.mark.vector
+
+NAME = "hybrid.lexical-half-missing"
+HYBRID = """WITH near AS (SELECT id, row_number() OVER () AS r FROM (SELECT id FROM {0} ORDER BY embedding <=> %s::vector LIMIT 20) n),
+    words AS (SELECT id FROM {0} WHERE {1} @@ plainto_tsquery('english', %s) LIMIT 20)
+    SELECT n.id FROM near n LEFT JOIN words w USING (id) ORDER BY n.r LIMIT 5"""
+
+
+def test_halves(database: Database) -> None:
+    table = "CREATE TABLE {0} (id int PRIMARY KEY, content text, embedding vector(3));"
+    prepare(
+        database,
+        "CREATE EXTENSION vector",
+        "".join(map(table.format, ("bare", "computed", "indexed", "generated", "unsearched")))
+        + "CREATE TABLE wordless (id int PRIMARY KEY, embedding vector(3));"
+        + "CREATE INDEX ON indexed USING gin (to_tsvector('english', content));"
+        + "ALTER TABLE generated ADD COLUMN words tsvector GENERATED ALWAYS AS (to_tsvector('english', content)) STORED;"
+        + "CREATE INDEX ON generated USING gin (words)",
+    )
+    connection = database.connect()
+    for name in ("bare", "wordless"):
+        send(connection, f"SELECT id FROM {name} ORDER BY embedding <=> %s::vector LIMIT 5", [("[1,2,3]",)])
+    for name, words in (
+        ("computed", "to_tsvector('english', content)"),
+        ("indexed", "to_tsvector('english', content)"),
+        ("generated", "words"),
+    ):
+        send(connection, HYBRID.format(name, words), [("[1,2,3]", "cat")])
+
+    result = examine(database, NAME)
+
+    assert names(result) == {"public.bare.embedding", "public.computed.embedding"}
+    bare = finding(result, "public.bare.embedding")
+    assert (bare.severity, bare.observed["half"]) == (Severity.NOTE, "absent")
+    computed = finding(result, "public.computed.embedding")
+    assert (computed.severity, computed.observed["half"]) == (Severity.LOW, "unindexed")
+    assert computed.observed["made_for_each_search"] is True
+    for statement in (computed.fix.sql or "").split("; "):
+        database.execute(statement)
