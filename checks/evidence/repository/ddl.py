@@ -226,10 +226,21 @@ class Changes:
         elif kind in ("table", "view", "index", "sequence"):
             old = self._path(statement.relation)
             self.ledger.rename(kind, old, (old[0], statement.newname), at(-1))
+        elif kind == "function":
+            self._rename_function(statement, at)
         elif kind == "type":
             old_type = self._named(statement.object.list.items)
             self.ledger.rename(kind, old_type, (old_type[0], statement.newname), at(-1))
             self._retype(old_type[-1], statement.newname)
+
+    def _rename_function(self, statement: Any, at: At) -> None:
+        old = self._named(statement.object.object_with_args.objname)
+        for subject in self.ledger.subjects():
+            detail = self.ledger.detail("trigger", subject.path) if subject.kind == "trigger" else None
+            if isinstance(detail, TriggerDetail) and detail.function == old[-1]:
+                detail.function = statement.newname
+            elif subject.kind == "function" and subject.path[:2] == old:
+                self.ledger.rename("function", subject.path, (old[0], statement.newname, *subject.path[2:]), at(-1))
 
     def _retype(self, old: str, new: str) -> None:
         """Columns of a type that has another name now."""

@@ -33,6 +33,7 @@ _DOWN_SECTION = re.compile(
 _OTHER_DIALECT = re.compile(
     r"^[^-\n']*(?:`|\bAUTO_?INCREMENT\b|\bENGINE\s*=|\bNVARCHAR\b|\bIDENTITY\(1)", re.IGNORECASE | re.MULTILINE
 )
+_REMARK = re.compile(r"/\*.*?\*/", re.DOTALL)
 _LIQUIBASE = re.compile(r"\A\s*--\s*liquibase formatted sql", re.IGNORECASE)
 _REPEATABLE = re.compile(r"R__.*\.sql", re.IGNORECASE)
 _CHANGESET_OF_ANOTHER = re.compile(
@@ -98,7 +99,7 @@ def read_migrations(files: Iterable[SourceFile]) -> Migrations:
     other database systems are left out."""
     groups: dict[str, list[SourceFile]] = {}
     for file in files:
-        if not _UNDONE.fullmatch(file.name) and not _OTHER_DIALECT.search(file.text):
+        if not _UNDONE.fullmatch(file.name) and not _OTHER_DIALECT.search(_REMARK.sub("", file.text)):
             groups.setdefault(_group(file), []).append(file)
     entries: list[Declared] = []
     unparsed: list[Location] = []

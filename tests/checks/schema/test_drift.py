@@ -107,6 +107,25 @@ def test_what_differs_is_named(database: Database, repository: MakeRepository) -
     assert found[("public", "view")].severity is Severity.LOW
 
 
+def test_what_goes_along_and_what_is_said_in_comments(database: Database, repository: MakeRepository) -> None:
+    third = """/* `quoted` as MySQL does, in a remark */
+-- ROLLBACK SAFETY: nothing follows from this line
+CREATE TABLE twice (id int PRIMARY KEY UNIQUE);
+ALTER FUNCTION touch() RENAME TO touch_now;
+CREATE FUNCTION watch(t text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+  EXECUTE format('CREATE TRIGGER watched BEFORE UPDATE ON %I FOR EACH ROW EXECUTE FUNCTION touch_now()', t); END $$;
+SELECT watch('users');
+"""
+    fourth = "DROP FUNCTION touch_now CASCADE;"
+    build(database, third)
+    files = {**MIGRATIONS, "db/migrations/003.sql": third}
+    assert [entry.title for entry in drift(database, repository(files)).findings] == []
+    database.execute(fourth)
+    assert [
+        entry.title for entry in drift(database, repository({**files, "db/migrations/004.sql": fourth})).findings
+    ] == []
+
+
 def test_a_migration_that_did_not_run_is_one_finding(database: Database, repository: MakeRepository) -> None:
     build(database)
     third = "CREATE TABLE a (id int);\nCREATE TABLE b (id int, a_id int);\nALTER TABLE users ADD COLUMN c int;"
