@@ -62,8 +62,7 @@ def repeats(loop: Loop) -> bool:
 
 def loop_around(outline: Outline, offset: int) -> Loop | None:
     """The innermost loop over data that runs again what stands there."""
-    around = [loop for loop in outline.loops if loop.start <= offset < loop.end]
-    for loop in reversed(around):
+    for loop in outline.loops_around(offset):
         if not outline.runs_within(loop.start, offset) or _IN_PARTS.search(f"{loop.variable} {loop.over}"):
             return None
         if repeats(loop) and not _is_constant(outline, loop):
@@ -74,13 +73,7 @@ def loop_around(outline: Outline, offset: int) -> Loop | None:
 def _is_constant(outline: Outline, loop: Loop) -> bool:
     """Whether the loop goes through a list that the file spells out."""
     name = loop.over.strip().rstrip(")").split("(")[-1]
-    if not re.fullmatch(r"[A-Za-z_$][\w$]*", name):
-        return False
-    spelled = re.search(
-        rf"(?:^|\s)(?:const\s+)?{re.escape(name)}\s*(?::[^=\n]+)?=\s*(?=[\[({{])(\[[^\]]*\]|\([^)]*\)|\{{[^}}]*\}})",
-        outline.source.file.text,
-    )
-    return bool(spelled and re.match(r"[\[({]\s*(?:[\"'`]|-?\d|\{\s*\w+\s*:\s*[\"'`])", spelled.group(1)))
+    return name in outline.spelled_lists
 
 
 def loops_of(outline: Outline, sites: list[Site]) -> Iterator[Behaviour]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from tree_sitter import Language, Node, Query, QueryCursor
 
+from checks.evidence.repository.behaviour.nesting import Nesting
 from checks.evidence.repository.orm.syntax import Source, field, function_name, named, text
 
 MAXIMUM_CALLS = 5_000
@@ -39,6 +40,9 @@ _RUNS_AT_ONCE = _CALLBACK_LOOPS | frozenset(
     "startActiveSpan withSpan trace instrumentAsync pTimeout to_thread run_in_executor run_in_threadpool run_sync".split()
 )
 _LEAVING = frozenset("return_statement break_statement continue_statement raise_statement throw_statement".split())
+_SPELLED = re.compile(
+    r"(?<![\w$.])([A-Za-z_$][\w$]*)[ \t]*(?::[^=\n]{1,100})?=[ \t]*[\[({]\s*(?:[\"'`]|-?\d|\{\s*\w+\s*:\s*[\"'`])"
+)
 _SPACE = re.compile(r"\s+")
 
 
@@ -108,7 +112,8 @@ class Outline:
 
     @cached_property
     def classes(self) -> list[tuple[int, int]]:
-        return [(node.start_byte, node.end_byte) for node in self._found.get("class", [])]
+        spans = [(node.start_byte, node.end_byte) for node in self._found.get("class", [])]
+        return sorted(spans, key=lambda span: (span[0], -span[1]))
 
     @cached_property
     def loops(self) -> list[Loop]:
@@ -149,15 +154,31 @@ class Outline:
         chosen = self.calls[bisect_left(self._starts, start) : bisect_right(self._starts, end)]
         return [call for call in chosen if call.end <= end]
 
+    @cached_property
+    def _nested_calls(self) -> Nesting:
+        return Nesting((call.start, call.end) for call in self.calls)
+
+    @cached_property
+    def _nested_functions(self) -> Nesting:
+        return Nesting((function.start, function.end) for function in self.functions)
+
+    @cached_property
+    def _nested_loops(self) -> Nesting:
+        return Nesting((loop.start, loop.end) for loop in self.loops)
+
+    @cached_property
+    def _nested_classes(self) -> Nesting:
+        return Nesting(self.classes)
+
     def calls_around(self, offset: int) -> Iterator[Call]:
-        """From the innermost outwards."""
-        for call in reversed(self.calls[: bisect_right(self._starts, offset)]):
-            if call.end > offset:
-                yield call
+        """From the innermost outwards, like the others."""
+        return (self.calls[number] for number in self._nested_calls.around(offset))
 
     def functions_around(self, offset: int) -> list[Function]:
-        """From the innermost outwards."""
-        return [entry for entry in reversed(self.functions) if entry.start <= offset < entry.end]
+        return [self.functions[number] for number in self._nested_functions.around(offset)]
+
+    def loops_around(self, offset: int) -> list[Loop]:
+        return [self.loops[number] for number in self._nested_loops.around(offset)]
 
     def function_at(self, offset: int) -> Function | None:
         """The named function around the place, else the innermost."""
@@ -165,15 +186,25 @@ class Outline:
         return next((entry for entry in around if entry.name), around[0] if around else None)
 
     def class_at(self, offset: int) -> tuple[int, int] | None:
-        return max(((start, end) for start, end in self.classes if start <= offset < end), default=None)
+        return next((self.classes[number] for number in self._nested_classes.around(offset)), None)
 
     def runs_within(self, start: int, offset: int) -> bool:
         """Whether what stands at `offset` runs when the code around `start` does: no function made between the two is kept
         for later."""
         return all(entry.start < start or entry.argument_of in _RUNS_AT_ONCE for entry in self.functions_around(offset))
 
+    @cached_property
+    def spelled_lists(self) -> set[str]:
+        """The names that the file gives to lists of constants."""
+        return set(_SPELLED.findall(self.source.file.text))
+
+    @cached_property
+    def line_starts(self) -> list[int]:
+        """The offset of each line, the first one being line 1."""
+        return [0, *(match.end() for match in re.finditer(rb"\n", self.source.bytes))]
+
     def line_of(self, offset: int) -> int:
-        return self.source.bytes.count(b"\n", 0, offset) + 1
+        return bisect_right(self.line_starts, offset)
 
     # Reading
 

@@ -14,6 +14,9 @@ from checks.evidence.repository.facts import Behaviour
 from checks.evidence.repository.orm.syntax import field
 from checks.model import Location
 
+# A function that sends more is a script, and not what many run at once.
+MAXIMUM_PER_FUNCTION = 100
+
 # What tells that the code knows of others: it waits for them, or takes the error that the database raises.
 _CAREFUL = re.compile(
     r"on_conflict|onConflict|ON\s+CONFLICT|IntegrityError|UniqueViolation|UniqueConstraint|unique_violation|P2002|23505|advisory"
@@ -47,7 +50,7 @@ def races_of(outline: Outline, sites: list[Site]) -> Iterator[Behaviour]:
             by_function.setdefault(site.function.start, []).append(site)
     for inside in by_function.values():
         function = inside[0].function
-        if function is None:
+        if function is None or len(inside) > MAXIMUM_PER_FUNCTION:
             continue
         code = outline.slice(function.start, function.end)
         reads = [site for site in inside if site.verb == "select" and site.table]

@@ -101,16 +101,13 @@ def verb_and_table(sql: str) -> tuple[str, str | None]:
 
 
 def _sent_literal(outline: Outline, statement: CodeStatement) -> list[Call]:
-    lines = outline.source.file.text.splitlines(keepends=True)
-    if statement.location.line > len(lines):
+    if statement.location.line > len(outline.line_starts):
         return []
-    before = len("".join(lines[: statement.location.line - 1]).encode("utf-8", "replace"))
-    line = lines[statement.location.line - 1]
+    begin = outline.line_starts[statement.location.line - 1]
     word = statement.text.split(None, 1)[0]
-    column = line.find(word)
-    if column < 0:
+    offset = outline.source.bytes.find(word.encode("utf-8", "replace"), begin)
+    if offset < 0 or outline.line_of(offset) != statement.location.line:
         return []
-    offset = before + len(line[:column].encode("utf-8", "replace"))
     node = outline.source.root.descendant_for_byte_range(offset, offset + len(word))
     return _runs_of(outline, node, offset) if node is not None else []
 
