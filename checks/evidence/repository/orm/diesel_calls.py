@@ -52,7 +52,7 @@ class _Reader:
         self.forms = forms
         self.tables = Tables(source, models)
         self.calls: list[OrmCall] = []
-        self.helpers: dict[str, tuple[Model, list[tuple[str, Node]]]] = {}
+        self.helpers: dict[tuple[str, str], tuple[Model, list[tuple[str, Node]]]] = {}
 
     def read(self) -> list[OrmCall]:
         if not self.tables.pattern:
@@ -62,11 +62,12 @@ class _Reader:
             if table is not None:
                 self._read(table, node, [])
         if self.helpers:
-            names = "|".join(sorted(map(re.escape, self.helpers)))
-            for _, node in self.source.found(re.compile(rf"\b((?:Self::)?(?:{names}))(?=\()".encode()), _NODES):
-                if node.parent is not None and node.parent.type == "call_expression":
-                    table, begun = self.helpers[text(node).removeprefix("Self::")]
-                    self._read(table, node.parent, begun)
+            names = "|".join(sorted({re.escape(name) for _, name in self.helpers}))
+            for _, node in self.source.found(re.compile(rf"\b((?:\w+::)?(?:{names}))(?=\()".encode()), _NODES):
+                kind, _, name = text(node).rpartition("::")
+                helper = self.helpers.get((self._impl_of(node) if kind == "Self" else kind, name))
+                if helper is not None and node.parent is not None and node.parent.type == "call_expression":
+                    self._read(helper[0], node.parent, helper[1])
         return self.calls
 
     def _read(self, table: Model, start: Node, begun: list[tuple[str, Node]]) -> None:
@@ -74,7 +75,10 @@ class _Reader:
         node, steps = _chain(start)
         function = function_around(start)
         if not begun and _is_result(node, function) and not {name for name, _ in steps} & _SINKS:
-            self.helpers[text(field(function, "name")) if function is not None else ""] = (table, steps)
+            self.helpers[self._impl_of(start), text(field(function, "name")) if function is not None else ""] = (
+                table,
+                steps,
+            )
             return
         steps = [*begun, *steps]
         verb, before = "select", []
