@@ -270,8 +270,12 @@ class _Reader:
         self.scan(node, scope)
         if kind == "bool_expr":
             operand = scope.operand(value.args[0])
-            if operand and unwrap(value.args[0])[0] == "column_ref":
+            inner_kind, inner = unwrap(value.args[0])
+            if operand and inner_kind == "column_ref":
                 self.compare(operand, "is false", under_or, in_join)
+            elif inner_kind == "null_test":
+                opposite = {1: "is not null", 2: "is null"}.get(inner.nulltesttype, "is unknown")
+                self.compare(scope.operand(inner.arg), opposite, under_or, in_join)
         elif kind == "a_expr":
             self.comparison(value, scope, under_or, in_join)
         elif kind in ("null_test", "boolean_test"):

@@ -191,6 +191,9 @@ BODY = """(SELECT $1 AS json_data) pgrst_payload, LATERAL (SELECT "email" FROM j
     [
         ("await supabase.from('users').select('id').eq('email', x)",
          'SELECT "public"."users"."id" FROM "public"."users" WHERE "public"."users"."email" = $1 LIMIT $2 OFFSET $3'),
+        ("await supabase.from('users').select('id').not('email', 'is', null).eq('id', x)",
+         'SELECT "public"."users"."id" FROM "public"."users" WHERE NOT "public"."users"."email" IS NULL AND '
+         '"public"."users"."id" = $1'),
         ("await supabase.from('users').select('*').order('id').limit(5)",
          'SELECT "public"."users".* FROM "public"."users" ORDER BY "public"."users"."id" LIMIT $2 OFFSET $3'),
         ("await supabase.from('posts').select('id, author:users(email)').eq('title', x)",
