@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checks.evidence.database.facts import Catalog, Index, Server, Table, Usage
+from checks.evidence.database.facts import Catalog, Index, Server, Table, TableUsage, Usage
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import workload
 from checks.families import once_per_family
@@ -16,6 +16,7 @@ from checks.schema.columns import words
 from checks.schema.habits import CROWD, once_per_habit
 
 _SHOWN = 5
+_PASSING_BY = 2
 
 
 @check(
@@ -47,9 +48,8 @@ def unused_table(evidence: Evidence) -> Iterator[Finding | Examined]:
     for table in tables:
         parts = leaves(catalog, table)
         counted = [entry for part in parts for node in (usage, *replicas) if (entry := node.table_by_oid.get(part.oid))]
-        if not counted or any(
-            _was_read(entry.sequential_scans, entry.index_scans, entry.updated, entry.deleted) for entry in counted
-        ):
+        allowed = _PASSING_BY + len(catalog.indexes_of(table.oid))
+        if not counted or any(_was_read(entry, allowed) for entry in counted):
             continue
         if {table.oid, *(part.oid for part in parts)} & read_by_code:
             continue
@@ -89,9 +89,9 @@ def _is_natural(catalog: Catalog, index: Index) -> bool:
     return index.unique and not any(column.identity or column.default in {"sequence", "function"} for column in columns)
 
 
-def _was_read(sequential: int, by_index: int, updated: int, deleted: int) -> bool:
-    # Backups and reviews read a table now and then; a unique key that is checked counts no scan.
-    return sequential > 2 or by_index > 0 or updated + deleted > 0
+def _was_read(usage: TableUsage, allowed: int) -> bool:
+    # Building an index reads the table, and so do backups and reviews, now and then.
+    return usage.sequential_scans > allowed or usage.index_scans > 0 or usage.updated + usage.deleted > 0
 
 
 @check("schema.table-inheritance", catalogue="S62", severity=Severity.LOW, needs=[Catalog])
