@@ -28,7 +28,7 @@ MAXIMUM = 20_000
 
 _NOT_PRODUCTION = re.compile(
     r"(?:^|/)(?:examples?|docs?|cookbooks?|notebooks?|tutorials?|benchmarks?|evals?|evaluations?|scripts?|samples?|seeds?|seeders?"
-    r"|playgrounds?|testing|stories|mocks?|background_?migrations?)/|(?:^|/)(?:seed|seeds|seeder|backfill)[\w.-]*\.[a-z]+$",
+    r"|playgrounds?|testing|stories|mocks?|[\w-]*migrations?)/|(?:^|/)(?:seed|seeds|seeder|backfill)[\w.-]*\.[a-z]+$",
     re.IGNORECASE,
 )
 
