@@ -53,12 +53,20 @@ def model_without_table(evidence: Evidence) -> Iterator[Finding | Examined]:
     if not fitting:
         raise Unknown(Reason.NEEDS_ANSWER, "give the repository whose models are kept in this database")
     examined = [model for models in fitting for model in models]
+    # A script may have a model of its own for a table, as the table once was.
+    whole = {
+        model.table
+        for model in examined
+        if (tables := _tables(model, catalog)) and not _lacking(model, tables, catalog)
+    }
     for models in fitting:
         yield from _missing_tables([model for model in models if not _tables(model, catalog)], models)
         for model in models:
-            if (tables := _tables(model, catalog)) and (lacking := _lacking(model, tables, catalog)):
+            if model.table in whole or not (tables := _tables(model, catalog)):
+                continue
+            if lacking := _lacking(model, tables, catalog):
                 yield _missing_columns(model, tables[0], lacking)
-    unmet = sum(not (found := _tables(model, catalog)) or bool(_lacking(model, found, catalog)) for model in examined)
+    unmet = sum(model.table not in whole for model in examined)
     yield Examined(len(examined), len(examined), "models", unmet=unmet)
 
 

@@ -35,6 +35,11 @@ class Shown(Base):
     __tablename__ = "shown"
     id: Mapped[int] = mapped_column(primary_key=True)
 
+class OldPost(Base):
+    __tablename__ = "shown"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    dropped: Mapped[str]
+
 class Gone(Base):
     __tablename__ = "gone"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -62,9 +67,9 @@ def test_models_of_tables_and_columns_that_are_not_there(
     assert set(found) == {"public.posts", "public.gone"}
     assert found["public.posts"].observed == {"model": "Post", "orm": "sqlalchemy", "missing_columns": ["slug"]}
     assert found["public.posts"].locations == (Location("api/models.py", 16),)
-    assert found["public.gone"].locations == (Location("api/models.py", 22),)
+    assert found["public.gone"].locations == (Location("api/models.py", 27),)
     assert {entry.severity for entry in result.findings} == {Severity.HIGH}
-    assert (result.examined, result.of, result.unmet) == (4, 4, 2)
+    assert (result.examined, result.of, result.unmet) == (5, 5, 2)
 
 
 def test_models_of_another_database(

@@ -48,7 +48,7 @@ class ModelIndex(msgspec.Struct, frozen=True):
 
 
 class Model(msgspec.Struct, frozen=True):
-    """A table as the code of an ORM declares it: sqlalchemy, django, prisma, drizzle, ... . `name` is the class or variable. `schema` is
+    """A table as the code of an ORM (sqlalchemy, django, prisma, ...) declares it. `name` is the class or variable. `schema` is
     None where the code leaves it to the search path. `complete`: all columns are known."""
 
     name: str
