@@ -55,7 +55,8 @@ LANGUAGES: dict[str, tuple[str, str, str]] = {
         "class Service{n}\n",
         "  def load_{i}(owner)\n    found = Item{t}.where(owner_id: owner).order(:id).limit(20).to_a\n"
         '    Item{t}.find_by_sql(["SELECT id FROM items_{t} WHERE name = ?", owner])\n    found\n  end\n\n',
-        "  def shape_{i}(values, factor = 2)\n    result = []\n    values.each do |value|\n      next unless (value % factor).zero?\n"
+        "  def shape_{i}(values, factor = 2)\n    result = []\n    values.each do |value|\n"
+        "      next unless (value % factor).zero?\n"
         "      result << {{ value: value, twice: value * 2 }}\n    end\n    result.compact\n  end\n\n",
     ),
     "rs/service_{n}.rs": (

@@ -156,6 +156,7 @@ class _Reader:
             if verb != "select" or name in SENDS:
                 break
         query = Query(verb, entry.model)
+        query.columns = [f"{quoted(query.alias)}.*"]
         if condition is not None:
             query.where.append(condition.removesuffix(_MORE))
             query.partial |= {"where", "order", "joins"} if condition.endswith(_MORE) else set()
