@@ -13,8 +13,15 @@ from tui.widgets.document import Paragraph
 COSTLY = 0.25
 DEEPEST = 60
 MOST_NODES = 200
-BAR = 6
-ROWS, SHARE = 12, 13
+WIDE = 72
+
+
+class Columns(NamedTuple):
+    """How many cells the figures take: rows, the bar, and the share with the gap before it."""
+
+    rows: int
+    bar: int
+    share: int = 7
 
 
 class Weighed(NamedTuple):
@@ -33,44 +40,51 @@ def plan_paragraphs(plan: Plan, width: int, title: str = "The plan") -> list[Par
     head: list[Part] = [(f" {title}", "bold $accent"), (f"   cost {_count(root.total_cost)}", "$foreground")]
     if plan.planned_as:
         head.append((f"   planned as {plan.planned_as}", "$muted"))
-    room = max(24, width - ROWS - SHARE - 2)
-    labels = f"{'rows expected':>{ROWS + 3}}{'own cost':>{SHARE - 3}}"
+    columns = Columns(13, 6) if width >= WIDE else Columns(11, 0)
+    room = max(20, width - sum(columns) - 2)
+    labels = (
+        f"{'rows' if not columns.bar else 'rows expected':>{columns.rows}}{'own cost':>{columns.bar + columns.share}}"
+    )
     shown = [
         Paragraph(),
         Paragraph(line(*head), wrapped=False),
-        Paragraph(line((f"{'':<{room + 1}}{labels}", "$muted")), wrapped=False),
+        Paragraph(line((f"{'':<{room}}{labels}", "$muted")), wrapped=False),
     ]
     for entry in nodes[:MOST_NODES]:
-        shown += _drawn(entry, room)
+        shown += _drawn(entry, room, columns)
     if len(nodes) > MOST_NODES:
         shown.append(Paragraph(line((f" and {len(nodes) - MOST_NODES} more nodes", "$muted"))))
     return shown
 
 
-def _drawn(entry: Weighed, room: int) -> Iterator[Paragraph]:
+def _drawn(entry: Weighed, room: int, columns: Columns) -> Iterator[Paragraph]:
     costly = entry.share >= COSTLY
     words: list[Part] = [
         (f" {entry.before}", "$faint"),
         ("▲ " if costly else "", "bold $severity-high"),
         (_does(entry.node), "bold $strong" if costly else "$foreground"),
     ]
-    if on := _on(entry.node):
+    if on := _on(entry.node, with_index=bool(columns.bar)):
         words += [(" on ", "$muted"), (on, "$code")]
     left = line(*words).truncate(room, ellipsis=True)
-    filled = round(BAR * entry.share)
+    filled = round(columns.bar * entry.share)
     look = "bold $severity-high" if costly else "$muted"
     percent = f"{entry.share:.0%}" if entry.share >= 0.005 else "-"
     yield Paragraph(
         line(
-            left, " " * (room - left.cell_length), (f"{_count(entry.node.rows):>{ROWS}}", "$foreground"), "  ",
-            ("━" * filled, look), ("─" * (BAR - filled), "$faint"), (f"{percent:>5}", look),
+            left, " " * (room - left.cell_length), (f"{_count(entry.node.rows):>{columns.rows}}", "$foreground"),
+            "  " if columns.bar else "", ("━" * filled, look), ("─" * (columns.bar - filled), "$faint"),
+            (f"{percent:>{columns.share - (2 if columns.bar else 0)}}", look),
         ),
         wrapped=False,
     )  # fmt: skip
+    if entry.node.index and entry.node.relation and not columns.bar:
+        by = line((f" {entry.below}    ", "$faint"), ("by ", "$muted"), (entry.node.index, "$code"))
+        yield Paragraph(by.truncate(room + sum(columns), ellipsis=True), wrapped=False)
     for name, text in _conditions(entry.node):
         indent = line((f" {entry.below}    ", "$faint"), (f"{name} ", "$muted"))
         kept = line((text, "$code"), limit=400)
-        yield Paragraph(line(indent, kept).truncate(room + ROWS + SHARE, ellipsis=True), wrapped=False)
+        yield Paragraph(line(indent, kept).truncate(room + sum(columns), ellipsis=True), wrapped=False)
 
 
 def weigh(root: PlanNode) -> Iterator[Weighed]:
@@ -112,11 +126,11 @@ def _does(node: PlanNode) -> str:
     return f"{parallel}{node.node_type}{strategy}{kind}"
 
 
-def _on(node: PlanNode) -> str:
+def _on(node: PlanNode, with_index: bool) -> str:
     relation = qualified_name(*(part for part in (node.schema, node.relation) if part)) if node.relation else ""
     if relation.startswith("public."):
         relation = relation.removeprefix("public.")
-    if node.index and relation:
+    if node.index and relation and with_index:
         return f"{relation} by {node.index}"
     return relation or node.index or ""
 

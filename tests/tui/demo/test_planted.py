@@ -20,6 +20,8 @@ EXISTS: dict[str, str] = {
                      conrelid = to_regclass(format('%%I.%%I', %s::text, %s::text)) AND conname = %s)""",
     "slot": "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = %s)",
     "setting": "SELECT EXISTS (SELECT FROM pg_settings WHERE name = %s)",
+    "node": "SELECT CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE 'primary' END = %s",
+    "publication": "SELECT EXISTS (SELECT FROM pg_publication WHERE pubname = %s)",
     "role": "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %s)",
     "session": "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = %s)",
 }
