@@ -11,6 +11,7 @@ from checks.evidence.database.facts import Catalog, Column, Index, PlannerStatis
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import Comparison
 from checks.families import once_per_family
+from checks.hybrid.ivfflat import DEFAULT_LISTS, lists_off
 from checks.hybrid.search_shapes import reason_against
 from checks.hybrid.searches import (
     InForce,
@@ -35,7 +36,6 @@ from checks.selectivity import equal_share
 from checks.workload import place_in_words, unread_statements
 
 ASSUMED_LIMIT = 10
-DEFAULT_LISTS = 100
 _FEW_VALUES = 20
 _FULL = 0.9
 
@@ -299,7 +299,9 @@ def _short(evidence: Evidence, table: Table, search: Search, index: Index) -> It
         if (search.limit or 0) > given or cut:
             yield "limit"
     lists = int(index.options.get("lists", DEFAULT_LISTS))
-    if index.method == "ivfflat" and breadth < math.sqrt(lists) / 2 and rows > evidence.limit("vector_rows"):
+    # Lists that do not fit the rows are another finding, and change what is right here.
+    fits = lists_off(rows, lists) <= evidence.limit("ivfflat_lists_factor")
+    if index.method == "ivfflat" and fits and breadth < math.sqrt(lists) / 2 and rows > evidence.limit("vector_rows"):
         yield "probes"
 
 

@@ -14,8 +14,8 @@ class Shape(msgspec.Struct, frozen=True):
     """A table as a framework ships it: `names` its name as a regular expression, `columns` those that it must have.
 
     `vector` and `document` are its columns for the embedding and the metadata, `keys` those that every search of it filters by.
-    `history`: rows are only ever added, one for each step of an agent or message of a chat. `remedy` is how the framework is told
-    to do better.
+    `history`: rows are only ever added, one for each step of an agent or message of a chat. `remedy` is how the framework is
+    told to do better.
     """
 
     framework: str
@@ -37,15 +37,15 @@ def _columns(text: str) -> frozenset[str]:
 SHAPES = (
     Shape("LangChain (PGVector)", r"langchain_pg_embedding", _columns("collection_id embedding document cmetadata"),
           "embedding", "cmetadata", ("collection_id",),
-          remedy="PGVector(embedding_length=..., use_jsonb=True), and an index made by a migration of your own; or PGVectorStore, "
-          "with apply_vector_index()."),
+          remedy="PGVector(embedding_length=..., use_jsonb=True), and an index made by a migration of your own; or "
+          "PGVectorStore, with apply_vector_index()."),
     Shape("LangChain (PGVectorStore)", r".*", _columns("langchain_id content embedding langchain_metadata"),
           "embedding", "langchain_metadata",
-          remedy="init_vectorstore_table(metadata_columns=[...]) for what is filtered by, and apply_vector_index(HNSWIndex())."),
+          remedy="init_vectorstore_table(metadata_columns=[...]) for what is filtered by; apply_vector_index(HNSWIndex())."),
     Shape("LlamaIndex", r"data_.*", _columns("id text metadata_ node_id embedding"), "embedding", "metadata_", ("node_id",),
           remedy="PGVectorStore.from_params(use_jsonb=True, hnsw_kwargs={...}, indexed_metadata_keys={...})."),
     Shape("mem0", r".*", _columns("id vector payload"), "vector", "payload",
-          remedy="hnsw: true in the vector store's configuration, and indexes on payload ->> 'user_id', 'agent_id' and 'run_id'."),
+          remedy="hnsw: true in the store's configuration, and indexes on payload ->> 'user_id', 'agent_id' and 'run_id'."),
     Shape("Haystack", r".*", _columns("id embedding content blob_data blob_meta blob_mime_type meta"), "embedding", "meta",
           remedy="PgvectorDocumentStore(search_strategy='hnsw', vector_function=...) as the embedding model needs it."),
     Shape("LightRAG", r"lightrag_vdb_.*", _columns("id workspace content_vector"), "content_vector", "", ("workspace",),
@@ -62,7 +62,7 @@ SHAPES = (
     Shape("Supabase's documentation search", r"(?:nods_)?page_section", _columns("id page_id content token_count embedding"),
           "embedding", "", ("page_id",)),
     Shape("LangGraph", r"checkpoints", _columns("thread_id checkpoint_ns checkpoint_id checkpoint metadata"), history=True,
-          remedy="Delete the checkpoints of finished threads (delete_thread()), or keep the last of each by ShallowPostgresSaver."),
+          remedy="Delete the checkpoints of finished threads: delete_thread(); or keep the last one of each."),
     Shape("LangGraph", r"checkpoint_blobs", _columns("thread_id checkpoint_ns channel version blob"), history=True,
           remedy="They go with their checkpoints: delete_thread() for finished threads."),
     Shape("LangGraph", r"checkpoint_writes", _columns("thread_id checkpoint_ns checkpoint_id task_id blob"), history=True,

@@ -45,8 +45,7 @@ def ivfflat_lists(evidence: Evidence) -> Iterator[Finding | Examined]:
         if rows is None:
             continue
         lists = int(index.options.get("lists", DEFAULT_LISTS))
-        recommended = _recommended(rows)
-        off = max(lists / recommended, recommended / lists)
+        off = lists_off(rows, lists)
         early = _built_with_table(evidence, index, table)
         factor = evidence.limit("ivfflat_lists_factor")
         if off > factor or (early and rows > 0):
@@ -59,6 +58,12 @@ def ivfflat_lists(evidence: Evidence) -> Iterator[Finding | Examined]:
 def _recommended(rows: float) -> int:
     """The README's starting point: rows/1000 up to a million rows, the square root above."""
     return max(1, round(rows / 1000 if rows <= 1_000_000 else math.sqrt(rows)))
+
+
+def lists_off(rows: float, lists: int) -> float:
+    """How many times the lists are too many or too few."""
+    recommended = _recommended(rows)
+    return max(lists / recommended, recommended / lists)
 
 
 def _built_with_table(evidence: Evidence, index: Index, table: Table) -> Location | None:

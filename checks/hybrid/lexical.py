@@ -64,7 +64,7 @@ def lexical_half_missing(evidence: Evidence) -> Iterator[Finding | Examined]:
         if lexical and not indexed:
             severity = Severity.MEDIUM if large else Severity.LOW
             yield _finding(evidence, table, column, lexical, texts, "unindexed", severity)
-        elif not lexical and not indexed and texts and not _searched_otherwise(evidence, table):
+        elif large and not lexical and not indexed and texts and not _searched_otherwise(evidence, table):
             yield _finding(evidence, table, column, searches, texts, "absent", Severity.NOTE)
     yield Examined(examined, len(columns), "searched vector columns", gap=unread_statements(evidence), unmet=None)
 

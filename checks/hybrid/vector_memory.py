@@ -162,25 +162,22 @@ def vector_capacity(evidence: Evidence) -> Iterator[Finding | Examined]:
         if (count := dimensions(column)) and (rows := estimated_rows(evidence, table))
     }
     total = sum(needed.values())
-    examined = 0
-    for table, column in columns:
-        count, rows = dimensions(column), estimated_rows(evidence, table)
-        if not count or rows is None or rows <= evidence.limit("vector_rows"):
-            continue
-        examined += 1
-        if memory >= total * evidence.limit("vector_headroom"):
-            continue
-        yield _capacity(evidence, table, column, rows, count, memory, memory / total)
-    yield Examined(examined, len(columns), "vector columns", unmet=0)
+    large = [
+        (table, column)
+        for table, column in columns
+        if column.table in needed and (estimated_rows(evidence, table) or 0) > evidence.limit("vector_rows")
+    ]
+    yield Examined(len(large), len(columns), "vector columns", unmet=0)
+    if large and memory < total * evidence.limit("vector_headroom"):
+        yield _capacity(evidence, sorted(large, key=lambda pair: -needed[pair[1].table]), memory, memory / total)
 
 
-def _capacity(
-    evidence: Evidence, table: Table, column: Column, rows: float, count: int, memory: float, headroom: float
-) -> Finding:
+def _capacity(evidence: Evidence, large: list[tuple[Table, Column]], memory: float, headroom: float) -> Finding:
+    """About the column that takes most, with the others."""
     catalog = evidence.get(Catalog)
-    subject = catalog.column_subject(column)
-    each = hnsw_bytes_per_row(count, column.base_type)
-    half = hnsw_bytes_per_row(count, "halfvec")
+    table, column = large[0]
+    subject, rows, count = catalog.column_subject(column), estimated_rows(evidence, table) or 0, dimensions(column) or 0
+    each, half = hnsw_bytes_per_row(count, column.base_type), hnsw_bytes_per_row(count, "halfvec")
     fit = memory / each
     title = (
         f"{subject.name}: {rows:,.0f} rows take {bytes_in_words(each)} each in an HNSW index; {bytes_in_words(memory)} of "
@@ -189,7 +186,7 @@ def _capacity(
     if headroom < 1:
         title += ": the present layout is past its size"
     else:
-        title += f", {headroom:,.1f} times what all vectors need today"
+        title += f", and {headroom:,.1f} times what all vectors need today"
     return Finding(
         subject,
         title,
@@ -210,7 +207,8 @@ def _capacity(
             "headroom": round(headroom, 2),
             "searches_per_s": _searches_per_second(evidence, column),
         },
-        related=(table.subject,),
+        related=(table.subject, *(catalog.column_subject(other) for _, other in large[1:SHOWN])),
+        locations=evidence.locations(subject),
     )
 
 

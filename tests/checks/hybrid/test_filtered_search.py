@@ -137,7 +137,7 @@ def test_more_rows_than_the_index_looks_at(
         table("wide")
         + table("narrow")
         + table("cut")
-        + table("listed", "USING ivfflat (embedding vector_cosine_ops) WITH (lists = 100)"),
+        + table("listed", "USING ivfflat (embedding vector_cosine_ops) WITH (lists = 30)"),
     )
     force(database)
     connection = database.connect()
@@ -168,7 +168,7 @@ def test_more_rows_than_the_index_looks_at(
     assert wide.fix.sql == "SET LOCAL hnsw.ef_search = 200;"
     assert wide.severity is Severity.HIGH
     assert found["listed", "probes"].title == (
-        "Searches of public.listed.embedding look into 1 of 100 lists (ivfflat.probes, the default) (search.py:7)"
+        "Searches of public.listed.embedding look into 1 of 30 lists (ivfflat.probes, the default) (search.py:7)"
     )
 
 

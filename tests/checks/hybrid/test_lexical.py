@@ -10,7 +10,9 @@ from tests.servers import Database
 pytestmark = pytest.mark.vector
 
 NAME = "hybrid.lexical-half-missing"
-HYBRID = """WITH near AS (SELECT id, row_number() OVER () AS r FROM (SELECT id FROM {0} ORDER BY embedding <=> %s::vector LIMIT 20) n),
+HYBRID = """WITH near AS (
+        SELECT id, row_number() OVER () AS r FROM (SELECT id FROM {0} ORDER BY embedding <=> %s::vector LIMIT 20) n
+    ),
     words AS (SELECT id FROM {0} WHERE {1} @@ plainto_tsquery('english', %s) LIMIT 20)
     SELECT n.id FROM near n LEFT JOIN words w USING (id) ORDER BY n.r LIMIT 5"""
 
@@ -36,13 +38,13 @@ def test_halves(database: Database) -> None:
     ):
         send(connection, HYBRID.format(name, words), [("[1,2,3]", "cat")])
 
-    result = examine(database, NAME)
+    result = examine(database, NAME, limits={"vector_rows": -1})
 
     assert names(result) == {"public.bare.embedding", "public.computed.embedding"}
     bare = finding(result, "public.bare.embedding")
     assert (bare.severity, bare.observed["half"]) == (Severity.NOTE, "absent")
     computed = finding(result, "public.computed.embedding")
-    assert (computed.severity, computed.observed["half"]) == (Severity.LOW, "unindexed")
+    assert (computed.severity, computed.observed["half"]) == (Severity.MEDIUM, "unindexed")
     assert computed.observed["made_for_each_search"] is True
     for statement in (computed.fix.sql or "").split("; "):
         database.execute(statement)
