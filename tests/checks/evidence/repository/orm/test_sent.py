@@ -30,7 +30,8 @@ GO = {
 }
 RUST = {
     "schema.rs": "table! {\n    users (id) {\n        id -> Int4,\n        email -> Text,\n        role -> Int4,\n"
-    "        created_at -> Timestamp,\n    }\n}\ntable! {\n    posts (id) {\n        id -> Int4,\n        user_id -> Int4,\n        title -> Text,\n    }\n}\n"
+    "        created_at -> Timestamp,\n    }\n}\ntable! {\n    posts (id) {\n"
+    "        id -> Int4,\n        user_id -> Int4,\n        title -> Text,\n    }\n}\n"
     "joinable!(posts -> users (user_id));\n"
 }
 ALL_OF_USERS = '"users"."id", "users"."email", "users"."role", "users"."created_at"'
@@ -48,7 +49,8 @@ ALL_OF_USERS = '"users"."id", "users"."email", "users"."role", "users"."created_
          'SELECT "posts"."title" FROM "posts" INNER JOIN "users" ON "users"."id" = "posts"."user_id" '
          'WHERE "users"."email" = $1'),
         ("Post.where(user_id: 1).update_all(title: t)", 'UPDATE "posts" SET "title" = $1 WHERE "posts"."user_id" = $2'),
-        ("current_user.posts.where(title: t).delete_all", 'DELETE FROM "posts" WHERE "posts"."user_id" = $1 AND "posts"."title" = $2'),
+        ("current_user.posts.where(title: t).delete_all",
+         'DELETE FROM "posts" WHERE "posts"."user_id" = $1 AND "posts"."title" = $2'),
     ],
 )  # fmt: skip
 def test_activerecord(body: str, sent: str) -> None:
