@@ -44,7 +44,8 @@ def unused_table(evidence: Evidence) -> Iterator[Finding | Examined]:
     catalog, usage = evidence.get(Catalog), evidence.get(Usage)
     replicas = [replica.usage for replica in evidence.replicas if replica.usage is not None]
     tables = reviewed_tables(catalog)
-    read_by_code = {oid for pattern in workload(evidence) if pattern.verb == "select" for oid in pattern.tables}
+    read_by_code = {oid for pattern in workload(evidence) if pattern.locations and pattern.verb == "select"
+                    for oid in pattern.tables}  # fmt: skip
     for table in tables:
         parts = leaves(catalog, table)
         counted = [entry for part in parts for node in (usage, *replicas) if (entry := node.table_by_oid.get(part.oid))]
