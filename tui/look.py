@@ -18,7 +18,7 @@ DARK = Theme(
     error="#e2706b",
     dark=True,
     variables={
-        "muted": "#8591a1",
+        "muted": "#909cac",
         "faint": "#465160",
         "strong": "#f2f5f8",
         "code": "#b7cfa0",
@@ -91,7 +91,7 @@ CONTRAST = Theme(
         "severity-medium": "#ffff66",
         "severity-low": "#99ccff",
         "severity-note": "#d0d0d0",
-        "cursor": "#00408f",
+        "cursor": "#00306b",
         "rule": "#ffffff",
         "border": "#ffffff",
         "border-blurred": "#d0d0d0",

@@ -1,0 +1,187 @@
+"""How every screen looks, at two sizes and without colour. The rubric and the findings are made by hand, so that only a change of
+the screens changes a picture."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import msgspec
+import pytest
+from textual.pilot import Pilot
+
+from checks.evidence.database.facts import Server
+from checks.evidence.observe import Target
+from checks.model import CheckResult, Outcome, Severity
+from scorecards.rubric import Criterion, Question, Rubric, Rule, Strength
+from scorecards.session import Review
+from scorecards.store import ReviewFolder
+from tests.tui.conftest import MakeApp
+from tests.tui.findings import NOW, make_evidence, make_finding, make_results
+from tests.tui.pictures import colours, compare, picture
+from tests.tui.screen import screen_text, until
+from tests.tui.test_links import evidence as linked_evidence
+from tui.foresight import Blind, Foresight
+from tui.look import THEMES
+from tui.screens.preflight import Preflight
+from tui.screens.run import Checked, Checking, Looking, Run
+from tui.screens.walk import Walk
+
+SIZES = [(80, 24), (120, 40)]
+MODULES = (
+    "tui.screens.questions",
+    "tui.screens.agenda",
+    "scorecards.scorecard",
+    "scorecards.effects",
+    "scorecards.session",
+)
+
+
+def criterion(id: str, level: int, statement: str, *checks: str, question: str = "") -> Criterion:
+    return Criterion(
+        id, level, statement, Strength.STATED if question else Strength.MEASURED, "S", f"see to {id}", ("a manual",),
+        rule=Rule(checks, at_least=Severity.NOTE) if checks else None,
+        question=Question(question, "It matters.", "A name and a date.") if question else None,
+    )  # fmt: skip
+
+
+RUBRIC = Rubric(
+    "2026.1",
+    (
+        criterion("SCH-1.1", 1, "Keys have room.", "schema.integer-key-running-out"),
+        criterion("SCH-2.1", 2, "Changes are reviewed.", question="Is every change of the schema reviewed?"),
+        criterion("IDX-R1", 0, "No index is broken.", "indexing.invalid"),
+        criterion("IDX-1.1", 1, "Foreign keys have indexes.", "indexing.foreign-key-without-index"),
+        criterion("PLN-1.1", 1, "Nobody pages with OFFSET.", "plans.offset-pagination"),
+        criterion("REP-1.1", 1, "Slots are bounded.", "replication.unlimited-slot-retention"),
+        criterion("REP-2.1", 2, "A restore was tested.", question="When was the last restore tested?"),
+        criterion("OBS-1.1", 1, "Slow statements are logged.", "observability.slow-log"),
+        criterion("HYB-1.1", 1, "Documents are jsonb.", "hybrid.json-not-jsonb"),
+    ),
+)
+
+
+@pytest.fixture
+def review(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Review:
+    for module in MODULES:
+        monkeypatch.setattr(f"{module}.load_rubric", lambda *_: RUBRIC)
+    server, linked = make_evidence().server, linked_evidence()
+    found = msgspec.structs.replace(linked, server=server)
+    results = [*make_results([make_finding(number) for number in range(16)])]
+    results.append(CheckResult("indexing.invalid", Outcome.PASSED, examined=3, of=3, unmet=0, noun="indexes"))
+    folder = ReviewFolder.create(tmp_path / "reviews", found, title="support", reviewers=("anna",), now=NOW)
+    made = Review(folder, results)
+    first, second, third = made.findings[:3]
+    made.decide(first.id, "accept", by="anna", now=NOW, owner="bo", due=NOW.date() + dt.timedelta(days=9))
+    made.note(first.id, "Ask billing first.", by="bo", now=NOW)
+    waiver = {"reason": "planned", "owner": "bo", "expires": NOW.date() + dt.timedelta(days=90)}
+    made.decide(second.id, "waive", by="bo", now=NOW, **waiver)  # type: ignore[arg-type]
+    made.decide(third.id, "accept", by="anna", now=NOW, over="")
+    made.decide(third.id, "dispute", by="bo", now=NOW, note="The column is unique.", over="")
+    made.answer("SCH-2.1", "yes", by="anna", now=NOW)
+    return made
+
+
+async def quiet(pilot: Pilot[None]) -> None:
+    """Until nothing is said in the header any more, and what works beside the screen has ended."""
+    await pilot.pause(0.4)
+    for bar in pilot.app.screen.query("HeaderBar"):
+        bar.said = ""  # type: ignore[attr-defined]
+    await pilot.pause(0.1)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("color", [True, False], ids=["", "no-color"])
+async def test_every_screen_of_a_review(
+    make_app: MakeApp, review: Review, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], color: bool
+) -> None:
+    if not color:
+        monkeypatch.setenv("NO_COLOR", "1")
+    problems = []
+    name = f"{size[0]}x{size[1]}{'' if color else '-no-color'}"
+    async with make_app(review=review).run_test(size=size) as pilot:
+        for keys, screen in (
+            (("W",), "walk"), (("j", "j"), "walk-conflict"), (("j", "l"), "walk-links"), (("escape", "a"), "walk-form"),
+            (("escape", "enter"), "walk-detail"), (("escape", "B"), "browse"), (("3",), "browse-statement"),
+            (("Q",), "questions"), (("S",), "scorecard"), (("1",), "scorecard-area"), (("0", "w", "space"), "what-if"),
+            (("A",), "agenda"), (("?",), "help"),
+        ):  # fmt: skip
+            await pilot.press(*keys)
+            await quiet(pilot)
+            text = picture(pilot.app)
+            problems.append(compare(f"{screen}-{name}", text))
+            if not color:
+                assert not {one for one in colours(text) if len({one[1:3], one[3:5], one[5:7]}) > 1}
+    assert not [problem for problem in problems if problem]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_before_and_while_looking(make_app: MakeApp, review: Review, size: tuple[int, int]) -> None:
+    name = f"{size[0]}x{size[1]}"
+    server = review.evidence.get(Server)
+    async with make_app().run_test(size=size) as pilot:
+        await until(pilot, lambda: "support" in screen_text(pilot))
+        await pilot.press("escape")
+        await quiet(pilot)
+        problems = [compare(f"connect-{name}", picture(pilot.app))]
+        pilot.app.target = Target(None, None)
+        pilot.app.switch_mode("preflight")
+        await pilot.pause(0.5)
+        preflight = pilot.app.screen
+        assert isinstance(preflight, Preflight)
+        blind = (Blind("what others do", "GRANT pg_monitor TO app;", True), Blind("what the service hides", ""))
+        preflight.problem, preflight.seen = None, Foresight("app@db/support", server, blind, ("app@db2/support",))
+        pilot.app.target_words = "app@db/support"
+        preflight.on_screen_resume()
+        preflight._paint()
+        await quiet(pilot)
+        problems.append(compare(f"preflight-{name}", picture(pilot.app)))
+        pilot.app.target = None
+        pilot.app.switch_mode("run")
+        await pilot.pause(0.5)
+        run = pilot.app.screen
+        assert isinstance(run, Run)
+        run._ended = run._begun + 7
+        run.on_looking(Looking("reading the catalog"))
+        run.on_checking(Checking("support", {result.area: 4 for result in review.results}, 63, 120.0))  # type: ignore[arg-type]
+        for result in review.results[:4]:
+            run.on_checked(Checked(result))
+        run._paint()
+        await quiet(pilot)
+        problems.append(compare(f"run-{name}", picture(pilot.app)))
+    assert not [problem for problem in problems if problem]
+
+
+@pytest.mark.parametrize("theme", [theme.name for theme in THEMES])
+async def test_every_theme_is_legible(make_app: MakeApp, review: Review, theme: str) -> None:
+    """Text against its ground: at least 4.5 to 1 for what is read, 7 to 1 in high contrast."""
+    app = make_app(review=review)
+    app.theme = theme
+    async with app.run_test(size=(120, 40)) as pilot:
+        await quiet(pilot)
+        assert isinstance(pilot.app.screen, Walk)
+        least = 7.0 if "contrast" in theme else 4.5
+        for _, line in enumerate(pilot.app.screen._compositor.render_strips()):
+            for segment in line:
+                style = segment.style
+                if (
+                    style is None
+                    or style.color is None
+                    or style.bgcolor is None
+                    or not segment.text.strip(" ▏▌▇◷0123456789:")
+                ):
+                    continue
+                ratio = contrast(style.color.get_truecolor(), style.bgcolor.get_truecolor())
+                assert ratio >= least, (segment.text, style, round(ratio, 1))
+
+
+def contrast(one: tuple[int, int, int], other: tuple[int, int, int]) -> float:
+    """As WCAG 2 reckons it."""
+
+    def luminance(color: tuple[int, int, int]) -> float:
+        parts = [value / 255 for value in color]
+        parts = [value / 12.92 if value <= 0.03928 else ((value + 0.055) / 1.055) ** 2.4 for value in parts]
+        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+    brighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
+    return (brighter + 0.05) / (darker + 0.05)
