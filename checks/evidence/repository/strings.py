@@ -19,6 +19,8 @@ MAXIMUM_PIECES = 400
 MAXIMUM_LEVELS = 600
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "", "\n": "", "\r\n": "", "$": "$"}
 _AFTER = 200
+# What is put into a builder of strings goes on in a way that is not read.
+_BUILT = re.compile(rb"(?:\bString(?:Builder|Buffer)|\.(?:append|Append|AppendLine|AppendFormat|WriteString))\(\s*$")
 
 
 class Syntax(NamedTuple):
@@ -174,6 +176,8 @@ class StringReader:
         text = self.text(top)
         if text is None:
             return None
+        if _BUILT.search(self.before(top)):
+            text = f"{text} {HOLE}"
         return Literal(text, self.first_line(top))
 
     def first_line(self, top: Node) -> int:

@@ -196,6 +196,18 @@ def test_csharp() -> None:
     ]
 
 
+def test_what_a_builder_of_strings_goes_on_with_is_a_hole() -> None:
+    code = """\
+        class A {
+            void f() {
+                var a = new StringBuilder("SELECT id FROM users ").append(where);
+                a.append("SELECT id FROM posts WHERE a = ?");
+            }
+        }
+        """
+    assert read("java", code) == [(3, "SELECT id FROM users $1", 1), (4, "SELECT id FROM posts WHERE a = $1 $2", 1)]
+
+
 def test_files_of_queries_name_their_statements() -> None:
     sqlc = (
         "-- name: GetUser :one\nSELECT sqlc.embed(users) FROM users WHERE id = sqlc.arg(id) AND a = sqlc.narg('a');\n"
