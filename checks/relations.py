@@ -28,7 +28,9 @@ _FOREIGN_SCHEMAS = frozenset(
 )
 
 # Roles by which providers own the tables of their own services.
-_PLATFORM_OWNERS = re.compile(r"supabase(_\w+)?_admin|rdsadmin|cloudsqladmin|alloydbadmin|azuresu|azure_superuser|neon_superuser")
+_PLATFORM_OWNERS = re.compile(
+    r"supabase(_\w+)?_admin|rdsadmin|cloudsqladmin|alloydbadmin|azuresu|azure_superuser|neon_superuser"
+)
 
 IDENTIFIER_BYTES = 63
 
