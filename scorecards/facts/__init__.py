@@ -47,6 +47,8 @@ FACTS: dict[str, Predicate] = {
         hybrid.dimensions_indexable,
         hybrid.ids_in_columns,
         hybrid.embeddings_rarely_updated,
+        hybrid.search_breadth_set_safely,
+        hybrid.recall_measured,
     )
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from checks.evidence.database.facts import Catalog, Column, Server, Table, Usage
+from checks.evidence.database.facts import Catalog, Column, Embeddings, Recall, Server, Settings, Table, Usage
 from checks.evidence.evidence import Evidence
 from checks.evidence.repository.facts import Repository
 from checks.figures import days_in_words
@@ -30,7 +30,8 @@ def vectors(evidence: Evidence) -> str:
         column.base_type in _FLOAT_ARRAYS and _EMBEDDING.search(column.name) for column in catalog.columns
     ):
         return ""
-    if any(fact.kind == "vector_client" for fact in evidence.get(Repository).deployment):
+    repository = evidence.get(Repository)
+    if repository.vector_calls or any(fact.kind == "vector_client" for fact in repository.deployment):
         return ""
     return "no vector column, no array of embeddings and no vector-store client"
 
@@ -123,6 +124,54 @@ def dimensions_indexable(evidence: Evidence) -> Verdict:
     if wide:
         return unmet(f"{len(columns) - len(wide)} of {len(columns)} vector columns; too wide: {listed(wide)}")
     return met(f"{len(columns)} of {len(columns)} vector columns")
+
+
+def recall_measured(evidence: Evidence) -> Verdict:
+    """By --measure-recall in this run, against the limit `recall_target`; a measurement of somebody else's is stated."""
+    from checks.hybrid.searches import ANN_METHODS
+
+    catalog, recall = evidence.get(Catalog), evidence.find(Recall)
+    indexes = [index for index in catalog.indexes if index.method in ANN_METHODS and index.parent is None]
+    if not indexes:
+        return absent("no index for approximate search")
+    if recall is None:
+        return undecided("--measure-recall would measure it")
+    done = {entry.index: entry for entry in recall.measurements if not entry.filtered_by and entry.at}
+    target = evidence.limit("recall_target")
+    missing = [f"{catalog.index_by_oid[oid].name} {entry.at[0].recall:.2f} at k {entry.k}" for oid, entry in done.items()
+               if entry.used and entry.at[0].high < target]  # fmt: skip
+    if missing:
+        return unmet(f"below the target of {target:g}: {listed(missing)}")
+    if len(done) < len(indexes):
+        return undecided(f"{len(done)} of {len(indexes)} vector indexes could be measured")
+    return met(f"{len(done)} of {len(indexes)} vector indexes reach {target:g}")
+
+
+def search_breadth_set_safely(evidence: Evidence) -> Verdict:
+    """Where pgvector's settings are given: a plain SET stays with the server's session, which a pooler gives to the next client."""
+    from checks.hybrid.searches import ANN_METHODS
+
+    catalog = evidence.get(Catalog)
+    if not any(index.method in ANN_METHODS for index in catalog.indexes):
+        return absent("no index for approximate search")
+    embeddings, settings, repository = evidence.find(Embeddings), evidence.find(Settings), evidence.find(Repository)
+    names = ("hnsw.", "ivfflat.")
+    safe = [f"{entry.name} of {entry.role or entry.database or 'all'}" for entry in
+            (settings.role_settings if settings else ()) if entry.name.startswith(names)]  # fmt: skip
+    safe += [f"{entry.split('=')[0]} in {function.name}()" for function in catalog.functions
+             for entry in function.settings if entry.startswith(names)]  # fmt: skip
+    sent = embeddings.sent if embeddings else ()
+    safe += [f"SET LOCAL {entry.name}" for entry in sent if entry.local]
+    loose = [f"SET {entry.name}" for entry in sent if not entry.local]
+    if loose:
+        return unmet(f"{listed(loose)}, for the rest of the session")
+    if safe:
+        return met(listed(safe), Strength.INFERRED)
+    in_code = [fact.detail for fact in (repository.deployment if repository else ())
+               if fact.kind == "setting" and fact.detail.startswith(names)]  # fmt: skip
+    if in_code:
+        return undecided(f"code sets {listed(in_code)}; whether LOCAL is not seen")
+    return undecided("nothing sets them: the server's values hold for every search")
 
 
 def embeddings_rarely_updated(evidence: Evidence) -> Verdict:

@@ -12,11 +12,19 @@ from checks.evidence.database.facts import (
     Activity,
     Archiver,
     Column,
+    Embeddings,
     Extension,
     FreezeAge,
     FreezeAges,
+    Index,
+    IndexKey,
     PreparedTransaction,
+    Recall,
+    RecallAt,
+    RecallMeasurement,
     Replication,
+    RoleSetting,
+    SentSetting,
     Sequence,
     Session,
     Setting,
@@ -125,6 +133,21 @@ def synchronous(state: str | None, **more: object) -> Evidence:
 
 def vector(version: str, loaded: str | None = None) -> Evidence:
     return evidence(server=server(extensions=(Extension("vector", "public", version, None, loaded),)))
+
+
+def with_recall(share: float | None) -> Evidence:
+    """The same, with what --measure-recall found."""
+    at = (RecallAt(40, share, share, share, 60, 10.0, 1.0, 2.0),) if share is not None else ()
+    found = (RecallMeasurement(91, 4, 1, "<=>", 10, at),) if at else ()
+    return msgspec.structs.replace(with_sent(), recall=Recall(found))
+
+
+def with_sent(*sent: SentSetting, setting: str | None = None) -> Evidence:
+    """A database with an HNSW index, whose clients and roles set pgvector's settings."""
+    index = Index(91, 4, "public", "graph", "hnsw", (IndexKey(1, "public.vector_cosine_ops"),))
+    seen = msgspec.structs.replace(catalog(), indexes=(*catalog().indexes, index))
+    roles = (RoleSetting("app", "", setting, "100"),) if setting else ()
+    return evidence(catalog=seen, embeddings=Embeddings(sent=sent), settings=Settings(role_settings=roles))
 
 
 CASES: list[tuple[str, Evidence, str]] = [
@@ -258,6 +281,16 @@ CASES: list[tuple[str, Evidence, str]] = [
     ("dimensions_indexable", evidence(), "met"),
     ("embeddings_rarely_updated", evidence(), "met"),
     ("embeddings_rarely_updated", evidence(usage=Usage((TableUsage(4, 0, 0, 0, 10, 61, 0, 0, 500, 0, 0),))), "unmet"),
+    ("search_breadth_set_safely", evidence(catalog=type(catalog())()), "not_applicable"),
+    ("search_breadth_set_safely", with_sent(), "unknown"),
+    ("search_breadth_set_safely", with_sent(SentSetting("hnsw.ef_search", True, 5)), "met"),
+    ("search_breadth_set_safely", with_sent(SentSetting("hnsw.ef_search", False, 5)), "unmet"),
+    ("search_breadth_set_safely", with_sent(setting="hnsw.ef_search"), "met"),
+    ("recall_measured", evidence(catalog=type(catalog())()), "not_applicable"),
+    ("recall_measured", with_sent(), "unknown"),
+    ("recall_measured", with_recall(0.97), "met"),
+    ("recall_measured", with_recall(0.71), "unmet"),
+    ("recall_measured", with_recall(None), "unknown"),
     ("ids_in_columns", with_statement(1, 10, "SELECT id FROM accounts WHERE id = $1"), "met"),
     ("ids_in_columns",
      with_statement(1, 10, "SELECT id FROM messages WHERE metadata ->> 'customer_id' = $1"), "unmet"),
