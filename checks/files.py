@@ -8,8 +8,8 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, data: bytes, mode: int | None = None) -> None:
-    """Replaces `path` in one step. `mode` defaults to what the process would give a new file. A device or a pipe, as /dev/null, is
-    written to and never replaced. Raises OSError."""
+    """Replaces `path` in one step. `mode` defaults to what the process would give a new file. A device or a pipe, as /dev/null,
+    is written to and never replaced. Raises OSError."""
     if path.exists() and not path.is_file():
         path.write_bytes(data)
         return

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import PROGRAM
+from tests.e2e.conftest import PROGRAM, Run
 from tui.demo.launch import Demo
 
 pytestmark = pytest.mark.all
@@ -45,17 +47,23 @@ class Terminal:
             time.sleep(0.1)
         return screen
 
+    def kill_program(self, words: str) -> None:
+        """kill -9 to the program of this terminal alone."""
+        shell = self.run("display-message", "-p", "-t", "e2e", "#{pane_pid}").strip()
+        [child] = Path(f"/proc/{shell}/task/{shell}/children").read_text().split()
+        assert words in Path(f"/proc/{child}/cmdline").read_text()
+        os.kill(int(child), signal.SIGKILL)
+        self.wait_for("left with status")
+
     def end(self) -> None:
         subprocess.run([*self._tmux, "kill-server"], check=False, capture_output=True)
 
 
 @pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
+def terminal(tmp_path: Path, home: Path) -> Iterator[Callable[..., Terminal]]:
     opened: list[Terminal] = []
 
     def open_terminal(words: list[str], width: int = 80, height: int = 24) -> Terminal:
-        home = tmp_path / "home"
-        home.mkdir(exist_ok=True)
         command = f"env HOME={shlex.quote(str(home))} TERM=xterm-256color {shlex.join([*PROGRAM, *words])}"
         opened.append(Terminal(tmp_path / f"t{len(opened)}", command, width, height))
         return opened[-1]
@@ -67,7 +75,9 @@ def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
 
 def test_a_review_from_the_run_to_the_scorecard_at_80x24(terminal: Callable[..., Terminal], demo: Demo) -> None:
     shown = terminal(["review", demo.dsn, str(demo.repository)])
-    assert "READ-ONLY" in shown.wait_for("enter opens them")
+    assert "READ-ONLY" in shown.wait_for("What will be read")
+    shown.press("Enter")
+    shown.wait_for("enter opens them")
     shown.press("Enter")
     screen = shown.wait_for("0 of")
     assert "users_organization_email_key" in screen
@@ -86,8 +96,91 @@ def test_a_review_from_the_run_to_the_scorecard_at_80x24(terminal: Callable[...,
     shown.wait_for("left with status 0")
 
 
+def reviewed(pgsurveyor: Run, demo: Demo) -> str:
+    """The id of a saved review of the demo."""
+    done = pgsurveyor("run", demo.dsn, str(demo.repository), "--output", "scorecard.md")
+    assert done.returncode == 0, done.stderr
+    return pgsurveyor("reviews").stdout.split()[0]
+
+
+def test_every_page_at_three_sizes(terminal: Callable[..., Terminal], pgsurveyor: Run, demo: Demo) -> None:
+    review = reviewed(pgsurveyor, demo)
+    for width, height in ((80, 24), (120, 40), (200, 60)):
+        shown = terminal(["walk", review], width=width, height=height)
+        shown.wait_for("0 of")
+        for key, words in (
+            ("B", "files"), ("3", "calls"), ("Q", "answered"), ("S", "demonstrated"), ("w", "space"), ("A", "Left to decide"),
+            ("E", "lines,"), ("W", "next open"), ("?", "What can be done here"),
+        ):  # fmt: skip
+            shown.press(key)
+            screen = shown.wait_for(words)
+            assert all(len(line) <= width for line in screen.splitlines())
+        shown.press("Escape")
+        time.sleep(0.5)  # read together, escape and W are alt+W
+        shown.press("W")
+        shown.wait_for("next open")
+        shown.press("q")
+        shown.wait_for("left with status 0")
+
+
+def test_two_terminals_on_one_review(terminal: Callable[..., Terminal], pgsurveyor: Run, demo: Demo) -> None:
+    review = reviewed(pgsurveyor, demo)
+    driver = terminal(["walk", review, "--name", "anna", "--role", "driver"], width=120, height=40)
+    driver.wait_for("0 of")
+    follower = terminal(["walk", review, "--name", "bo", "--role", "navigator", "--follow"], width=120, height=40)
+    follower.wait_for("anna (driver) at Walk")
+    driver.press("B")
+    follower.wait_for("files")
+    driver.press("W", "a")
+    driver.wait_for("wner")
+    driver.press("Enter")
+    follower.wait_for("1 of")
+    follower.press("j", "x")
+    follower.wait_for("Why it is not true")
+    follower.press("n", "o", "Enter")
+    driver.wait_for("2 of")
+    driver.press("q")
+    driver.wait_for("left with status 0")
+    follower.press("q")
+    follower.wait_for("left with status 0")
+
+
+def test_killed_at_any_moment_nothing_is_lost(
+    terminal: Callable[..., Terminal], pgsurveyor: Run, demo: Demo, home: Path
+) -> None:
+    """What the header counts as decided is on disk: the program is killed at once, again and again, and goes on where it was."""
+    review = reviewed(pgsurveyor, demo)
+    decided = 0
+    for pause in (0.0, 0.05, 0.3, 0.9):
+        shown = terminal(["walk", review], width=120, height=40)
+        shown.wait_for(f"{decided} of")
+        shown.press("]", "a")
+        shown.wait_for("wner")
+        shown.press("Enter")
+        shown.wait_for(f"{decided + 1} of")
+        decided += 1
+        shown.press("]")
+        time.sleep(pause)
+        shown.kill_program(review)
+    shown = terminal(["walk", review], width=120, height=40)
+    shown.wait_for(f"{decided} of")
+    [events] = (home / ".local" / "share" / "pgsurveyor" / "reviews").glob("*/events.jsonl")
+    lines = events.read_text().splitlines()
+    assert len(lines) == decided
+    assert all(json.loads(line)["kind"] == "decided" for line in lines)
+
+
+def test_a_defect_tells_nothing_of_the_target_unless_asked(terminal: Callable[..., Terminal], tmp_path: Path) -> None:
+    shown = terminal(["walk", str(tmp_path / "none")], width=120, height=40)
+    screen = shown.wait_for("left with status")
+    assert "there is no review" in screen
+    assert "Traceback" not in screen
+
+
 def test_what_was_decided_is_there_after_a_kill(terminal: Callable[..., Terminal], demo: Demo) -> None:
     first = terminal(["review", demo.dsn, str(demo.repository)], width=120, height=40)
+    first.wait_for("What will be read")
+    first.press("Enter")
     first.wait_for("enter opens them")
     first.press("Enter")
     first.wait_for("0 of")
