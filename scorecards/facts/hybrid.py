@@ -148,7 +148,7 @@ def recall_measured(evidence: Evidence) -> Verdict:
 
 
 def search_breadth_set_safely(evidence: Evidence) -> Verdict:
-    """Where pgvector's settings are given: a plain SET stays with the server's session, which a pooler gives to the next client."""
+    """Where pgvector's settings are given: a plain SET stays with the server's session, which a pooler hands on."""
     from checks.hybrid.searches import ANN_METHODS
 
     catalog = evidence.get(Catalog)

@@ -145,7 +145,8 @@ def with_recall(share: float | None) -> Evidence:
 def with_sent(*sent: SentSetting, setting: str | None = None) -> Evidence:
     """A database with an HNSW index, whose clients and roles set pgvector's settings."""
     index = Index(91, 4, "public", "graph", "hnsw", (IndexKey(1, "public.vector_cosine_ops"),))
-    seen = msgspec.structs.replace(catalog(), indexes=(*catalog().indexes, index))
+    others = tuple(entry for entry in catalog().indexes if entry.method == "btree")
+    seen = msgspec.structs.replace(catalog(), indexes=(*others, index))
     roles = (RoleSetting("app", "", setting, "100"),) if setting else ()
     return evidence(catalog=seen, embeddings=Embeddings(sent=sent), settings=Settings(role_settings=roles))
 
