@@ -165,6 +165,10 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
     code.ModelRelation: {"attribute": NAME, "target": NAME, "columns": NAME, "references": NAME},
     code.ModelIndex: {"columns": NAME, "name": NAME, "*": KEEP},
     code.OrmCall: {"text": SQL, "function": NAME, "*": KEEP},
+    code.Behaviour: {"kind": KEEP, "function": NAME, "table": NAME, "text": SQL, "detail": WORDS},
+    code.EmbeddingModel: {"function": NAME, "*": KEEP},
+    code.VectorCall: {"collection": NAME, "filters": NAME, "where_from": NAME, "function": NAME, "*": KEEP},
+    code.FrameworkUse: {"*": KEEP},
     code.Repository: {"name": NAME, "*": KEEP},
 }
 
