@@ -54,10 +54,14 @@ async def take(folder: Path, target: Target) -> None:
             state=folder / "state",
             reviews=folder / "reviews",
             configuration=folder / "configuration",
+            cache=folder / "cache",
             **how,
         )  # type: ignore[arg-type]
 
-    async with app(target=target).run_test(size=SIZE) as pilot:
+    async with app(target=target, start="preflight").run_test(size=SIZE) as pilot:
+        await until(pilot, "What will stay unknown")
+        save(pilot, "preflight")
+        await pilot.press("enter")
         await until(pilot, "Ready")
         save(pilot, "run")
         await pilot.press("enter")
@@ -65,12 +69,27 @@ async def take(folder: Path, target: Target) -> None:
         await decide_a_little(pilot)
         save(pilot, "walk")
         review = pilot.app.review  # type: ignore[attr-defined]
+        await pilot.press("l")
+        await until(pilot, "go there")
+        save(pilot, "links")
+        await pilot.press("escape", "B")
+        await until(pilot, "files 3")
+        await pilot.press("3", "j")
+        await pilot.pause(0.5)
+        save(pilot, "browse")
         await pilot.press("Q", "y", "n", "y", "d")
-        await pilot.pause(1)
+        await quiet(pilot)
         save(pilot, "questions")
         await pilot.press("S")
         await until(pilot, "demonstrated")
+        await quiet(pilot)
         save(pilot, "scorecard")
+        await pilot.press("w", "space", "j", "space", "j", "space")
+        await quiet(pilot)
+        save(pilot, "what-if")
+        await pilot.press("w", "A")
+        await quiet(pilot)
+        save(pilot, "agenda")
         await pilot.press("E")
         await until(pilot, "lines,")
         await pilot.pause(1)
@@ -78,6 +97,9 @@ async def take(folder: Path, target: Target) -> None:
     async with app(review=review, start="walk").run_test(size=SMALL) as pilot:
         await pilot.pause(0.5)
         save(pilot, "walk-80x24")
+    async with app(review=review, start="walk", presenting=True).run_test(size=SIZE) as pilot:
+        await pilot.pause(0.5)
+        save(pilot, "presenter")
     State(folder / "state").forget_targets()
     State(folder / "state").remember_target(
         RecentTarget("postgresql://app@db.example.com/support", "support-assistant")
@@ -85,6 +107,14 @@ async def take(folder: Path, target: Target) -> None:
     async with app(start="connect").run_test(size=SIZE) as pilot:
         await until(pilot, "from DATABASE_URL")
         save(pilot, "connect")
+
+
+async def quiet(pilot: Pilot[None]) -> None:
+    """Until the header has nothing to say any more."""
+    await pilot.pause(0.5)
+    for bar in pilot.app.screen.query("HeaderBar"):
+        bar.said = ""  # type: ignore[attr-defined]
+    await pilot.pause(0.2)
 
 
 async def decide_a_little(pilot: Pilot[None]) -> None:
@@ -100,7 +130,7 @@ async def decide_a_little(pilot: Pilot[None]) -> None:
         walk.review.findings[0],
     )
     walk.show_finding(best.id)
-    await pilot.pause(1)
+    await quiet(pilot)
 
 
 def main(report: Callable[[str], None]) -> None:

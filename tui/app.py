@@ -351,7 +351,7 @@ class SurveyorApp(Paired):
 
         if screen not in REVIEW_MODES or self.review is None or self.is_running:
             return
-        if self.current_mode == screen and isinstance(self.screen, SurveyScreen):
+        if self.current_mode == screen and isinstance(self.screen, SurveyScreen) and self.screen.NAME == screen:
             self.screen.go_to(place)
             return
         self._wanted_place = (screen, place)

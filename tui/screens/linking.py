@@ -46,7 +46,8 @@ def _of_finding(links: Links, thing: Thing) -> list[Entry]:
         elif (one.kind == "table" and links.table(one)) or (one.kind == "index" and links.index(one)):
             tables[one] = None
     things = [_named(one.kind, one.key) for one in tables]
-    files = [_file(path, 0, "") for path in dict.fromkeys(place.path for place in finding.locations)]
+    first = {place.path: place.line for place in reversed(finding.locations)}
+    files = [_file(path, first[path], "") for path in dict.fromkeys(place.path for place in finding.locations)]
     return [*things, *options, *files[:MOST], *(_finding(other) for other in links.related(finding)[:MOST])]
 
 

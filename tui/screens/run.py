@@ -325,7 +325,10 @@ class Run(SurveyScreen):
 
     def action_proceed(self) -> None:
         if self._done is not None:
+            cursor = self.query_one("#run-findings", RowList).cursor
             self.surveyor.open_review(self._done.review, self.surveyor.repository)
+            if cursor:
+                self.surveyor.show_place("walk", self.found[cursor].id)
 
     def action_cancel(self) -> None:
         if self.surveyor.is_running:
