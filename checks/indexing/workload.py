@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from checks.evidence.database.facts import Catalog, PlannerStatistics, Statements, Table, Usage
+import msgspec
+
+from checks.evidence.database.facts import Catalog, PlannerStatistics, Statements
 from checks.evidence.evidence import Evidence
 from checks.families import once_per_family
+from checks.indexing.candidates import candidates
 from checks.indexing.coverage import covering_index
-from checks.indexing.filters import Filter, filters_of_large_tables, is_served, planned_as_scan
+from checks.indexing.needs import Need, needs, planned_as_scan
+from checks.indexing.proposals import Candidate, Purpose, creation
+from checks.indexing.write_costs import cost_in_words, write_cost
 from checks.model import (
     Confidence,
     Examined,
@@ -19,11 +24,9 @@ from checks.model import (
     Reason,
     Severity,
     Unobserved,
-    qualified_name,
-    quote_identifier,
 )
 from checks.registry import check
-from checks.relations import column_list, new_name, reviewed_tables, user_name
+from checks.relations import column_list, reviewed_tables, user_name
 from checks.workload import statement_places
 
 _STATEMENTS_SHOWN = 5
@@ -31,112 +34,118 @@ _HIGH_SHARE = 0.05
 _FEW_CALLS = 10
 
 
-@check("indexing.missing-index", catalogue="I19", severity=Severity.MEDIUM, needs=[Catalog, Statements])
+@check("indexing.missing-index", catalogue="I19 I20", severity=Severity.MEDIUM, needs=[Catalog, Statements])
 @once_per_family
 def missing_index(evidence: Evidence) -> Iterator[Finding | Examined]:
-    """Statements that ran filter a large table by columns that no index serves.
+    """Statements that ran choose or sort rows of a large table by columns that no index serves.
 
-    The planner's statistics say that the filter leaves a small part of the table, yet without an index every call reads all
-    of it, and twice as much when the table has doubled. Where the statement's plan is known, it shows the sequential scan; a
-    statement whose plan uses an index is not reported. One finding stands for all statements that the same index would serve:
-    its fingerprint holds the table and the list of columns.
+    The planner's statistics say that the filter leaves a small part of the table, or a LIMIT takes a page of it, yet without an
+    index every call reads all of it, and twice as much when the table has doubled. Where the statement's plan is known, it
+    shows the sequential scan; a statement whose plan uses an index is not reported. One finding stands for all statements that
+    the same index would serve: its fingerprint holds the table and the list of columns.
 
-    Fix: Create an index with the columns compared for equality first, then one range or sort column.
+    Fix: Create an index with the columns compared for equality first, then one range or sort column; only over the rows that
+    a test for null leaves, where those are few.
 
-    Source: PostgreSQL manual, "Indexes", section "Multicolumn Indexes"; "pg_stats"
+    Source: PostgreSQL manual, "Indexes", section "Multicolumn Indexes", "Partial Indexes"; "pg_stats"
 
-    Observed: columns, rows, rows_left, statements, calls, mean_ms, share, indexes_on_table, table_writes, planned.
+    Observed: columns, predicate, rows, rows_left, statements, calls, mean_ms, share, planned, indexes_on_table, table_writes,
+    hot_share, blocks_hot, estimated_bytes
     """
-    reviewed_tables(evidence.get(Catalog))
-    filters = list(filters_of_large_tables(evidence))
-    if not filters and not evidence.get(Statements).hidden:
-        raise NotApplicable("no statement that ran filters a large table by equality")
-    known = [entry for entry in filters if entry.rows_left is not None]
-    found = [
-        entry
-        for entry in known
-        if (entry.rows_left or 0.0) < evidence.limit("seq_scan_selectivity") * entry.rows
-        and not is_served(evidence, entry)
-        and planned_as_scan(evidence, entry) is not False
-    ]
-    for group in _same_index(found):
-        yield _finding(evidence, group)
-    gap = _gap(evidence, len(filters) - len(known))
-    yield Examined(len(known), len(filters), "filters of large tables", gap)
+    catalog = evidence.get(Catalog)
+    reviewed_tables(catalog)
+    asked = [need for need in needs(evidence) if need.statement is not None and _is_large(evidence, need)]
+    if not asked and not evidence.get(Statements).hidden:
+        raise NotApplicable("no statement that ran chooses rows of a large table by equality")
+    known = [need for need in asked if need.rows is not None and (need.rows_left is not None or need.limited)]
+    for candidate in candidates(evidence):
+        if candidate.purpose in {Purpose.FILTER, Purpose.ORDER, Purpose.JOIN}:
+            scanned = unserved(evidence, candidate)
+            if scanned is not None and scanned.ran and not _is_foreign_key_alone(catalog, scanned):
+                yield _finding(evidence, scanned)
+    yield Examined(len(known), len(asked), "filters of large tables", _gap(evidence, len(asked) - len(known)))
 
 
-def _same_index(found: Iterable[Filter]) -> list[list[Filter]]:
-    """Filters that one index would serve, the one with most columns first: a shorter list joins a longer that it begins."""
-    groups: dict[tuple[int, tuple[str, ...]], list[Filter]] = {}
-    for entry in sorted(found, key=lambda entry: (-len(entry.columns), entry.columns, entry.statement.query_id)):
-        match = next(
-            (key for key in groups if key[0] == entry.table.oid and key[1][: len(entry.columns)] == entry.columns),
-            (entry.table.oid, entry.columns),
-        )
-        groups.setdefault(match, []).append(entry)
-    return list(groups.values())
+def _is_large(evidence: Evidence, need: Need) -> bool:
+    large = need.rows is None or need.rows >= evidence.limit("seq_scan_rows")
+    return large and bool(need.equal or (need.order and need.limited))
 
 
-def _finding(evidence: Evidence, group: list[Filter]) -> Finding:
-    catalog, statements, usage = evidence.get(Catalog), evidence.get(Statements), evidence.find(Usage)
-    table, columns = group[0].table, group[0].columns
-    ran = sorted({entry.statement.query_id: entry.statement for entry in group}.values(), key=lambda one: -one.total_ms)
+def unserved(evidence: Evidence, candidate: Candidate) -> Candidate | None:
+    """The candidate for those of its statements whose plan is not known to use an index; None if there are none."""
+    left = tuple(need for need in candidate.needs if planned_as_scan(evidence, need) is not False)
+    return msgspec.structs.replace(candidate, needs=left) if left else None
+
+
+def _is_foreign_key_alone(catalog: Catalog, candidate: Candidate) -> bool:
+    """Whether it is for joins over a foreign key only, which has a finding of its own."""
+    if candidate.purpose is not Purpose.JOIN:
+        return False
+    joined = {name for need in candidate.needs for name in need.joined}
+    return any(
+        key.kind == "foreign_key"
+        and {catalog.column(key.table, number).name for number in key.columns} & joined
+        and not covering_index(catalog, key)
+        for key in catalog.constraints_of(candidate.table)
+    )
+
+
+def _finding(evidence: Evidence, candidate: Candidate) -> Finding:
+    catalog, statements = evidence.get(Catalog), evidence.get(Statements)
+    table, cost = catalog.table_by_oid[candidate.table], write_cost(evidence, candidate)
+    ran = list({need.statement.query_id: need.statement for need in candidate.needs if need.statement}.values())
     calls, total_ms = sum(one.calls for one in ran), sum(one.total_ms for one in ran)
     share = sum(statements.share(one) for one in ran)
-    counted = usage.table_by_oid.get(table.oid) if usage else None
     severity = Severity.HIGH if share >= _HIGH_SHARE else Severity.MEDIUM if calls >= _FEW_CALLS else Severity.LOW
-    planned = any(planned_as_scan(evidence, entry) for entry in group)
+    planned = any(planned_as_scan(evidence, need) for need in candidate.needs)
+    verb = {Purpose.ORDER: "order by", Purpose.JOIN: "join on"}.get(candidate.purpose, "filter on")
+    where = f" where {candidate.predicate}" if candidate.predicate else ""
     return Finding(
         table.subject,
-        f"No index of {table.subject.name} serves the filter on ({column_list(columns)})",
-        _fix(evidence, table, columns),
+        f"No index of {table.subject.name} serves the {verb} ({column_list(candidate.columns)}){where}",
+        _fix(evidence, candidate),
         severity=severity,
         confidence=Confidence.MEASURED if planned else Confidence.INFERRED,
         observed={
-            "columns": list(columns),
-            "rows": round(group[0].rows),
-            "rows_left": round(min(entry.rows_left or 0.0 for entry in group), 1),
+            "columns": list(candidate.columns),
+            **({"predicate": candidate.predicate} if candidate.predicate else {}),
+            "rows": round(candidate.needs[0].rows or 0.0),
+            "rows_left": None if candidate.rows_left is None else round(candidate.rows_left, 1),
             "statements": [one.query_id for one in ran][:_STATEMENTS_SHOWN],
             "calls": calls,
             "mean_ms": round(total_ms / calls, 3) if calls else None,
             "share": round(share, 4),
-            "indexes_on_table": len(catalog.indexes_of(table.oid)),
-            "table_writes": counted.inserted + counted.updated + counted.deleted if counted else None,
             "planned": planned,
+            "indexes_on_table": cost.indexes,
+            "table_writes": cost.writes,
+            "hot_share": cost.hot_share,
+            "blocks_hot": list(cost.blocks_hot),
+            "estimated_bytes": cost.bytes,
         },
-        locations=_places(evidence, group),
-        discriminator=",".join(columns),
+        locations=places(evidence, candidate),
+        discriminator=candidate.discriminator,
     )
 
 
-def _places(evidence: Evidence, group: list[Filter]) -> tuple[Location, ...]:
-    """Where the code sends these statements from, of the costliest first."""
-    ordered = sorted(group, key=lambda entry: -entry.statement.total_ms)
-    return tuple(dict.fromkeys(place for entry in ordered for place in statement_places(evidence, entry.pattern)))
+def places(evidence: Evidence, candidate: Candidate) -> tuple[Location, ...]:
+    """Where the code sends its statements from, of the costliest first."""
+    return tuple(dict.fromkeys(place for need in candidate.needs for place in statement_places(evidence, need.pattern)))
 
 
-def _fix(evidence: Evidence, table: Table, columns: tuple[str, ...]) -> Fix:
+def _fix(evidence: Evidence, candidate: Candidate) -> Fix:
     catalog = evidence.get(Catalog)
-    name, index = qualified_name(table.schema, table.name), new_name(catalog, table.schema, table.name, *columns, "idx")
-    numbers = [column.number for one in columns if (column := catalog.column_named(table.oid, one))]
+    numbers = [column.number for name in candidate.columns if (column := catalog.column_named(candidate.table, name))]
     keys = [
         key
-        for key in catalog.constraints_of(table.oid)
+        for key in catalog.constraints_of(candidate.table)
         if key.kind == "foreign_key"
         and set(numbers[: len(key.columns)]) == set(key.columns)
         and not covering_index(catalog, key)
     ]
     summary = "Create an index with the columns compared for equality first."
-    if keys:
+    if keys and candidate.predicate is None:
         summary += f" It serves the foreign key {catalog.constraint_subject(keys[0]).name} too."
-    partitioned = table.kind == "partitioned"
-    how = "" if partitioned else " CONCURRENTLY"
-    return Fix(
-        summary,
-        f"CREATE INDEX{how} {quote_identifier(index)} ON {name} ({column_list(columns)});",
-        lock="SHARE" if partitioned else "SHARE UPDATE EXCLUSIVE",
-        undo=f"DROP INDEX{how} {qualified_name(table.schema, index)};",
-    )
+    return creation(catalog, candidate, summary + cost_in_words(write_cost(evidence, candidate)))
 
 
 def _gap(evidence: Evidence, unknown: int) -> Unobserved | None:
