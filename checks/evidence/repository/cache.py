@@ -33,7 +33,8 @@ _HEAD = b"pgsurveyor cache\n"
 _DIGEST_BYTES = 16
 _LIBRARIES = (
     "postgast", "sqlglot", "tree-sitter", "tree-sitter-c-sharp", "tree-sitter-go", "tree-sitter-java", "tree-sitter-javascript",
-    "tree-sitter-kotlin", "tree-sitter-php", "tree-sitter-python", "tree-sitter-ruby", "tree-sitter-rust", "tree-sitter-typescript",
+    "tree-sitter-kotlin", "tree-sitter-php", "tree-sitter-python", "tree-sitter-ruby", "tree-sitter-rust",
+    "tree-sitter-typescript",
 )  # fmt: skip
 _SUFFIX = ".pack"
 
@@ -46,7 +47,8 @@ class _Pack(msgspec.Struct):
 
 
 class Cache:
-    """The pack of one repository. What is asked for again is kept, what no review asks for any more is dropped when it is saved."""
+    """The pack of one repository. What is asked for again is kept; what no review asks for any more is dropped when it is
+    saved."""
 
     def __init__(self, root: Path, folder: Path | None = None) -> None:
         self.folder = folder if folder is not None else user_cache_path("pgsurveyor") / "repositories"
