@@ -40,11 +40,24 @@ GUESSED_BY_KEY = 0.005
 GUESSED_BY_CONTAINMENT = 0.01
 UNSAMPLED_WIDTH = 1_024
 _ID = re.compile(r"(?:^|[_.])(?P<name>[a-z][a-z0-9_]*?)_(?:u?u?id)s?$|(?P<camel>[a-z][A-Za-z0-9]*?)(?:Id|ID|Uuid)s?$")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,40}")
+_MESSAGES = re.compile(
+    r"(?:^|_)(?:outbox|inbox|events?|jobs?|queues?|tasks?|logs?|audits?|audit_log|deliver(?:y|ies)|idempotency|webhook_events?"
+    r"|messages?_queue|traces?|spans?)(?:_|$)",
+    re.IGNORECASE,
+)
 _TYPES = {
     "int4": "integer", "int8": "bigint", "int": "integer", "integer": "integer", "bigint": "bigint", "uuid": "uuid",
     "numeric": "numeric", "float8": "double precision", "bool": "boolean", "boolean": "boolean", "text": "text",
 }  # fmt: skip
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """A key that stands for a row of another table, `target` where it is known which; `joined` to a column of it."""
+
+    key: str
+    uses: tuple[Use, ...]
+    target: Table | None
+    joined: bool
 
 
 class Use(msgspec.Struct, frozen=True):
@@ -67,6 +80,11 @@ def key_uses(evidence: Evidence, column: Column) -> dict[str, list[Use]]:
             if comparison.json_operator in {"->>", "->", "#>>", "#>", "[]"} and (way := way_of(comparison)):
                 found.setdefault(key, []).append(Use(pattern, comparison, way))
     return found
+
+
+def is_message(table: Table) -> bool:
+    """Whether the table, by its name, is a queue or a log, whose documents are messages and not state."""
+    return bool(_MESSAGES.search(table.name))
 
 
 def _patterns(uses: list[Use]) -> list[AccessPattern]:
@@ -178,23 +196,27 @@ def relation_inside_jsonb(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Source: PostgreSQL manual, "JSON Types" (8.14.2); "Foreign Keys"
 
-    Observed: key, references, joined, rows, statements, statement, calls, mean_ms
+    Observed: keys, references, joined, rows, statements, statement, calls, mean_ms
     """
     catalog = evidence.get(Catalog)
     columns = [*document_columns(catalog, "jsonb"), *document_columns(catalog, "json")]
     if not columns:
         raise NotApplicable("no table has a json or jsonb column")
     for table, column in columns:
-        rows = estimated_rows(evidence, table) or 0
+        # What a message says of ids is no relation of the queue or log that carries it.
+        if is_message(table):
+            continue
+        references = []
         for key, uses in key_uses(evidence, column).items():
             target = referenced_table(catalog, table, key)
             joined = [use for use in uses if use.comparison.other is not None]
-            if target is None and not joined:
-                continue
-            if target is None:
+            if target is None and joined:
                 other = joined[0].comparison.other
                 target = catalog.table_by_oid.get(other.table or 0) if other else None
-            yield _inside(evidence, table, column, key, uses, target, bool(joined), rows)
+            if target is not None or joined:
+                references.append(Reference(key, tuple(uses), target, bool(joined)))
+        if references:
+            yield _inside(evidence, table, column, sorted(references, key=lambda entry: (not entry.joined, entry.key)))
     yield Examined(len(columns), len(columns), "document columns", gap=unread_statements(evidence))
 
 
@@ -215,42 +237,40 @@ def referenced_table(catalog: Catalog, table: Table, key: str) -> Table | None:
     return next(iter(own or found), None)
 
 
-def _inside(
-    evidence: Evidence,
-    table: Table,
-    column: Column,
-    key: str,
-    uses: list[Use],
-    target: Table | None,
-    joined: bool,
-    rows: float,
-) -> Finding:
+def _inside(evidence: Evidence, table: Table, column: Column, references: list[Reference]) -> Finding:
     catalog = evidence.get(Catalog)
-    subject, patterns = catalog.column_subject(column), _patterns(uses)
+    first = references[0]
+    subject = catalog.column_subject(column)
+    patterns = list(dict.fromkeys(use.pattern for entry in references for use in entry.uses))
     places = tuple(dict.fromkeys(place for entry in patterns for place in statement_places(evidence, entry)))
-    of = f", a reference to {target.subject.name}," if target else ""
+    joined = any(entry.joined for entry in references)
+    of = f", a reference to {first.target.subject.name}," if first.target else ""
+    more = f" and {len(references) - 1} more" if len(references) > 1 else ""
     verb = "joined by" if joined else "compared by"
     count = "a statement" if len(patterns) == 1 else f"{len(patterns)} statements"
+    rows = estimated_rows(evidence, table) or 0
+    keys = "Key" if not more else "Keys"
+    be = "is" if not more else "are"
     return Finding(
         subject,
-        f"Key {quote_literal(key).strip()} of {subject.name}{of} is {verb} {count}{place_in_words(places)}",
-        promotion(catalog, table, column, key, uses),
+        f"{keys} {quote_literal(first.key).strip()}{more} of {subject.name}{of if not more else ''} {be} {verb} "
+        f"{count}{place_in_words(places)}",
+        promotion(catalog, table, column, first.key, list(first.uses)),
         severity=Severity.MEDIUM if joined or rows > evidence.limit("seq_scan_rows") else Severity.LOW,
         confidence=Confidence.MEASURED if joined and any(entry.query_id for entry in patterns) else Confidence.INFERRED,
         observed={
-            "key": key,
-            "references": target.subject.name if target else None,
+            "keys": [entry.key for entry in references],
+            "references": [entry.target.subject.name for entry in references if entry.target],
             "joined": joined,
             "rows": round(rows),
             "statements": len(patterns),
             **statement_figures(evidence, patterns[0]),
         },
         related=(
-            *((target.subject,) if target else ()),
+            *dict.fromkeys(entry.target.subject for entry in references if entry.target),
             *(statement_subject(entry) for entry in patterns[:SHOWN]),
         ),
         locations=places,
-        discriminator=key,
     )
 
 
@@ -273,7 +293,7 @@ def jsonb_without_contract(evidence: Evidence) -> Iterator[Finding | Examined]:
     if not columns:
         raise NotApplicable("no table has a jsonb column")
     for table, column in columns:
-        if column.generated or _has_contract(catalog, column):
+        if column.generated or is_message(table) or _has_contract(catalog, column):
             continue
         uses = key_uses(evidence, column)
         patterns = list(dict.fromkeys(use.pattern for found in uses.values() for use in found))

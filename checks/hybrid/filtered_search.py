@@ -122,7 +122,9 @@ def kept_by_filters(evidence: Evidence, table: Table, column: Column, search: Se
             guessed = True
         else:
             share *= part
-    return Kept(share, tuple(sorted(set(names))), guessed)
+    # What the vector's own table is asked comes first, ids before states.
+    ordered = sorted(set(names), key=lambda name: ("." in name, not name.lower().endswith(("id", "ids")), name))
+    return Kept(share, tuple(ordered), guessed)
 
 
 def _is_key(catalog: Catalog, entry: Comparison) -> bool:

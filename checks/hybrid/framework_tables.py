@@ -57,7 +57,7 @@ SHAPES = (
     Shape("Dify", r"(?i)embedding_.*|vector_index_.*", _columns("id text meta embedding"), "embedding", "meta"),
     Shape("Agno", r".*", _columns("id name meta_data filters content embedding usage content_hash"), "embedding", "meta_data",
           remedy="PgVector(vector_index=HNSW(...)), and vector_store.optimize() after loading."),
-    Shape("Supabase's example", r"documents", _columns("id content metadata embedding"), "embedding", "metadata",
+    Shape("Supabase's vector example", r"documents", _columns("id content metadata embedding"), "embedding", "metadata",
           remedy="An HNSW index, one on what match_documents() filters by, and SET hnsw.iterative_scan in that function."),
     Shape("Supabase's documentation search", r"(?:nods_)?page_section", _columns("id page_id content token_count embedding"),
           "embedding", "", ("page_id",)),

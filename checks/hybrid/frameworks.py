@@ -55,7 +55,7 @@ def framework_table(evidence: Evidence) -> Iterator[Finding | Examined]:
         places, version = _used(evidence, entry)
         yield Finding(
             entry.table.subject,
-            f"{entry.table.subject.name} is {entry.shape.framework}'s as it is shipped: {', '.join(lacks)}",
+            f"{entry.table.subject.name} is as {entry.shape.framework} ships it: {', '.join(lacks)}",
             Fix(entry.shape.remedy or "A migration of your own on its table."),
             severity=Severity.MEDIUM if (rows or 0) > evidence.limit("vector_rows") else Severity.LOW,
             observed={

@@ -11,7 +11,17 @@ from checks.evidence.patterns import AccessPattern
 from checks.evidence.repository.facts import Repository
 from checks.families import once_per_family
 from checks.hybrid.documents import compares, document_columns
-from checks.model import Confidence, Examined, Finding, Fix, NotApplicable, Severity, qualified_name, quote_identifier
+from checks.model import (
+    Confidence,
+    Examined,
+    Finding,
+    Fix,
+    NotApplicable,
+    Severity,
+    Subject,
+    qualified_name,
+    quote_identifier,
+)
 from checks.registry import check
 from checks.relations import estimated_rows
 from checks.selectivity import rows_left_by_equalities
@@ -25,6 +35,7 @@ from checks.workload import (
 )
 
 SHOWN = 5
+HABIT = 8
 
 
 @check("hybrid.json-not-jsonb", catalogue="H01", severity=Severity.MEDIUM, needs=[Catalog])
@@ -48,10 +59,36 @@ def json_not_jsonb(evidence: Evidence) -> Iterator[Finding | Examined]:
     if not every:
         raise NotApplicable("no table has a json or jsonb column")
     known = unread_statements(evidence) is None or evidence.find(Repository) is not None
-    for table, column in columns:
-        looking = _looking_inside(evidence, catalog, column)
-        yield _as_text(evidence, catalog, table, column, looking, known)
-    yield Examined(every, every, "document columns")
+    found = [
+        _as_text(evidence, catalog, table, column, _looking_inside(evidence, catalog, column), known)
+        for table, column in columns
+    ]
+    notes: dict[str, list[Finding]] = {}
+    for finding in found:
+        if finding.severity is Severity.NOTE:
+            notes.setdefault(finding.subject.path[0], []).append(finding)
+        else:
+            yield finding
+    for schema, only_kept in notes.items():
+        if len(only_kept) < HABIT:
+            yield from only_kept
+        else:
+            yield _habit(schema, only_kept)
+    yield Examined(every, every, "document columns", unmet=len(found))
+
+
+def _habit(schema: str, notes: list[Finding]) -> Finding:
+    """What a whole schema does is one finding."""
+    first = notes[0]
+    return Finding(
+        Subject("schema", (schema,)),
+        f"{len(notes)} columns of schema {quote_identifier(schema)} are json, and no statement seen looks inside one",
+        Fix("jsonb for new columns; those that are only kept and returned may stay as they are."),
+        severity=Severity.NOTE,
+        confidence=first.confidence,
+        observed={"number": len(notes), "names": [finding.subject.name for finding in notes[:50]]},
+        related=tuple(finding.subject for finding in notes[:SHOWN]),
+    )
 
 
 def _looking_inside(evidence: Evidence, catalog: Catalog, column: Column) -> list[AccessPattern]:

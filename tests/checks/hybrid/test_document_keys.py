@@ -28,14 +28,14 @@ def estimate(database: Database, statement: str) -> float:
 
 def test_keys_used_as_columns(database: Database, repository: Callable[[Mapping[str, str | bytes]], Path]) -> None:
     """pg_stat_statements has no names of keys: they are those of the code."""
-    prepare(database, "CREATE TABLE users (id int PRIMARY KEY)", EVENTS.format("events"), EVENTS.format("checked"),
+    prepare(database, "CREATE TABLE users (id int PRIMARY KEY)", EVENTS.format("visits"), EVENTS.format("checked"),
             "ALTER TABLE checked ADD CHECK (jsonb_typeof(metadata) = 'object')")  # fmt: skip
     statements = [
-        "SELECT id FROM events WHERE metadata ->> 'kind' = %s",
-        "SELECT count(*) FROM events WHERE metadata ->> 'kind' = %s AND id > 3",
-        "DELETE FROM events WHERE metadata ->> 'kind' = %s AND id = 5",
-        "SELECT id FROM events WHERE (metadata ->> 'n')::int > %s",
-        "SELECT id FROM events WHERE metadata ->> 'user_id' = %s",
+        "SELECT id FROM visits WHERE metadata ->> 'kind' = %s",
+        "SELECT count(*) FROM visits WHERE metadata ->> 'kind' = %s AND id > 3",
+        "DELETE FROM visits WHERE metadata ->> 'kind' = %s AND id = 5",
+        "SELECT id FROM visits WHERE (metadata ->> 'n')::int > %s",
+        "SELECT id FROM visits WHERE metadata ->> 'user_id' = %s",
         "SELECT id FROM checked WHERE metadata ->> 'kind' = %s",
     ]
     code = repository(
@@ -47,39 +47,52 @@ def test_keys_used_as_columns(database: Database, repository: Callable[[Mapping[
     evidence = survey(database, code, limits=LIMITS)
 
     (hot,) = conclude(evidence, HOT).findings
-    assert hot.title == "3 statements compare public.events.metadata ->> 'kind' (jobs.py:3)"
+    assert hot.title == "3 statements compare public.visits.metadata ->> 'kind' (jobs.py:3)"
     assert (hot.severity, hot.confidence) == (Severity.MEDIUM, Confidence.INFERRED)
     # Its name is taken in this table.
     assert hot.fix.sql == (
-        "ALTER TABLE public.events ADD COLUMN kind_ text GENERATED ALWAYS AS ((metadata ->> 'kind')) STORED;"
+        "ALTER TABLE public.visits ADD COLUMN kind_ text GENERATED ALWAYS AS ((metadata ->> 'kind')) STORED;"
     )
     database.execute(hot.fix.sql, hot.fix.undo or "")
 
     (inside,) = conclude(evidence, INSIDE).findings
     assert inside.title == (
-        "Key 'user_id' of public.events.metadata, a reference to public.users, is compared by a statement (jobs.py:11)"
+        "Key 'user_id' of public.visits.metadata, a reference to public.users, is compared by a statement (jobs.py:11)"
     )
     assert inside.severity is Severity.MEDIUM
     database.execute(inside.fix.sql or "")
 
     contract = conclude(evidence, CONTRACT)
-    assert names(contract) == {"public.events.metadata"}
+    assert names(contract) == {"public.visits.metadata"}
     (found,) = contract.findings
     assert found.observed["keys"] == ["kind", "n", "user_id"]
     for statement in (found.fix.sql or "").split("; "):
         database.execute(statement)
 
 
-def test_a_join_by_a_key(database: Database, repository: Callable[[Mapping[str, str | bytes]], Path]) -> None:
-    prepare(database, "CREATE TABLE people (id int PRIMARY KEY, ref text)", EVENTS.format("events"))
+def test_messages_are_no_state(database: Database, repository: Callable[[Mapping[str, str | bytes]], Path]) -> None:
+    prepare(database, "CREATE TABLE users (id int PRIMARY KEY)", EVENTS.format("outbox_event"))
     code = repository(
-        {"report.sql": "SELECT p.id FROM people p JOIN events e ON e.metadata ->> 'person' = p.ref WHERE p.id = 4;\n"}
+        {
+            "a.py": "import psycopg\ndef f(c, v):\n    c.execute(\"SELECT id FROM outbox_event WHERE metadata ->> 'user_id' = %s\", (v,))\n"
+        }
+    )
+    evidence = survey(database, code, limits=LIMITS)
+
+    for check in (INSIDE, CONTRACT):
+        assert conclude(evidence, check).outcome is Outcome.PASSED
+
+
+def test_a_join_by_a_key(database: Database, repository: Callable[[Mapping[str, str | bytes]], Path]) -> None:
+    prepare(database, "CREATE TABLE people (id int PRIMARY KEY, ref text)", EVENTS.format("visits"))
+    code = repository(
+        {"report.sql": "SELECT p.id FROM people p JOIN visits e ON e.metadata ->> 'person' = p.ref WHERE p.id = 4;\n"}
     )
 
     (found,) = examine(database, INSIDE, code, limits=LIMITS).findings
 
     assert found.observed["joined"] is True
-    assert found.observed["references"] == "public.people"
+    assert found.observed["references"] == ["public.people"]
 
 
 def test_guesses_of_the_planner(database: Database) -> None:
@@ -93,18 +106,18 @@ def test_guesses_of_the_planner(database: Database) -> None:
     )
     prepare(
         database,
-        EVENTS.format("events") + EVENTS.format("told") + EVENTS.format("indexed") + wide,
+        EVENTS.format("visits") + EVENTS.format("told") + EVENTS.format("indexed") + wide,
         narrow,
         "CREATE STATISTICS told_kind ON (metadata ->> 'kind') FROM told",
         "CREATE INDEX ON indexed ((metadata ->> 'kind'))",
     )
     by_key, containing = "SELECT id FROM {} WHERE metadata ->> 'kind' = {}", "SELECT id FROM {} WHERE metadata @> {}"
     connection = database.connect()
-    for name in ("events", "told", "indexed"):
+    for name in ("visits", "told", "indexed"):
         send(connection, by_key.format(name, "%s"), [("even",)] * 3)
     for name in ("wide", "narrow"):
         send(connection, containing.format(name, "%s::jsonb"), [('{"kind": "even"}',)] * 3)
-    assert estimate(database, by_key.format("events", "'even'")) == 20
+    assert estimate(database, by_key.format("visits", "'even'")) == 20
     assert 1900 <= estimate(database, by_key.format("told", "'even'")) <= 2100
     assert 1900 <= estimate(database, by_key.format("indexed", "'even'")) <= 2100
     assert estimate(database, containing.format("wide", '\'{"kind": "even"}\'')) == 40
@@ -112,15 +125,15 @@ def test_guesses_of_the_planner(database: Database) -> None:
 
     result = examine(database, GUESSED, limits=LIMITS)
 
-    assert names(result) == {"public.events.metadata", "public.wide.metadata"}
-    events = finding(result, "public.events.metadata")
-    assert events.title == "The planner takes 20 rows for a key of public.events.metadata, and 2,000 come"
+    assert names(result) == {"public.visits.metadata", "public.wide.metadata"}
+    visits = finding(result, "public.visits.metadata")
+    assert visits.title == "The planner takes 20 rows for a key of public.visits.metadata, and 2,000 come"
     assert finding(result, "public.wide.metadata").observed["guessed_rows"] == 40
 
 
 def test_statistics_make_it_exact(database: Database, repository: Callable[[Mapping[str, str | bytes]], Path]) -> None:
-    prepare(database, EVENTS.format("events"))
-    statement = "SELECT id FROM events WHERE metadata ->> 'kind' = %s"
+    prepare(database, EVENTS.format("visits"))
+    statement = "SELECT id FROM visits WHERE metadata ->> 'kind' = %s"
     send(database.connect(), statement, [("even",)] * 3)
     code = repository({"a.py": f'import psycopg\ndef f(c, v):\n    c.execute("{statement}", (v,))\n'})
 
@@ -129,7 +142,7 @@ def test_statistics_make_it_exact(database: Database, repository: Callable[[Mapp
     for part in found.fix.sql.split("; "):
         database.execute(part)
 
-    assert 1900 <= estimate(database, "SELECT id FROM events WHERE metadata ->> 'kind' = 'even'") <= 2100
+    assert 1900 <= estimate(database, "SELECT id FROM visits WHERE metadata ->> 'kind' = 'even'") <= 2100
     assert examine(database, GUESSED, code, limits=LIMITS).outcome is Outcome.PASSED
 
 

@@ -145,13 +145,13 @@ def test_more_rows_than_the_index_looks_at(
     assert len(send(connection, search.format("wide", 100), [(QUERY,)])) == 40
     send(connection, search.format("narrow", 20), [(QUERY,)])
     send(connection, search.format("cut", 90), [(QUERY,)] * 3)
-    assert len(send(connection, search.format("listed", 500), [(QUERY,)])) < 500
+    assert len(send(connection, search.format("listed", 4000), [(QUERY,)])) < 4000
     code = repository(
         {
             "search.py": "import psycopg\n"
             f"def wide(c, q):\n    c.execute('{search.format('wide', 100)}', (q,))\n"
             f"def narrow(c, q):\n    c.execute('{search.format('narrow', 20)}', (q,))\n"
-            f"def listed(c, q):\n    c.execute('{search.format('listed', 500)}', (q,))\n"
+            f"def listed(c, q):\n    c.execute('{search.format('listed', 4000)}', (q,))\n"
         }
     )
 

@@ -57,7 +57,7 @@ def test_tables_of_frameworks(database: Database) -> None:
         "n8n_chat_histories": "n8n",
         "flow_docs": "Flowise",
         "embedding_vector_index_1": "Dify",
-        "documents": "Supabase's example",
+        "documents": "Supabase's vector example",
         "checkpoints": "LangGraph",
         "checkpoint_blobs": "LangGraph",
     }

@@ -38,6 +38,18 @@ def test_json_that_is_looked_into(database: Database) -> None:
     assert finding(result, "public.returned.payload").severity is Severity.NOTE
 
 
+def test_a_habit_is_said_once(database: Database) -> None:
+    prepare(database, TABLES, "".join(f"CREATE TABLE kept_{n} (id int PRIMARY KEY, payload json);" for n in range(9)))
+    send(database.connect(), "SELECT id FROM queried WHERE payload ->> 'kind' = %s", [("a",)])
+
+    result = examine(database, NAME)
+
+    assert names(result) == {"public", "public.queried.payload"}
+    habit = finding(result, "public")
+    assert (habit.severity, habit.observed["number"]) == (Severity.NOTE, 11)
+    assert result.unmet == 12
+
+
 def test_from_code_alone(database: Database, repository: Callable[[Mapping[str, str | bytes]], Path]) -> None:
     database.execute(TABLES)
     code = repository({"jobs.py": "db.execute(\"SELECT id FROM queried WHERE payload ->> 'kind' = %s\", (kind,))\n"})
