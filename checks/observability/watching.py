@@ -209,8 +209,8 @@ def pools_exceed_connections(evidence: Evidence) -> Iterator[Finding | Examined]
     if evidence.get(Server).through_pooler or _facts(evidence, "pooler"):
         raise NotApplicable("a pooler stands between")
     yield Examined(len(pools), len(pools), "pools")
-    overflow = sum(number for number, fact in pools if "overflow" in fact.detail)
-    sizes = [number for number, fact in pools if "overflow" not in fact.detail]
+    overflow = sum(number for number, fact in pools if "overflow" in fact.detail.lower())
+    sizes = [number for number, fact in pools if "overflow" not in fact.detail.lower()]
     processes = _processes(evidence)
     wanted = (max(sizes, default=5) + overflow) * processes
     available = activity.max_connections - activity.reserved_connections

@@ -13,7 +13,9 @@ from checks.replication.standbys import RECEIVERS
 from checks.settings import is_managed, server_locations
 
 
-@check("replication.no-backup-evidence", catalogue="R10", severity=Severity.MEDIUM, needs=[Replication, Settings, Server])
+@check(
+    "replication.no-backup-evidence", catalogue="R10", severity=Severity.MEDIUM, needs=[Replication, Settings, Server]
+)
 def no_backup_evidence(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Nothing speaks of a backup: no archive, no receiver, no file of the deployment.
 

@@ -23,6 +23,8 @@ from checks.settings import (
 # An image leaves out the hole between rows and line pointers: a page is the most it takes.
 PAGE_BYTES = 8192
 IMAGES_SHARE = 0.3
+# The server asks for a checkpoint when it has written a half to a third of max_wal_size.
+VOLUME_SHARE = 0.25
 
 
 def _days(evidence: Evidence, usage: WalUsage | CheckpointUsage) -> float:
@@ -82,7 +84,8 @@ def forced_checkpoints(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Source: PostgreSQL manual, "WAL Configuration"; "max_wal_size"
 
-    Observed: requested, timed, requested_share, requested_per_hour, max_wal_size_bytes, checkpoint_timeout_ms
+    Observed: requested, timed, requested_share, requested_per_hour, wal_bytes_per_checkpoint, max_wal_size_bytes,
+    checkpoint_timeout_ms
     """
     usage, settings, server = evidence.get(Usage), evidence.get(Settings), evidence.get(Server)
     counted = usage.checkpoints
@@ -95,7 +98,12 @@ def forced_checkpoints(evidence: Evidence) -> Iterator[Finding | Examined]:
     share = counted.requested / max(1, counted.requested + counted.timed)
     per_hour = counted.requested / max(days * 24, 1)
     size = size_in_bytes(settings, "max_wal_size")
+    # Restarts, backups and CHECKPOINT request one too, whatever little was written since the last.
+    written = usage.wal.bytes / max(1, counted.requested) if usage.wal else 0
+    by_volume = size is not None and written >= VOLUME_SHARE * size
     if share <= evidence.limit("forced_checkpoint_share") or per_hour < evidence.limit("forced_checkpoints_per_hour"):
+        return
+    if not by_volume:
         return
     larger = bytes_in_words(4 * (size or 1024**3)).replace(" ", "").replace(".0", "")
     yield Finding(
@@ -107,6 +115,7 @@ def forced_checkpoints(evidence: Evidence) -> Iterator[Finding | Examined]:
             "timed": counted.timed,
             "requested_share": round(share, 4),
             "requested_per_hour": round(per_hour, 2),
+            "wal_bytes_per_checkpoint": round(written),
             "max_wal_size_bytes": None if size is None else int(size),
             "checkpoint_timeout_ms": milliseconds(settings, "checkpoint_timeout"),
         },

@@ -16,6 +16,9 @@ from checks.limits import LIMITS
 from checks.model import CheckResult, Finding
 from checks.registry import all_checks
 
+# Sections of a database's evidence that only an option asks for.
+OPTED_IN = frozenset({"rates", "recall"})
+
 
 class Database(Protocol):
     dsn: str

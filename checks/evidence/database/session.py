@@ -264,11 +264,16 @@ class Session:
 
     def _end(self) -> None:
         self._open_kind = None
-        if self._connection.closed or self._connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+        status = self._connection.info.transaction_status
+        if self._connection.closed or status == psycopg.pq.TransactionStatus.IDLE:
             return
         try:
             with self._timed():
-                self._connection.rollback()
+                if status == psycopg.pq.TransactionStatus.INTRANS:
+                    # A read-only transaction has nothing to undo, and a rollback would count as somebody's failure.
+                    self._connection.commit()
+                else:
+                    self._connection.rollback()
         except psycopg.Error:
             # The connection broke on the way out; the next transaction raises ConnectionLost.
             self._connection.close()

@@ -45,14 +45,15 @@ def test_the_level_of_wal(database: Database) -> None:
 def test_checkpoints_that_wal_forces(database: Database) -> None:
     evidence = with_setting(aged(survey(database), 10), "max_wal_size", "1024")
 
-    (found,) = conclude(counted(evidence, timed=200, requested=2_000), "replication.forced-checkpoints").findings
+    volume = 2_000 * 500 * 1024**2
+    forced = counted(evidence, timed=200, requested=2_000, wal=volume)
+
+    (found,) = conclude(forced, "replication.forced-checkpoints").findings
     assert found.observed["requested_per_hour"] == 8.33
     assert found.fix.sql == "ALTER SYSTEM SET max_wal_size = '4GB'; SELECT pg_reload_conf();"
-    for timed, requested in ((2_880, 100), (10, 100), (0, 0)):
-        assert (
-            conclude(counted(evidence, timed=timed, requested=requested), "replication.forced-checkpoints").findings
-            == ()
-        )
+    for timed, requested, wal in ((2_880, 100, volume), (10, 100, volume), (0, 0, 0), (200, 2_000, 10 * 1024**3)):
+        fine = counted(evidence, timed=timed, requested=requested, wal=wal)
+        assert conclude(fine, "replication.forced-checkpoints").findings == ()
     young = counted(aged(evidence, 1), timed=0, requested=500)
     assert conclude(young, "replication.forced-checkpoints").reason is Reason.WINDOW_TOO_SHORT
 

@@ -15,6 +15,7 @@ from checks.evidence.database.observe import DatabaseEvidence, observe_database
 from checks.evidence.observe import Target, observe
 from checks.model import Reason, Unobserved
 from checks.shadow.server import start
+from tests.checks.survey import OPTED_IN
 from tests.servers import TEST_SETTINGS, Database
 
 SCHEMA = """
@@ -29,7 +30,7 @@ def _gaps(evidence: DatabaseEvidence) -> dict[str, Reason]:
     return {
         name: section.reason
         for name, section in sections.items()
-        if isinstance(section, Unobserved) and name != "rates"
+        if isinstance(section, Unobserved) and name not in OPTED_IN
     }
 
 

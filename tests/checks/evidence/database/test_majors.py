@@ -31,14 +31,13 @@ from checks.evidence.database.query import _variants, query
 from checks.model import Unobserved
 from checks.shadow.account import server_account
 from checks.shadow.server import EmbeddedServer, start
+from tests.checks.survey import OPTED_IN
 from tests.servers import OLDER_MAJORS, TEST_SETTINGS, Database, PrimaryAndStandby, start_major
 
 pytestmark = pytest.mark.all
 
 POOLER_PORT = 6432
 GROUPS = {"plain": "", "monitor": "IN ROLE pg_monitor", "full": "IN ROLE pg_monitor, pg_read_all_data"}
-# Sections that only an option asks for.
-OPTED_IN = {"rates", "recall"}
 
 SCHEMA = """
     CREATE EXTENSION pg_stat_statements;
