@@ -53,6 +53,7 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
         Action("go('scorecard')", "S", "See the scorecard"),
         Action("go('agenda')", "A", "Agenda", "What is left, what was promised, and the pace"),
         Action("go('export')", "E", "Export the review"),
+        Action("go('live')", "L", "Watch the server", "Latency, throughput, waits and locks, while you look"),
         Action("go('connect')", "H", "Start page", "Recent reviews and targets; this review stays saved"),
         Action("switch_theme", "t", "Next theme", "Dark, light, high contrast"),
         Action("present", "P", "Presenter mode", "Light, roomy, hosts and names masked; again: back"),
@@ -141,6 +142,10 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
     ),
     "agenda": (
         Action("open", "enter", "Go there", short="go there", shown=True),
+    ),
+    "live": (
+        Action("pause", "space", "Hold the page still, or go on", short="pause", shown=True),
+        Action("again", "r", "Begin anew", short="begin anew", shown=True),
     ),
     "preflight": (
         Action("start", "enter s", "Start the review", short="start", shown=True),

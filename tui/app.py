@@ -82,6 +82,7 @@ class SurveyorApp(Paired):
         "browse": _screen("browse", "Browse"),
         "agenda": _screen("agenda", "AgendaPage"),
         "preflight": _screen("preflight", "Preflight"),
+        "live": _screen("live", "Live"),
         "questions": _screen("questions", "Questions"),
         "scorecard": _screen("scorecard", "ScorecardPage"),
         "export": _screen("export", "Export"),
@@ -194,10 +195,17 @@ class SurveyorApp(Paired):
         """Goes to the run screen and observes `target`."""
         self.target = target
         self.repository = target.repository
+        self._forget_watching()
         if self.current_mode != "run":
             self.remove_mode("run")
             self.add_mode("run", self.MODES["run"])
         self.switch_mode("run")
+
+    def _forget_watching(self) -> None:
+        """What was sampled is of another server."""
+        if self.current_mode != "live":
+            self.remove_mode("live")
+            self.add_mode("live", self.MODES["live"])
 
     def open_review(self, review: Review, repository: Path | None = None) -> None:
         """Makes `review` the one that the screens show, and goes to where it was left."""
@@ -351,7 +359,7 @@ class SurveyorApp(Paired):
 
         if screen not in REVIEW_MODES or self.review is None or self.is_running:
             return
-        if self.current_mode == screen and isinstance(self.screen, SurveyScreen) and self.screen.NAME == screen:
+        if self.current_mode == screen and isinstance(self.screen, SurveyScreen) and screen == self.screen.NAME:
             self.screen.go_to(place)
             return
         self._wanted_place = (screen, place)
@@ -419,7 +427,7 @@ class SurveyorApp(Paired):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "go":
             mode = parameters[0]
-            if mode in REVIEW_MODES and self.review is None:
+            if mode in {*REVIEW_MODES, "live"} and self.review is None:
                 return False
             return mode != self.current_mode and not self.is_running
         if action in {"follow", "swap_roles", "who"}:

@@ -102,6 +102,7 @@ class Connect(SurveyScreen):
             if event.error is not None:
                 self.surveyor.tell(f"{event.error}. {event.error.hint}", title="Not opened", severity="error")
             else:
+                self.surveyor.target = None
                 self.surveyor.open_review(event.result)
 
     def _show_surroundings(self, event: Finished) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 import threading
 import time
 from collections import Counter
@@ -22,6 +24,7 @@ from checks.errors import ReviewError
 from checks.model import Area, CheckResult, Finding, Outcome
 from tui.actions import Action, bindings
 from tui.background import Finished, send, start
+from tui.pace import duration
 from tui.screens.base import SurveyScreen
 from tui.text import Part, line, prose, severity_mark
 from tui.widgets.bars import spread
@@ -39,6 +42,7 @@ BAR = 12
 AREA = 15
 COLUMNS = {"checks": 9, "passed": 8, "found": 7, "unknown": 9, "n/a": 5, "findings": 10}
 LOOKS_SHOWN = 4
+COUNT = re.compile(r"(\d+) of (\d+)")
 NOTICES_SHOWN = 6
 LISTED = 2_000
 
@@ -89,6 +93,7 @@ class Run(SurveyScreen):
         self._begun = time.monotonic()
         self._ended: float | None = None
         self._looks: list[str] = []
+        self._looking_since = self._begun
         self._totals: Counter[Area] = Counter()
         self._outcomes: Counter[tuple[Area, Outcome]] = Counter()
         self._findings: Counter[Area] = Counter()
@@ -136,7 +141,12 @@ class Run(SurveyScreen):
     # What the thread says
 
     def on_looking(self, event: Looking) -> None:
-        self._looks = [*self._looks, event.words][-LOOKS_SHOWN:]
+        """Of a count that goes on, only the latest is kept."""
+        subject = event.words.partition(":")[0]
+        kept = self._looks[:-1] if self._looks and self._looks[-1].partition(":")[0] == subject else self._looks
+        if len(kept) == len(self._looks):
+            self._looking_since = time.monotonic()
+        self._looks = [*kept, event.words][-LOOKS_SHOWN:]
         self._stale = True
 
     def on_checking(self, event: Checking) -> None:
@@ -222,11 +232,24 @@ class Run(SurveyScreen):
                 last = number == len(self._looks) - 1
                 shown.append(
                     Paragraph(
-                        line((words, "$foreground" if last else "$muted")),
+                        line((words, "$foreground" if last else "$muted"), self._counted(words) if last else ""),
                         line((" ▸ " if last else "   ", "$accent")),
                     )
                 )
         return shown
+
+    def _counted(self, words: str) -> Content:
+        """A bar behind `200 of 18438 files`, and how long the rest will take at the present pace."""
+        match = COUNT.search(words)
+        if match is None or not int(match[2]):
+            return Content("")
+        share = min(1.0, int(match[1]) / int(match[2]))
+        filled = round(BAR * share)
+        spent = time.monotonic() - self._looking_since
+        left = (
+            f"  about {duration(dt.timedelta(seconds=spent / share - spent))} more" if share > 0 and spent > 3 else ""
+        )
+        return line("  ", ("━" * filled, "bold $accent"), ("─" * (BAR - filled), "$faint"), (left, "$muted"))
 
     def _headline(self) -> Content:
         clock = f"{int(self._elapsed) // 60}:{int(self._elapsed) % 60:02d}"
