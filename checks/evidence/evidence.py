@@ -28,6 +28,7 @@ from checks.evidence.database.facts import (
 )
 from checks.evidence.repository.facts import Repository
 from checks.figures import days_in_words
+from checks.growth import Growth
 from checks.model import Location, Reason, Subject, Unknown, Unobserved
 
 FORMAT = 1
@@ -38,6 +39,9 @@ NO_DATABASE = Unobserved(Reason.DATABASE_NOT_GIVEN, "give a DSN")
 NOT_WATCHED = Unobserved(Reason.NOT_OPTED_IN, "--watch SECONDS looks twice and tells rates")
 NOT_MEASURED = Unobserved(
     Reason.NOT_OPTED_IN, "--measure-recall searches a sample of stored vectors, exactly and by the index"
+)
+NOT_GROWN = Unobserved(
+    Reason.NO_SHADOW, "`pgsurveyor grow` plans the statements at 10, 100 and 1,000 times the size, in a shadow"
 )
 NOT_THEN_OBSERVED = Unobserved(Reason.NOT_RUN, "this evidence was collected before this was observed: collect it again")
 NO_REPOSITORY = Unobserved(Reason.REPO_NOT_GIVEN, "give the path of the application's repository")
@@ -70,6 +74,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     rates: Rates | Unobserved = NOT_WATCHED
     embeddings: Embeddings | Unobserved = NOT_THEN_OBSERVED
     recall: Recall | Unobserved = NOT_MEASURED
+    growth: Growth | Unobserved = NOT_GROWN
     replicas: tuple[Replica, ...] = ()
     unreached_replicas: tuple[str, ...] = ()
     repository: Repository | Unobserved = NO_REPOSITORY
@@ -167,7 +172,8 @@ SECTIONS: dict[type, str] = {
     Rates: "rates",
     Embeddings: "embeddings",
     Recall: "recall",
+    Growth: "growth",
     Repository: "repository",
 }
 
-DATABASE_SECTIONS = tuple(name for section, name in SECTIONS.items() if section is not Repository)
+DATABASE_SECTIONS = tuple(name for section, name in SECTIONS.items() if section not in (Repository, Growth))

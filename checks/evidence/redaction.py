@@ -30,6 +30,7 @@ from checks.evidence.database import facts
 from checks.evidence.evidence import Evidence
 from checks.evidence.repository import facts as code
 from checks.evidence.tokens import Kind, tokens
+from checks.growth import Breaking, GrownStatement, GrownTable
 from checks.model import Location, Subject, Unobserved
 
 KEY_VARIABLE = "PGSURVEYOR_NAMES_KEY"
@@ -137,6 +138,9 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
     facts.SentSetting: {"*": KEEP},
     facts.RecallMeasurement: {"filtered_by": NAME, "*": KEEP},
     facts.Recall: {"*": KEEP},
+    GrownTable: {"schema": NAME, "name": NAME, "why": KEEP},
+    GrownStatement: {"statement": KEEP, "tables": SQL, "plan_now": WORDS, "plan_then": WORDS},
+    Breaking: {"reason": KEEP},
     facts.PlanNode: {
         "schema": NAME,
         "relation": NAME,
