@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from tree_sitter import Node
 
 from checks.evidence.repository.alembic_types import Column, read_column
-from checks.evidence.repository.facts import Declared, Lineage
+from checks.evidence.repository.facts import Declared, Lineage, MigrationFile
 from checks.evidence.repository.files import SourceFile
 from checks.evidence.repository.lineages import build_lineage
 from checks.evidence.repository.migrations import Migrations, ScriptReader
@@ -39,17 +39,20 @@ def read_revisions(files: Iterable[SourceFile]) -> Migrations:
     lineages: list[Lineage] = []
     entries: list[Declared] = []
     unread: list[Location] = []
+    steps: list[MigrationFile] = []
     for folder, members in sorted(folders.items()):
         script = ScriptReader()
         ordered = _ordered(members)
         for file in ordered:
+            script.start(file.path, True)
             _Revision(source_of(file), script).upgrade()
         entries += script.ledger.entries()
         unread += script.unread.locations
         if script.ledger.subjects():
             paths = [file.path for file in ordered]
             lineages.append(build_lineage("alembic", folder, paths, script.ledger, script.unread))
-    return Migrations(tuple(entries), tuple(unread), tuple(lineages))
+            steps += script.migrations("alembic", folder)
+    return Migrations(tuple(entries), tuple(unread), tuple(lineages), tuple(steps))
 
 
 def _ordered(files: list[SourceFile]) -> list[SourceFile]:
@@ -166,7 +169,12 @@ class _Revision:
                     self._unread(statement)
                     return
                 self.tables[alias] = (self.values.string(keywords.get("schema")) or "", name)
+        clause = next((part for part in named(statement) if part.type == "with_clause"), None)
+        transaction = self.script.steps.transaction
+        if "autocommit_block" in text(clause):
+            self.script.steps.transaction = False
         self._block(field(statement, "body"), depth + 1)
+        self.script.steps.transaction = transaction
 
     # Operations
 
@@ -364,7 +372,10 @@ class _Revision:
         method = self.values.string(keywords.get("postgresql_using"))
         using = f"USING {quoted(method)} " if method else ""
         where = " WHERE true" if "postgresql_where" in keywords else ""
-        sql = f"CREATE {unique}INDEX {quoted(name)} ON {_path(table)} {using}({', '.join(columns)}){where}"
+        concurrently = "CONCURRENTLY " if text(keywords.get("postgresql_concurrently")) == "True" else ""
+        sql = (
+            f"CREATE {unique}INDEX {concurrently}{quoted(name)} ON {_path(table)} {using}({', '.join(columns)}){where}"
+        )
         self.script.written([(sql, self._at(call))])
 
     def _op_drop_index(
@@ -376,7 +387,8 @@ class _Revision:
             self._uncertain(call)
             return
         schema = table[0] if table else ""
-        self.script.written([(f"DROP INDEX {_path((schema, name))}", self._at(call))])
+        concurrently = "CONCURRENTLY " if text(keywords.get("postgresql_concurrently")) == "True" else ""
+        self.script.written([(f"DROP INDEX {concurrently}{_path((schema, name))}", self._at(call))])
 
     def _op_create_unique_constraint(
         self, call: Node, rest: list[Node], keywords: dict[str, Node], table: tuple[str, str] | None
@@ -421,7 +433,8 @@ class _Revision:
             self.script.unread.add({table[1]} if table else words_in(call), self._at(call))
             return
         name = f"CONSTRAINT {quoted(label)} " if label else ""
-        self.script.written([(f"ALTER TABLE {_path(table)} ADD {name}{sql}", self._at(call))])
+        later = " NOT VALID" if text(keywords.get("postgresql_not_valid")) == "True" else ""
+        self.script.written([(f"ALTER TABLE {_path(table)} ADD {name}{sql}{later}", self._at(call))])
 
     def _op_drop_constraint(
         self, call: Node, rest: list[Node], keywords: dict[str, Node], table: tuple[str, str] | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from checks.evidence.repository import alembic, django_migrations, rails
@@ -9,6 +10,11 @@ from checks.evidence.repository.files import SourceFile, is_test
 from checks.evidence.repository.migrations import Migrations, is_migration, read_migrations
 from checks.evidence.repository.orm.django import Project
 from checks.evidence.repository.statements import speaks_to_another_system
+from checks.model import Location
+
+_LOCK_TIMEOUT = re.compile(r"lock_?timeout", re.IGNORECASE)
+# Where a runner of migrations, a connection or a deployment may set one.
+_SETS_TIMEOUTS = frozenset("py rb js mjs cjs ts mts go java kt rs php cs sh toml yml yaml env conf ini json".split())
 
 
 class DeclarationReader:
@@ -17,6 +23,7 @@ class DeclarationReader:
         self._alembic: list[SourceFile] = []
         self._django: list[SourceFile] = []
         self._rails: list[SourceFile] = []
+        self._timeouts: list[Location] = []
 
     def read(self, file: SourceFile) -> bool:
         """Takes a file that declares a schema in SQL, True for one, and notes one that does in code."""
@@ -28,6 +35,8 @@ class DeclarationReader:
             return True
         if is_test(file.path) or speaks_to_another_system(file.path):
             return False
+        if file.extension in _SETS_TIMEOUTS and (named := _LOCK_TIMEOUT.search(file.text)):
+            self._timeouts.append(Location(file.path, file.text.count("\n", 0, named.start()) + 1))
         if file.extension == "py":
             if django_migrations.is_django_migration(file):
                 self._django.append(file)
@@ -50,4 +59,6 @@ class DeclarationReader:
             tuple(dict.fromkeys(entry for each in found for entry in each.entries)),
             tuple(sorted({place for each in found for place in each.unparsed})),
             tuple(lineage for each in found for lineage in each.lineages),
+            tuple(file for each in found for file in each.files),
+            tuple(sorted(self._timeouts)),
         )

@@ -10,7 +10,7 @@ from tree_sitter import Node
 from checks.evidence.repository.django_operations import Models
 from checks.evidence.repository.django_order import Key, Migration, attributes, ordered, without_squashed
 from checks.evidence.repository.django_state import State
-from checks.evidence.repository.facts import Declared, Lineage
+from checks.evidence.repository.facts import Declared, Lineage, MigrationFile
 from checks.evidence.repository.files import SourceFile
 from checks.evidence.repository.lineages import build_lineage
 from checks.evidence.repository.migrations import Migrations
@@ -42,6 +42,7 @@ def read_django(
     lineages: list[Lineage] = []
     entries: list[Declared] = []
     unread: list[Location] = []
+    steps: list[MigrationFile] = []
     for root, members in sorted(groups.items()):
         project = _Project(members, labels, user)
         project.run()
@@ -52,7 +53,8 @@ def read_django(
             paths = [migration.source.path for migration in project.ordered]
             applications = {migration.label for migration in project.ordered}
             lineages.append(build_lineage("django", root, paths, script.ledger, script.unread, applications))
-    return Migrations(tuple(entries), tuple(unread), tuple(lineages))
+            steps += script.migrations("django", root)
+    return Migrations(tuple(entries), tuple(unread), tuple(lineages), tuple(steps))
 
 
 class _Project:
@@ -69,7 +71,10 @@ class _Project:
     def run(self) -> None:
         for migration in self.ordered:
             source = source_of(migration.source)
-            for name, value in attributes(source):
+            found = list(attributes(source))
+            atomic = all(text(value) != "False" for name, value in found if name == "atomic")
+            self.state.script.start(source.file.path, atomic)
+            for name, value in found:
                 if name == "operations":
                     _Operations(self.state, migration.label, source).run(value)
 
@@ -93,6 +98,7 @@ class _Operations(Models):
 
     def _operation(self, call: Node) -> None:
         name = call_name(call)
+        self.script.steps.operation = name
         positional, keywords = arguments_of(call)
         arguments = dict(keywords)
         for key, value in zip(_POSITIONAL.get(name, ()), positional, strict=False):

@@ -64,7 +64,12 @@ def read_work_tree(folder: Path) -> WorkTree | None:
     return WorkTree(top, commit.decode("ascii", "replace").strip() if commit else None, tuple(paths))
 
 
-def _git(folder: Path, *arguments: str) -> bytes | None:
+def ask(folder: Path, *arguments: str, given: bytes | None = None) -> bytes | None:
+    """What a plumbing command of git prints in that folder, which gets `given` to read; None if it fails."""
+    return _git(folder, *arguments, given=given)
+
+
+def _git(folder: Path, *arguments: str, given: bytes | None = None) -> bytes | None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     environment |= {
         "GIT_CONFIG_NOSYSTEM": "1",
@@ -78,7 +83,7 @@ def _git(folder: Path, *arguments: str) -> bytes | None:
             ["git", *_SAFE, *arguments],
             cwd=folder,
             env=environment,
-            stdin=subprocess.DEVNULL,
+            input=given or b"",
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             timeout=_TIMEOUT_S,

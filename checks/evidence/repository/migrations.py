@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from checks.evidence.repository.ddl import Changes
-from checks.evidence.repository.facts import Declared, Lineage
+from checks.evidence.repository.facts import Declared, Lineage, MigrationFile, MigrationStep
 from checks.evidence.repository.files import SourceFile
 from checks.evidence.repository.ledger import Ledger
 from checks.evidence.repository.lineages import Unread, build_lineage
+from checks.evidence.repository.migration_steps import StepReader
 from checks.evidence.sql import parse, split_statements
 from checks.evidence.tokens import Kind, Token, significant
 from checks.model import Location
@@ -71,6 +72,16 @@ _CHANGES_SCHEMA = re.compile(
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _DIGITS = re.compile(r"(\d+)")
 _MAXIMUM_BLOCK = 100_000
+# Of each series; what is older has long been run.
+MAXIMUM_MIGRATIONS = 60
+_ALWAYS_IN_TRANSACTION = frozenset(["drizzle", "supabase", "diesel"])
+# One query of several statements is one transaction.
+_SENT_AS_ONE = frozenset(["prisma", "golang-migrate"])
+_NO_TRANSACTION = re.compile(
+    r"^[ \t]*--[ \t]*(?:\+goose[ \t]+no[ \t]+transaction|migrate:up[^\n]*transaction:false|no-transaction"
+    r"|changeset\b[^\n]*runInTransaction:\"?false)",
+    re.IGNORECASE | re.MULTILINE,
+)
 _MAXIMUM_REFUSED = 5_000
 
 
@@ -78,6 +89,8 @@ class Migrations(NamedTuple):
     entries: tuple[Declared, ...]
     unparsed: tuple[Location, ...]
     lineages: tuple[Lineage, ...] = ()
+    files: tuple[MigrationFile, ...] = ()
+    timeouts: tuple[Location, ...] = ()
 
 
 def is_migration(file: SourceFile) -> bool:
@@ -104,19 +117,21 @@ def read_migrations(files: Iterable[SourceFile]) -> Migrations:
     entries: list[Declared] = []
     unparsed: list[Location] = []
     lineages: list[Lineage] = []
+    steps: list[MigrationFile] = []
     for group, members in sorted(groups.items(), key=lambda group: (group[0].startswith("\uffff"), group[0])):
         reader = ScriptReader()
         ordered = sorted(members, key=_order)
+        tool, folder = _tool(ordered), group.removeprefix("\uffff")
         for file in ordered:
-            reader.read(file)
+            reader.read(file, tool)
         entries += reader.ledger.entries()
         unparsed += reader.unread.locations
         if reader.ledger.subjects():
             paths = [file.path for file in ordered]
-            lineages.append(
-                build_lineage(_tool(ordered), group.removeprefix("\uffff"), paths, reader.ledger, reader.unread)
-            )
-    return Migrations(tuple(dict.fromkeys(entries)), tuple(sorted(set(unparsed))), tuple(lineages))
+            lineages.append(build_lineage(tool, folder, paths, reader.ledger, reader.unread))
+            if not group.startswith("\uffff"):
+                steps += reader.migrations(tool, folder)
+    return Migrations(tuple(dict.fromkeys(entries)), tuple(sorted(set(unparsed))), tuple(lineages), tuple(steps))
 
 
 def _tool(files: list[SourceFile]) -> str:
@@ -129,6 +144,18 @@ def _tool(files: list[SourceFile]) -> str:
             if mark.search(file.text[:20_000]):
                 return tool
     return "sql"
+
+
+def runs_in_transaction(tool: str, text: str) -> bool | None:
+    """Whether the tool runs an SQL migration within a transaction; None where it does not tell, as Flyway, which finds out by
+    itself, and files that no known tool runs."""
+    if _NO_TRANSACTION.search(text):
+        return False
+    if tool in _ALWAYS_IN_TRANSACTION or tool in ("goose", "dbmate", "liquibase"):
+        return True
+    if tool in _SENT_AS_ONE:
+        return len(split_statements(text)) > 1
+    return None
 
 
 def _group(file: SourceFile) -> str:
@@ -161,9 +188,31 @@ class ScriptReader:
     def __init__(self) -> None:
         self.ledger = Ledger()
         self.unread = Unread()
+        self.steps = StepReader(self.ledger)
+        self._read: list[tuple[str, tuple[MigrationStep, ...], int]] = []
 
-    def read(self, file: SourceFile) -> None:
+    def start(self, path: str, transaction: bool | None) -> None:
+        """The migration in that file begins, in a transaction or not; None where its tool does not tell."""
+        self._finish()
+        self.steps.begin(path, transaction)
+
+    def _finish(self) -> None:
+        if self.steps.path:
+            self._read.append((self.steps.path, self.steps.finished(), self.steps.statements))
+            self.steps.begin("", None)
+
+    def migrations(self, tool: str, folder: str) -> list[MigrationFile]:
+        """The newest of the migrations that were read, in their order."""
+        self._finish()
+        first = max(len(self._read) - MAXIMUM_MIGRATIONS, 0)
+        return [
+            MigrationFile(path, tool, folder, first + number, steps, statements)
+            for number, (path, steps, statements) in enumerate(self._read[first:])
+        ]
+
+    def read(self, file: SourceFile, tool: str = "sql") -> None:
         text = file.text
+        self.start(file.path, runs_in_transaction(tool, text))
         if _LIQUIBASE.search(text):
             text = _CHANGESET_OF_ANOTHER.sub(lambda found: "\n" * found.group().count("\n"), text)
         elif down := _DOWN_SECTION.search(text):
@@ -179,6 +228,7 @@ class ScriptReader:
     def statement(self, statement: str, path: str, line: int, changes: Changes) -> None:
         first = statement[:20].split(None, 1)[0].lower() if statement.strip() else ""
         if first not in _DECLARES:
+            self.other(first, statement, Location(path, line), changes)
             return
         tree = parse(statement)
         if tree is None:
@@ -193,9 +243,19 @@ class ScriptReader:
             if entry.stmt.WhichOneof("node") == "do_stmt":
                 self.block(entry.stmt.do_stmt, statement, path, line, changes)
             else:
+                self.steps.read(entry.stmt, at(-1), changes.schema)
                 changes.apply(entry.stmt, at)
                 if entry.stmt.WhichOneof("node") == "create_function_stmt":
                     self.function(entry.stmt.create_function_stmt)
+
+    def other(self, first: str, statement: str, place: Location, changes: Changes) -> None:
+        """A statement that declares nothing, but locks, sets or changes rows."""
+        tree = parse(statement) if first in _CHANGES_NO_SCHEMA and len(statement) <= _MAXIMUM_REFUSED else None
+        if tree is None:
+            self.steps.statements += 1
+            return
+        for entry in tree.stmts:
+            self.steps.read(entry.stmt, place, changes.schema)
 
     def function(self, statement: Any) -> None:
         """What a function that puts statements together may make when it is called, here or at run time."""
@@ -225,6 +285,7 @@ class ScriptReader:
 
         changes = Changes(self.ledger)
         for entry in tree.stmts:
+            self.steps.read(entry.stmt, at(-1), changes.schema)
             changes.apply(entry.stmt, at)
 
     def refused(self, statement: str, location: Location, changes: Changes) -> None:
@@ -292,6 +353,9 @@ class ScriptReader:
 
 
 _DECLARES = frozenset(["create", "alter", "drop", "do", "set", "comment"])
+_CHANGES_NO_SCHEMA = frozenset(
+    "update delete insert with truncate begin start commit end rollback reindex refresh vacuum cluster lock select".split()
+)
 
 
 def _qualified(read: Sequence[Token], position: int) -> tuple[tuple[str, ...], int]:

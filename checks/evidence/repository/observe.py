@@ -16,6 +16,7 @@ from checks.evidence.repository.declarations import DeclarationReader
 from checks.evidence.repository.deployment import read_deployment
 from checks.evidence.repository.facts import CodeStatement, DeploymentFact, Repository
 from checks.evidence.repository.files import Folder
+from checks.evidence.repository.history import dated
 from checks.evidence.repository.matching import match_statements
 from checks.evidence.repository.orm.reader import OrmReader
 from checks.evidence.repository.statements import read_statements
@@ -51,7 +52,7 @@ def _unchanged(root: Path, cache: Cache, cancelled: threading.Event | None) -> R
         file = folder.read(path)
         made.update(f"{path if file is None else file_key(file)}\n".encode("utf-8", "replace"))
     known = cache.get(f"repository {made.hexdigest()}", Repository)
-    return _counted(known, folder) if known is not None else None
+    return dated(_counted(known, folder), root) if known is not None else None
 
 
 def _counted(known: Repository, folder: Folder) -> Repository:
@@ -119,8 +120,10 @@ def _observe(
         tuple(sorted(set(vectors.calls), key=lambda call: (call.location, call.action))),
         vectors.uses(),
         lineages=declared.lineages,
+        migrations=declared.files,
+        timeouts=declared.timeouts,
     )
     if cancelled is None or not cancelled.is_set():
         cache.put(f"repository {made.hexdigest()}", found)
         cache.save()
-    return found
+    return dated(found, root)

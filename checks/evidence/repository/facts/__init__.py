@@ -6,6 +6,7 @@ Paths are relative to the repository's root with `/`; lines count from 1. SQL ha
 from checks.evidence.repository.facts.behaviour import Behaviour
 from checks.evidence.repository.facts.code import CodeStatement, Match
 from checks.evidence.repository.facts.deployment import DeploymentFact
+from checks.evidence.repository.facts.migrations import History, MigrationFile, MigrationStep
 from checks.evidence.repository.facts.models import Model, ModelColumn, ModelIndex, ModelRelation, OrmCall
 from checks.evidence.repository.facts.repository import Repository
 from checks.evidence.repository.facts.schema import (
@@ -29,8 +30,11 @@ __all__ = [
     "DeploymentFact",
     "EmbeddingModel",
     "FrameworkUse",
+    "History",
     "Lineage",
     "Match",
+    "MigrationFile",
+    "MigrationStep",
     "Model",
     "ModelColumn",
     "ModelIndex",

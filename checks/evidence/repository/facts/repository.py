@@ -7,6 +7,7 @@ import msgspec
 from checks.evidence.repository.facts.behaviour import Behaviour
 from checks.evidence.repository.facts.code import CodeStatement, Match
 from checks.evidence.repository.facts.deployment import DeploymentFact
+from checks.evidence.repository.facts.migrations import History, MigrationFile
 from checks.evidence.repository.facts.models import Model, OrmCall
 from checks.evidence.repository.facts.schema import Declared, Lineage
 from checks.evidence.repository.facts.vectors import EmbeddingModel, FrameworkUse, VectorCall
@@ -15,7 +16,8 @@ from checks.model import Location
 
 class Repository(msgspec.Struct, frozen=True, tag=True):
     """`files` and `lines` count what was read as text; `skipped` counts the rest by reason (binary, too_large, generated,
-    vendored, outside_root, unreadable)."""
+    vendored, outside_root, unreadable). `migrations` are the newest of each lineage; `history` is None without git. `timeouts`
+    are the places outside migrations that name lock_timeout."""
 
     name: str
     commit: str | None = None
@@ -35,3 +37,6 @@ class Repository(msgspec.Struct, frozen=True, tag=True):
     vector_calls: tuple[VectorCall, ...] = ()
     frameworks: tuple[FrameworkUse, ...] = ()
     lineages: tuple[Lineage, ...] = ()
+    migrations: tuple[MigrationFile, ...] = ()
+    history: History | None = None
+    timeouts: tuple[Location, ...] = ()

@@ -8,11 +8,13 @@ from checks.model import Location, Subject
 
 
 class Declared(msgspec.Struct, frozen=True):
-    """The statement in a migration or schema file that created, or last changed, an object."""
+    """The statement in a migration or schema file that created, or last changed, an object. `commit` is the short id of the
+    commit that brought that file, where no later one changed it."""
 
     subject: Subject
     location: Location
     action: str = "create"
+    commit: str | None = None
 
 
 class DeclaredColumn(msgspec.Struct, frozen=True):
