@@ -20,6 +20,7 @@ TABS = (
     ("export", "E", "Export"),
 )
 GAP = 2
+SHORTEST_COMPANY = 8
 
 
 def spread(left: Content, right: Content, width: int) -> Content:
@@ -54,8 +55,6 @@ class HeaderBar(Widget):
 
     def _second(self, width: int) -> Content:
         said = line((self.said, "$accent"), " ") if self.said else Content("")
-        if not self.said and self.company:
-            said = line((self.company, "$muted"), " ").truncate(max(10, width // 2), ellipsis=True)
         if not self.tabs:
             return spread(line((TAGLINE, "$muted")), said, width)
         parts: list[Part] = [" "]
@@ -66,7 +65,11 @@ class HeaderBar(Widget):
                 (f" {name}", "bold $strong underline" if here else "$muted"),
                 " " * GAP,
             ]
-        return spread(line(*parts), said, width)
+        tabs = line(*parts)
+        left = width - tabs.cell_length - GAP
+        if not self.said and self.company and left >= SHORTEST_COMPANY:
+            said = line((self.company, "$muted"), " ").truncate(left, ellipsis=True)
+        return spread(tabs, said, width)
 
     async def on_click(self, event: events.Click) -> None:
         if not self.tabs or event.y != 1:
