@@ -219,6 +219,56 @@ class StatementEntry(msgspec.Struct, frozen=True):
     locations: tuple[StatementLocation, ...]
 
 
+class BreaksAt(msgspec.Struct, frozen=True):
+    factor: float
+    reason: str
+    on: dt.date | None = None
+
+
+class GrowthEntry(msgspec.Struct, frozen=True):
+    """A statement as its tables grow. `costs` are relative to factor 1, None where it was not planned at that factor; the plans,
+    at factor 1 and at the last, are there where the plan changes."""
+
+    statement: str
+    factors: tuple[float, ...]
+    costs: tuple[float | None, ...]
+    exponent: float | None
+    breaks_at: BreaksAt | None
+    text: str = ""
+    calls: int = 0
+    mean_ms: float | None = None
+    changes_at: tuple[float, ...] = ()
+    tables: tuple[str, ...] = ()
+    locations: tuple[StatementLocation, ...] = ()
+    plan_now: tuple[str, ...] = ()
+    plan_then: tuple[str, ...] = ()
+
+
+class GrownTableEntry(msgspec.Struct, frozen=True):
+    """`exponent` 0: held still; 1: as large as the factor says. `full_at` is the factor at which it passes 32 TB."""
+
+    name: str
+    rows: float
+    bytes: int
+    exponent: float
+    why: str
+    rows_per_day: float | None
+    full_at: float | None
+    full_on: dt.date | None
+
+
+class GrowthBasis(msgspec.Struct, frozen=True):
+    """What growth was planned with and from. `skipped`: factors whose files would have been too many."""
+
+    factors: tuple[float, ...]
+    budget_ms: float
+    server_major: int
+    target_major: int
+    unplanned: int
+    skipped: tuple[float, ...]
+    tables: tuple[GrownTableEntry, ...]
+
+
 class Move(msgspec.Struct, frozen=True):
     criterion: str
     action: str
@@ -348,7 +398,7 @@ class Scorecard(msgspec.Struct, frozen=True):
     findings: tuple[FindingEntry, ...]
     questions: tuple[QuestionEntry, ...]
     statements: tuple[StatementEntry, ...]
-    growth: tuple[()] = ()
+    growth: tuple[GrowthEntry, ...] = ()
     moves: tuple[Move, ...] = ()
     overrides: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
@@ -361,3 +411,4 @@ class Scorecard(msgspec.Struct, frozen=True):
     currency: str | None = None
     since: Comparison | None = None
     trend: tuple[TrendPoint, ...] = ()
+    growth_basis: GrowthBasis | None = None

@@ -21,6 +21,7 @@ from scorecards.chains import find_chains
 from scorecards.costs import Costs
 from scorecards.criteria import Judged, judge_criteria
 from scorecards.entries import decision_of, finding_entry
+from scorecards.growth import growth_basis, growth_entries
 from scorecards.maturity import Levels, score
 from scorecards.model import (
     SCHEMA,
@@ -92,6 +93,7 @@ def build_scorecard(
         findings=entries,
         questions=tuple(_question(entry, state) for entry in judged if entry.criterion.question),
         statements=_statements(evidence),
+        growth=growth_entries(evidence),
         moves=find_moves(judged, levels, costs),
         overrides=_overrides(evidence),
         notices=tuple(visible_line(without_paths(line)) for line in _notices(evidence)),
@@ -108,6 +110,7 @@ def build_scorecard(
         chains=find_chains(evidence, results, costs),
         costs=costs.by_area(findings),
         currency=visible_line(prices.currency) or None if prices else None,
+        growth_basis=growth_basis(evidence),
     )  # fmt: skip
 
 

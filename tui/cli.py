@@ -200,6 +200,34 @@ def collect(output: Path, **options: Any) -> None:
 
 @pgsurveyor.command()
 @observing
+@click.option("--factors", default="1,10,100,1000", show_default=True, metavar="K,...", help="How many times the size.")
+@click.option(
+    "--grow",
+    "tables",
+    multiple=True,
+    metavar="TABLE=K,...",
+    help="Grow these tables only, each to its own factor (repeatable).",
+)
+@click.option(
+    "--budget",
+    type=click.FloatRange(0, min_open=True),
+    default=100.0,
+    show_default=True,
+    metavar="MS",
+    help="The mean above which a statement breaks.",
+)
+def grow(**options: Any) -> None:
+    """Plan the statements in a shadow of many times the size: which breaks first, and when.
+
+    The shadow is an embedded server with the target's schema and planner statistics and no row of its data.
+    """
+    from tui.growing import run_growth
+
+    sys.exit(run_growth(options, _progress()))
+
+
+@pgsurveyor.command()
+@observing
 def doctor(**options: Any) -> None:
     """Tell what this role can and can't see, and the GRANTs that would help."""
     from tui.unattended import diagnose_role

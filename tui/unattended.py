@@ -112,7 +112,7 @@ def run_review(options: dict[str, Any], selection: Selection, progress: Progress
     observation = gather(options, progress)
     results = run_checks(observation.evidence, selection)
     review = Review.derived(observation.evidence, results, answers)
-    _keep(review)
+    keep(review)
     status = _finish(review, options, plan)
     return _worst(status, report_problems(observation.problems), _broken(results), _interrupted(observation))
 
@@ -185,7 +185,7 @@ def _worst(*statuses: int) -> int:
     return next((status for status in (INTERRUPTED, DEFECT, NOT_REACHED, GATE_FAILED) if status in statuses), DONE)
 
 
-def _keep(review: Review) -> None:
+def keep(review: Review) -> None:
     """Save the review, so that it can be decided on and compared with. That it cannot be saved does not fail a run."""
     try:
         folder = review.save(default_root())

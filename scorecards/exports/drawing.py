@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from markupsafe import Markup
 
 from scorecards.maturity import HIGHEST
-from scorecards.model import AreaScore, TrendPoint
+from scorecards.model import AreaScore, GrowthEntry, TrendPoint
 
 CELL, GAP, HEIGHT = 34, 4, 16
 STEP, TOP, LINE = 64, 6, 12
@@ -56,6 +57,39 @@ def trend_line(points: Sequence[TrendPoint], area: str | None) -> Markup:
         previous = (x, y)
     shown = ", ".join("n/a" if level is None else str(level) for level in levels)
     return _svg(width, height, f"levels {shown}", marks, "trend")
+
+
+def growth_curve(entry: GrowthEntry, budget_ms: float) -> Markup:
+    """Mean (else cost) over factor, both by powers of ten, with the budget as a line and rings where the plan changes."""
+    points = [
+        (math.log10(factor), math.log10(cost)) for factor, cost in zip(entry.factors, entry.costs, strict=True) if cost
+    ]
+    if len(points) < 2:
+        return Markup("")
+    budget = math.log10(budget_ms / entry.mean_ms) if entry.mean_ms and entry.mean_ms > 0 else None
+    ends = [y for _, y in points] + ([budget] if budget is not None and entry.breaks_at is not None else [])
+    low, high, right = min(0.0, *ends), max(*ends, 1.0), points[-1][0]
+    width, height = 3 * STEP, 4 * LINE + 2 * TOP
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        return round(TOP + x / right * (width - 2 * TOP), 1), round(
+            height - TOP - (y - low) / (high - low) * (height - 2 * TOP), 1
+        )
+
+    marks = [f'<path class="grid" d="M{TOP} {height - TOP}H{width - TOP}"/>']
+    if budget is not None and low <= budget <= high:
+        marks.append(f'<path class="budget" d="M{TOP} {at(0, budget)[1]:g}H{width - TOP}"/>')
+    path = "L".join(f"{x:g} {y:g}" for x, y in (at(*point) for point in points))
+    marks.append(f'<path class="line" d="M{path}"/>')
+    for factor, cost in zip(entry.factors, entry.costs, strict=True):
+        if cost:
+            x, y = at(math.log10(factor), math.log10(cost))
+            kind = "changed" if factor in entry.changes_at else "point"
+            marks.append(
+                f'<circle class="{kind}" cx="{x:g}" cy="{y:g}" r="3"><title>at {factor:g}: cost times {cost:g}</title></circle>'
+            )
+    shown = ", ".join("?" if cost is None else f"{cost:g}" for cost in entry.costs)
+    return _svg(width, height, f"cost times {shown}", marks, "growth")
 
 
 def _y(level: int) -> int:

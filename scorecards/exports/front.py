@@ -5,6 +5,7 @@ from __future__ import annotations
 from scorecards.exports import telling
 from scorecards.exports.across import chains, cost_words, costs, worth_telling
 from scorecards.exports.escape import code, inline
+from scorecards.exports.growing import breaks_first
 from scorecards.maturity import HIGHEST
 from scorecards.model import Move, Scorecard
 from scorecards.rubric import load_rubric
@@ -21,6 +22,7 @@ def front(scorecard: Scorecard, level: int = 2) -> list[str]:
         ("Red flags", _red_flags(scorecard)),
         ("Scorecard", _table(scorecard)),
         ("What moves the needle next", _moves(scorecard)),
+        ("Breaks first", breaks_first(scorecard)),
         ("Across the areas", chains(scorecard)),
         ("Cost", costs(scorecard)),
         ("What we could not see", _unseen(scorecard)),

@@ -12,9 +12,9 @@ from checks.figures import bytes_in_words
 from checks.model import Severity
 from checks.text import visible
 from scorecards.costs import OVERALL
-from scorecards.exports import adr, telling
+from scorecards.exports import adr, growing, telling
 from scorecards.exports.across import cost_words, link_words, money, takes, worth_telling
-from scorecards.exports.drawing import area_bar, trend_line
+from scorecards.exports.drawing import area_bar, growth_curve, trend_line
 from scorecards.exports.since import groups, verdict
 from scorecards.maturity import HIGHEST
 from scorecards.model import AreaScore, FindingEntry, Scorecard
@@ -36,6 +36,8 @@ def render(scorecard: Scorecard) -> str:
         telling=telling,
         area_bar=area_bar,
         trend_line=trend_line,
+        growing=growing,
+        growth_curve=growth_curve,
         cost_words=lambda cost: cost_words(cost, scorecard.currency),
         money=lambda cost: money(cost, scorecard.currency),
         priced=any(entry.cost.money_per_month is not None for entry in scorecard.costs),

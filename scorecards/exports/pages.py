@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from checks.model import Area
 from scorecards.exports import adr, telling
 from scorecards.exports.details import folded
 from scorecards.exports.escape import code, inline
+from scorecards.exports.growing import LISTED, breaks_first
 from scorecards.model import AreaScore, CriterionStatus, Scorecard
 from scorecards.rubric import load_rubric
 
@@ -15,7 +17,13 @@ _KINDS = {"accept": "to be fixed", "follow-up": "to be found out", "dispute": "d
 
 def area_pages(scorecard: Scorecard) -> list[str]:
     """A folded table of criteria for each area that applies."""
-    return [folded(_summary(area), [_page(scorecard, area)]) for area in scorecard.areas if area.criteria]
+    return [folded(_summary(area), _blocks(scorecard, area)) for area in scorecard.areas if area.criteria]
+
+
+def _blocks(scorecard: Scorecard, area: AreaScore) -> list[str]:
+    page = _page(scorecard, area)
+    growth = breaks_first(scorecard, LISTED) if area.area == Area.PLANS else ""
+    return [page, f"Breaks first:\n\n{growth}"] if growth else [page]
 
 
 def _summary(area: AreaScore) -> str:

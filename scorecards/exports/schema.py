@@ -125,6 +125,7 @@ def scorecard_schema() -> Schema:
                 areas=record(**{area.value: nullable(LEVEL) for area in Area}),
             )
         ),
+        growth_basis=nullable(_growth_basis()),
     )
     return {"$schema": DRAFT, "title": "pgsurveyor scorecard", **document}
 
@@ -306,7 +307,38 @@ def _growth() -> Schema:
     return record(
         statement=STRING,
         factors=array({"type": "number"}),
-        costs=array({"type": "number"}),
+        costs=array(nullable({"type": "number"})),
         exponent=nullable({"type": "number"}),
-        breaks_at=nullable(record(factor={"type": "number"}, reason=STRING)),
+        breaks_at=nullable(record(factor={"type": "number"}, reason=STRING, on=nullable(DATE))),
+        text=STRING,
+        calls=COUNT,
+        mean_ms=nullable({"type": "number", "minimum": 0}),
+        changes_at=array({"type": "number"}),
+        tables=array(STRING),
+        locations=array(record(path=PATH, line=LINE, match=words(*MATCHES))),
+        plan_now=array(STRING),
+        plan_then=array(STRING),
+    )
+
+
+def _growth_basis() -> Schema:
+    return record(
+        factors=array({"type": "number"}),
+        budget_ms={"type": "number"},
+        server_major=COUNT,
+        target_major=COUNT,
+        unplanned=COUNT,
+        skipped=array({"type": "number"}),
+        tables=array(
+            record(
+                name=STRING,
+                rows={"type": "number"},
+                bytes=COUNT,
+                exponent={"type": "number"},
+                why=STRING,
+                rows_per_day=nullable({"type": "number"}),
+                full_at=nullable({"type": "number"}),
+                full_on=nullable(DATE),
+            )
+        ),
     )
