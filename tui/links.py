@@ -11,6 +11,7 @@ from checks.evidence.database.facts import Catalog, Index, Plan, Plans, Statemen
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern, workload
 from checks.evidence.repository.facts import Repository
+from checks.growth import GrownStatement, Growth
 from checks.model import Finding, Location, Subject
 from checks.relations import is_reviewed
 
@@ -139,6 +140,12 @@ class Links:
 
     def plan(self, query_id: str) -> Plan | None:
         return self._plans.by_id.get(query_id)
+
+    def growth(self, query_id: str) -> tuple[Growth, GrownStatement] | None:
+        """What became of that statement in a shadow that grew; None where none did."""
+        grown = self.evidence.find(Growth)
+        entry = grown.by_statement.get(query_id) if grown is not None else None
+        return (grown, entry) if grown is not None and entry is not None else None
 
     @cached_property
     def _patterns(self) -> dict[str, AccessPattern]:

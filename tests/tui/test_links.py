@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from checks.evidence.database.facts import (
@@ -17,11 +18,13 @@ from checks.evidence.database.facts import (
 )
 from checks.evidence.evidence import Evidence
 from checks.evidence.repository.facts import CodeStatement, Declared, Match, Repository
+from checks.growth import Breaking, GrownStatement, Growth
 from checks.model import Finding, Fix, Location, Severity, Subject
 from tests.tui.findings import NOW
 from tui.links import Links, Thing, things_of
 from tui.screens.linking import linked
 from tui.widgets.browsing import thing_paragraphs
+from tui.widgets.growth import growth_paragraphs
 from tui.widgets.plan import COSTLY, plan_paragraphs, weigh
 
 USERS, EVENTS = Thing("table", ("public", "users")), Thing("table", ("public", "events"))
@@ -185,3 +188,25 @@ def test_a_plan_as_deep_as_it_gets_is_still_drawn() -> None:
     for level in range(900):
         deep = node("Materialize", 2.0 + level, 1.0, deep)
     assert plan_paragraphs(Plan("7", deep), 80)
+
+
+def test_what_becomes_of_a_statement_when_its_tables_grow(links: Links) -> None:
+    entry = GrownStatement(
+        "7", (10.0, 100.0, None, 9_000.0), 0.98, (1_000.0,), Breaking(12.5, "mean above 100 ms", NOW.date()), 9.0, 10,
+        ("public.users",), ("Index Scan on users",), ("Sort", "  Seq Scan on users \x1b[2J"),
+    )  # fmt: skip
+    growth = Growth((1.0, 10.0, 100.0, 1_000.0), 100.0, 18, 17, (entry,))
+    grown = Links(msgspec.structs.replace(links.evidence, growth=growth), links.entries_by_id)
+    for width in (40, 96):
+        statement = thing_paragraphs(grown, Thing("statement", ("7",)), width)
+        text = "\n".join(one.first.plain + one.text.plain for one in statement)
+        assert "by PostgreSQL 18" in text
+        assert "1,000x" in text
+        assert "900 times the cost   about 8,100 ms   another plan" in text
+        assert f"breaks at 12x, by {NOW.date()}: mean above 100 ms" in text
+        assert "Seq Scan on users \\x1b[2J" in text
+        assert "At 1,000x" in text
+    untold = GrownStatement("8", (None, None))
+    assert any("could not be told" in one.text.plain for one in growth_paragraphs(growth, untold, 80))
+    steady = GrownStatement("8", (5.0, 5.0, 5.0, 5.0), 0.0, mean_ms=2.0)
+    assert any("stays below 100 ms up to 1,000x" in one.text.plain for one in growth_paragraphs(growth, steady, 80))

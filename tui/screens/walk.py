@@ -250,6 +250,7 @@ class Walk(Deciding):
             related=links.related(finding) if quick else (),
             effect=effects.fixed(finding) if quick and (effects := self.surveyor.known_effects) else None,
             conflict=state.conflicts.get(finding.id),
+            growth=tuple(grown for id in ids if (grown := links.growth(id))),
         )
 
     def _history(self, id: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from tui.links import Links, Thing, Touch
 from tui.text import SEVERITY_SYMBOLS, Part, line, prose, severity_style
 from tui.widgets.detail import sql_paragraphs
 from tui.widgets.document import Paragraph
+from tui.widgets.growth import growth_paragraphs
 from tui.widgets.plan import plan_paragraphs
 from tui.words import figure, plural
 
@@ -272,6 +273,8 @@ def _statement(links: Links, entry: Statement, width: int, workload_read: bool) 
     ]
     if (plan := links.plan(entry.query_id)) is not None:
         shown += plan_paragraphs(plan, width)
+    if (grown := links.growth(entry.query_id)) is not None:
+        shown += growth_paragraphs(*grown, width)
     shown += _findings(links.findings_of(Thing("statement", (entry.query_id,))))
     if workload_read:
         tables = links.tables_of(entry.query_id)

@@ -9,6 +9,7 @@ import msgspec
 from textual.content import Content
 
 from checks.evidence.database.facts import Plan, Statement
+from checks.growth import GrownStatement, Growth
 from checks.model import Finding
 from checks.text import visible
 from scorecards.effects import Effect
@@ -16,6 +17,7 @@ from scorecards.review import Decision, Event, Note
 from tui.queue import STATUSES
 from tui.text import SEVERITY_SYMBOLS, STATUS_SYMBOLS, Part, block, line, prose, severity_style
 from tui.widgets.document import EMPTY, Paragraph
+from tui.widgets.growth import growth_paragraphs
 from tui.widgets.plan import plan_paragraphs
 from tui.words import figure, label, plural
 
@@ -47,6 +49,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     related: tuple[Finding, ...] = ()
     effect: Effect | None = None
     conflict: tuple[Event, Event] | None = None
+    growth: tuple[tuple[Growth, GrownStatement], ...] = ()
 
 
 def detail(finding: Finding, seen: Surroundings, width: int = 0) -> list[Paragraph]:
@@ -61,7 +64,7 @@ def detail(finding: Finding, seen: Surroundings, width: int = 0) -> list[Paragra
         *_why(finding.why),
         *_fix(finding),
         *_effect(seen.effect),
-        *_statements(seen.statements, seen.plans, width),
+        *_statements(seen, width),
         *_excerpt(seen.excerpt),
         *_related(seen.related),
         *_history(seen.history),
@@ -174,15 +177,19 @@ def _conflict(conflict: tuple[Event, Event] | None) -> list[Paragraph]:
     ]
 
 
-def _statements(statements: Sequence[Statement], plans: Sequence[Plan], width: int) -> list[Paragraph]:
+def _statements(seen: Surroundings, width: int) -> list[Paragraph]:
     shown: list[Paragraph] = []
-    planned = {plan.query_id: plan for plan in plans}
+    statements = seen.statements
+    planned = {plan.query_id: plan for plan in seen.plans}
+    grown = {entry.statement: (growth, entry) for growth, entry in seen.growth}
     for statement in statements[:STATEMENTS_SHOWN]:
         shown += _section("The statement" if len(statements) == 1 else f"Statement {statement.query_id}")
         times = f"{statement.calls:,} calls, mean {figure('mean_ms', statement.mean_ms)}, {statement.rows:,} rows"
         shown += [Paragraph(line((times, "$muted")), INDENT), *sql_paragraphs(visible(statement.text, 1_500))]
         if statement.query_id in planned:
             shown += plan_paragraphs(planned[statement.query_id], width or 80, "Its plan")
+        if statement.query_id in grown:
+            shown += growth_paragraphs(*grown[statement.query_id], width or 80)
     if len(statements) > STATEMENTS_SHOWN:
         shown.append(Paragraph(line((f"and {len(statements) - STATEMENTS_SHOWN} more statements", "$muted")), INDENT))
     return shown

@@ -1,0 +1,89 @@
+"""What becomes of a statement when its tables grow: its cost at each factor, where it breaks, and the plan before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log10
+
+from textual.content import Content
+
+from checks.growth import GrownStatement, Growth
+from tui.text import Part, line
+from tui.widgets.document import Paragraph
+from tui.words import figure
+
+BAR = 24
+SIDE_BY_SIDE = 88
+LINES_SHOWN = 30
+SPACE = Content(" ")
+
+
+def growth_paragraphs(growth: Growth, entry: GrownStatement, width: int) -> list[Paragraph]:
+    """The curve of that statement and, where its plan changes, the plan now and at the largest factor."""
+    shown = [Paragraph(), Paragraph(line(("When the tables grow", "bold $accent"), _planned(growth)), SPACE)]
+    known = [(factor, cost) for factor, cost in zip(growth.factors, entry.costs, strict=False) if cost is not None]
+    first = next((cost for _, cost in known if cost > 0), None)
+    if first is None:
+        return [*shown, Paragraph(line(("its cost could not be told", "$muted")), SPACE)]
+    most = max(cost / first for _, cost in known)
+    for factor, cost in known:
+        shown.append(Paragraph(_row(factor, cost / first, most, entry, growth.budget_ms), wrapped=False))
+    if entry.breaks_at is not None:
+        when = f", by {entry.breaks_at.on}" if entry.breaks_at.on else ""
+        words: list[Part] = [
+            (f"breaks at {_times(entry.breaks_at.factor)}{when}: ", "bold $error"),
+            entry.breaks_at.reason,
+        ]
+        shown.append(Paragraph(line(*words), line((" ✗ ", "bold $error"))))
+    elif entry.mean_ms is not None:
+        words = [(f"stays below {growth.budget_ms:g} ms up to {_times(known[-1][0])}", "$muted")]
+        shown.append(Paragraph(line(*words), line((" ✓ ", "$success"))))
+    return [*shown, *_plans(entry, known[-1][0], width)]
+
+
+def _planned(growth: Growth) -> Content:
+    other = growth.server_major != growth.target_major
+    return line((f"   planned in a shadow{f' by PostgreSQL {growth.server_major}' if other else ''}", "$muted"))
+
+
+def _row(factor: float, ratio: float, most: float, entry: GrownStatement, budget_ms: float) -> Content:
+    """The bar is as long as the logarithm of the cost; the words say how much it is, so that nothing hangs on the bar."""
+    filled = round(BAR * (log10(max(ratio, 1.0)) / log10(most))) if most > 1.0 else 0
+    mean = entry.mean_ms * ratio if entry.mean_ms is not None else None
+    over = mean is not None and mean > budget_ms
+    look = "bold $error" if over else "$accent"
+    words = f"{ratio:,.1f}" if ratio < 100 else f"{ratio:,.0f}"
+    estimate = "" if mean is None else f"   {'mean' if factor == 1 else 'about'} {figure('mean_ms', mean)}"
+    changed = "   another plan" if factor in entry.changes_at else ""
+    return line(
+        (f" {_times(factor):>8}  ", "$foreground"), ("━" * max(1, filled), look), ("─" * (BAR - max(1, filled)), "$faint"),
+        (f"  {words} times the cost", "$foreground"), (estimate, "bold $error" if over else "$muted"), (changed, "$warning"),
+    )  # fmt: skip
+
+
+def _plans(entry: GrownStatement, factor: float, width: int) -> list[Paragraph]:
+    if not entry.plan_now or not entry.plan_then:
+        return []
+    return before_and_after("Now", entry.plan_now, f"At {_times(factor)}", entry.plan_then, width)
+
+
+def before_and_after(name: str, before: Sequence[str], other: str, after: Sequence[str], width: int) -> list[Paragraph]:
+    """Two plans, a line each node: side by side where there is room, else one below the other."""
+    if width < SIDE_BY_SIDE:
+        shown = []
+        for title, lines in ((name, before), (other, after)):
+            shown += [Paragraph(), Paragraph(line((title, "bold $accent")), SPACE)]
+            shown += [Paragraph(line((text, "$code"), limit=400), SPACE, wrapped=False) for text in lines[:LINES_SHOWN]]
+        return shown
+    half = (width - 3) // 2
+    shown = [Paragraph(), Paragraph(line((f" {name:<{half}}  {other}", "bold $accent")), wrapped=False)]
+    for number in range(min(LINES_SHOWN, max(len(before), len(after)))):
+        left = line((before[number] if number < len(before) else "", "$code"), limit=400).truncate(half, ellipsis=True)
+        right = line((after[number] if number < len(after) else "", "$code"), limit=400).truncate(half, ellipsis=True)
+        gap = " " * (half - left.cell_length)
+        shown.append(Paragraph(line(" ", left, gap, ("│ ", "$faint"), right), wrapped=False))
+    return shown
+
+
+def _times(factor: float) -> str:
+    return f"{factor:,.0f}x" if factor >= 10 or factor == int(factor) else f"{factor:,.1f}x"
