@@ -131,7 +131,7 @@ def _too_wide(evidence: Evidence, table: Table, column: Column, count: int, limi
         subject,
         f"{subject.name} has {count:,} dimensions, and an index takes at most {limit:,} of a {column.base_type}",
         Fix(summary, sql=sql, lock="SHARE UPDATE EXCLUSIVE" if sql else None, undo="DROP INDEX." if sql else None),
-        severity=Severity.HIGH if rows > evidence.limit("vector_rows") else Severity.MEDIUM,
+        severity=Severity.HIGH if rows > evidence.limit("vector_rows") else Severity.LOW,
         observed={"dimensions": count, "limit": limit, "rows": round(rows)},
         related=(table.subject,),
         locations=evidence.locations(subject),

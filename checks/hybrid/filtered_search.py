@@ -105,7 +105,8 @@ def kept_by_filters(evidence: Evidence, table: Table, column: Column, search: Se
             continue
         if entry.other is not None or entry.column.column == column.name:
             continue
-        names.append(f"{entry.column.column}.{entry.json_key}" if entry.json_key else entry.column.column)
+        key = entry.json_key if entry.json_key and "$" not in entry.json_key else None
+        names.append(f"{entry.column.column}.{key}" if key else entry.column.column)
         known = catalog.column_named(table.oid, entry.column.column)
         found = statistics.by_column.get((table.oid, known.number)) if statistics and known else None
         part = None
@@ -214,10 +215,15 @@ def _losing(evidence: Evidence, table: Table, column: Column, found: list[tuple[
     filters = ", ".join(kept.columns[:3])
     if kept.guessed:
         title = f"A search of {subject.name} filters by {filters} after the index gave {breadth} rows"
+        if returned is not None and proven:
+            title += f", and returns {returned:,.1f} on average"
     else:
         title = f"A search of {subject.name} filtered by {filters} finds about {expected:,.1f} rows for {wanted}"
     large = rows > evidence.limit("vector_rows")
-    severity = Severity.HIGH if proven and (short or not kept.guessed) else Severity.MEDIUM if large else Severity.LOW
+    # Less than a row a call, where the plan shows the vector index: either nothing ever matches, or it is thrown away.
+    empty = returned is not None and returned < 1
+    lost = proven and (short or empty or not kept.guessed)
+    severity = Severity.HIGH if lost else Severity.MEDIUM if large else Severity.LOW
     return Finding(
         subject,
         f"{title}{place_in_words(places)}",

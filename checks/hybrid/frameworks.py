@@ -94,8 +94,9 @@ def _leads(catalog: Catalog, table: Table, number: int) -> bool:
 
 
 def _indexed(catalog: Catalog, table: Table, number: int) -> bool:
+    """Whether an index is over the document, or over one of the ids in it."""
     return any(
-        key.column == number or number in key.expression_columns
+        key.column == number or (number in key.expression_columns and "_id'" in (key.expression or ""))
         for index in catalog.indexes_of(table.oid)
         if is_usable(index)
         for key in index.keys

@@ -101,8 +101,17 @@ def _looking_inside(evidence: Evidence, catalog: Catalog, column: Column) -> lis
         pattern
         for pattern in workload_seen(evidence)
         if any(entry.json_operator and compares(catalog, entry, column) for entry in pattern.comparisons)
-        or (tables & set(pattern.tables) and taken_apart.search(pattern.text))
+        or (
+            tables & set(pattern.tables)
+            and not _is_ambiguous(catalog, pattern, column, tables)
+            and taken_apart.search(pattern.text)
+        )
     ]
+
+
+def _is_ambiguous(catalog: Catalog, pattern: AccessPattern, column: Column, tables: set[int]) -> bool:
+    """Whether another table of the statement has a column of that name too."""
+    return any(oid not in tables and column.name in catalog.column_names.get(oid, {}) for oid in pattern.tables)
 
 
 def _parses_many(evidence: Evidence, table: Table, looking: list[AccessPattern], rows: float) -> bool:

@@ -18,8 +18,10 @@ from checks.model import (
     Finding,
     Fix,
     NotApplicable,
+    Reason,
     Severity,
     Subject,
+    Unknown,
     qualified_name,
 )
 from checks.registry import check
@@ -31,6 +33,8 @@ _CHANGED = re.compile(
     r"(?:^|_)(?:updated|modified|embedded|indexed|synced|ingested)_?(?:at|on|time|date)?$|[a-z](?:Updated|Embedded)At$"
 )
 _TEXTS = frozenset({"text", "varchar", "jsonb", "json"})
+# More stores than that are adapters to choose from.
+ADAPTERS = 2
 INSIDE = frozenset({"pgvector", "supabase", "postgresql", "postgres", "vecs", "alloydb", "timescale"})
 
 
@@ -164,6 +168,8 @@ def dual_write(evidence: Evidence) -> Iterator[Finding | Examined]:
     stores = sorted({call.store for call in outside if call.action == "write"})
     if not stores:
         raise NotApplicable("the code writes to no vector store outside PostgreSQL")
+    if len(stores) > ADAPTERS:
+        raise Unknown(Reason.NEEDS_ANSWER, f"the code has clients of {len(stores)} vector stores: which one is in use?")
     catalog = evidence.find(Catalog)
     outbox = [
         table.name

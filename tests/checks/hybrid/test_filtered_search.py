@@ -98,6 +98,27 @@ def test_settings_that_make_a_filter_safe(
     assert examine(database, FILTERED, limits=LIMITS).outcome is Outcome.PASSED
 
 
+def test_a_filter_by_a_key_of_a_document(database: Database) -> None:
+    """As memories of agents are searched: by a user's id inside the payload."""
+    prepare(
+        database,
+        "CREATE EXTENSION vector",
+        table("memories"),
+        "UPDATE memories SET metadata = jsonb_build_object('user_id', 'u' || id % 400); ANALYZE memories",
+    )
+    force(database)
+    connection = database.connect()
+    search = "SELECT id FROM memories WHERE metadata ->> 'user_id' = %s ORDER BY embedding <=> %s::vector LIMIT 5"
+    assert len(send(connection, search, [(f"u{n}", QUERY) for n in range(6)])) < 6
+
+    (found,) = examine(database, FILTERED, limits=LIMITS).findings
+
+    assert (found.severity, found.confidence) == (Severity.HIGH, Confidence.MEASURED)
+    assert found.title.startswith(
+        "A search of public.memories.embedding filters by metadata after the index gave 40 rows, and"
+    )
+
+
 def test_an_index_on_the_filter_makes_it_exact(database: Database) -> None:
     prepare(database, "CREATE EXTENSION vector", table("led", more="CREATE INDEX ON led (tenant_id);"))
     assert len(send(database.connect(), SEARCH.format("led"), [(7, QUERY)] * 3)) == 30

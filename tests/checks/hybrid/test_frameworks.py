@@ -23,6 +23,7 @@ SCHEMA = """
     CREATE INDEX ON data_llama USING hnsw (embedding vector_cosine_ops);
     CREATE INDEX ON data_llama (node_id);
     CREATE TABLE mem0_memories (id uuid PRIMARY KEY, vector vector(3), payload jsonb);
+    CREATE INDEX ON mem0_memories USING gin (to_tsvector('simple', payload ->> 'text_lemmatized'));
     CREATE TABLE haystack_documents (id text PRIMARY KEY, embedding vector(3), content text, blob_data bytea, blob_meta jsonb,
         blob_mime_type text, meta jsonb);
     CREATE TABLE lightrag_vdb_chunks (id text, workspace text, content_vector vector(3), PRIMARY KEY (workspace, id));
@@ -67,6 +68,7 @@ def test_tables_of_frameworks(database: Database) -> None:
         "public.checkpoints",
         "public.checkpoint_blobs",
     }
+    assert finding(result, "public.mem0_memories").observed["lacks"][-1] == "no index on what memories are filtered by"
     langchain = finding(result, "public.langchain_pg_embedding")
     assert langchain.observed["lacks"] == [
         "vectors without a dimension",

@@ -94,6 +94,8 @@ def test_a_second_store(database: Database) -> None:
     assert found.severity is Severity.MEDIUM
     (found,) = conclude(with_code(evidence, vector_calls=(write, delete)), DUAL).findings
     assert found.severity is Severity.LOW
+    many = tuple(VectorCall(store, store, "write", PLACE) for store in ("qdrant", "pinecone", "milvus"))
+    assert conclude(with_code(evidence, vector_calls=many), DUAL).outcome is Outcome.UNKNOWN
     assert conclude(with_code(evidence, vector_calls=(inside,)), DUAL).outcome is Outcome.NOT_APPLICABLE
     database.execute("CREATE TABLE vector_outbox (id int)")
     assert conclude(with_code(survey(database), vector_calls=(write, delete)), DUAL).outcome is Outcome.PASSED
