@@ -93,10 +93,15 @@ class _Reader:
                 offset=_limit(statement, "limit_offset"),
                 stars=relation.stars,
                 aggregates=bool(statement.group_clause) or any(map(_is_aggregate, statement.target_list)),
+                selected=_plain_columns(statement.target_list, relation.scope) if relation.scope else (),
                 output_columns=0 if relation.stars or relation.opaque else len(statement.target_list),
             )
         else:
             self.modify(kind, statement, None)
+            if kind == "insert_stmt" and statement.HasField("on_conflict_clause"):
+                outermost = msgspec.structs.replace(
+                    outermost, conflict_columns=_conflict_columns(statement.on_conflict_clause)
+                )
         return msgspec.structs.replace(
             outermost,
             tables=tuple(dict.fromkeys(self.names.used)),
@@ -405,6 +410,19 @@ class _Reader:
             descending = sort.sortby_dir == _DESCENDING or [name.string.sval for name in sort.use_op] == [">"]
             keys.append(_order_key(node, scope, descending))
         return tuple(keys)
+
+
+def _plain_columns(targets: Any, scope: Scope) -> tuple[ColumnRef, ...]:
+    found = [unwrap(entry.res_target.val) for entry in targets]
+    columns = [scope.column(value) for kind, value in found if kind == "column_ref"]
+    return tuple(column for column in columns if column is not None)
+
+
+def _conflict_columns(clause: Any) -> tuple[str, ...] | None:
+    if not clause.HasField("infer") or clause.infer.HasField("where_clause"):
+        return None
+    names = [entry.index_elem.name for entry in clause.infer.index_elems]
+    return tuple(names) if names and all(names) else None
 
 
 def nearest_search(statement: Any, scope: Scope) -> NearestSearch | None:

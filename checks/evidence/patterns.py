@@ -94,6 +94,8 @@ class AccessPattern(msgspec.Struct, frozen=True):
     `order_by`, `limit`, `offset` and `aggregates` of its outermost SELECT. `nested_order_by` are the keys by which subqueries
     sort, each with that subquery's limit. `output_columns` is the length of the outermost select list, 0 for a `*`.
     `functions` are the functions that FROM calls, by their names without a schema, but for those that unfold a document.
+    `selected` are the plain columns of the outermost select list: all of it where there are `output_columns` of them.
+    `conflict_columns` are those that ON CONFLICT names, where all are plain and no WHERE follows; else None.
     `partial`, of an ORM call, names what could not be read of it and may be there besides: where, order, limit, columns, joins,
     expressions (of the select list). Nothing follows then from the absence of such a part. `searches` are the SELECTs in it that
     compute distances of vectors.
@@ -120,6 +122,8 @@ class AccessPattern(msgspec.Struct, frozen=True):
     partial: tuple[str, ...] = ()
     searches: tuple[NearestSearch, ...] = ()
     functions: tuple[str, ...] = ()
+    selected: tuple[ColumnRef, ...] = ()
+    conflict_columns: tuple[str, ...] | None = None
 
     @property
     def all_filters_known(self) -> bool:

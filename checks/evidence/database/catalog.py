@@ -19,6 +19,7 @@ import psycopg
 from checks.evidence.database.defaults import read_default
 from checks.evidence.database.facts import (
     Catalog,
+    CollationVersion,
     Column,
     Constraint,
     ExtendedStatistics,
@@ -102,6 +103,10 @@ def _observe_catalog(session: Session) -> Catalog:
         extended_statistics=_sorted(observe_extended_statistics(session), known, _by_name),
         system_tables=tuple(SystemTable(row.name, row.rows, row.heap_bytes, row.total_bytes) for row in system_tables),
         highest_oid=system_tables[0].highest_oid if system_tables else None,
+        collations=tuple(
+            CollationVersion(row.name, row.provider, row.recorded, row.actual, row.is_default)
+            for row in session.rows(query("collations", session.major))
+        ),
     )
 
 

@@ -15,6 +15,7 @@ from checks.evidence.database.facts.access import (
 )
 from checks.evidence.database.facts.catalog import (
     Catalog,
+    CollationVersion,
     ColumnStatistics,
     PlannerStatistics,
 )
@@ -92,6 +93,7 @@ __all__ = [
     "BodyStatement",
     "Catalog",
     "CheckpointUsage",
+    "CollationVersion",
     "Column",
     "ColumnStatistics",
     "Constraint",

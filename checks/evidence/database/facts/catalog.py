@@ -22,10 +22,23 @@ from checks.evidence.database.facts.relations import (
 from checks.model import Subject
 
 
+class CollationVersion(msgspec.Struct, frozen=True):
+    """A collation that some index sorts by, with the version of its rules when it was made or last refreshed and the one that the
+    operating system's library has now; None where that is not told. `default`: the database's own, which before 15 has no
+    version."""
+
+    name: str
+    provider: str
+    recorded: str | None
+    actual: str | None
+    default: bool = False
+
+
 class Catalog(msgspec.Struct, frozen=True, tag=True, dict=True):
     """All relations outside pg_catalog, information_schema and temporary schemas.
 
     `system_tables` are the largest of pg_catalog. `highest_oid` is that of the newest relation, temporary ones among them.
+    `collations` are those by which indexes sort.
     """
 
     tables: tuple[Table, ...] = ()
@@ -40,6 +53,7 @@ class Catalog(msgspec.Struct, frozen=True, tag=True, dict=True):
     extended_statistics: tuple[ExtendedStatistics, ...] = ()
     system_tables: tuple[SystemTable, ...] = ()
     highest_oid: int | None = None
+    collations: tuple[CollationVersion, ...] = ()
 
     @cached_property
     def table_by_oid(self) -> dict[int, Table]:

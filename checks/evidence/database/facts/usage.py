@@ -33,10 +33,15 @@ class TableUsage(msgspec.Struct, frozen=True):
 
 
 class IndexUsage(msgspec.Struct, frozen=True):
+    """pg_stat_user_indexes and pg_statio_user_indexes. Blocks are those of the index that were found in shared_buffers, and that
+    were not; None where evidence was collected before they were looked at."""
+
     index: int
     scans: int
     tuples_read: int
     last_scan: dt.datetime | None = None
+    blocks_hit: int | None = None
+    blocks_read: int | None = None
 
 
 class WalUsage(msgspec.Struct, frozen=True):
@@ -89,7 +94,8 @@ class Usage(msgspec.Struct, frozen=True, tag=True, dict=True):
 class Statement(msgspec.Struct, frozen=True):
     """One row of pg_stat_statements, summed over users; `text` is normalised and has no literal.
 
-    `users` are the roles that ran it. Blocks are counts of 8 kB blocks.
+    `users` are the roles that ran it. Blocks are counts of 8 kB blocks. `read_ms` and `write_ms` are times spent on shared
+    blocks, 0 without track_io_timing; `jit_ms` is None before pg_stat_statements 1.10.
     """
 
     query_id: str
@@ -107,6 +113,9 @@ class Statement(msgspec.Struct, frozen=True):
     planning_ms: float | None = None
     users: tuple[str, ...] = ()
     toplevel: bool = True
+    read_ms: float | None = None
+    write_ms: float | None = None
+    jit_ms: float | None = None
 
 
 class Statements(msgspec.Struct, frozen=True, tag=True, dict=True):
