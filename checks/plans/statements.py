@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from checks.behaviours import places_of
 from checks.evidence.database.facts import Catalog, Rates, Server, Statement, Statements
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern
+from checks.evidence.repository.facts import Repository
 from checks.model import Confidence, Examined, Finding, Fix, NotApplicable, Severity, Subject
+from checks.plans.lookups import by_unique_key, listing_of, looks_up
 from checks.registry import check
 from checks.workload import (
     TEXT_LIMIT,
     as_subject,
     counted_days,
     counters,
-    equality_columns,
     observed_selects,
     pattern_by_query_id,
     place_in_words,
@@ -28,11 +30,8 @@ from checks.workload import (
 )
 
 MINIMUM_RATE_WINDOW_DAYS = 1 / 24
-LISTED_ROWS = 2
 # What ran less often is a load or a repair of somebody's, not the application.
 REPEATED_CALLS = 5
-# An ORM that keeps what it has loaded looks up a little less often than it lists.
-LOOKUP_SHARE_OF_LISTED = (0.9, 1.1)
 
 
 @check("plans.dominant-statement", catalogue="P01", severity=Severity.MEDIUM, needs=[Statements, Server],
@@ -117,7 +116,12 @@ def chatty_statement(evidence: Evidence) -> Iterator[Finding | Examined]:
     days = counted_days(evidence, "window_days")
     all_calls = sum(entry.calls for entry in statements.entries)
     selects = [pattern for pattern in observed_selects(evidence) if pattern.query_id]
-    lookups = [pattern for pattern in selects if _looks_up(catalog, pattern)]
+    lookups = [pattern for pattern in selects if looks_up(catalog, pattern)]
+    in_loops = {
+        place.ran.query_id
+        for place in (places_of(evidence, "query_in_loop") if evidence.find(Repository) else ())
+        if place.ran is not None
+    }
     yield Examined(len(selects), len(selects), "SELECT statements", gap=unread_statements(evidence))
     for pattern in lookups:
         entry = statements.by_id[pattern.query_id or ""]
@@ -125,10 +129,13 @@ def chatty_statement(evidence: Evidence) -> Iterator[Finding | Examined]:
             continue
         share = entry.calls / all_calls
         rate = entry.calls / (days * 86_400) if days >= MINIMUM_RATE_WINDOW_DAYS else None
-        parent = _listing(evidence, catalog, pattern, entry, selects)
+        parent = listing_of(evidence, catalog, pattern, entry, selects)
+        if parent is not None and entry.query_id in in_loops:
+            # plans.n-plus-one names the loop.
+            continue
         often = share >= evidence.limit("chatty_calls_share")
         often |= rate is not None and rate >= evidence.limit("chatty_calls_per_s")
-        single = _by_unique_key(catalog, pattern) and rows_per_call(entry) <= 1.05
+        single = by_unique_key(catalog, pattern) and rows_per_call(entry) <= 1.05
         if parent is None and not (often and single):
             continue
         yield _chatty(evidence, catalog, pattern, entry, parent, share, rate)
@@ -168,71 +175,3 @@ def _chatty(
         related=(Subject("statement", (parent.query_id or "",)),),
         locations=tuple(dict.fromkeys((*places, *statement_places(evidence, parent)))),
     )  # fmt: skip
-
-
-def _looks_up(catalog: Catalog, pattern: AccessPattern) -> bool:
-    """Reads one table by equality on a unique key or on the columns of a foreign key, and nothing else."""
-    if len(set(pattern.tables)) != 1 or pattern.unresolved or pattern.joined_relations > 1 or pattern.distances:
-        return False
-    return _by_unique_key(catalog, pattern) or bool(_foreign_key_parents(catalog, pattern))
-
-
-def _by_unique_key(catalog: Catalog, pattern: AccessPattern) -> bool:
-    table = pattern.tables[0]
-    columns = _numbers(catalog, pattern)
-    return any(
-        index.unique and index.valid and index.predicate is None and set(index.columns) <= columns
-        for index in catalog.indexes_of(table)
-        if 0 not in index.columns
-    )
-
-
-def _foreign_key_parents(catalog: Catalog, pattern: AccessPattern) -> set[int]:
-    """Tables that the compared columns refer to."""
-    columns = _numbers(catalog, pattern)
-    return {
-        constraint.referenced_table
-        for constraint in catalog.constraints_of(pattern.tables[0])
-        if constraint.kind == "foreign_key" and constraint.referenced_table and set(constraint.columns) <= columns
-    }
-
-
-def _numbers(catalog: Catalog, pattern: AccessPattern) -> set[int]:
-    table = pattern.tables[0]
-    columns = (catalog.column_named(table, name) for name in equality_columns(pattern, table))
-    return {column.number for column in columns if column is not None}
-
-
-def _listing(
-    evidence: Evidence, catalog: Catalog, lookup: AccessPattern, entry: Statement, selects: list[AccessPattern]
-) -> AccessPattern | None:
-    """The statement whose rows are looked up one by one: it reads a table tied to the lookup's by a foreign key, returns
-    several rows a call, and the lookup runs about once for each row that it returned."""
-    statements = evidence.get(Statements)
-    looked_up = lookup.tables[0]
-    tied = _foreign_key_parents(catalog, lookup)
-    single = _by_unique_key(catalog, lookup)
-    low, high = LOOKUP_SHARE_OF_LISTED
-    best: tuple[float, AccessPattern] | None = None
-    for pattern in selects:
-        listing = statements.by_id[pattern.query_id or ""]
-        if pattern.query_id == lookup.query_id or looked_up in pattern.tables:
-            continue
-        if not tied & set(pattern.tables) and not (single and _lists_keys_of(catalog, pattern, looked_up)):
-            continue
-        if rows_per_call(listing) < LISTED_ROWS or entry.calls / listing.calls < evidence.limit("n_plus_one_calls"):
-            continue
-        ratio = entry.calls / listing.rows
-        if low <= ratio <= high and (best is None or abs(1 - ratio) < best[0]):
-            best = (abs(1 - ratio), pattern)
-    return best[1] if best else None
-
-
-def _lists_keys_of(catalog: Catalog, pattern: AccessPattern, looked_up: int) -> bool:
-    """Whether it reads a table with a foreign key to the looked-up one, and not only the rows of one such key."""
-    for constraint in catalog.constraints:
-        if constraint.referenced_table == looked_up and constraint.table in pattern.tables:
-            names = {catalog.column(constraint.table, number).name for number in constraint.columns}
-            if not names <= set(equality_columns(pattern, constraint.table)):
-                return True
-    return False

@@ -41,8 +41,8 @@ def test_lookups_for_each_row_of_a_list(
     send(connection, LOOKUP, [(1,)] * 300)
     send(connection, "SELECT 1", [()] * 3000)
     send(connection, "INSERT INTO events (name) VALUES (%s)", [("opened",)] * 1000)
-    code = repository({"app/inbox.py": f'def inbox(db, user):\n    rows = db.execute("{LIST}", (user,))\n    for row in rows:'
-                       f'\n        db.execute("{LAST_MESSAGE}", (row[0],))\n'})  # fmt: skip
+    code = repository({"app/inbox.py": f'def inbox(db, user):\n    return db.execute("{LIST}", (user,))\n\ndef last(db, row):\n'
+                       f'    return db.execute("{LAST_MESSAGE}", (row[0],))\n'})  # fmt: skip
 
     result = examine(
         database,
@@ -57,7 +57,7 @@ def test_lookups_for_each_row_of_a_list(
     assert found.observed["calls"] == 400
     assert found.observed["calls_per_list"] == 10
     assert found.confidence is Confidence.INFERRED
-    assert ("app/inbox.py", 4) in [(place.path, place.line) for place in found.locations]
+    assert ("app/inbox.py", 5) in [(place.path, place.line) for place in found.locations]
 
 
 def test_a_lookup_that_is_most_of_all_calls_has_no_list_to_blame(database: Database) -> None:

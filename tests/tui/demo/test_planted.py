@@ -31,7 +31,7 @@ REQUIRED = set(
     schema.no-primary-key schema.no-usable-unique-key schema.foreign-key-type-mismatch schema.constraint-not-validated
     schema.missing-foreign-key schema.integer-key-running-out schema.sequence-wider-than-column
     schema.timestamp-without-time-zone indexing.foreign-key-without-index indexing.duplicate-index indexing.redundant-index
-    indexing.unused-index indexing.invalid-index indexing.missing-index plans.dominant-statement plans.chatty-statement
+    indexing.unused-index indexing.invalid-index indexing.missing-index plans.dominant-statement plans.n-plus-one
     plans.wasteful-sequential-scan plans.offset-pagination plans.select-star plans.never-analyzed replication.no-standby
     replication.lag replication.inactive-slot replication.unlimited-slot-retention replication.archiving
     observability.no-pg-stat-statements observability.slow-log observability.timeouts-unset
@@ -55,6 +55,9 @@ def test_each_subject_exists(demo: Demo, entry: Entry) -> None:
         return
     if entry.statement:
         assert subjects_of(demo, entry)
+        return
+    if entry.kind == "file":
+        assert demo.repository.joinpath(*entry.path).is_file()
         return
     with psycopg.connect(demo.dsn, autocommit=True) as connection:
         row = connection.execute(EXISTS[entry.kind].encode(), entry.path).fetchone()

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from checks.model import Outcome, Severity
+from tests.checks.survey import examine, names
+
+Repository = Callable[[Mapping[str, str | bytes]], Path]
+
+CACHES = """\
+import redis
+import psycopg
+
+cache = redis.Redis()
+
+def profile(connection, key):
+    held = cache.get(key)
+    if held:
+        return held
+    row = connection.execute("SELECT name FROM profiles WHERE id = %s", (key,)).fetchone()
+    cache.set(key, row[0], ex=60)
+    return row
+
+def plain(connection, key):
+    return connection.execute("SELECT name FROM profiles WHERE id = %s", (key,)).fetchone()
+"""
+LEASED = CACHES.replace("    row =", "    if not cache.set('lock' + key, 1, nx=True):\n        return None\n    row =")
+RETRIES = """\
+import psycopg
+
+def save(connection, name):
+    for attempt in range(5):
+        try:
+            connection.execute("UPDATE profiles SET name = %s", (name,))
+            return
+        except psycopg.OperationalError:
+            continue
+"""
+PATIENT = RETRIES.replace("            continue", "            time.sleep(2 ** attempt + random.random())")
+
+
+def test_a_cache_that_every_reader_fills(repository: Repository) -> None:
+    check = "replication.cache-fill-without-lease"
+
+    result = examine(None, check, repository({"a.py": CACHES, "b.py": LEASED}))
+
+    assert names(result) == {"a.py"}
+    assert result.findings[0].title == "Every reader that misses redis queries profiles (a.py:10)"
+    assert examine(None, check, repository({"b.py": LEASED})).outcome is Outcome.PASSED
+
+
+def test_attempts_that_follow_one_another_at_once(repository: Repository) -> None:
+    (found,) = examine(
+        None, "replication.retry-without-backoff", repository({"a.py": RETRIES, "b.py": PATIENT})
+    ).findings
+
+    assert (found.subject.path, found.severity) == (("a.py",), Severity.MEDIUM)
+    assert found.title == "A statement that fails is sent again at once (a.py:4)"
