@@ -49,6 +49,8 @@ from scorecards.targets import describe_target
 from scorecards.waivers import holds, reopened, waives_criterion
 from scorecards.words import instant, ratio, without_paths
 
+# Of checks that a lowered threshold lets decide, so many are named beside it.
+NAMED_CHECKS = 3
 STATEMENTS = 100
 NO_GATE = Gate()
 
@@ -265,7 +267,10 @@ def _overrides(evidence: Evidence) -> tuple[str, ...]:
         verb = "lowered" if override.lowered else "made stricter"
         line = f"{override.name}: {override.default:g} → {override.value:g} ({verb} by the {override.source})"
         believed = _believed_too_early(evidence, override.name) if override.lowered else []
-        return line + (f"; else {', '.join(believed)} would be unknown (window_too_short)" if believed else "")
+        if not believed:
+            return line
+        listed = ", ".join(believed[:NAMED_CHECKS]) + (", ..." if len(believed) > NAMED_CHECKS else "")
+        return f"{line}; else {len(believed)} checks would be unknown (window_too_short): {listed}"
 
     ordered = sorted(
         evidence.configuration.overrides,

@@ -74,7 +74,12 @@ def standby_conflicts(evidence: Evidence) -> Iterator[Finding | Examined]:
         raise Unknown(Reason.NOT_PERMITTED, grant(evidence, "pg_monitor"))
     young = [node for node in nodes if (node.server.statistics_window_days or 0) < evidence.limit("window_days")]
     gap = (
-        Unobserved(Reason.WINDOW_TOO_SHORT, f"run again when {young[0].name} has counted for longer") if young else None
+        Unobserved(
+            Reason.WINDOW_TOO_SHORT,
+            f"run again when {young[0].name} has counted for longer, or set window_days under [limits] in pgsurveyor.toml",
+        )
+        if young
+        else None
     )
     yield Examined(len(nodes) - len(young), len(standbys), "standbys", gap=gap)
     for node in nodes:

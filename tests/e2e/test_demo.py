@@ -20,7 +20,7 @@ def test_a_fresh_demo_has_too_young_statistics_for_some_checks(pgsurveyor: Run, 
     replicas = [word for dsn in demo.replica_dsns for word in ("--replica", dsn)]
     checks = scorecard(pgsurveyor, demo.dsn, *replicas, "--no-repo")["checks"]
     young = {entry["id"] for entry in checks if entry["reason"] == "window_too_short"}
-    assert young == WINDOWED
+    assert young >= WINDOWED
     assert all("window_days" in entry["unlock"] for entry in checks if entry["id"] in young)
 
 
@@ -30,7 +30,7 @@ def test_its_own_configuration_lowers_the_window_and_the_report_says_so_first(pg
     assert done.returncode == 0, done.stderr
     before_the_verdict = done.stdout.partition("## Verdict")[0]
     assert "window_days: 7 → 0 (lowered by the repository)" in before_the_verdict
-    assert all(check in before_the_verdict for check in WINDOWED)
+    assert "would be unknown (window_too_short): indexing." in before_the_verdict
 
 
 def test_the_demo_has_findings_of_all_six_areas(pgsurveyor: Run, demo: Demo) -> None:
