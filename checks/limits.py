@@ -77,6 +77,11 @@ LIMITS: dict[str, Limit] = {
     "lineage_share": Limit(
         0.5, "ratio", "migrations of whose tables a smaller share exists belong to another database", "higher"
     ),
+    "migration_commits": Limit(
+        20, "commits", "migrations that the last so many commits brought are looked at", "higher"
+    ),
+    "migration_rows": Limit(10_000, "rows", "a migration that locks a smaller table is a low finding"),
+    "migration_rows_high": Limit(1_000_000, "rows", "a migration that locks so large a table is a high finding"),
     "ivfflat_lists_factor": Limit(4, "ratio", "how far an IVFFlat index's lists may be from the recommended number"),
     "random_key_rows": Limit(10_000_000, "rows", "a random uuid is no finding as the key of a smaller table"),
     "file_column_bytes": Limit(1024**3, "bytes", "a bytea column's table with so many bytes out of line holds files"),
@@ -130,5 +135,13 @@ LIMITS: dict[str, Limit] = {
     "catalog_bytes": Limit(100 * 1024**2, "bytes", "a smaller system catalog is never bloated"),
     "view_depth": Limit(4, "views", "views that stand on each other, from which on it is a finding"),
     "superusers": Limit(2, "roles", "more superusers that may log in are too many"),
+    "indexes_per_table": Limit(15, "indexes", "a table may have so many before each write is looked at"),
+    "index_to_heap": Limit(2, "ratio", "indexes that are larger than so many times their table are looked at"),
+    "large_index_bytes": Limit(100 * 1024**2, "bytes", "an index whose waste or use is worth a finding is at least so large"),
+    "index_bloat_share": Limit(0.5, "ratio", "share of an index that may be empty space"),
+    "rare_scans_share": Limit(0.001, "ratio", "scans for each row written below which an index is rarely used", "higher"),
+    "one_value_share": Limit(0.9, "ratio", "share of rows with one value, or null, that an index might leave out"),
+    "index_columns": Limit(3, "columns", "an index with more key columns is wide"),
+    "index_key_bytes": Limit(200, "bytes", "average width from which on the keys of an index are wide"),
     "extensions": Limit(20, "extensions", "a database with more of them is hard to upgrade"),
 }

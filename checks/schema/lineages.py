@@ -55,6 +55,13 @@ def fitting_lineages(repository: Repository, catalog: Catalog, share: float) -> 
     return sorted(good, key=lambda fit: (-fit.found, len(fit.declared), fit.lineage.folder))
 
 
+def fit_of(lineage: Lineage, catalog: Catalog) -> Fit | None:
+    """How the lineage fits the database, well or badly; None where it declares no table."""
+    return _fit(
+        lineage, {(table.schema, table.name): table for table in catalog.tables if is_of_the_application(table)}
+    )
+
+
 def _fit(lineage: Lineage, live: dict[Path, Table]) -> Fit | None:
     tables = [
         table
