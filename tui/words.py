@@ -74,5 +74,12 @@ def _number(key: str, value: float) -> str:
     return f"{value:,.2f}"
 
 
+def milliseconds_in_words(milliseconds: float) -> str:
+    """`3.4 ms`, `12.0 s`, `5.2 min`."""
+    if milliseconds >= 60_000:
+        return f"{milliseconds / 60_000:,.1f} min"
+    return f"{milliseconds / 1000:,.1f} s" if milliseconds >= 1000 else figure("mean_ms", milliseconds)
+
+
 def plural(count: int, one: str, many: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from checks.evidence.database.facts import Server
 from checks.evidence.observe import Target
@@ -87,6 +88,9 @@ async def quiet(pilot: Pilot[None]) -> None:
     await pilot.pause(0.4)
     for bar in pilot.app.screen.query("HeaderBar"):
         bar.said = ""  # type: ignore[attr-defined]
+    for field in pilot.app.screen.query(Input):
+        field.cursor_blink = False
+        field._cursor_visible = True
     await pilot.pause(0.1)
 
 

@@ -77,6 +77,7 @@ class Browse(SurveyScreen):
 
     def on_mount(self) -> None:
         self.rows.moved = self._moved
+        self.query_one("#browse-detail", Document).rebuild = lambda: self._show_detail(keep_place=True)
         self.rows.focus()
         links = self.links
         self._things["table"] = [Thing("table", (table.schema, table.name)) for table in links.tables]
@@ -328,9 +329,6 @@ class Browse(SurveyScreen):
         location = self._first_place()
         if location is not None:
             self.surveyor.open_in_editor(location)
-
-    def on_resize(self) -> None:
-        self.call_after_refresh(self._show_detail, keep_place=True)
 
 
 def _name(thing: Thing) -> tuple[str, str]:

@@ -50,7 +50,9 @@ class Live(SurveyScreen):
         yield Document(id="live", measure=140)
 
     def on_mount(self) -> None:
-        self.query_one("#live").focus()
+        page = self.query_one("#live", Document)
+        page.rebuild = self._paint
+        page.focus()
 
     def refresh_content(self) -> None:
         if self._stop.is_set() or not self.samples:
@@ -102,9 +104,6 @@ class Live(SurveyScreen):
         self.paused = False
         self._watch()
         self._paint()
-
-    def on_resize(self) -> None:
-        self.call_after_refresh(self._paint)
 
     def _paint(self) -> None:
         page = self.query_one("#live", Document)

@@ -84,6 +84,7 @@ class Walk(Deciding):
     def on_mount(self) -> None:
         self.queue = Queue(ordered(self.review.entries, self.review.evidence, self.order))
         self.rows.moved = self._moved
+        self.query_one("#walk-detail", Document).rebuild = lambda: self._show_detail(keep_place=True)
         self.rows.focus()
         self.set_interval(1, self._show_foot)
         presence = self.surveyor.state.presence(self.review.folder.id)
@@ -419,7 +420,7 @@ class Walk(Deciding):
 
     def _fit(self) -> None:
         self._show_areas()
-        self._show_detail(keep_place=True)
+        self._show_foot()
 
     # Marks
 

@@ -16,7 +16,7 @@ from tui.widgets.detail import sql_paragraphs
 from tui.widgets.document import Paragraph
 from tui.widgets.growth import growth_paragraphs
 from tui.widgets.plan import plan_paragraphs
-from tui.words import figure, plural
+from tui.words import milliseconds_in_words, plural
 
 SPACE = Content(" ")
 COLUMNS_SHOWN = 60
@@ -83,7 +83,8 @@ def _statements(entries: Sequence[Statement], links: Links, width: int, title: s
     for entry in entries[:LISTED]:
         share = entry.total_ms / total if total else 0.0
         figures = line(
-            (f" {share:>4.0%}", "bold"), (f" {_calls(entry.calls):>7} x {_time(entry.mean_ms):<9}", "$muted")
+            (f" {share:>4.0%}", "bold"),
+            (f" {_calls(entry.calls):>7} x {milliseconds_in_words(entry.mean_ms):<9}", "$muted"),
         )
         text = " ".join(visible(entry.text, 300).split())
         room = max(10, width - figures.cell_length)
@@ -259,8 +260,11 @@ def _statement(links: Links, entry: Statement, width: int, workload_read: bool) 
         *_labelled(
             [
                 ("calls", f"{entry.calls:,}"),
-                ("time", f"{_time(entry.total_ms)} in all, {_time(entry.mean_ms)} on average"),
-                ("slowest", _time(entry.max_ms) if entry.max_ms else None),
+                (
+                    "time",
+                    f"{milliseconds_in_words(entry.total_ms)} in all, {milliseconds_in_words(entry.mean_ms)} on average",
+                ),
+                ("slowest", milliseconds_in_words(entry.max_ms) if entry.max_ms else None),
                 ("rows", f"{entry.rows:,}, {entry.rows / entry.calls:,.1f} a call" if entry.calls else None),
                 ("blocks", f"{entry.shared_blocks_hit:,} from cache, {entry.shared_blocks_read:,} read"),
                 ("temporary", f"{entry.temp_blocks_written:,} blocks written" if entry.temp_blocks_written else None),
@@ -310,12 +314,6 @@ def _touch(links: Links, touch: Touch) -> Content:
 
 def _bytes(size: int | None) -> str:
     return "size not visible" if size is None else bytes_in_words(size)
-
-
-def _time(milliseconds: float) -> str:
-    if milliseconds >= 60_000:
-        return f"{milliseconds / 60_000:,.1f} min"
-    return f"{milliseconds / 1000:,.1f} s" if milliseconds >= 1000 else figure("mean_ms", milliseconds)
 
 
 def _calls(count: int) -> str:

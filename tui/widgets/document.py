@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from textual.content import Content
@@ -48,6 +48,7 @@ class Document(ScrollView, can_focus=True):
         self._paragraphs: tuple[Paragraph, ...] = ()
         self._lines: list[Content] = []
         self._width = 0
+        self.rebuild: Callable[[], None] | None = None
 
     def show(self, paragraphs: Sequence[Paragraph], *, keep_place: bool = False) -> None:
         """Shows `paragraphs` from the top, or where one was reading with `keep_place`."""
@@ -68,9 +69,12 @@ class Document(ScrollView, can_focus=True):
         return min(self.scrollable_content_region.width - 1, self._measure)
 
     def on_resize(self) -> None:
+        """What is laid out for a width is made again by `rebuild`, if there is one; all else is only wrapped again."""
         if self.room != self._width:
             self._wrap()
             self.refresh()
+            if self.rebuild is not None:
+                self.rebuild()
 
     def _wrap(self) -> None:
         self._width = self.room

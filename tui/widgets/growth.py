@@ -10,9 +10,10 @@ from textual.content import Content
 from checks.growth import GrownStatement, Growth
 from tui.text import Part, line
 from tui.widgets.document import Paragraph
-from tui.words import figure
+from tui.words import milliseconds_in_words
 
-BAR = 24
+BAR, SHORTEST_BAR = 24, 6
+FIGURES = 52
 SIDE_BY_SIDE = 88
 LINES_SHOWN = 30
 SPACE = Content(" ")
@@ -26,8 +27,9 @@ def growth_paragraphs(growth: Growth, entry: GrownStatement, width: int) -> list
     if first is None:
         return [*shown, Paragraph(line(("its cost could not be told", "$muted")), SPACE)]
     most = max(cost / first for _, cost in known)
+    bar = max(SHORTEST_BAR, min(BAR, width - FIGURES))
     for factor, cost in known:
-        shown.append(Paragraph(_row(factor, cost / first, most, entry, growth.budget_ms), wrapped=False))
+        shown.append(Paragraph(_row(factor, cost / first, most, entry, growth.budget_ms, bar), wrapped=False))
     if entry.breaks_at is not None:
         when = f", by {entry.breaks_at.on}" if entry.breaks_at.on else ""
         words: list[Part] = [
@@ -46,18 +48,18 @@ def _planned(growth: Growth) -> Content:
     return line((f"   planned in a shadow{f' by PostgreSQL {growth.server_major}' if other else ''}", "$muted"))
 
 
-def _row(factor: float, ratio: float, most: float, entry: GrownStatement, budget_ms: float) -> Content:
+def _row(factor: float, ratio: float, most: float, entry: GrownStatement, budget_ms: float, bar: int) -> Content:
     """The bar is as long as the logarithm of the cost; the words say how much it is, so that nothing hangs on the bar."""
-    filled = round(BAR * (log10(max(ratio, 1.0)) / log10(most))) if most > 1.0 else 0
+    filled = round(bar * (log10(max(ratio, 1.0)) / log10(most))) if most > 1.0 else 0
     mean = entry.mean_ms * ratio if entry.mean_ms is not None else None
     over = mean is not None and mean > budget_ms
     look = "bold $error" if over else "$accent"
     words = f"{ratio:,.1f}" if ratio < 100 else f"{ratio:,.0f}"
-    estimate = "" if mean is None else f"   {'mean' if factor == 1 else 'about'} {figure('mean_ms', mean)}"
+    estimate = "" if mean is None else f"   {'mean' if factor == 1 else 'about'} {milliseconds_in_words(mean)}"
     changed = "   another plan" if factor in entry.changes_at else ""
     return line(
-        (f" {_times(factor):>8}  ", "$foreground"), ("━" * max(1, filled), look), ("─" * (BAR - max(1, filled)), "$faint"),
-        (f"  {words} times the cost", "$foreground"), (estimate, "bold $error" if over else "$muted"), (changed, "$warning"),
+        (f" {_times(factor):>8}  ", "$foreground"), ("━" * max(1, filled), look), ("─" * (bar - max(1, filled)), "$faint"),
+        (f" {words:>6} times the cost", "$foreground"), (estimate, "bold $error" if over else "$muted"), (changed, "$warning"),
     )  # fmt: skip
 
 

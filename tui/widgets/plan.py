@@ -42,9 +42,8 @@ def plan_paragraphs(plan: Plan, width: int, title: str = "The plan") -> list[Par
         head.append((f"   planned as {plan.planned_as}", "$muted"))
     columns = Columns(13, 6) if width >= WIDE else Columns(11, 0)
     room = max(20, width - sum(columns) - 2)
-    labels = (
-        f"{'rows' if not columns.bar else 'rows expected':>{columns.rows}}{'own cost':>{columns.bar + columns.share}}"
-    )
+    names = ("rows expected", "own cost") if columns.bar else ("rows", "cost")
+    labels = f"{names[0]:>{columns.rows}}{names[1]:>{columns.bar + columns.share}}"
     shown = [
         Paragraph(),
         Paragraph(line(*head), wrapped=False),
