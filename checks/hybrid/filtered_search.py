@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from checks.evidence.database.facts import Catalog, Column, Index, PlannerStatistics, Table
+from checks.evidence.database.facts import Catalog, Column, Index, PlannerStatistics, Server, Table
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import Comparison
 from checks.families import once_per_family
@@ -36,6 +36,7 @@ from checks.selectivity import equal_share
 from checks.workload import place_in_words, unread_statements
 
 ASSUMED_LIMIT = 10
+FILTERS_COUNTED = (0, 8)
 _FEW_VALUES = 20
 _FULL = 0.9
 
@@ -180,8 +181,10 @@ def _partition_keys(catalog: Catalog, table: Table) -> set[str]:
 
 def _planner_goes_by_filter(evidence: Evidence, table: Table, search: Search) -> bool:
     """Whether an index leads to the few rows that the filter leaves, so that the search is likely exact."""
-    left = search.rows_left
-    if left is None or left > evidence.limit("exact_rows"):
+    left, server = search.rows_left, evidence.find(Server)
+    extension = server.extension("vector") if server else None
+    # Before 0.8 pgvector reckoned its index so cheap that it was taken in any case.
+    if left is None or left > evidence.limit("exact_rows") or (extension and extension.version_tuple < FILTERS_COUNTED):
         return False
     catalog = evidence.get(Catalog)
     compared = {entry.column.column for entry in search.nearest.filters if entry.operator in {"=", "in"}}

@@ -72,11 +72,8 @@ def test_keys_used_as_columns(database: Database, repository: Callable[[Mapping[
 
 def test_messages_are_no_state(database: Database, repository: Callable[[Mapping[str, str | bytes]], Path]) -> None:
     prepare(database, "CREATE TABLE users (id int PRIMARY KEY)", EVENTS.format("outbox_event"))
-    code = repository(
-        {
-            "a.py": "import psycopg\ndef f(c, v):\n    c.execute(\"SELECT id FROM outbox_event WHERE metadata ->> 'user_id' = %s\", (v,))\n"
-        }
-    )
+    statement = "SELECT id FROM outbox_event WHERE metadata ->> 'user_id' = %s"
+    code = repository({"a.py": f'import psycopg\ndef f(c, v):\n    c.execute("{statement}", (v,))\n'})
     evidence = survey(database, code, limits=LIMITS)
 
     for check in (INSIDE, CONTRACT):

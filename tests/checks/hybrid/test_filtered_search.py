@@ -10,7 +10,7 @@ from tests.checks.survey import conclude, examine, finding, names, survey
 from tests.checks.workload import prepare, send
 from tests.servers import Database
 
-pytestmark = pytest.mark.vector
+pytestmark = pytest.mark.vector((0, 8))
 
 FILTERED, BREADTH = "hybrid.filtered-search-loses-rows", "hybrid.search-breadth-below-limit"
 LIMITS = {"vector_rows": 1000}

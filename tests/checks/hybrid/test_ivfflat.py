@@ -3,9 +3,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import pytest
+
 from checks.model import Confidence, Outcome, Severity
 from tests.checks.survey import examine, finding, names
 from tests.servers import Database
+
+pytestmark = pytest.mark.vector
 
 NAME = "hybrid.ivfflat-lists"
 TABLE = "CREATE TABLE {0} (id int PRIMARY KEY, embedding vector(2))"

@@ -9,6 +9,8 @@ from checks.model import Confidence, Outcome, Severity
 from tests.checks.survey import conclude, survey
 from tests.servers import Database
 
+pytestmark = pytest.mark.vector((0, 8))
+
 NAME = "hybrid.pgvector-version"
 HNSW = "CREATE TABLE t (e vector(2)); CREATE INDEX t_hnsw ON t USING hnsw (e vector_l2_ops)"
 

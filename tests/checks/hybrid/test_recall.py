@@ -46,6 +46,7 @@ def test_an_index_built_before_its_rows(database: Database) -> None:
     assert conclude(evidence, PRODUCT).outcome is Outcome.PASSED
 
 
+@pytest.mark.vector((0, 7))
 def test_vectors_of_length_one(database: Database) -> None:
     connection = database.connect()
     vectors = clustered()[:1000]

@@ -3,10 +3,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import pytest
+
 from checks.model import Confidence, Outcome, Severity
 from tests.checks.survey import examine, finding, names, survey
 from tests.checks.workload import prepare, send
 from tests.servers import Database
+
+pytestmark = pytest.mark.vector((0, 7))
 
 UNINDEXED, MISMATCH = "hybrid.vector-without-index", "hybrid.distance-operator-mismatch"
 LIMITS = {"vector_rows": 1000}
