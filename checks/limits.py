@@ -113,6 +113,7 @@ LIMITS: dict[str, Limit] = {
     "blocks_per_row": Limit(100, "blocks", "blocks that a statement may touch for each row it returns"),
     "rows_per_call": Limit(5_000, "rows", "rows that a statement may return each time"),
     "temp_bytes_per_call": Limit(1024**2, "bytes", "temporary files that a statement may write each time"),
+    "joined_relations": Limit(8, "relations", "a statement that joins so many is hard to plan"),
     "long_statement_s": Limit(300, "s", "a statement that runs longer is reported"),
     "lock_wait_s": Limit(10, "s", "a session that waits longer for a lock is reported"),
     "idle_session_s": Limit(3_600, "s", "a session idle this long is counted as idle for long"),
@@ -137,9 +138,13 @@ LIMITS: dict[str, Limit] = {
     "superusers": Limit(2, "roles", "more superusers that may log in are too many"),
     "indexes_per_table": Limit(15, "indexes", "a table may have so many before each write is looked at"),
     "index_to_heap": Limit(2, "ratio", "indexes that are larger than so many times their table are looked at"),
-    "large_index_bytes": Limit(100 * 1024**2, "bytes", "an index whose waste or use is worth a finding is at least so large"),
+    "large_index_bytes": Limit(
+        100 * 1024**2, "bytes", "an index whose waste or use is worth a finding is at least so large"
+    ),
     "index_bloat_share": Limit(0.5, "ratio", "share of an index that may be empty space"),
-    "rare_scans_share": Limit(0.001, "ratio", "scans for each row written below which an index is rarely used", "higher"),
+    "rare_scans_share": Limit(
+        0.001, "ratio", "scans for each row written below which an index is rarely used", "higher"
+    ),
     "one_value_share": Limit(0.9, "ratio", "share of rows with one value, or null, that an index might leave out"),
     "index_columns": Limit(3, "columns", "an index with more key columns is wide"),
     "index_key_bytes": Limit(200, "bytes", "average width from which on the keys of an index are wide"),

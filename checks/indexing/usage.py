@@ -21,7 +21,9 @@ _LARGE_BYTES = 100 * 1024**2
 _RECEIVERS = frozenset({"pg_basebackup", "pg_receivewal", "barman_receive_wal", "pgbackrest", "wal-g"})
 
 
-class _Node(msgspec.Struct, frozen=True):
+class Node(msgspec.Struct, frozen=True):
+    """One server whose counters were read."""
+
     name: str
     server: Server
     usage: Usage
@@ -44,16 +46,16 @@ def unused_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     Observed: table, size_bytes, scans, last_scan, window_days, nodes, table_writes.
     """
     catalog = evidence.get(Catalog)
-    nodes = _nodes(evidence)
-    window = min(_window(evidence, node) for node in nodes)
-    candidates = [index for index in reviewed_indexes(catalog) if _may_be_unused(catalog, index)]
-    if gap := _unseen_nodes(evidence, nodes):
+    nodes = nodes_asked(evidence)
+    window = min(window_of(evidence, node) for node in nodes)
+    candidates = [index for index in reviewed_indexes(catalog) if may_be_unused(catalog, index)]
+    if gap := unseen_nodes(evidence, nodes):
         yield Examined(0, len(candidates), "indexes", gap)
         return
     idle_days = evidence.limit("unused_window_days")
     known = 0
     for index in candidates:
-        entries = _entries(catalog, index, nodes)
+        entries = counted_entries(catalog, index, nodes)
         if entries is None:
             continue
         known += 1
@@ -65,28 +67,28 @@ def unused_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     yield Examined(known, len(candidates), "indexes")
 
 
-def _nodes(evidence: Evidence) -> list[_Node]:
+def nodes_asked(evidence: Evidence) -> list[Node]:
     """The node asked and those given with --replica that hold the same database files."""
     server = evidence.get(Server)
-    found = [_Node(server.role, server, evidence.get(Usage))]
+    found = [Node(server.role, server, evidence.get(Usage))]
     for replica in evidence.replicas:
         known = (server.system_identifier, replica.server.system_identifier)
         if known[0] is None or known[1] is None or known[0] == known[1]:
-            found.append(_Node(replica.name, replica.server, replica.usage))
+            found.append(Node(replica.name, replica.server, replica.usage))
     return found
 
 
-def _window(evidence: Evidence, node: _Node) -> float:
+def window_of(evidence: Evidence, node: Node, limit: str = "unused_window_days") -> float:
     """Days that this node's statistics cover. Raises Unknown if too few."""
     if node.server is evidence.get(Server):
-        return evidence.require_window("unused_window_days")
+        return evidence.require_window(limit)
     try:
-        return msgspec.structs.replace(evidence, server=node.server).require_window("unused_window_days")
+        return msgspec.structs.replace(evidence, server=node.server).require_window(limit)
     except Unknown as unknown:
         raise Unknown(unknown.gap.reason, f"on {node.name}: {unknown.gap.unlock}") from None
 
 
-def _unseen_nodes(evidence: Evidence, nodes: list[_Node]) -> Unobserved | None:
+def unseen_nodes(evidence: Evidence, nodes: list[Node]) -> Unobserved | None:
     """Why some node's reads are out of sight; None if every node was asked."""
     if evidence.unreached_replicas:
         unreached = ", ".join(evidence.unreached_replicas)
@@ -108,23 +110,28 @@ def _unseen_nodes(evidence: Evidence, nodes: list[_Node]) -> Unobserved | None:
     return None
 
 
-def _may_be_unused(catalog: Catalog, index: Index) -> bool:
+def may_be_unused(catalog: Catalog, index: Index) -> bool:
     """Whether being read is all that the index is for."""
     if not is_usable(index) or index.method in _APPROXIMATE_METHODS or is_needed(index):
         return False
+    return not keeps_foreign_key(catalog, index)
+
+
+def keeps_foreign_key(catalog: Catalog, index: Index) -> bool:
+    """Whether a foreign key would be left without an index."""
     keys = [entry for entry in catalog.constraints_of(index.table) if entry.kind == "foreign_key"]
-    return not any(covers(catalog, index, key.columns) and _only_cover(catalog, index, key) for key in keys)
+    return any(covers(catalog, index, key.columns) and _only_cover(catalog, index, key) for key in keys)
 
 
 def _only_cover(catalog: Catalog, index: Index, key: Constraint) -> bool:
-    """Whether a foreign key would be left without an index; of several that cover it the oldest is the one to keep."""
+    """Whether no other index covers the key; of several that do, the oldest is the one to keep."""
     others = (other for other in catalog.indexes_of(index.table) if other.oid != index.oid)
     return not any(
         (is_needed(other) or other.oid < index.oid) and covers(catalog, other, key.columns) for other in others
     )
 
 
-def _entries(catalog: Catalog, index: Index, nodes: list[_Node]) -> list[IndexUsage] | None:
+def counted_entries(catalog: Catalog, index: Index, nodes: list[Node]) -> list[IndexUsage] | None:
     """The counters of every part of the index on every node; None if some are missing."""
     parts = index_parts(catalog, index)
     leaves = [part for part in parts if catalog.table_by_oid[part.table].kind != "partitioned"]
@@ -141,7 +148,7 @@ def _last_scan(entries: list[IndexUsage]) -> dt.datetime | None:
 
 
 def _finding(
-    evidence: Evidence, index: Index, scanned: int, last: dt.datetime | None, window: float, nodes: list[_Node]
+    evidence: Evidence, index: Index, scanned: int, last: dt.datetime | None, window: float, nodes: list[Node]
 ) -> Finding:
     catalog = evidence.get(Catalog)
     size = size_bytes(catalog, index)
