@@ -27,6 +27,7 @@ from checks.evidence.repository.orm.script import (
     chain_above,
     definition_of,
     holder_of,
+    is_shadowed,
     known_entries,
 )
 from checks.evidence.repository.orm.syntax import (
@@ -110,6 +111,8 @@ class _Reader:
             model = self.parameters[name]
             return model, model.table
         original = self.imports.names.get(name)
+        if is_shadowed(name, node):
+            original = None
         model = self.models.find(original or name, self.source.file.path)
         if model is not None and (original is not None or model.location.path == self.source.file.path):
             return model, model.table

@@ -26,6 +26,13 @@ UNREAD = {
     "with_entities": {COLUMNS, EXPRESSIONS}, "add_columns": {COLUMNS, EXPRESSIONS}, "join": {JOINS}, "outerjoin": {JOINS},
 }  # fmt: skip
 _MAXIMUM_MENTIONS = 100
+_MAXIMUM_VARIABLES = 4
+# What makes a part of another statement of a query, or says something of it without sending it.
+_PARTS = frozenset(
+    "in_ not_in notin_ exists any_ all_ union union_all except_ intersect case cast func coalesce literal label select aliased "
+    "subquery scalar_subquery cte lateral join outerjoin join_from where filter having and_ or_ not_ select_from values "
+    "from_select add_columns print str repr isinstance len debug info warning error append".split()
+)
 _RUNS = frozenset(
     "execute scalars scalar stream stream_scalars exec fetch_all fetch_one fetch_val all first one one_or_none".split()
 )
@@ -95,6 +102,23 @@ def _root(node: Node) -> Node | None:
             return node if node.type == "identifier" else None
 
 
+def _is_awaited(call: Node) -> bool:
+    return call.parent is not None and call.parent.type == "await"
+
+
+def _is_sent(top: Node, name: str, function: Node | None, depth: int) -> bool:
+    """Whether what is made of a statement in passing (`session.execute(query.limit(10))`) is sent."""
+    parent = top.parent
+    if parent is None:
+        return False
+    if parent.type == "argument_list" and parent.parent is not None:
+        return call_name(parent.parent) in _RUNS
+    if parent.type == "assignment":
+        other = text(field(parent, "left"))
+        return other != name and _followed(other, parent, function, depth=depth + 1) is not None
+    return parent.type == "return_statement"
+
+
 def _is_assigned(call: Node, name: str) -> bool:
     return call.parent is not None and call.parent.type == "assignment" and text(field(call.parent, "left")) == name
 
@@ -108,11 +132,46 @@ def context_of(top: Node, function: Node | None) -> Context | None:
     if parent is None:
         return None
     if parent.type == "argument_list" and parent.parent is not None:
-        return ([], set()) if call_name(parent.parent) in _RUNS else None
+        if call_name(parent.parent) in _RUNS:
+            return [], set()
+        return _handed_on(parent.parent, function)
     if parent.type == "assignment":
         left = field(parent, "left")
         return _followed(text(left), parent, function) if left is not None and left.type == "identifier" else None
     return ([], set(EVERYTHING)) if parent.type == "return_statement" else None
+
+
+def _handed_on(call: Node, function: Node | None) -> Context | None:
+    """The same for a statement that is an argument of a function of the application, which may add anything to it."""
+    for _ in range(_MAXIMUM_VARIABLES):
+        if not is_helper(call):
+            return None
+        parent = call.parent
+        if parent is not None and parent.type == "argument_list" and parent.parent is not None:
+            if call_name(parent.parent) in _RUNS:
+                return [], set(EVERYTHING)
+            call = parent.parent
+            continue
+        while parent is not None and parent.type in ("parenthesized_expression", "await"):
+            if parent.type == "await":
+                return [], set(EVERYTHING)
+            parent = parent.parent
+        if parent is not None and parent.type == "assignment":
+            left = field(parent, "left")
+            sent = left is not None and left.type == "identifier" and _followed(text(left), parent, function)
+            return ([], set(EVERYTHING)) if sent else None
+        return ([], set(EVERYTHING)) if parent is not None and parent.type == "return_statement" else None
+    return None
+
+
+def is_helper(call: Node) -> bool:
+    """Whether the call is of a function of the application rather than of a builder of SQL."""
+    function = field(call, "function")
+    if function is None or call_name(call) in _PARTS:
+        return False
+    if function.type == "identifier":
+        return call_name(call)[:1].islower() or call_name(call).startswith("_")
+    return function.type == "attribute" and text(field(function, "object")) in ("self", "cls")
 
 
 def query_context(top: Node, steps: list[Step], function: Node | None) -> Context | None:
@@ -139,9 +198,11 @@ def query_context(top: Node, steps: list[Step], function: Node | None) -> Contex
     return ([], set(EVERYTHING)) if parent is not None and parent.type == "return_statement" else None
 
 
-def _followed(name: str, begun: Node, function: Node | None, *, sent_by_methods: bool = False) -> Context | None:
+def _followed(
+    name: str, begun: Node, function: Node | None, *, sent_by_methods: bool = False, depth: int = 0
+) -> Context | None:
     """The same for a statement kept in a variable."""
-    if function is None or not name.isidentifier():
+    if function is None or not name.isidentifier() or depth > _MAXIMUM_VARIABLES:
         return None
     steps: list[Step] = []
     partial: set[str] = set()
@@ -175,6 +236,13 @@ def _followed(name: str, begun: Node, function: Node | None, *, sent_by_methods:
                     sent = True
                 elif not _is_assigned(parent.parent, name):
                     partial |= set(EVERYTHING)
+                    sent |= is_helper(parent.parent) and _is_awaited(parent.parent)
+            elif not sent_by_methods and parent.type == "attribute" and field(parent, "object") == node:
+                top, added = chain_above(node)
+                if added and _is_sent(top, name, function, depth):
+                    sent = True
+                    for step, _ in added:
+                        partial |= UNREAD.get(step, set(EVERYTHING) if step not in HARMLESS else set())
             elif sent_by_methods and parent.type == "attribute" and parent.parent is not None:
                 added = steps_above(node)
                 if added and added[-1][0] in (

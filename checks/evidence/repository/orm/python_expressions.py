@@ -47,11 +47,14 @@ _MAXIMUM_DEPTH = 60
 
 class Expressions:
     """`entity` gives the model and the alias that a name stands for; `is_query` tells whether a name holds a piece of SQL that is
-    not read here. What cannot be read is None."""
+    not read here; `subselect` gives the SQL of a query that stands as a value, `assigned` what a variable was
+    given last. What cannot be read is None."""
 
     def __init__(self, entity: Callable[[str], tuple[Model, str] | None], is_query: Callable[[str], bool]) -> None:
         self.entity = entity
         self.is_query = is_query
+        self.assigned: Callable[[Node], Node | None] = lambda _: None
+        self.subselect: Callable[[Node], str | None] = lambda _: None
 
     def model(self, node: Node) -> tuple[Model, str] | None:
         """A mapped class, alias or table that the expression names."""
@@ -82,6 +85,8 @@ class Expressions:
             return column
         if node.type == "attribute" and text(field(node, "attribute")) in _JSON_ENDS:
             return self._json(field(node, "object"))
+        if node.type == "identifier" and (value := self.assigned(node)) is not None:
+            return self.scalar(value, depth + 1)
         if node.type != "call":
             return None
         function = field(node, "function")
@@ -213,6 +218,8 @@ class Expressions:
             value = self.value(first)
             if first.type in ("list", "tuple", "set") and value:
                 return f"{left} {_LISTS[name]} ({', '.join(VALUE for _ in named(first)) or VALUE})"
+            if value is None and (inner := self.subselect(first)) is not None:
+                return f"{left} {_LISTS[name]} ({inner})"
             return f"{left} {_LISTS[name]} ({VALUE})" if value else None
         value = self.value(first)
         if value is None:

@@ -44,8 +44,15 @@ class Query:
         self.offset = False
         self.written: dict[str, None] = {}
         self.suffix = ""
+        # By name what stands in its WITH.
+        self.subqueries: dict[str, str] = {}
         self.sets_on_update = True
         self.partial: set[str] = set()
+
+    def tables_named(self) -> set[str]:
+        """The names that the statement has for the tables of its FROM."""
+        joined = (re.search(r' AS "((?:[^"]|"")*)"(?: ON |$)', join) for join in self.joins)
+        return {self.alias, *(match.group(1).replace('""', '"') for match in joined if match)}
 
     def column(self, attribute: str) -> str | None:
         """The model's column of that attribute, qualified."""
@@ -76,6 +83,9 @@ class Query:
 
     def finish(self, location: Location, orm: str, function: str | None) -> OrmCall:
         text = self.sql()
+        if self.subqueries:
+            listed = ", ".join(f"{quoted(name)} AS ({sql})" for name, sql in self.subqueries.items())
+            text = f"WITH {listed} {text}"
         if not self.model.complete and self.verb == "select":
             self.partial |= {COLUMNS, JOINS}
         if not self.written and self.verb in ("insert", "update"):

@@ -182,6 +182,43 @@ def _declared(block: Node) -> dict[str, tuple[int, Node | None]]:
     return found
 
 
+def is_shadowed(name: str, near: Node) -> bool:
+    """Whether a function around the place has a parameter or a variable of that name, which hides what the file imports."""
+    node = near.parent
+    while node is not None:
+        declared = _declared(node) if node.type in _BLOCKS and node.type != "program" else ()
+        if any(name == known or name in _names_of(known) for known in declared):
+            return True
+        parameters = field(node, "parameters") or field(node, "parameter")
+        if parameters is not None and name in _parameters_of(parameters):
+            return True
+        node = node.parent
+    return False
+
+
+@lru_cache(maxsize=64)
+def _parameters_of(parameters: Node) -> frozenset[str]:
+    """The names that a function gives its arguments."""
+    found: set[str] = set()
+    pending = [parameters]
+    while pending:
+        node = pending.pop()
+        if node.type in ("identifier", "shorthand_property_identifier_pattern"):
+            found.add(text(node))
+        elif node.type in ("type_annotation", "assignment_pattern", "object_assignment_pattern"):
+            pending += [left] if (left := field(node, "left")) is not None else []
+        else:
+            pending += node.named_children
+    return frozenset(found)
+
+
+def _names_of(pattern: str) -> list[str]:
+    """The variables of a pattern such as `[first, { second: third }]`."""
+    if pattern[:1] not in "[{":
+        return []
+    return list(re.findall(r"[\w$]+(?!\s*:)(?![\w$])", pattern))
+
+
 def is_changed(name: str, near: Node) -> bool:
     """Whether the function adds to the array or sets an entry of the object of that name."""
     function = function_around(near)

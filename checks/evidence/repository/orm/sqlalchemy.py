@@ -12,7 +12,9 @@ from checks.evidence.repository.facts import Model, ModelColumn, ModelIndex, Mod
 from checks.evidence.repository.orm.syntax import Source, field, named, text
 from checks.model import Location
 
-CANDIDATE = re.compile(r"__tablename__|table\s*=\s*True|mapped_column\(|\bColumn\(|\bTable\(|declared_attr")
+CANDIDATE = re.compile(
+    r"__tablename__|SQLAlchemyBase\w*Table|table\s*=\s*True|mapped_column\(|\bColumn\(|\bTable\(|declared_attr"
+)
 
 _COLUMN_CALLS = frozenset(["Column", "mapped_column"])
 _NO_TYPES = frozenset(["ForeignKey", "Identity", "Sequence", "Computed", "CheckConstraint", "FetchedValue", "Index"])
@@ -20,6 +22,15 @@ _RELATIONS = frozenset(["relationship", "Relationship", "relation"])
 _KNOWN_BASES = frozenset(
     "Base DeclarativeBase DeclarativeBaseNoMeta SQLModel Model MappedAsDataclass AsyncAttrs object Generic ABC BaseModel".split()
 )
+# The tables of libraries' own bases, with their columns.
+_LIBRARY_BASES = {
+    "SQLAlchemyBaseUserTable": "user", "SQLAlchemyBaseUserTableUUID": "user",
+    "SQLAlchemyBaseOAuthAccountTable": "oauth_account", "SQLAlchemyBaseOAuthAccountTableUUID": "oauth_account",
+}  # fmt: skip
+_LIBRARY_COLUMNS = {
+    "user": "id email hashed_password is_active is_superuser is_verified",
+    "oauth_account": "id user_id oauth_name access_token expires_at refresh_token account_id account_email",
+}
 _OPTIONAL = re.compile(r"\bOptional\[|\|\s*None\b|\bNone\s*\|")
 _MAXIMUM_BASES = 30
 
@@ -69,6 +80,9 @@ def build_models(declarations: list[Declaration]) -> list[Model]:
             own_table = entry.name.lower()
         if own_table is None and "Model" in entry.bases and entry.columns:
             own_table = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", entry.name).lower()
+        library = next((base for part in lineage for base in part.bases if base in _LIBRARY_BASES), None)
+        if own_table is None and library is not None and entry.columns + entry.relations:
+            own_table = _LIBRARY_BASES[library]
         if own_table is None:
             continue
         if any(part.table and part is not entry for part in lineage):
@@ -76,6 +90,8 @@ def build_models(declarations: list[Declaration]) -> list[Model]:
             lineage, complete = [part for part in lineage if part is entry or not part.table], False
         columns: dict[str, ModelColumn] = {}
         relations: dict[str, ModelRelation] = {}
+        for name in _LIBRARY_COLUMNS[_LIBRARY_BASES[library]].split() if library else ():
+            columns[name] = ModelColumn(name, name, entry.location, primary_key=name == "id")
         for part in reversed(lineage):
             columns |= {column.attribute: column for column in part.columns}
             relations |= {relation.attribute: relation for relation in part.relations}

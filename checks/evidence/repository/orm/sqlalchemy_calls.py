@@ -18,9 +18,22 @@ from checks.evidence.repository.orm.python_chains import (
     query_context,
 )
 from checks.evidence.repository.orm.python_expressions import Expressions
-from checks.evidence.repository.orm.query import COLUMNS, EXPRESSIONS, JOINS, VALUE, Query, column_of, quoted, relation
-from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name, walk
+from checks.evidence.repository.orm.query import (
+    COLUMNS,
+    EXPRESSIONS,
+    JOINS,
+    LIMIT,
+    ORDER,
+    VALUE,
+    Query,
+    column_of,
+    quoted,
+    relation,
+)
+from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name, string_of, walk
 from checks.evidence.repository.orm.sqlalchemy_steps import LOADED_APART, Steps, filter_by_key
+from checks.evidence.repository.orm.sqlalchemy_subqueries import Subqueries
+from checks.evidence.repository.orm.sqlalchemy_variables import Variables
 from checks.evidence.repository.orm.syntax import (
     Source,
     field,
@@ -33,12 +46,20 @@ from checks.evidence.repository.orm.syntax import (
 )
 
 CANDIDATE = re.compile(
-    r"\b(?:select|insert|update|delete|query|get|get_or_404|add|add_all)\s*\(|^[ \t]+\w+\.\w+ ?[-+]?=(?!=)",
+    r"\b(?:select|\w*insert\w*|upsert\w*|update|delete|query|get|get_or_404|add|add_all)\s*\(|^[ \t]+\w+\.\w+ ?[-+]?=(?!=)",
     re.MULTILINE,
 )
 _IMPORT = re.compile(r"^[ \t]*from\s+(\.*[\w.]*)\s+import\s+(\([^)]*\)|[^\n\\]*(?:\\\n[^\n]*)*)", re.MULTILINE)
 _NAME = re.compile(r"([A-Za-z_]\w*)(?:\s+as\s+([A-Za-z_]\w*))?")
 _STARTS = frozenset(["select", "insert", "update", "delete"])
+# A helper of the application's own around an insert: `insert_on_conflict(row, table=User)`.
+_INSERTS = re.compile(r"(?:bulk_)?(?:insert|upsert)\w+|upsert")
+# A class that the file writes with its module: `models.User`.
+_MEMBER = re.compile(r"\b[a-z_][a-z0-9_]*\.([A-Za-z_]\w*)")
+# What an expression over columns looks like: `models.User.id`, `func.lower(User.name)`, `User.id.label("key")`.
+_OF_COLUMN = re.compile(
+    r"^(?:(?:\w+\.)*[A-Z]\w*\.[a-z_]\w*|\w+\.c\.\w+|(?:\w+\.)?func\.\w+\(.*\))(?:\.label\([^()]*\))?$", re.DOTALL
+)
 _IDENTIFIER = frozenset(["identifier"])
 _ENDS = frozenset(
     "subquery cte alias exists scalar_subquery label lateral union union_all except_ intersect as_scalar".split()
@@ -58,16 +79,23 @@ class _Reader:
         self.models = models
         self.names = _imported(source.file.text)
         self.own = set(re.findall(r"^(?:class\s+(\w+)|(\w+)\s*=\s*Table\()", source.file.text, re.MULTILINE))
+        self.members = set(_MEMBER.findall(source.file.text))
         self.function: Node | None = None
         self.aliases: dict[str, tuple[Model, str]] = {}
         self.expressions = Expressions(self.entity, self.is_query)
         self.steps = Steps(self.expressions, models, source.file.path)
+        self.subqueries = Subqueries(source, models, self.expressions, self._built)
+        self.expressions.subselect = lambda node: self.subqueries.inline(node, self.function)
+        self.expressions.assigned = self._column_in
+        self.variables = Variables(source, self.expressions)
         self.calls: list[OrmCall] = []
 
     def read(self) -> list[OrmCall]:
         starts = [local for local, original in self.names.items() if original in _STARTS]
         words = "|".join(map(re.escape, sorted({*starts, "query", "get", "get_or_404", "add", "add_all", *_STARTS})))
-        for match, node in self.source.found(re.compile(rf"\b({words})\s*\(".encode()), _IDENTIFIER):
+        for match, node in self.source.found(
+            re.compile(rf"\b({words}|(?:bulk_)?(?:insert|upsert)\w+|upsert)\s*\(".encode()), _IDENTIFIER
+        ):
             word = match.group(1).decode()
             call = call_of(node)
             if call is None:
@@ -79,6 +107,8 @@ class _Reader:
                 start = self.names.get(word, "") if word in self.names else ""
                 if start in _STARTS:
                     self._statement(start, call)
+                elif _INSERTS.fullmatch(word):
+                    self._inserted(call)
             elif text(holder) in ("sa", "sqlalchemy", "sqlmodel", "sql") and word in _STARTS:
                 self._statement(word, call)
             elif word == "query":
@@ -87,6 +117,8 @@ class _Reader:
                 self._get(call)
             elif word in ("add", "add_all"):
                 self._add(call)
+            elif word == "delete":
+                self._delete(call)
         self._assignments()
         return self.calls
 
@@ -97,8 +129,10 @@ class _Reader:
             return self.aliases[name]
         original = self.names.get(name)
         if original is None and not any(name in pair for pair in self.own):
+            if found := self.subqueries.entity(name, self.function):
+                return found
             original = name if self.source.file.text.find("import *") >= 0 else None
-            if original is None and not _is_member(name, self.source.file.text):
+            if original is None and name not in self.members:
                 return None
         model = self.models.find(original or name, self.source.file.path)
         return (model, model.table) if model else None
@@ -114,10 +148,12 @@ class _Reader:
     def _aliases(self) -> dict[str, tuple[Model, str]]:
         found: dict[str, tuple[Model, str]] = {}
         code = whole_text(self.function)
-        for match in re.finditer(r"\b(\w+)\s*=\s*(?:\w+\.)?aliased\(\s*(?:\w+\.)*([A-Za-z_]\w*)", code):
+        for match in re.finditer(
+            r"\b(\w+)\s*=\s*(?:\w+\.)?(aliased|with_polymorphic)\(\s*(?:\w+\.)*([A-Za-z_]\w*)", code
+        ):
             self.aliases = {}
-            if target := self.entity(match.group(2)):
-                found[match.group(1)] = (target[0], match.group(1))
+            if target := self.entity(match.group(3)):
+                found[match.group(1)] = (target[0], match.group(1) if match.group(2) == "aliased" else target[1])
         return found
 
     # Statements
@@ -146,6 +182,26 @@ class _Reader:
             if name == "options":
                 self._loaded(step)
 
+    def _built(self, call: Node, steps: list[Step]) -> Query | None:
+        query = self._selected(_flat(arguments_of(call)[0]), steps)
+        if query is not None:
+            self.steps.apply(query, steps)
+        return query
+
+    def _inserted(self, call: Node) -> None:
+        positional, keywords = arguments_of(call)
+        table = keywords.get("table", keywords.get("model"))
+        found = self.expressions.model(table) if table is not None else None
+        if found is None or context_of(call, self.function) is None:
+            return
+        query = Query("insert", *found)
+        rows = [row for row in positional if row.type == "dictionary"]
+        for pair in named(rows[0]) if rows else ():
+            if name := string_of(field(pair, "key")) if pair.type == "pair" else None:
+                query.write(name)
+        query.partial.add(COLUMNS)
+        self._finish(query, call)
+
     def _loaded(self, options: Node) -> None:
         """The children that `selectinload(User.posts)` fetches with a statement of its own."""
         for argument in arguments_of(options)[0]:
@@ -172,16 +228,25 @@ class _Reader:
         named_models: dict[str, tuple[Model, str]] = {}
         for argument in [*sources, *arguments]:
             for node in walk(argument):
-                found = self.expressions.model(node)
+                kept = self._column_in(node) if node.type == "identifier" else None
+                inner = (self.expressions.model(part) for part in walk(kept or node)) if kept else ()
+                found = self.expressions.model(node) or next((part for part in inner if part), None)
                 if found:
                     named_models.setdefault(found[1], found)
                     first = first or found
+        compared = False
         if first is None:
-            return None
+            # SQLAlchemy takes FROM from the conditions too.
+            first, compared = self._compared(steps), True
+            if first is None:
+                return None
+            named_models[first[1]] = first
         joined = {_named_model(self, step) for name, step in steps if name in ("join", "outerjoin")}
         first = next((found for alias, found in named_models.items() if alias not in joined), first)
         query = Query("select", first[0], first[1])
         query.columns = []
+        if compared and not arguments:
+            query.partial |= {COLUMNS, EXPRESSIONS}
         for argument in arguments:
             if found := self.expressions.model(argument):
                 query.columns += [f"{quoted(found[1])}.{quoted(column.name)}" for column in found[0].columns]
@@ -194,6 +259,28 @@ class _Reader:
             if alias != first[1] and alias not in joined:
                 query.joins.append(f"CROSS JOIN {relation(found[0])} AS {quoted(alias)}")
         return query
+
+    def _column_in(self, name: Node) -> Node | None:
+        """The column, or the function of one, that a variable was given last before that place."""
+        made = None
+        for node in mentions_of(self.function).get(text(name), []) if self.function is not None else ():
+            if node.start_byte >= name.start_byte:
+                break
+            if node.type == "assignment":
+                made = field(node, "right")
+        return (
+            made if made is not None and made.type in ("attribute", "call") and _OF_COLUMN.search(text(made)) else None
+        )
+
+    def _compared(self, steps: list[Step]) -> tuple[Model, str] | None:
+        for name, step in steps:
+            if name in ("where", "filter", "order_by", "group_by"):
+                for node in walk(step):
+                    holder = field(node, "object") if node.type == "attribute" else None
+                    column = self.expressions.column(node) if holder is not None else None
+                    if column is not None and holder is not None and (found := self.expressions.model(holder)):
+                        return found
+        return None
 
     def _query(self, call: Node) -> None:
         """`session.query(...)`, up to what sends it."""
@@ -229,10 +316,7 @@ class _Reader:
         """`session.add(User(...))`, or of a variable that was made in the same function."""
         positional, _ = arguments_of(call)
         for argument in positional[:1]:
-            entries = named(argument) if argument.type == "list" else [argument]
-            if argument.type == "list_comprehension" and (body := field(argument, "body")) is not None:
-                entries = [body]
-            for entry in entries:
+            for entry in self._rows(argument, call):
                 made = entry if entry.type == "call" else self._made(text(entry), call)
                 function = field(made, "function") if made is not None else None
                 found = self.expressions.model(function) if function is not None else None
@@ -242,6 +326,35 @@ class _Reader:
                         query.write(key)
                     query.partial.add(COLUMNS)
                     self._finish(query, made)
+
+    def _rows(self, argument: Node, before: Node) -> list[Node]:
+        """What a list has in it, spelled out, made by a comprehension or appended to a variable."""
+        if argument.type == "list":
+            return named(argument)
+        if argument.type == "list_comprehension" and (body := field(argument, "body")) is not None:
+            return [body]
+        if argument.type != "identifier" or call_name(before) != "add_all" or self.function is None:
+            return [argument]
+        for node in mentions_of(self.function).get(text(argument), []):
+            value = field(node, "right") if node.type == "assignment" else None
+            if value is not None and value.type in ("list", "list_comprehension") and named(value):
+                return self._rows(value, before)
+            appended = node.parent.parent if node.parent is not None and node.type == "identifier" else None
+            if call_name(appended) == "append" and node.start_byte < before.start_byte:
+                return arguments_of(appended)[0]
+        return [argument]
+
+    def _delete(self, call: Node) -> None:
+        """`session.delete(user)`."""
+        positional, _ = arguments_of(call)
+        if len(positional) != 1 or positional[0].type != "identifier":
+            return
+        self.aliases = {}
+        found = self.variables.model(text(positional[0]), self.function, call.start_byte)
+        if found is not None and found[0].table == found[1]:
+            query = Query("delete", *found)
+            filter_by_key(query)
+            self._finish(query, call)
 
     def _made(self, name: str, before: Node) -> Node | None:
         """The constructor call last assigned to the variable before that place."""
@@ -257,7 +370,7 @@ class _Reader:
         return made if made is not None and made.type == "call" else None
 
     def _assignments(self) -> None:
-        """Attributes set on a parameter that is annotated with a model: an UPDATE of those columns."""
+        """Attributes set on a row that a parameter or a query brought: an UPDATE of those columns."""
         pattern = re.compile(rb"(?<![\w.])([A-Za-z_]\w*)\.[A-Za-z_]\w*\s*(?:[-+*|&]?=)(?!=)")
         written: dict[tuple[int, str], tuple[Query, Node]] = {}
         for match, node in self.source.found(pattern, _IDENTIFIER):
@@ -269,12 +382,8 @@ class _Reader:
             statement = target.parent
             if statement is None or field(statement, "left") != target:
                 continue
-            hint = re.search(
-                rf"[(,]\s*{re.escape(name)}\s*:\s*[\"']?(?:\w+\.)*([A-Za-z_]\w*)[\"']?\s*[,)=]",
-                text(field(self.function, "parameters")),
-            )
             self.aliases = {}
-            found = self.entity(hint.group(1)) if hint else None
+            found = self._row(name, node)
             column = column_of(found[0], text(field(target, "attribute"))) if found else None
             if found is None or column is None:
                 continue
@@ -288,7 +397,18 @@ class _Reader:
             filter_by_key(query)
             self._finish(query, statement)
 
+    def _row(self, name: str, node: Node) -> tuple[Model, str] | None:
+        made = self._made(name, node)
+        if made is not None and (function := field(made, "function")) and self.expressions.model(function):
+            # A new row, whose insert has the attribute.
+            return None
+        found = self.variables.model(name, self.function, node.start_byte)
+        return found if found and found[0].table == found[1] else None
+
     def _finish(self, query: Query, node: Node) -> None:
+        for name, inner in self.subqueries.used(query.sql()).items():
+            query.subqueries[name] = inner.sql()
+            query.partial |= inner.partial - {ORDER, LIMIT}
         where = self.source.location(node)
         self.calls.append(query.finish(where, "sqlalchemy", function_name(self.function)))
 
@@ -301,11 +421,6 @@ def _imported(code: str) -> dict[str, str]:
         for entry in _NAME.finditer(listed):
             found[entry.group(2) or entry.group(1)] = entry.group(1)
     return found
-
-
-def _is_member(name: str, code: str) -> bool:
-    """Whether the file writes the class with its module: `models.User`."""
-    return bool(re.search(rf"\b[a-z_][a-z0-9_]*\.{re.escape(name)}\b", code))
 
 
 def _flat(arguments: list[Node]) -> list[Node]:

@@ -64,6 +64,8 @@ class Steps:
             query.limit, query.offset = VALUE, True
         elif name in ("join", "outerjoin"):
             self._join(query, name, positional, keywords)
+        elif name in ("join_from", "outerjoin_from"):
+            self._join_from(query, positional, keywords)
         elif name == "group_by":
             keys = [self.expressions.scalar(argument) for argument in positional]
             query.group = [key for key in keys if key]
@@ -105,7 +107,7 @@ class Steps:
             link = next((link for link in held[0].relations if link.attribute == attribute), None) if held else None
             model = self.models.find(link.target, self.path) if link else None
             target = (model, model.table) if model else None
-        if target is None:
+        if target is None or target[1] in query.tables_named():
             query.partial |= {JOINS, WHERE}
             return
         onclause = positional[1] if len(positional) > 1 else keywords.get("onclause")
@@ -115,6 +117,15 @@ class Steps:
             condition = _by_foreign_key((query.model, query.alias), target)
         query.partial |= {JOINS} if condition is None else set()
         query.joins.append(f"{word} {relation(target[0])} AS {quoted(target[1])} ON {condition or 'true'}")
+
+    def _join_from(self, query: Query, positional: list[Node], keywords: dict[str, Node]) -> None:
+        """`join_from(left, right, onclause)`: of the two the one that the query has not yet is joined."""
+        sides = [(side, self.expressions.model(side)) for side in positional[:2]]
+        new = [side for side, found in sides if found and found[1] not in query.tables_named()]
+        if len(new) == 1 and all(found for _, found in sides):
+            self._join(query, "join", [*new, *positional[2:3]], keywords)
+        else:
+            query.partial |= {JOINS, WHERE}
 
     def _values(self, query: Query, positional: list[Node], keywords: dict[str, Node], call: Node) -> None:
         for key in keywords:

@@ -213,3 +213,17 @@ def test_bad_input_is_read_as_far_as_it_goes() -> None:
     for code in ("db.select().from(" * 3_000, "and(" * 3_000, "db.select().from(users).where(" + "and(" * 2_000,
                  "export const users = pgTable(", "const a = a;\ndb.select().from(users).where(a)"):  # fmt: skip
         read({"db/schema.ts": SCHEMA, "a.ts": f'import {{ users }} from "./schema";\n{code}'})
+
+
+def test_a_parameter_hides_the_table_of_its_name() -> None:
+    _, calls = read(
+        {
+            "db/schema.ts": 'import { pgTable, text } from "drizzle-orm/pg-core";\n'
+            'export const plans = pgTable("plans", { id: text("id") });\n'
+            'export const users = pgTable("users", { id: text("id") });\n',
+            "lib/mail.ts": 'import { eq } from "drizzle-orm";\nimport { plans, users } from "../db/schema";\n'
+            "export async function welcome(plans: any) {\n  const id = plans.id;\n"
+            "  await db.select().from(users).where(eq(users.id, id));\n}\n",
+        }
+    )
+    assert [call.text.partition(" WHERE ")[2] for call in calls] == ['"users"."id" = $1']

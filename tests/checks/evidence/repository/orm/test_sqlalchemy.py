@@ -54,6 +54,86 @@ def models() -> dict[str, Model]:
     return {model.name: model for model in found}
 
 
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (
+            "inner = select(Post.author_id).where(Post.title == t).subquery()\n"
+            "session.execute(select(User.id).join(inner, inner.c.author_id == User.id))",
+            'WITH "inner" AS (SELECT "posts"."author_id" FROM "posts" WHERE "posts"."title" = $1) SELECT "users"."id" FROM '
+            '"app"."users" JOIN "inner" AS "inner" ON "inner"."author_id" = "users"."id"',
+        ),
+        ("q = select(Post.id)\nsession.execute(q.offset(start).limit(10))", 'SELECT "posts"."id" FROM "posts" limit'),
+        ("q = restrict(select(Post.id), user)\nsession.execute(q)", 'SELECT "posts"."id" FROM "posts" all'),
+        (
+            "post = await session.get(Post, id)\nawait session.delete(post)",
+            'DELETE FROM "posts" WHERE "posts"."id" = $1',
+        ),
+        (
+            "rows = await session.scalars(select(Post))\nfor post in rows.all():\n    await session.delete(post)",
+            'DELETE FROM "posts" WHERE "posts"."id" = $1',
+        ),
+        ("await redis.delete(post)", ""),
+        (
+            "session.add_all([Post(title=title) for title in titles])",
+            'INSERT INTO "posts" ("title") VALUES ($1) columns',
+        ),
+        (
+            "found = []\nfor title in titles:\n    found.append(Post(title=title))\nsession.add_all(found)",
+            'INSERT INTO "posts" ("title") VALUES ($1) columns',
+        ),
+        (
+            "session.execute(insert_on_conflict({'title': title}, table=Post))",
+            'INSERT INTO "posts" ("title") VALUES ($1) columns',
+        ),
+        ("key = Post.author_id\nsession.execute(select(key))", 'SELECT "posts"."author_id" FROM "posts"'),
+        (
+            "session.scalar(select(func.count()).where(Post.title == t))",
+            'SELECT count(*) FROM "posts" WHERE "posts"."title" = $1',
+        ),
+        (
+            "session.execute(select(*columns).where(Post.id == 1))",
+            'SELECT FROM "posts" WHERE "posts"."id" = $1 columns,expressions',
+        ),
+        (
+            "session.execute(select(User.id).join_from(Post, User, Post.author_id == User.id))",
+            'SELECT "users"."id" FROM "app"."users" JOIN "posts" AS "posts" ON "posts"."author_id" = "users"."id"',
+        ),
+    ],
+)
+def test_statements_are_followed_through_variables(code: str, expected: str) -> None:
+    body = "\n".join(f"        {line}" for line in code.splitlines())
+    _, calls = read(
+        {
+            "app/models.py": MODELS,
+            "app/service.py": f"""
+    from sqlalchemy import func, insert, select
+    from app.models import Post, User
+
+    async def run(session, user):
+{body}
+    """,
+        }
+    )
+    everything = "columns,expressions,joins,limit,order,where"
+    found = [f"{call.text} {','.join(call.partial)}".rstrip().replace(everything, "all") for call in calls]
+    assert (found or [""])[-1] == expected
+
+
+def test_users_of_a_library_have_its_table() -> None:
+    found, _ = read(
+        {
+            "app/db.py": """
+        class User(SQLAlchemyBaseUserTableUUID, Base):
+            credit: Mapped[int] = mapped_column()
+    """
+        }
+    )
+    assert [(model.table, [column.name for column in model.columns][:2]) for model in found] == [
+        ("user", ["id", "email"])
+    ]
+
+
 def test_models_are_read_with_what_they_inherit() -> None:
     user = models()["User"]
     assert (user.schema, user.table, user.complete) == ("app", "users", True)
@@ -213,8 +293,15 @@ def test_calls_become_sql(code: str, expected: str) -> None:
             f'{POSTS} WHERE "posts"."title" = $1 where',
         ),
         ("session.execute(select(Post).where(*conditions))", f"{POSTS} where"),
-        ("session.execute(select(Post).where(Post.id.in_(select(Post.author_id))))", f"{POSTS} where"),
-        ("inner = select(Post.id)\nsession.execute(select(Post).where(Post.id.in_(inner)))", f"{POSTS} where"),
+        (
+            "session.execute(select(Post).where(Post.id.in_(select(Post.author_id))))",
+            f'{POSTS} WHERE "posts"."id" IN (SELECT "posts"."author_id" FROM "posts")',
+        ),
+        (
+            "inner = select(Post.id)\nsession.execute(select(Post).where(Post.id.in_(inner)))",
+            f'{POSTS} WHERE "posts"."id" IN (SELECT "posts"."id" FROM "posts")',
+        ),
+        ("session.execute(select(Post).where(Post.id.in_(select(unknown))))", f"{POSTS} where"),
         ("session.execute(select(Post).where(or_(Post.id == 1, unknown)))", f"{POSTS} where"),
         ("session.execute(select(Post).where(Post.id == subquery.c.id))", f"{POSTS} where"),
         ("session.execute(select(Post).where(Post.id == Unknown.post_id))", f"{POSTS} where"),
@@ -225,7 +312,8 @@ def test_calls_become_sql(code: str, expected: str) -> None:
             "session.execute(select(Post).where(~(Post.id == value), ~Post.title.is_(None)))",
             f'{POSTS} WHERE "posts"."id" <> $1 AND "posts"."title" IS NOT NULL',
         ),
-        ("session.execute(paginate(select(Post)))", ""),
+        ("session.execute(paginate(select(Post)))", f"{POSTS} columns,expressions,joins,limit,order,where"),
+        ("conditions = exists(select(Post))", ""),
         ("return select(Post)", f"{POSTS} columns,expressions,joins,limit,order,where"),
         ("q = select(Post)\nif value:\n    q = q.where(Post.id == value)\nsession.execute(q)", f"{POSTS} where"),
         ("q = select(Post)\nq = q.where(Post.id == value)\nsession.execute(q)", f'{POSTS} WHERE "posts"."id" = $1'),
