@@ -15,6 +15,7 @@ LOOKUP_RATIO = 100
 STILL_SHARE_PER_YEAR = 0.1
 SEEDED_SHARE = 0.9
 INSERTS_MIN = 10
+SHORTEST_DAYS = 1.0
 _CLOCKS = frozenset(
     {"now", "current_timestamp", "clock_timestamp", "transaction_timestamp", "statement_timestamp", "localtimestamp"}
 )
@@ -67,7 +68,8 @@ class _Counted:
     def __init__(self, evidence: Evidence, catalog: Catalog) -> None:
         usage, server = evidence.find(Usage), evidence.find(Server)
         days = server.statistics_window_days if server else None
-        self._days = days if days is not None and days >= evidence.limit("window_days") else None
+        least = max(SHORTEST_DAYS, evidence.limit("window_days"))
+        self._days = days if days is not None and days >= least else None
         self._inserted: dict[int, int] = {}
         self._deleted: dict[int, int] = {}
         self.rows: dict[int, float] = {}

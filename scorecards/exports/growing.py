@@ -65,7 +65,7 @@ def growth_page(scorecard: Scorecard) -> str:
     filled = [table for table in basis.tables if table.rows or table.bytes]
     for table in filled[:LISTED]:
         lines.append(
-            f"| {code(table.name, cell=True)} | {table.rows:,.0f} | {bytes_in_words(table.bytes)} | {grows_words(table)} "
+            f"| {code(table.name, cell=True)} | {rows_words(table)} | {bytes_in_words(table.bytes)} | {grows_words(table)} "
             f"| {inline(table.why)} |"
         )
     rest = len(filled) - LISTED
@@ -111,6 +111,10 @@ def grows_words(table: GrownTableEntry) -> str:
     if table.exponent == 0:
         return "held still"
     return ("with the factor" if table.exponent == 1 else f"factor^{table.exponent:g}") + rate
+
+
+def rows_words(table: GrownTableEntry) -> str:
+    return f"{table.rows:,.0f}" if table.rows or not table.bytes else "?"
 
 
 def full_words(table: GrownTableEntry) -> str:
