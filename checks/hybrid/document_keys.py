@@ -37,6 +37,7 @@ from checks.workload import (
 
 SHOWN = 5
 GUESSED_BY_KEY = 0.005
+GUESSED_BY_RANGE = 1 / 3
 GUESSED_BY_CONTAINMENT = 0.01
 UNSAMPLED_WIDTH = 1_024
 _ID = re.compile(r"(?:^|[_.])(?P<name>[a-z][a-z0-9_]*?)_(?:u?u?id)s?$|(?P<camel>[a-z][A-Za-z0-9]*?)(?:Id|ID|Uuid)s?$")
@@ -341,7 +342,8 @@ def _has_contract(catalog: Catalog, column: Column) -> bool:
 def document_estimate_guessed(evidence: Evidence) -> Iterator[Finding | Examined]:
     """The planner guesses how many documents match, and is far off.
 
-    It has no statistics of keys: document ->> 'key' = value counts as 0.5 % of the rows, whatever the value. Containment is
+    It has no statistics of keys: document ->> 'key' = value counts as 0.5 % of the rows, whatever the value, and a range of it as
+    a third. Containment is
     estimated from sampled documents, but those of more than about 1 kB are not sampled, and then it is 1 %. Wrong by
     ten or a hundred times, joins above it take the wrong way.
 
@@ -369,17 +371,26 @@ def document_estimate_guessed(evidence: Evidence) -> Iterator[Finding | Examined
             way = way_of(alone)
             if way is None or _is_known(catalog, column, alone):
                 continue
-            by_key = way.json_operator in {"->>", "#>>"} and way.operators <= {"="}
-            if not by_key and not (wide and way.json_operator is None and way.operators <= CONTAINMENT):
+            share = _guess(way, wide)
+            if share is None:
                 continue
             examined += 1
-            guessed = rows * (GUESSED_BY_KEY if by_key else GUESSED_BY_CONTAINMENT)
+            guessed = rows * share
             returned = rows_per_call(ran)
             factor = max(returned / max(guessed, 1), guessed / max(returned, 1))
             if factor >= evidence.limit("misestimate_factor") and rows > evidence.limit("seq_scan_rows"):
                 width = entry.average_width if entry else None
                 yield _guessed(evidence, table, column, pattern, alone, guessed, returned, rows, width)
     yield Examined(examined, examined, "statements with one condition on a document", gap=unread_statements(evidence))
+
+
+def _guess(way: Way, wide: bool) -> float | None:
+    """The share of the rows that the planner takes where it knows nothing; None if it knows, or this is not known here."""
+    if way.json_operator in {"->>", "#>>"}:
+        if way.operators <= {"="}:
+            return GUESSED_BY_KEY
+        return GUESSED_BY_RANGE if way.operators <= {"<", "<=", ">", ">="} else None
+    return GUESSED_BY_CONTAINMENT if wide and way.json_operator is None and way.operators <= CONTAINMENT else None
 
 
 def _alone(evidence: Evidence, pattern: AccessPattern, table: Table) -> Comparison | None:

@@ -15,7 +15,7 @@ BAD = 0.8
 UNIT_LENGTH = 0.99
 
 
-@check("hybrid.recall", catalogue="H40", severity=Severity.HIGH, needs=[Catalog, Recall])
+@check("hybrid.recall", catalogue="H40", severity=Severity.HIGH, needs=[Catalog])
 def recall(evidence: Evidence) -> Iterator[Finding | Examined]:
     """An index misses too many of the nearest rows.
 
@@ -29,10 +29,11 @@ def recall(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Observed: recall, low, high, k, breadth, filters, returned_rows, median_ms, exact_ms, larger
     """
-    catalog, measured = evidence.get(Catalog), evidence.get(Recall)
+    catalog = evidence.get(Catalog)
     indexes = {index.oid: index for _, column in vector_columns(catalog) for index in ann_indexes(catalog, column)}
     if not indexes:
         raise NotApplicable("no vector column has an index for approximate search")
+    measured = evidence.get(Recall)
     done = {entry.index for entry in measured.measurements}
     target = evidence.limit("recall_target")
     for entry in measured.measurements:
@@ -99,7 +100,7 @@ def _fix(entry: RecallMeasurement, index: Index, setting: str, enough: RecallAt 
     )
 
 
-@check("hybrid.inner-product-candidate", catalogue="H35", severity=Severity.NOTE, needs=[Catalog, Recall])
+@check("hybrid.inner-product-candidate", catalogue="H35", severity=Severity.NOTE, needs=[Catalog])
 def inner_product_candidate(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Vectors of length 1 are compared by cosine distance.
 
@@ -111,8 +112,9 @@ def inner_product_candidate(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Observed: unit_length, operator
     """
-    catalog, measured = evidence.get(Catalog), evidence.get(Recall)
+    catalog = evidence.get(Catalog)
     columns = vector_columns(catalog)
+    measured = evidence.get(Recall)
     known = {(entry.table, entry.column): entry.unit_length for entry in measured.measurements}
     examined = 0
     for table, column in columns:

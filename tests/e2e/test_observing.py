@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from checks.evidence import store
-from checks.evidence.database.facts import Catalog, Rates
+from checks.evidence.database.facts import Catalog, Rates, Recall
 from checks.model import Reason
 from tests.e2e.conftest import Run
 from tests.servers import Database
@@ -45,6 +45,21 @@ def test_a_busy_server_is_left_alone(pgsurveyor: Run, database: Database, home: 
     assert gap is not None
     assert gap.reason == Reason.TARGET_BUSY
     assert any("stopped observing" in notice for notice in evidence.notices)
+
+
+def test_recall_is_measured_where_it_is_asked_for(pgsurveyor: Run, database: Database, tmp_path: Path) -> None:
+    database.execute(
+        "CREATE EXTENSION vector; CREATE TABLE docs (id int PRIMARY KEY, v vector(3));"
+        "INSERT INTO docs SELECT i, ARRAY[hashint4(i), hashint4(-i), i]::vector FROM generate_series(1, 300) i;"
+        "CREATE INDEX docs_ann ON docs USING hnsw (v vector_l2_ops); ANALYZE"
+    )
+    saved = tmp_path / "evidence.json.gz"
+    done = pgsurveyor("collect", database.dsn, "--no-repo", "--measure-recall", "-o", str(saved))
+    assert done.returncode == 0, done.stderr
+    (measured,) = store.load(saved).get(Recall).measurements
+    assert (measured.k, measured.at[0].breadth, measured.at[0].searches) == (10, 40, 60)
+    again = pgsurveyor("run", "--evidence", str(saved), "--measure-recall")
+    assert again.returncode == 2, again.stderr
 
 
 def test_no_name_is_kept(

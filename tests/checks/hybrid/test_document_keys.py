@@ -101,9 +101,10 @@ def test_guesses_of_the_planner(database: Database) -> None:
         "CREATE TABLE narrow (id int PRIMARY KEY, metadata jsonb NOT NULL); INSERT INTO narrow SELECT i, "
         "jsonb_build_object('kind', CASE WHEN i % 2 = 0 THEN 'even' ELSE 'odd' END) FROM generate_series(1, 4000) i"
     )
+    ranged = "SELECT id FROM ranged WHERE (metadata ->> 'n')::int > {}"
     prepare(
         database,
-        EVENTS.format("visits") + EVENTS.format("told") + EVENTS.format("indexed") + wide,
+        EVENTS.format("ranged") + EVENTS.format("visits") + EVENTS.format("told") + EVENTS.format("indexed") + wide,
         narrow,
         "CREATE STATISTICS told_kind ON (metadata ->> 'kind') FROM told",
         "CREATE INDEX ON indexed ((metadata ->> 'kind'))",
@@ -114,7 +115,9 @@ def test_guesses_of_the_planner(database: Database) -> None:
         send(connection, by_key.format(name, "%s"), [("even",)] * 3)
     for name in ("wide", "narrow"):
         send(connection, containing.format(name, "%s::jsonb"), [('{"kind": "even"}',)] * 3)
+    send(connection, ranged.format("%s"), [(3990,)] * 3)
     assert estimate(database, by_key.format("visits", "'even'")) == 20
+    assert estimate(database, ranged.format(3990)) == 1333
     assert 1900 <= estimate(database, by_key.format("told", "'even'")) <= 2100
     assert 1900 <= estimate(database, by_key.format("indexed", "'even'")) <= 2100
     assert estimate(database, containing.format("wide", '\'{"kind": "even"}\'')) == 40
@@ -122,7 +125,7 @@ def test_guesses_of_the_planner(database: Database) -> None:
 
     result = examine(database, GUESSED, limits=LIMITS)
 
-    assert names(result) == {"public.visits.metadata", "public.wide.metadata"}
+    assert names(result) == {"public.visits.metadata", "public.wide.metadata", "public.ranged.metadata"}
     visits = finding(result, "public.visits.metadata")
     assert visits.title == "The planner takes 20 rows for a key of public.visits.metadata, and 2,000 come"
     assert finding(result, "public.wide.metadata").observed["guessed_rows"] == 40

@@ -62,7 +62,11 @@ def test_vectors_of_length_one(database: Database) -> None:
 def test_unasked(database: Database) -> None:
     database.execute("CREATE EXTENSION vector; CREATE TABLE docs (id int, v vector(3))")
 
-    result = conclude(survey(database), RECALL)
-
-    assert (result.outcome, result.reason) == (Outcome.UNKNOWN, Reason.NOT_OPTED_IN)
     assert conclude(measured(database), RECALL).outcome is Outcome.NOT_APPLICABLE
+    assert conclude(survey(database), RECALL).outcome is Outcome.NOT_APPLICABLE
+    database.execute("CREATE INDEX ON docs USING hnsw (v vector_l2_ops)")
+    result = conclude(survey(database), RECALL)
+    assert (result.outcome, result.reason) == (Outcome.UNKNOWN, Reason.NOT_OPTED_IN)
+    result = conclude(measured(database), RECALL)
+    assert (result.outcome, result.reason) == (Outcome.UNKNOWN, Reason.NOT_RUN)
+    assert "docs_v_idx: no_rows" in (result.unlock or "")

@@ -95,6 +95,13 @@ def test_searches_by_another_distance(database: Database) -> None:
     for operator in ("<=>", "<->"):
         send(connection, nearest("twofold", operator), [(QUERY,)] * 12)
 
+    # Not even with sequential scans switched off.
+    connection.execute("SET enable_seqscan = off")
+    for name, operator, served in (("wrong", "<=>", False), ("wrong", "<->", True), ("right_one", "<=>", True)):
+        text = nearest(name, operator).replace("%s", f"'{QUERY}'")
+        plan = " ".join(row[0] for row in connection.execute(f"EXPLAIN {text}".encode()))
+        assert ("Order By:" in plan) is served, plan
+
     result = examine(database, MISMATCH, limits=LIMITS)
 
     (found,) = result.findings
