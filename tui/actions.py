@@ -60,6 +60,7 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
         Action("follow", "F", "Follow the driver", "The screen goes where the other terminal goes, until you press a key"),
         Action("swap_roles", "X", "Swap driver and navigator"),
         Action("who", "I", "Who is here", "Names and roles of this session, and the other terminals on this review"),
+        Action("picture", "%", "Save a picture of this screen", "An SVG file in the current folder; masked where presenting"),
         Action("leave", "q ctrl+q", "Quit", "Everything is saved already", "quit"),
     ),
     "rows": (

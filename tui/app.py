@@ -404,6 +404,16 @@ class SurveyorApp(Paired):
         if self._back:
             self.show_place(*self._back.pop())
 
+    def action_picture(self) -> None:
+        """Saves the screen as SVG where the program was started."""
+        name = f"pgsurveyor-{self.current_mode}-{self.clock():%Y%m%dT%H%M%S}.svg"
+        try:
+            path = self.save_screenshot(name, path=str(Path.cwd()))
+        except OSError as error:
+            self.tell(f"{name} cannot be written: {error.strerror}", title="No picture", severity="error")
+            return
+        self.tell(path, title="Saved")
+
     # Presenting
 
     def action_present(self) -> None:

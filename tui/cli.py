@@ -56,6 +56,14 @@ def observing(command: Any) -> Any:
         click.option(
             "--measure-recall", is_flag=True, help="Search a sample of vectors, exactly and by index, and compare."
         ),
+        click.option(
+            "--plan",
+            "plans",
+            multiple=True,
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="Plans: of EXPLAIN (ANALYZE, BUFFERS), text or JSON, or auto_explain's log (repeatable).",
+        ),
         click.option("--redact-names", is_flag=True, help="Keep a hash instead of each name of the target's own."),
         click.option("--no-cache", is_flag=True, help="Read the whole repository again, and keep nothing of it."),
     ):
@@ -127,6 +135,9 @@ def pgsurveyor(context: click.Context, /, **seat: Any) -> None:
     """
     if context.invoked_subcommand is None:
         _open_terminal_program(seat)
+    else:
+        given = {name: value for name, value in seat.items() if value}
+        context.default_map = dict.fromkeys(("review", "demo", "walk", "serve"), given)
 
 
 @pgsurveyor.command()
@@ -148,6 +159,8 @@ def review(**options: Any) -> None:
 def walk(review: str, **seat: Any) -> None:
     """Open a saved review in the terminal program, where it was left; several terminals may have it open."""
     _need_terminal()
+    if progress := _progress():
+        progress("opening the review")
     opened = _open_review(review)
     _open_terminal_program(seat, review=opened)
 

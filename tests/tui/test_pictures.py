@@ -4,6 +4,7 @@ the screens changes a picture."""
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from pathlib import Path
 
 import msgspec
@@ -36,6 +37,9 @@ MODULES = (
     "scorecards.effects",
     "scorecards.session",
 )
+
+
+BESIDE = {"scorecard", "workload", "effects", "recent", "foresight"}
 
 
 def criterion(id: str, level: int, statement: str, *checks: str, question: str = "") -> Criterion:
@@ -85,7 +89,9 @@ def review(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Review:
 
 async def quiet(pilot: Pilot[None]) -> None:
     """Until nothing is said in the header any more, and what works beside the screen has ended."""
-    await pilot.pause(0.4)
+    await pilot.pause(0.3)
+    await until(pilot, lambda: not BESIDE & {thread.name for thread in threading.enumerate()}, 60)
+    await pilot.pause(0.3)
     for bar in pilot.app.screen.query("HeaderBar"):
         bar.said = ""  # type: ignore[attr-defined]
     for field in pilot.app.screen.query(Input):

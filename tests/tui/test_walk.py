@@ -207,3 +207,11 @@ async def test_copying_and_opening_where_no_terminal_can_be_given_away(
         assert "Not opened" in screen_text(pilot)
         await pilot.press("Y", *"decides", "enter")
         assert app.clipboard.startswith("pgsurveyor decide ")
+
+
+async def test_a_picture_of_the_screen(make_app: MakeApp, make_review: MakeReview, tmp_path: Path) -> None:
+    async with make_app(review=make_review()).run_test(size=(100, 30), notifications=True) as pilot:
+        await pilot.press("%")
+        [picture] = tmp_path.glob("pgsurveyor-walk-*.svg")
+        assert "events_id_seq" in picture.read_text()
+        assert "Saved" in screen_text(pilot)
