@@ -55,6 +55,18 @@ _MODULES = frozenset(["ai", "got", "ky"])
 _REDEFINED = re.compile(r"(?:function\s+|(?:const|let|var)\s+|import\s+\{[^}]*\b)(fetch|embed|got|ky)\b")
 
 
+_HINTS = re.compile(
+    r"requests|httpx|aiohttp|litellm|anthropic|openai|OpenAI|cohere|generate_?[cC]ontent|embed_content|langchain|ollama|boto"
+    r"|stripe|sendmail|send_message|sendgrid|\bfetch\(|axios|\bgot\b|\bky\b|[\"']ai[\"']|aws-sdk|resend|sendMail"
+    r"|\.(?:completions|embeddings|responses|images|moderations)\."
+)
+
+
+def may_call(code: str) -> bool:
+    """Whether the file may call another service, by a cheap look."""
+    return _HINTS.search(code) is not None
+
+
 def _imports(code: str, module: str) -> bool:
     return f'"{module}"' in code or f"'{module}'" in code
 

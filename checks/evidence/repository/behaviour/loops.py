@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from checks.evidence.repository.behaviour.helpers import Helpers, helper_calls
 from checks.evidence.repository.behaviour.outline import Call, Function, Loop, Outline, leaves
 from checks.evidence.repository.behaviour.sites import Site, flushes_within
 from checks.evidence.repository.facts import Behaviour
@@ -76,11 +77,31 @@ def _is_constant(outline: Outline, loop: Loop) -> bool:
     return name in outline.spelled_lists
 
 
-def loops_of(outline: Outline, sites: list[Site]) -> Iterator[Behaviour]:
-    """Statements in loops, and in functions of the same file that a loop calls, one function deep."""
+def loops_of(outline: Outline, sites: list[Site], helpers: Helpers) -> Iterator[Behaviour]:
+    """Statements in loops, and in functions that a loop calls, one function deep."""
+    yield from _in_own_code(outline, sites)
+    for call, helper in helper_calls(outline, helpers):
+        loop = None if _FLUSHES.search(helper.name) else loop_around(outline, call.start)
+        if loop is None or _leaves_at_once(outline, call, loop):
+            continue
+        for sent in helper.sent:
+            if not (sent.bulk or sent.repeated or (sent.deferred and not helper.flushes)):
+                yield Behaviour(
+                    "insert_in_loop" if sent.verb == "insert" else "query_in_loop",
+                    helper.at(sent),
+                    helper.name,
+                    sent.table,
+                    sent.text,
+                    Location(outline.path, loop.line),
+                    sent.verb,
+                    helper.certain,
+                )
+
+
+def _in_own_code(outline: Outline, sites: list[Site]) -> Iterator[Behaviour]:
     reported: set[tuple[int, int]] = set()
     for site in sites:
-        loop = loop_around(outline, site.start) if not _is_bulk(outline, site) else None
+        loop = loop_around(outline, site.start) if not is_bulk(outline, site) else None
         if loop is not None and _is_sent_each_time(outline, site, loop) and not _leaves_at_once(outline, site, loop):
             reported.add((site.start, loop.start))
             yield _behaviour(outline, site, loop)
@@ -98,7 +119,7 @@ def loops_of(outline: Outline, sites: list[Site]) -> Iterator[Behaviour]:
         if loop is None or loop_around(outline, inner[0].start) is not None:
             continue
         for site in inner:
-            if _is_bulk(outline, site):
+            if is_bulk(outline, site):
                 continue
             if (site.start, loop.start) not in reported and _is_sent_each_time(outline, site, loop, through=function):
                 reported.add((site.start, loop.start))
@@ -117,7 +138,8 @@ def _behaviour(outline: Outline, site: Site, loop: Loop) -> Behaviour:
     )
 
 
-def _is_bulk(outline: Outline, site: Site) -> bool:
+def is_bulk(outline: Outline, site: Site) -> bool:
+    """Whether the statement has many rows at once."""
     if site.verb != "insert":
         return False
     code = outline.slice(site.start, site.end + 200)
@@ -131,7 +153,7 @@ def _is_sent_each_time(outline: Outline, site: Site, loop: Loop, *, through: Fun
     return flushes_within(outline, start, end)
 
 
-def _leaves_at_once(outline: Outline, site: Site, loop: Loop) -> bool:
+def _leaves_at_once(outline: Outline, site: Site | Call, loop: Loop) -> bool:
     """Whether the loop ends right after the statement, whatever that brought."""
     after = outline.slice(site.end, min(loop.end, site.end + 200))
     before = outline.slice(max(loop.start, site.start - 60), site.start)
@@ -143,7 +165,7 @@ def _leaves_at_once(outline: Outline, site: Site, loop: Loop) -> bool:
     return (len(rest) > 1 and bool(_ENDS_LOOP.match(rest[1]))) or _is_in_last_round(outline, site, loop)
 
 
-def _is_in_last_round(outline: Outline, site: Site, loop: Loop) -> bool:
+def _is_in_last_round(outline: Outline, site: Site | Call, loop: Loop) -> bool:
     """Whether the statement stands in a branch that ends with leaving the loop."""
     for node in outline.ifs:
         branch = field(node, "consequence")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
+from checks.evidence.repository.behaviour.helpers import Helper, Helpers, sent_through
 from checks.evidence.repository.behaviour.outline import Outline, leaves
 from checks.evidence.repository.behaviour.sites import Site
 from checks.evidence.repository.facts import Behaviour
@@ -18,7 +19,7 @@ from checks.model import Location
 MAXIMUM_PER_FUNCTION = 100
 
 # What tells that the code knows of others: it waits for them, or takes the error that the database raises.
-_CAREFUL = re.compile(
+CAREFUL = re.compile(
     r"on_conflict|onConflict|ON\s+CONFLICT|IntegrityError|UniqueViolation|UniqueConstraint|unique_violation|P2002|23505|advisory"
     r"|with_for_update|select_for_update|FOR\s+(?:NO\s+KEY\s+)?UPDATE|serializable|\.lock\(|acquire_?lock|with_?lock|[Mm]utex|setnx"
     r"|skipDuplicates|ignore_conflicts|isUniqueError|isUniqueConstraint|DuplicateKey|orderedLock|pessimistic",
@@ -43,29 +44,36 @@ _QUEUE = re.compile(
 )
 
 
-def races_of(outline: Outline, sites: list[Site]) -> Iterator[Behaviour]:
+def races_of(outline: Outline, sites: list[Site], helpers: Helpers) -> Iterator[Behaviour]:
+    """A look and an insert may be sent by functions of other files: each is told where it is called."""
     by_function: dict[int, list[Site]] = {}
     for site in sites:
         if site.function is not None:
             by_function.setdefault(site.function.start, []).append(site)
-    for inside in by_function.values():
-        function = inside[0].function
-        if function is None or len(inside) > MAXIMUM_PER_FUNCTION:
+    elsewhere: dict[int, list[tuple[Site, Helper]]] = {}
+    for site, helper in sent_through(outline, helpers):
+        if site.function is not None and not helper.careful:
+            elsewhere.setdefault(site.function.start, []).append((site, helper))
+    for start in dict.fromkeys([*by_function, *elsewhere]):
+        inside, through = by_function.get(start, []), elsewhere.get(start, [])
+        function = (inside or [site for site, _ in through])[0].function
+        if function is None or len(inside) + len(through) > MAXIMUM_PER_FUNCTION:
             continue
         code = outline.slice(function.start, function.end)
         reads = [site for site in inside if site.verb == "select" and site.table]
-        if not reads:
-            continue
-        polled = list(_polled(outline, inside, code))
+        polled = list(_polled(outline, inside, code)) if reads else []
         yield from polled
-        if _CAREFUL.search(code):
+        if CAREFUL.search(code):
             continue
-        yield from _checked(outline, inside)
+        guessed = frozenset(site.start for site, helper in through if not helper.certain)
+        yield from _checked(
+            outline, sorted([*inside, *(site for site, _ in through)], key=lambda site: site.start), guessed
+        )
         if not polled:
             yield from _written_back(outline, reads, inside)
 
 
-def _behaviour(outline: Outline, kind: str, site: Site, other: int, detail: str) -> Behaviour:
+def _behaviour(outline: Outline, kind: str, site: Site, other: int, detail: str, *, certain: bool = True) -> Behaviour:
     return Behaviour(
         kind,
         Location(outline.path, site.line),
@@ -74,13 +82,14 @@ def _behaviour(outline: Outline, kind: str, site: Site, other: int, detail: str)
         site.text,
         Location(outline.path, other),
         detail[:80],
+        certain,
     )
 
 
 # A look, then an insert
 
 
-def _checked(outline: Outline, inside: list[Site]) -> Iterator[Behaviour]:
+def _checked(outline: Outline, inside: list[Site], guessed: frozenset[int]) -> Iterator[Behaviour]:
     for insert in inside:
         if insert.verb != "insert" or insert.upserts or insert.table is None:
             continue
@@ -99,7 +108,8 @@ def _checked(outline: Outline, inside: list[Site]) -> Iterator[Behaviour]:
                 continue
             if _decides(outline, read, insert):
                 detail = ", ".join(dict.fromkeys(_EQUAL.findall(read.text)))
-                yield _behaviour(outline, "check_then_insert", read, insert.line, detail)
+                certain = guessed.isdisjoint([read.start, insert.start])
+                yield _behaviour(outline, "check_then_insert", read, insert.line, detail, certain=certain)
                 break
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from checks.evidence.repository.behaviour import connections, sessions
 from checks.evidence.repository.behaviour.caches import fills_of
+from checks.evidence.repository.behaviour.exports import Exports, helpers_of
+from checks.evidence.repository.behaviour.helpers import Helper, Helpers
+from checks.evidence.repository.behaviour.imports import Imports
 from checks.evidence.repository.behaviour.lazy import lazy_loads_of, loaded_lazily
+from checks.evidence.repository.behaviour.libraries import may_call
 from checks.evidence.repository.behaviour.loops import loops_of
 from checks.evidence.repository.behaviour.outline import Outline
 from checks.evidence.repository.behaviour.races import races_of
@@ -25,6 +29,9 @@ from checks.evidence.repository.statements import is_migration_code, speaks_to_a
 from checks.model import Location
 
 MAXIMUM = 20_000
+
+# The statements and the calls of ORMs of one file.
+Known = tuple[list[CodeStatement], list[OrmCall]]
 
 _NOT_PRODUCTION = re.compile(
     r"(?:^|/)(?:examples?|docs?|cookbooks?|notebooks?|tutorials?|benchmarks?|evals?|evaluations?|scripts?|samples?|seeds?|seeders?"
@@ -60,7 +67,7 @@ class BehaviourReader:
     ) -> tuple[Behaviour, ...]:
         """All behaviours by place; `stores` are the calls of vector stores in the same repository. `cancelled`, once set, ends it
         soon with what was read."""
-        by_path: dict[str, tuple[list[CodeStatement], list[OrmCall]]] = {}
+        by_path: dict[str, Known] = {}
         for statement in statements:
             by_path.setdefault(statement.location.path, ([], []))[0].append(statement)
         for call in calls:
@@ -69,38 +76,67 @@ class BehaviourReader:
         for store in stores:
             if store.action in ("write", "delete") and store.store not in ("pgvector", "memory"):
                 writes.setdefault(store.location.path, []).append(store)
-        related = loaded_lazily(models, lambda path: self._files[path].text if path in self._files else None)
+        exports = Exports(Imports(self._files), lambda path: self._helpers_in(path, by_path), self._text_of)
+        related = loaded_lazily(models, self._text_of)
         found: set[Behaviour] = set()
         for path, file in self._files.items():
             if (cancelled is not None and cancelled.is_set()) or len(found) > MAXIMUM:
                 break
             known = by_path.get(path)
-            if known or sessions.is_candidate(file.text) or any(word in file.text for word in connections.WORDS):
+            helpers = exports.called_in(path, file.text)
+            connects = sessions.is_candidate(file.text) or any(word in file.text for word in connections.WORDS)
+            if known or helpers or connects:
                 used = {call.orm for call in known[1]} if known else set()
                 lazy = [model for model in related.values() if model.orm in used]
-                around = (*(known or ([], [])), writes.get(path, []), lazy)
+                around = (*(known or ([], [])), writes.get(path, []), lazy, helpers)
                 parts = (file_key(file), facts_key(around))
                 found.update(
                     self._cache.remember("behaviour", parts, list[Behaviour], partial(_read_file, file, *around))
                 )
         return tuple(sorted(found, key=lambda entry: (entry.location, entry.kind, entry.text or "", entry.detail)))
 
+    def _text_of(self, path: str) -> str | None:
+        return self._files[path].text if path in self._files else None
+
+    def _helpers_in(self, path: str, by_path: Mapping[str, Known]) -> list[Helper]:
+        file = self._files.get(path)
+        known = by_path.get(path, ([], []))
+        if file is None or not (known[0] or known[1] or may_call(file.text)):
+            return []
+        parts = (file_key(file), facts_key(known))
+        return self._cache.remember("helpers", parts, list[Helper], partial(_read_helpers, file, *known))
+
+
+def _read_helpers(file: SourceFile, statements: list[CodeStatement], calls: list[OrmCall]) -> list[Helper]:
+    outline = Outline(source_of(file))
+    return helpers_of(outline, sites_of(outline, statements, calls))
+
 
 def _read_file(
-    file: SourceFile, statements: list[CodeStatement], calls: list[OrmCall], writes: list[VectorCall], lazy: list[Model]
+    file: SourceFile,
+    statements: list[CodeStatement],
+    calls: list[OrmCall],
+    writes: list[VectorCall],
+    lazy: list[Model],
+    helpers: Helpers,
 ) -> list[Behaviour]:
-    return list(_behaviours(file, statements, calls, writes, lazy))
+    return list(_behaviours(file, statements, calls, writes, lazy, helpers))
 
 
 def _behaviours(
-    file: SourceFile, statements: list[CodeStatement], calls: list[OrmCall], writes: list[VectorCall], lazy: list[Model]
+    file: SourceFile,
+    statements: list[CodeStatement],
+    calls: list[OrmCall],
+    writes: list[VectorCall],
+    lazy: list[Model],
+    helpers: Helpers,
 ) -> Iterable[Behaviour]:
     outline = Outline(source_of(file))
     sites = sites_of(outline, statements, calls)
-    yield from loops_of(outline, sites)
+    yield from loops_of(outline, sites, helpers)
     yield from lazy_loads_of(outline, sites, {(model.orm, model.table): model for model in lazy})
-    yield from races_of(outline, sites)
-    yield from external_calls_of(outline, sites)
+    yield from races_of(outline, sites, helpers)
+    yield from external_calls_of(outline, sites, helpers)
     yield from retries_of(outline, sites)
     yield from fills_of(outline, sites)
     yield from sessions.sessions_of(outline)

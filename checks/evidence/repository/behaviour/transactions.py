@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from checks.evidence.repository.behaviour.helpers import Helpers, helper_calls, sent_through
 from checks.evidence.repository.behaviour.libraries import external_calls
 from checks.evidence.repository.behaviour.loops import local_calls
 from checks.evidence.repository.behaviour.outline import Call, Outline, first_argument
@@ -20,6 +21,10 @@ _OPENS_WITH = re.compile(
 _SESSION_WITH = re.compile(
     r"(?:^|[._])(?:Async)?(?:session_?(?:maker|local|factory|scope)?|sessionmaker|get_(?:async_)?session|db_session)\w*$",
     re.IGNORECASE,
+)
+_SESSION_PARAMETER = re.compile(
+    r"\b(\w+)\s*:\s*[\"']?(?:Annotated\[\s*)?(?:(?:sqlalchemy|orm|asyncio|sqlmodel|sa|db|deps)\.)*"
+    r"(?:Async)?(?:Session|SessionDep|DbSession|DBSession)\b(?!\s*\()"
 )
 _HTTP = re.compile(r"aiohttp|ClientSession|requests|httpx|boto|http", re.IGNORECASE)
 _CALLBACK = frozenset(["$transaction", "transaction", "begin", "inTransaction", "withTransaction", "runInTransaction"])
@@ -40,7 +45,8 @@ class Transaction(NamedTuple):
 
 def transactions_of(outline: Outline) -> list[Transaction]:
     """Blocks and callbacks of the file that run inside a transaction."""
-    found = list(_with_blocks(outline)) if outline.is_python else list(_callbacks(outline))
+    found = list(_handed_sessions(outline)) if outline.is_python else []
+    found += _with_blocks(outline) if outline.is_python else _callbacks(outline)
     for function in outline.functions:
         body = field(function.node, "body")
         if body is not None and _DECORATED.search(function.head):
@@ -70,6 +76,16 @@ def _with_blocks(outline: Outline) -> Iterator[Transaction]:
                 yield Transaction(body.start_byte, body.end_byte, line)
             elif target and _SESSION_WITH.search(callee) and not _HTTP.search(callee):
                 yield Transaction(body.start_byte, body.end_byte, line, target)
+
+
+def _handed_sessions(outline: Outline) -> Iterator[Transaction]:
+    """Functions that get a session of SQLAlchemy's: its first statement begins a transaction, which whoever made it ends."""
+    for function in outline.functions:
+        parameters, body = field(function.node, "parameters"), field(function.node, "body")
+        if parameters is None or body is None or function.node.type != "function_definition":
+            continue
+        for name in dict.fromkeys(_SESSION_PARAMETER.findall(outline.text(parameters))):
+            yield Transaction(body.start_byte, body.end_byte, function.node.start_point.row + 1, name)
 
 
 def _callbacks(outline: Outline) -> Iterator[Transaction]:
@@ -106,30 +122,32 @@ def _statement_word(outline: Outline, call: Call) -> str:
     return words.group(1).upper() if words else ""
 
 
-def external_calls_of(outline: Outline, sites: list[Site]) -> Iterator[Behaviour]:
-    """Calls of other services inside a transaction, and in functions of the same file called there."""
+class _Wait(NamedTuple):
+    """A call that waits, for another service at that place."""
+
+    call: Call
+    place: Location
+    library: str
+    certain: bool = True
+
+
+def external_calls_of(outline: Outline, sites: list[Site], helpers: Helpers) -> Iterator[Behaviour]:
+    """Calls of other services inside a transaction, and in functions called there."""
     spans = transactions_of(outline)
-    calls = external_calls(outline) if spans else []
-    if not calls:
-        return
-    by_function: dict[int, tuple[Call, str]] = {}
-    for call, library in calls:
-        function = outline.function_at(call.start)
-        if function is not None:
-            by_function.setdefault(function.start, (call, library))
-    waits = [(call, call, library) for call, library in calls]
-    for call, function in local_calls(outline):
-        if function.start in by_function and not function.start <= call.start < function.end:
-            waits.append((call, *by_function[function.start]))
-    reported: set[tuple[int, int]] = set()
-    for here, external, library in waits:
+    waits = _waits(outline, helpers) if spans else []
+    through = [site for site, _ in sent_through(outline, helpers)] if waits else []
+    reported: set[tuple[Location, int]] = set()
+    for wait in waits:
+        here = wait.call
         around = [
-            span for span in spans if span.start <= here.start < span.end and _is_open(outline, span, here, sites)
+            span
+            for span in spans
+            if span.start <= here.start < span.end and _is_open(outline, span, here, [*sites, *through])
         ]
-        if not around or (external.start, around[-1].start) in reported:
+        if not around or (wait.place, around[-1].start) in reported:
             continue
         span = around[-1]
-        reported.add((external.start, span.start))
+        reported.add((wait.place, span.start))
         function = outline.function_at(here.start)
         inside = [site for site in sites if span.start <= site.start < span.end]
         before = [site for site in inside if site.start < here.start]
@@ -140,9 +158,27 @@ def external_calls_of(outline: Outline, sites: list[Site]) -> Iterator[Behaviour
             function.name if function else None,
             site.table if site else None,
             site.text if site else None,
-            Location(outline.path, external.line),
-            library,
+            wait.place,
+            wait.library,
+            wait.certain,
         )
+
+
+def _waits(outline: Outline, helpers: Helpers) -> list[_Wait]:
+    by_function: dict[int, _Wait] = {}
+    found = []
+    for call, library in external_calls(outline):
+        wait = _Wait(call, Location(outline.path, call.line), library)
+        found.append(wait)
+        if (function := outline.function_at(call.start)) is not None:
+            by_function.setdefault(function.start, wait)
+    for call, function in local_calls(outline) if by_function else ():
+        if function.start in by_function and not function.start <= call.start < function.end:
+            found.append(by_function[function.start]._replace(call=call))
+    for call, helper in helper_calls(outline, helpers):
+        if helper.waits_at is not None:
+            found.append(_Wait(call, Location(helper.path, helper.waits_at), helper.library, helper.certain))
+    return found
 
 
 def _is_open(outline: Outline, span: Transaction, call: Call, sites: list[Site]) -> bool:
