@@ -152,7 +152,7 @@ def leading_wildcard(evidence: Evidence) -> Iterator[Finding | Examined]:
 def text_search_without_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Rows of a large table are searched by words, and no index over a tsvector serves it.
 
-    Each search then takes apart every text anew. An index can hold only what to_tsvector gives with a configuration that is named;
+    Each search then takes apart every text anew. An index can hold only what to_tsvector gives with a named configuration;
     with one argument the result depends on a setting, and no index can serve it.
 
     Fix: A GIN index on the tsvector column, or on to_tsvector with the configuration that the statements name.
