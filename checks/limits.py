@@ -24,6 +24,9 @@ LIMITS: dict[str, Limit] = {
     "seq_scan_selectivity": Limit(
         0.10, "ratio", "a sequential scan that returns a larger share is no finding", "higher"
     ),
+    "breaks_within_factor": Limit(
+        10, "ratio", "a statement that breaks when its tables are this many times as large is a finding", "higher"
+    ),
     "dominant_share": Limit(0.25, "ratio", "a statement with this share of all execution time dominates"),
     "chatty_calls_per_s": Limit(20, "calls/s", "a statement called more often is looked at as chatty"),
     "chatty_calls_share": Limit(0.20, "ratio", "a statement with this share of all calls is looked at as chatty"),
@@ -113,6 +116,10 @@ LIMITS: dict[str, Limit] = {
     "blocks_per_row": Limit(100, "blocks", "blocks that a statement may touch for each row it returns"),
     "rows_per_call": Limit(5_000, "rows", "rows that a statement may return each time"),
     "temp_bytes_per_call": Limit(1024**2, "bytes", "temporary files that a statement may write each time"),
+    "plan_ms": Limit(50, "ms", "of a plan that ran for less time nothing is a finding"),
+    "row_misestimate": Limit(
+        100, "ratio", "how far the planner may be from the rows of a node that is larger than seq_scan_rows"
+    ),
     "joined_relations": Limit(8, "relations", "a statement that joins so many is hard to plan"),
     "long_statement_s": Limit(300, "s", "a statement that runs longer is reported"),
     "lock_wait_s": Limit(10, "s", "a session that waits longer for a lock is reported"),

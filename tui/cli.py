@@ -50,6 +50,10 @@ def observing(command: Any) -> Any:
             metavar="SECONDS",
             help="Look twice, this far apart, and tell rates.",
         ),
+        click.option("--no-shadow", is_flag=True, help="Try no fix in an embedded server; pg_dump is not run either."),
+        click.option(
+            "--pg-bin", type=click.Path(path_type=Path), metavar="DIR", help="PostgreSQL's programs for the shadow."
+        ),
         click.option(
             "--max-load", is_flag=True, help="Stop observing where the server is busy, or sessions wait for locks."
         ),

@@ -56,7 +56,10 @@ def resolve_target(options: dict[str, Any]) -> Target:
         watch_s=options["watch"],
         max_load=options["max_load"],
         redact_names=options["redact_names"],
+        shadow=not options["no_shadow"],
+        programs=options["pg_bin"],
         measure_recall=options["measure_recall"],
+        plans=tuple(options["plans"]),
         cache=not options["no_cache"],
     )
 
@@ -66,9 +69,9 @@ def gather(options: dict[str, Any], progress: Progress) -> Observation:
     if options["evidence"] is not None:
         if options["words"] or options["replicas"]:
             raise UsageError("--evidence stands instead of a target", "leave the DSN and the repository out")
-        if options["watch"] or options["max_load"] or options["measure_recall"]:
+        if options["watch"] or options["max_load"] or options["measure_recall"] or options["plans"]:
             raise UsageError(
-                "saved evidence is not observed again", "leave --watch, --max-load and --measure-recall out"
+                "saved evidence is not observed again", "leave --watch, --max-load, --measure-recall and --plan out"
             )
         return Observation(_redacted(store.load(options["evidence"]), options))
     target = resolve_target(options)

@@ -15,6 +15,7 @@ from checks.evidence.database.facts import (
     Catalog,
     Embeddings,
     FreezeAges,
+    GivenPlans,
     PlannerStatistics,
     Plans,
     Rates,
@@ -30,6 +31,7 @@ from checks.evidence.repository.facts import Repository
 from checks.figures import days_in_words
 from checks.growth import Growth
 from checks.model import Location, Reason, Subject, Unknown, Unobserved
+from checks.proofs import Proofs
 
 FORMAT = 1
 
@@ -43,7 +45,11 @@ NOT_MEASURED = Unobserved(
 NOT_GROWN = Unobserved(
     Reason.NO_SHADOW, "`pgsurveyor grow` plans the statements at 10, 100 and 1,000 times the size, in a shadow"
 )
+NOT_PROVEN = Unobserved(Reason.NO_SHADOW, "fixes are tried in a shadow unless --no-shadow is given")
 NOT_THEN_OBSERVED = Unobserved(Reason.NOT_RUN, "this evidence was collected before this was observed: collect it again")
+NO_PLANS_GIVEN = Unobserved(
+    Reason.NOT_OPTED_IN, "--plan FILE reads plans: of EXPLAIN (ANALYZE, BUFFERS), or auto_explain's log"
+)
 NO_REPOSITORY = Unobserved(Reason.REPO_NOT_GIVEN, "give the path of the application's repository")
 
 
@@ -67,6 +73,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     usage: Usage | Unobserved = NO_DATABASE
     statements: Statements | Unobserved = NO_DATABASE
     plans: Plans | Unobserved = NO_DATABASE
+    given_plans: GivenPlans | Unobserved = NO_PLANS_GIVEN
     settings: Settings | Unobserved = NO_DATABASE
     activity: Activity | Unobserved = NO_DATABASE
     freeze_ages: FreezeAges | Unobserved = NO_DATABASE
@@ -75,6 +82,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     embeddings: Embeddings | Unobserved = NOT_THEN_OBSERVED
     recall: Recall | Unobserved = NOT_MEASURED
     growth: Growth | Unobserved = NOT_GROWN
+    proofs: Proofs | Unobserved = NOT_PROVEN
     replicas: tuple[Replica, ...] = ()
     unreached_replicas: tuple[str, ...] = ()
     repository: Repository | Unobserved = NO_REPOSITORY
@@ -165,6 +173,7 @@ SECTIONS: dict[type, str] = {
     Usage: "usage",
     Statements: "statements",
     Plans: "plans",
+    GivenPlans: "given_plans",
     Settings: "settings",
     Activity: "activity",
     FreezeAges: "freeze_ages",
@@ -173,7 +182,10 @@ SECTIONS: dict[type, str] = {
     Embeddings: "embeddings",
     Recall: "recall",
     Growth: "growth",
+    Proofs: "proofs",
     Repository: "repository",
 }
 
-DATABASE_SECTIONS = tuple(name for section, name in SECTIONS.items() if section not in (Repository, Growth))
+DATABASE_SECTIONS = tuple(
+    name for section, name in SECTIONS.items() if section not in (Repository, Growth, Proofs, GivenPlans)
+)

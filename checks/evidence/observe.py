@@ -34,7 +34,8 @@ class Target(msgspec.Struct, frozen=True):
     than the reviewer's own limit `active_sessions` allows, or wait for locks.
     `redact_names`: keep a hash instead of each name of the target's own.
     `cache`: keep what is read of the repository in the user's cache folder, for the next review of it.
-    `measure_recall`: search a sample of stored vectors, exactly and by their indexes.
+    `measure_recall`: search a sample of stored vectors, exactly and by their indexes. `plans`: files with plans.
+    `shadow`: try fixes in an embedded server, of the bin folder `programs` if one is given; not with names redacted.
     """
 
     dsn: str | None = None
@@ -45,6 +46,9 @@ class Target(msgspec.Struct, frozen=True):
     redact_names: bool = False
     cache: bool = False
     measure_recall: bool = False
+    plans: tuple[Path, ...] = ()
+    shadow: bool = False
+    programs: Path | None = None
 
 
 class Observation(msgspec.Struct, frozen=True):
@@ -74,12 +78,41 @@ def observe(
     StoreError if names are to be redacted and there can be no key.
     """
     if not target.redact_names:
-        return _observe(target, user_folder, progress, cancelled, clock)
+        seen = _with_plans(target, _observe(target, user_folder, progress, cancelled, clock))
+        return _with_proofs(target, seen, progress, cancelled)
     from checks.evidence.redaction import names_key, redact
 
     key = names_key(user_folder)
-    observation = _observe(target, user_folder, progress, cancelled, clock)
+    observation = _with_plans(target, _observe(target, user_folder, progress, cancelled, clock))
     return msgspec.structs.replace(observation, evidence=redact(observation.evidence, key))
+
+
+def _with_proofs(
+    target: Target, observation: Observation, progress: Progress | None, cancelled: threading.Event | None
+) -> Observation:
+    if not target.shadow or target.dsn is None:
+        return observation
+    from checks.shadow.step import with_proofs
+
+    evidence = with_proofs(
+        observation.evidence, target.dsn, programs=target.programs, progress=progress, cancelled=cancelled
+    )
+    return msgspec.structs.replace(observation, evidence=store.decode(store.encode(evidence)))
+
+
+def _with_plans(target: Target, observation: Observation) -> Observation:
+    """With the plans of files that were given; one that cannot be read is a problem, and no reason to forget the rest."""
+    if not target.plans:
+        return observation
+    from checks.evidence.given.reader import read_plan_files
+
+    evidence = observation.evidence
+    try:
+        given = read_plan_files(target.plans, evidence.find(Statements))
+    except TargetError as error:
+        return msgspec.structs.replace(observation, problems=(*observation.problems, error))
+    evidence = msgspec.structs.replace(evidence, given_plans=given)
+    return msgspec.structs.replace(observation, evidence=store.decode(store.encode(evidence)))
 
 
 def _observe(

@@ -31,10 +31,12 @@ from checks.evidence.evidence import Evidence
 from checks.evidence.repository import facts as code
 from checks.evidence.tokens import Kind, tokens
 from checks.growth import Breaking, GrownStatement, GrownTable
-from checks.model import Location, Subject, Unobserved
+from checks.model import Location, Reason, Subject, Unobserved
+from checks.proofs import Proofs
 
 KEY_VARIABLE = "PGSURVEYOR_NAMES_KEY"
 KEY_FILE = "names.key"
+NOT_PROVEN_OF_HASHES = Unobserved(Reason.NO_SHADOW, "proofs are of names: leave --redact-names out")
 
 Fact = TypeVar("Fact")
 
@@ -154,6 +156,10 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
         "*": KEEP,
     },
     facts.Plan: {"planned_as": NAME, "*": KEEP},
+    facts.Measured: {"*": KEEP},
+    facts.TriggerTime: {"name": NAME, "*": KEEP},
+    facts.GivenPlan: {"text": SQL, "file": PATH, "*": KEEP},
+    facts.GivenPlans: {"*": KEEP},
     facts.Unplanned: {"unlock": WORDS, "*": KEEP},
     code.CodeStatement: {"text": SQL, "name": NAME, "*": KEEP},
     code.Match: {"*": KEEP},
@@ -206,6 +212,9 @@ def redact(evidence: Evidence, key: bytes) -> Evidence:
     server, repository = evidence.find(facts.Server), evidence.find(code.Repository)
     project = server.database if server else repository.name if repository else ""
     redactor = _Redactor(hmac.digest(key, project.encode("utf-8", "surrogateescape"), "sha256"))
+    if evidence.find(Proofs) is not None:
+        # A proof goes by the fingerprint of its finding, which is made of names.
+        evidence = msgspec.structs.replace(evidence, proofs=NOT_PROVEN_OF_HASHES)
     redactor.walk(evidence)
     redactor.learning = False
     return redactor.walk(evidence)

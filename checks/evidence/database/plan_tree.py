@@ -36,6 +36,7 @@ def read_plan(node: Mapping[str, Any], depth: int = 0) -> PlanNode:
         sort_key=tuple(mask_literals(key) for key in node.get("Sort Key", ())),
         order_by=_condition(node, "Order By"),
         children=tuple(read_plan(child, depth + 1) for child in below),
+        subplan=node.get("Subplan Name"),
     )
 
 

@@ -20,9 +20,13 @@ from checks.evidence.database.facts.catalog import (
     PlannerStatistics,
 )
 from checks.evidence.database.facts.plans import (
+    GivenPlan,
+    GivenPlans,
+    Measured,
     Plan,
     PlanNode,
     Plans,
+    TriggerTime,
     Unplanned,
 )
 from checks.evidence.database.facts.relations import (
@@ -104,11 +108,14 @@ __all__ = [
     "FreezeAge",
     "FreezeAges",
     "Function",
+    "GivenPlan",
+    "GivenPlans",
     "Grant",
     "HorizonHolder",
     "Index",
     "IndexKey",
     "IndexUsage",
+    "Measured",
     "Plan",
     "PlanNode",
     "PlannerStatistics",
@@ -143,6 +150,7 @@ __all__ = [
     "TableRate",
     "TableUsage",
     "Trigger",
+    "TriggerTime",
     "Unplanned",
     "Usage",
     "View",

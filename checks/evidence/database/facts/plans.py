@@ -7,8 +7,39 @@ from functools import cached_property
 import msgspec
 
 
+class Measured(msgspec.Struct, frozen=True):
+    """What EXPLAIN ANALYZE measured at a node. `rows` and `removed` (by filters and rechecks) are of one loop on average, as it
+    prints them, `ms` likewise; the rest are totals. `sort_kb` is kept on disk if `sort_on_disk`, else in memory. `batches` of a
+    hash, `disk_kb` of a hash or hash aggregate. Blocks are of 8 kB; `read_ms` is time spent on reading them."""
+
+    rows: float
+    loops: float
+    ms: float | None = None
+    removed: float = 0
+    sort_kb: int | None = None
+    sort_on_disk: bool = False
+    batches: int | None = None
+    memory_kb: int | None = None
+    disk_kb: int | None = None
+    exact_blocks: int | None = None
+    lossy_blocks: int | None = None
+    heap_fetches: int | None = None
+    workers_planned: int | None = None
+    workers_launched: int | None = None
+    hit_blocks: int | None = None
+    read_blocks: int | None = None
+    temp_written: int | None = None
+    read_ms: float | None = None
+
+    @property
+    def total_ms(self) -> float | None:
+        """Time of all loops together."""
+        return None if self.ms is None else self.ms * self.loops
+
+
 class PlanNode(msgspec.Struct, frozen=True):
-    """One node of EXPLAIN (FORMAT JSON); conditions have their literals masked. Costs in planner units, rows estimated."""
+    """One node of EXPLAIN; conditions have their literals masked. Costs in planner units, rows estimated. `subplan` is its name
+    where it is one (SubPlan 1, CTE x). `measured` is None without ANALYZE, and where the node never ran."""
 
     node_type: str
     startup_cost: float
@@ -29,6 +60,8 @@ class PlanNode(msgspec.Struct, frozen=True):
     sort_key: tuple[str, ...] = ()
     order_by: str | None = None
     children: tuple[PlanNode, ...] = ()
+    subplan: str | None = None
+    measured: Measured | None = None
 
     def walk(self) -> list[PlanNode]:
         """This node and all below it, outermost first."""
@@ -66,3 +99,39 @@ class Plans(msgspec.Struct, frozen=True, tag=True, dict=True):
     @cached_property
     def by_id(self) -> dict[str, Plan]:
         return {plan.query_id: plan for plan in self.plans}
+
+
+class TriggerTime(msgspec.Struct, frozen=True):
+    """What a trigger took within one statement; `name` is the constraint's for that of a foreign key."""
+
+    name: str
+    ms: float
+    calls: int
+
+
+class GivenPlan(msgspec.Struct, frozen=True):
+    """A plan of a file that somebody gave. `file` is its name without folders, `number` the plan's place in it (from 1). `text`
+    is the statement, masked, empty where the file does not say it; `query_id` as the file says it, or of the statement that ran with
+    the same text. Times in milliseconds, None without ANALYZE."""
+
+    file: str
+    number: int
+    root: PlanNode
+    text: str = ""
+    query_id: str | None = None
+    execution_ms: float | None = None
+    planning_ms: float | None = None
+    jit_ms: float | None = None
+    triggers: tuple[TriggerTime, ...] = ()
+
+    @property
+    def analyzed(self) -> bool:
+        """Whether it was really run."""
+        return self.root.measured is not None
+
+
+class GivenPlans(msgspec.Struct, frozen=True, tag=True):
+    """Plans given with --plan. `unread` counts what looked like a plan and could not be read."""
+
+    plans: tuple[GivenPlan, ...] = ()
+    unread: int = 0
