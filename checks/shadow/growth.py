@@ -35,7 +35,7 @@ FACTORS = (1.0, 10.0, 100.0, 1000.0)
 BUDGET_MS = 100.0
 STATEMENTS = 200
 CALLS_MIN = 3
-MOST_SEGMENTS = 60_000
+MOST_SEGMENTS = 20_000
 LONGEST_DAYS = 3650
 _VERBS = ("select", "insert", "update", "delete", "merge", "with")
 
