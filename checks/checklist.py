@@ -22,6 +22,7 @@ from checks.model import (
     Unknown,
     Unobserved,
 )
+from checks.proven import with_proof
 from checks.registry import Check, all_checks
 
 
@@ -110,7 +111,7 @@ def _complete(finding: Finding, check: Check, evidence: Evidence) -> Finding:
     if not locations:
         locations = next((found for subject in finding.related if (found := evidence.locations(subject))), ())
     confidence = finding.confidence or Confidence.MEASURED
-    return msgspec.structs.replace(
+    complete = msgspec.structs.replace(
         finding,
         check=check.id,
         why=finding.why or check.why,
@@ -118,6 +119,7 @@ def _complete(finding: Finding, check: Check, evidence: Evidence) -> Finding:
         confidence=confidence,
         locations=locations,
     )
+    return with_proof(complete, evidence)
 
 
 def _once(findings: list[Finding]) -> tuple[Finding, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from checks.keywords import RESERVED
+from checks.proofs import Proof
 
 
 class Area(StrEnum):
@@ -143,7 +144,7 @@ class Fix(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing a check found. `check`, `area` and `why` are filled in by the checklist."""
+    """One thing a check found. `check`, `area`, `why` and `proof` are filled in by the checklist."""
 
     subject: Subject
     title: str
@@ -156,6 +157,7 @@ class Finding(msgspec.Struct, frozen=True):
     discriminator: str = ""
     check: str = ""
     why: str = ""
+    proof: Proof | None = None
 
     @property
     def area(self) -> Area:

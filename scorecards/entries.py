@@ -7,8 +7,19 @@ from collections.abc import Sequence
 
 from checks.configuration import Waiver
 from checks.model import Finding, Subject
+from checks.proofs import Proof
 from checks.text import visible, visible_line
-from scorecards.model import Cost, DecisionTaken, FindingEntry, FixAdvice, LocationRef, NoteTaken, SubjectRef
+from scorecards.model import (
+    Cost,
+    DecisionTaken,
+    FindingEntry,
+    FixAdvice,
+    LocationRef,
+    NoteTaken,
+    ProofEntry,
+    ProvenEntry,
+    SubjectRef,
+)
 from scorecards.review import ReviewState
 from scorecards.waivers import is_expired, longest, waives_finding
 from scorecards.words import cleaned, encodable, instant
@@ -33,7 +44,7 @@ def finding_entry(
         cleaned(finding.observed),
         visible(finding.why, 4_000),
         FixAdvice(visible(fix.summary, 2_000), _sql(fix.sql), fix.lock, fix.rewrites, _sql(fix.undo)),
-        None,
+        proof_entry(finding.proof) if finding.proof else None,
         decision_of(finding, state, waivers, as_of),
         visible_line(state.owners[id]) if id in state.owners else None,
         tuple(
@@ -41,6 +52,28 @@ def finding_entry(
             for note in state.notes.get(id, ())
         ),
         cost,
+    )
+
+
+def proof_entry(proof: Proof) -> ProofEntry:
+    return ProofEntry(
+        proof.server_major,
+        tuple(
+            ProvenEntry(
+                visible_line(entry.statement),
+                round(entry.cost_before, 2),
+                round(entry.cost_after, 2),
+                entry.plan_changed,
+                tuple(visible_line(line, 300) for line in entry.plan_before),
+                tuple(visible_line(line, 300) for line in entry.plan_after),
+            )
+            for entry in proof.statements
+        ),
+        proof.index_bytes,
+        proof.verdict.value,
+        proof.planned,
+        proof.unplanned,
+        visible_line(proof.note, 300),
     )
 
 

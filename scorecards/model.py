@@ -173,6 +173,29 @@ class NoteTaken(msgspec.Struct, frozen=True):
     on: str
 
 
+class ProvenEntry(msgspec.Struct, frozen=True):
+    """Costs in planner units; the plans stand where they differ, a node a line. `query_id` may be `file:line`."""
+
+    query_id: str
+    cost_before: float
+    cost_after: float
+    plan_changed: bool
+    plan_before: tuple[str, ...] = ()
+    plan_after: tuple[str, ...] = ()
+
+
+class ProofEntry(msgspec.Struct, frozen=True):
+    """A fix as tried in a shadow: the statements whose plan or cost changed, of `planned`; `index_bytes` is predicted."""
+
+    server_major: int
+    statements: tuple[ProvenEntry, ...]
+    index_bytes: int | None
+    verdict: str
+    planned: int = 0
+    unplanned: int = 0
+    note: str = ""
+
+
 class FindingEntry(msgspec.Struct, frozen=True):
     id: str
     check: str
@@ -186,7 +209,7 @@ class FindingEntry(msgspec.Struct, frozen=True):
     observed: dict[str, Any]
     why: str
     fix: FixAdvice
-    proof: None = None
+    proof: ProofEntry | None = None
     decision: DecisionTaken | None = None
     owner: str | None = None
     notes: tuple[NoteTaken, ...] = ()

@@ -33,7 +33,8 @@ def run_growth(options: dict[str, Any], progress: Progress) -> int:
         highest = max(tables.values())
         factors = (*(factor for factor in factors if factor < highest), highest)
     observation = gather(
-        {**options, "redact_names": options["redact_names"] and options["evidence"] is not None}, progress
+        {**options, "no_shadow": True, "redact_names": options["redact_names"] and options["evidence"] is not None},
+        progress,
     )
     evidence = observation.evidence
     if options["evidence"] is not None:

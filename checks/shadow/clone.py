@@ -30,7 +30,7 @@ from checks.shadow.binaries import find_binaries_like
 from checks.shadow.blueprint import Blueprint, Omission, RelationSize
 from checks.shadow.end_rows import write_end_rows
 from checks.shadow.planning import NotPlanned, Planning
-from checks.shadow.queries import HEAPS_BELOW, RANGE_COLUMNS, RELATION_FILES
+from checks.shadow.queries import EXTENSIONS_ON_PATH, HEAPS_BELOW, RANGE_COLUMNS, RELATION_FILES
 from checks.shadow.reading import read_blueprint
 from checks.shadow.restore import OWNER, STATEMENT_TIMEOUT, connect, restore
 from checks.shadow.script import read_script
@@ -157,6 +157,11 @@ class Shadow:
         return files.disk_bytes(self._server.folder)
 
     @property
+    def data(self) -> Path:
+        """The server's data folder."""
+        return self._server.data
+
+    @property
     def folder(self) -> Path:
         return self._server.folder
 
@@ -188,6 +193,8 @@ class Shadow:
             try:
                 with connect(self._server, OWNER, client_encoding="UTF8") as owner:
                     owner.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'".encode())
+                    # Operator classes of extensions are written without their schema.
+                    owner.execute(EXTENSIONS_ON_PATH)
                     for statement in statements:
                         owner.execute(statement.encode())
             finally:

@@ -47,3 +47,49 @@ HEAPS_BELOW = """
     JOIN pg_catalog.pg_class AS c ON c.oid = b.oid AND c.relkind IN ('r', 'm')
     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 """
+
+# Every index with itself and those of partitions below it.
+INDEXES_BELOW = """
+    WITH RECURSIVE below (root, oid) AS (
+        SELECT i.indexrelid, i.indexrelid FROM pg_catalog.pg_index AS i WHERE i.indexrelid >= 16384
+        UNION ALL
+        SELECT b.root, h.inhrelid FROM below AS b JOIN pg_catalog.pg_inherits AS h ON h.inhparent = b.oid
+    )
+    SELECT r.relname::text, rn.nspname::text, n.nspname::text, c.relname::text, tn.nspname::text, t.relname::text
+    FROM below AS b
+    JOIN pg_catalog.pg_class AS r ON r.oid = b.root
+    JOIN pg_catalog.pg_namespace AS rn ON rn.oid = r.relnamespace
+    JOIN pg_catalog.pg_class AS c ON c.oid = b.oid
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_index AS i ON i.indexrelid = c.oid
+    JOIN pg_catalog.pg_class AS t ON t.oid = i.indrelid
+    JOIN pg_catalog.pg_namespace AS tn ON tn.oid = t.relnamespace
+"""
+
+INDEX_DETAILS = """
+    SELECT n.nspname::text, c.relname::text, tn.nspname::text, t.relname::text, m.amname::text, c.reloptions::text[],
+        (
+            SELECT CASE WHEN pg_catalog.bool_and(a.attlen > 0) THEN pg_catalog.sum(a.attlen)::int END
+            FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0
+        ),
+        ARRAY(
+            SELECT '(' || pg_catalog.pg_get_indexdef(c.oid, g, false) || ')'
+            FROM pg_catalog.generate_series(1, i.indnatts) AS g ORDER BY g
+        ),
+        pg_catalog.pg_get_expr(i.indpred, i.indrelid), pg_catalog.pg_relation_filepath(c.oid), c.relkind::text
+    FROM unnest(%s::text[], %s::text[]) AS v (schema, name)
+    JOIN pg_catalog.pg_namespace AS n ON n.nspname = v.schema
+    JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = v.name
+    JOIN pg_catalog.pg_index AS i ON i.indexrelid = c.oid
+    JOIN pg_catalog.pg_am AS m ON m.oid = c.relam
+    JOIN pg_catalog.pg_class AS t ON t.oid = i.indrelid
+    JOIN pg_catalog.pg_namespace AS tn ON tn.oid = t.relnamespace
+"""
+
+EXTENSIONS_ON_PATH = """
+    SELECT pg_catalog.set_config(
+        'search_path',
+        coalesce(pg_catalog.string_agg(DISTINCT pg_catalog.quote_ident(n.nspname::text), ', '), 'pg_catalog'), false
+    )
+    FROM pg_catalog.pg_extension AS e JOIN pg_catalog.pg_namespace AS n ON n.oid = e.extnamespace
+"""

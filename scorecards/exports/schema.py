@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from checks.model import Area, Confidence, Outcome, Reason, Severity
+from checks.proofs import Verdict
 from scorecards.exports.json import dumps
 from scorecards.model import SCHEMA
 from scorecards.review import DECISION_KINDS
@@ -204,6 +205,8 @@ def _finding() -> Schema:
         cost_before={"type": "number"},
         cost_after={"type": "number"},
         plan_changed={"type": "boolean"},
+        plan_before=array(STRING),
+        plan_after=array(STRING),
     )
     return record(
         id=FINDING,
@@ -224,7 +227,17 @@ def _finding() -> Schema:
             rewrites={"type": "boolean"},
             undo=nullable(STRING),
         ),
-        proof=nullable(record(server_major=COUNT, statements=array(statements), index_bytes=nullable(COUNT))),
+        proof=nullable(
+            record(
+                server_major=COUNT,
+                statements=array(statements),
+                index_bytes=nullable(COUNT),
+                verdict=words(*Verdict),
+                planned=COUNT,
+                unplanned=COUNT,
+                note=STRING,
+            )
+        ),
         decision=nullable(
             record(
                 kind=words(*(kind for kind in DECISION_KINDS if kind != "reopen")),

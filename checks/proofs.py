@@ -1,0 +1,92 @@
+"""Proofs of fixes: what a proposed or dropped index does to the plans of the workload, as tried in a shadow (checks/shadow)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from functools import cached_property
+
+import msgspec
+
+
+class Verdict(StrEnum):
+    """Of a try: statements get cheaper; nothing changes, which a drop is to show; nothing changes, though it should; a
+    statement gets dearer; it could not be tried."""
+
+    HELPS = "helps"
+    HARMLESS = "harmless"
+    NO_EFFECT = "no_effect"
+    REGRESSES = "regresses"
+    UNTRIED = "untried"
+
+
+class ProvenStatement(msgspec.Struct, frozen=True):
+    """A statement planned before and after, costs in planner units. `statement` is its query id, or `file:line` where it stands
+    in code and never ran. The plans are there where they differ, one line a node, literals masked."""
+
+    statement: str
+    cost_before: float
+    cost_after: float
+    plan_changed: bool
+    plan_before: tuple[str, ...] = ()
+    plan_after: tuple[str, ...] = ()
+
+    @property
+    def better(self) -> bool:
+        return self.cost_after < self.cost_before * 0.99
+
+    @property
+    def worse(self) -> bool:
+        return self.cost_after > self.cost_before * 1.01
+
+    @property
+    def regresses(self) -> bool:
+        """By a tenth: a longer index that does the work of a shorter is always a little dearer to read."""
+        return self.cost_after > self.cost_before * 1.1
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """What became of one finding's fix. `statements` are those whose plan or cost changed, most gained first, of `planned` that
+    read or write the tables concerned; `unplanned` more could not be planned. `index_bytes` is the predicted size of what the
+    fix creates. `note` says why it was not tried."""
+
+    finding: str
+    server_major: int
+    verdict: Verdict
+    statements: tuple[ProvenStatement, ...] = ()
+    planned: int = 0
+    unplanned: int = 0
+    index_bytes: int | None = None
+    note: str = ""
+
+    @property
+    def better(self) -> tuple[ProvenStatement, ...]:
+        return tuple(entry for entry in self.statements if entry.better)
+
+    @property
+    def worse(self) -> tuple[ProvenStatement, ...]:
+        return tuple(entry for entry in self.statements if entry.worse)
+
+
+class Lacking(msgspec.Struct, frozen=True):
+    """What the shadow lacked, and why; `relations` as schema.name."""
+
+    kind: str
+    name: str
+    reason: str
+    relations: tuple[str, ...] = ()
+
+
+class Proofs(msgspec.Struct, frozen=True, tag=True, dict=True):
+    """All tries of one review. `target_major` differs from `server_major` where no server of the target's own major was at hand.
+    `disk_bytes` is what the shadow took, `snapshot_s` how long pg_dump ran on the target."""
+
+    server_major: int
+    target_major: int
+    entries: tuple[Proof, ...] = ()
+    lacking: tuple[Lacking, ...] = ()
+    disk_bytes: int = 0
+    snapshot_s: float = 0.0
+
+    @cached_property
+    def by_finding(self) -> dict[str, Proof]:
+        return {entry.finding: entry for entry in self.entries}

@@ -1,0 +1,295 @@
+"""Tries the fixes of findings in a shadow: plans the statements concerned before and after, and sizes what would be created."""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+import psycopg
+
+from checks.evidence.database.facts import PlanNode, Statements
+from checks.evidence.evidence import Evidence
+from checks.evidence.repository.facts import Repository
+from checks.model import Finding, qualified_name
+from checks.proofs import Lacking, Proof, Proofs, ProvenStatement, Verdict
+from checks.shadow.blueprint import RelationSize
+from checks.shadow.clone import Shadow
+from checks.shadow.index_size import IndexContents, predict
+from checks.shadow.queries import INDEX_DETAILS, INDEXES_BELOW
+from checks.shadow.trials import Trial, trials
+
+STATEMENTS = 200
+CODE_STATEMENTS = 100
+PLAN_LINES = 40
+CHANGED_SHOWN = 10
+LACKING_SHOWN = 200
+_EQUAL_IMAGE_AT = 64
+_SAME = 0.01
+
+Progress = Callable[[str], None]
+Path = tuple[str, str]
+
+
+class _Asked(NamedTuple):
+    id: str
+    text: str
+    role: str
+
+
+class _Made(NamedTuple):
+    """The indexes of one trial: what it shows to the planner and what it hides, with those of partitions."""
+
+    trial: Trial
+    shown: tuple[Path, ...]
+    hidden: tuple[Path, ...]
+    tables: frozenset[Path]
+    index_bytes: int | None
+
+
+def _silent(_: str) -> None:
+    return
+
+
+def prove(
+    shadow: Shadow,
+    evidence: Evidence,
+    findings: Iterable[Finding],
+    *,
+    progress: Progress = _silent,
+    cancelled: threading.Event | None = None,
+) -> Proofs:
+    """Tries every fix that only creates or drops indexes. The shadow keeps the tried indexes, hidden. What was not reached before
+    `cancelled` was set has no proof."""
+    chosen = trials(findings)
+    entries: list[Proof] = []
+    made = [outcome for outcome in _create(shadow, chosen, entries) if isinstance(outcome, _Made)] if chosen else []
+    baseline: dict[str, PlanNode] = {}
+    asked = {entry.id: entry for entry in _asked(evidence)} if made else {}
+    unplanned = []
+    for number, entry in enumerate(asked.values(), 1):
+        progress(f"planning statement {number} of {len(asked)} in the shadow")
+        plan = shadow.explain(entry.text, entry.role)
+        if isinstance(plan, PlanNode):
+            baseline[entry.id] = plan
+        else:
+            unplanned.append(entry)
+    for number, outcome in enumerate(made, 1):
+        if cancelled is not None and cancelled.is_set():
+            break
+        progress(f"trying fix {number} of {len(made)} in the shadow")
+        entries.append(_try(shadow, outcome, asked, baseline, unplanned))
+    return Proofs(
+        server_major=shadow.major,
+        target_major=shadow.blueprint.major,
+        entries=tuple(sorted(entries, key=lambda entry: entry.finding)),
+        lacking=tuple(
+            Lacking(entry.kind, entry.name, entry.reason, tuple(qualified_name(*path) for path in entry.relations))
+            for entry in sorted(set(shadow.omissions))[:LACKING_SHOWN]
+        ),
+        disk_bytes=shadow.disk_bytes,
+        snapshot_s=shadow.blueprint.snapshot_s,
+    )
+
+
+def _asked(evidence: Evidence) -> list[_Asked]:
+    """The statements that took most time, then those of code that never ran."""
+    statements = evidence.find(Statements)
+    entries = sorted(statements.entries, key=lambda entry: -entry.total_ms)[:STATEMENTS] if statements else []
+    found = [_Asked(entry.query_id, entry.text, entry.users[0] if entry.users else "") for entry in entries]
+    repository = evidence.find(Repository)
+    if repository is not None:
+        ran = {match.location for match in repository.matches}
+        found += [
+            _Asked(f"{entry.location.path}:{entry.location.line}", entry.text, "")
+            for entry in repository.statements
+            if entry.parsed and not entry.holes and entry.location not in ran
+        ][:CODE_STATEMENTS]
+    return found
+
+
+def _create(shadow: Shadow, chosen: Sequence[Trial], entries: list[Proof]) -> list[_Made]:
+    """Creates the indexes of all trials, each sized, and hides them again. A trial that cannot be made goes to `entries`."""
+    standing = []
+    for trial in chosen:
+        try:
+            if trial.creates:
+                shadow.apply([creation.sql for creation in trial.creates])
+        except psycopg.Error as error:
+            words = (error.diag.message_primary or str(error))[:200]
+            entries.append(
+                Proof(trial.finding.id, shadow.major, Verdict.UNTRIED, note=f"the shadow refuses it: {words}")
+            )
+            continue
+        standing.append(trial)
+    with shadow.superuser() as superuser:
+        below: dict[str, list[tuple[Path, Path]]] = {}
+        for root, root_schema, schema, name, table_schema, table in superuser.execute(INDEXES_BELOW).fetchall():
+            place = ((schema, name), (table_schema, table))
+            below.setdefault(root, []).append(place)
+            below.setdefault(f"{root_schema}\x00{root}", []).append(place)
+    sizes = _sizes(
+        shadow, [path for trial in standing for made in trial.creates for path, _ in below.get(made.name, ())]
+    )
+    if sizes:
+        shadow.resize(sizes.values())
+    found = []
+    for trial in standing:
+        shown = [place for creation in trial.creates for place in below.get(creation.name, ())]
+        hidden = [place for schema, name in trial.drops for place in below.get(f"{schema}\x00{name}", ())]
+        if len({path for path, _ in hidden}) < len(trial.drops):
+            note = "the shadow does not have the index"
+            entries.append(Proof(trial.finding.id, shadow.major, Verdict.UNTRIED, note=note))
+            continue
+        predicted = [sizes[path].pages * 8192 for path, _ in shown if path in sizes]
+        found.append(
+            _Made(
+                trial,
+                tuple(path for path, _ in shown),
+                tuple(path for path, _ in hidden),
+                frozenset(table for _, table in (*shown, *hidden)),
+                sum(predicted) if predicted else None,
+            )
+        )
+    shadow.switch({path: False for made in found for path in made.shown})
+    return found
+
+
+def _try(
+    shadow: Shadow,
+    made: _Made,
+    asked: Mapping[str, _Asked],
+    baseline: Mapping[str, PlanNode],
+    unplanned: Sequence[_Asked],
+) -> Proof:
+    concerned = [id for id, plan in baseline.items() if made.tables & _relations(plan)]
+    names = {table.casefold() for _, table in made.tables}
+    missed = sum(1 for entry in unplanned if any(name in entry.text.casefold() for name in names))
+    changed = {**dict.fromkeys(made.shown, True), **dict.fromkeys(made.hidden, False)}
+    shadow.switch(changed)
+    try:
+        after = {id: shadow.explain(asked[id].text, asked[id].role) for id in concerned}
+    finally:
+        shadow.switch({path: not visible for path, visible in changed.items()})
+    statements = []
+    for id, plan in after.items():
+        if isinstance(plan, PlanNode):
+            statement = _compared(id, baseline[id], plan)
+            if statement is not None:
+                statements.append(statement)
+        else:
+            missed += 1
+    statements.sort(key=lambda entry: (entry.cost_after - entry.cost_before, entry.statement))
+    shown = (
+        statements if len(statements) <= 2 * CHANGED_SHOWN else statements[:CHANGED_SHOWN] + statements[-CHANGED_SHOWN:]
+    )
+    proof = Proof(
+        made.trial.finding.id,
+        shadow.major,
+        Verdict.HARMLESS,
+        tuple(shown),
+        planned=len(concerned),
+        unplanned=missed,
+        index_bytes=made.index_bytes,
+    )
+    return msgspec.structs.replace(proof, **_judged(made, proof, statements))
+
+
+def _judged(made: _Made, proof: Proof, statements: Sequence[ProvenStatement]) -> dict[str, object]:
+    if any(entry.regresses for entry in statements):
+        return {"verdict": Verdict.REGRESSES}
+    if any(entry.better for entry in statements):
+        return {"verdict": Verdict.HELPS}
+    if not proof.planned:
+        return {"verdict": Verdict.UNTRIED, "note": "no statement that is known reads or writes the table"}
+    return {"verdict": Verdict.NO_EFFECT if made.shown else Verdict.HARMLESS}
+
+
+def _compared(id: str, before: PlanNode, after: PlanNode) -> ProvenStatement | None:
+    """None where nothing changed but the name of an index."""
+    lines_before, lines_after = plan_lines(before), plan_lines(after)
+    if abs(after.total_cost - before.total_cost) <= _SAME * before.total_cost and _shape(before) == _shape(after):
+        return None
+    changed = _shape(before) != _shape(after)
+    return ProvenStatement(
+        id, before.total_cost, after.total_cost, changed,
+        lines_before if changed else (), lines_after if changed else (),
+    )  # fmt: skip
+
+
+def plan_lines(root: PlanNode) -> tuple[str, ...]:
+    """A plan in a few words a node, indented; the first forty nodes."""
+    lines: list[str] = []
+    waiting = [(root, 0)]
+    while waiting and len(lines) < PLAN_LINES:
+        node, depth = waiting.pop()
+        place = f" on {node.relation}" if node.relation else ""
+        index = (
+            f" using {node.index}"
+            if node.index and "tried_" not in node.index
+            else " using the new index"
+            if node.index
+            else ""
+        )
+        lines.append(
+            f"{'  ' * min(depth, 20)}{node.node_type}{index}{place} (cost {node.total_cost:,.0f}, rows {node.rows:,.0f})"
+        )
+        waiting += [(child, depth + 1) for child in reversed(node.children)]
+    return tuple(lines)
+
+
+def _shape(root: PlanNode) -> tuple[tuple[str, str | None, str | None], ...]:
+    return tuple((node.node_type, node.relation, node.index) for node in root.walk())
+
+
+def _relations(plan: PlanNode) -> frozenset[Path]:
+    return frozenset((node.schema, node.relation) for node in plan.walk() if node.schema and node.relation)
+
+
+def _sizes(shadow: Shadow, indexes: Sequence[Path]) -> dict[Path, RelationSize]:
+    """Predicted sizes of indexes that were just created, from the shadow's own estimates of their tables."""
+    if not indexes:
+        return {}
+    found: dict[Path, RelationSize] = {}
+    with shadow.superuser() as superuser:
+        rows = superuser.execute(
+            INDEX_DETAILS, [[path[0] for path in indexes], [path[1] for path in indexes]]
+        ).fetchall()
+    for schema, name, table_schema, table, method, options, fixed, keys, predicate, file, kind in rows:
+        heap = shadow.sizes.get((table_schema, table))
+        if heap is None or kind != "i":
+            continue
+        where = f" WHERE {predicate}" if predicate else ""
+        source = f"FROM ONLY {qualified_name(table_schema, table)}{where}"
+        entries = shadow.explain(f"SELECT {', '.join(keys)} {source}")
+        groups = shadow.explain(f"SELECT {', '.join(keys)} {source} GROUP BY {', '.join(keys)}")
+        if not isinstance(entries, PlanNode):
+            continue
+        given = dict(option.split("=", 1) for option in options or () if "=" in option)
+        contents = IndexContents(
+            method,
+            entries.rows,
+            groups.rows if isinstance(groups, PlanNode) else entries.rows,
+            fixed if fixed is not None else entries.width,
+            method == "btree" and _equal_image(shadow, file),
+            heap.pages,
+            int(given.get("fillfactor", "90")) if given.get("fillfactor", "90").isdigit() else 90,
+            {key: value for key, value in given.items() if value.isdigit()},
+        )
+        predicted = predict(contents)
+        found[schema, name] = RelationSize(
+            schema, name, "i", predicted.pages, predicted.pages, entries.rows, method=method,
+            table=(table_schema, table), level=predicted.level,
+        )  # fmt: skip
+    return found
+
+
+def _equal_image(shadow: Shadow, file: str) -> bool:
+    """Whether the server deduplicates the keys of this B-tree: it has written so into its meta page (btm_allequalimage)."""
+    with (shadow.data / file).open("rb") as stream:
+        meta = stream.read(_EQUAL_IMAGE_AT + 1)
+    if len(meta) <= _EQUAL_IMAGE_AT:
+        return False
+    return bool(struct.unpack_from("=?", meta, _EQUAL_IMAGE_AT)[0])

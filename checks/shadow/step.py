@@ -1,0 +1,54 @@
+"""The shadow's part of a review: made once the target is observed, it proves the fixes, and is gone again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from checks.checklist import run_checks
+from checks.errors import TargetError
+from checks.evidence.database.facts import Catalog
+from checks.evidence.database.session import Cancelled, ConnectionLost
+from checks.evidence.evidence import Evidence
+from checks.model import Reason, Unobserved
+from checks.shadow.trials import trials
+
+CANCELLED = Unobserved(Reason.NOT_RUN, "the review was cancelled before: run it again")
+NOTHING_TO_PROVE = Unobserved(Reason.NOT_RUN, "no finding's fix creates or drops an index")
+NOT_READ = Unobserved(Reason.CONNECTION_LOST, "the connection was lost: run again when it holds")
+
+
+def with_proofs(
+    evidence: Evidence,
+    dsn: str,
+    *,
+    programs: Path | None = None,
+    progress: Callable[[str], None] | None = None,
+    cancelled: threading.Event | None = None,
+) -> Evidence:
+    """The evidence with a proof of every fix that can be tried, or the reason why there is none. Where nothing is to be tried,
+    nothing of the target is read."""
+    tell = progress or (lambda _: None)
+    if evidence.find(Catalog) is None or (cancelled is not None and cancelled.is_set()):
+        return evidence
+    findings = [finding for result in run_checks(evidence) for finding in result.findings]
+    if not trials(findings):
+        return msgspec.structs.replace(evidence, proofs=NOTHING_TO_PROVE)
+    from checks.shadow.clone import Shadow
+    from checks.shadow.proof import prove
+
+    try:
+        with Shadow.of_target(dsn, evidence, programs=programs, progress=tell, cancelled=cancelled) as shadow:
+            return msgspec.structs.replace(
+                evidence, proofs=prove(shadow, evidence, findings, progress=tell, cancelled=cancelled)
+            )
+    except Cancelled:
+        return msgspec.structs.replace(evidence, proofs=CANCELLED)
+    except ConnectionLost:
+        return msgspec.structs.replace(evidence, proofs=NOT_READ)
+    except TargetError as error:
+        words = f"no shadow: {error}" + (f"; {error.hint}" if error.hint else "")
+        return msgspec.structs.replace(evidence, proofs=Unobserved(Reason.NO_SHADOW, words))

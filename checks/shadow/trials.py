@@ -1,0 +1,99 @@
+"""What of a finding's fix can be tried in a shadow: indexes that it creates, and indexes that it drops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from checks.evidence.tokens import Kind, Token, significant
+from checks.model import Area, Finding, quote_identifier
+from checks.shadow.script import split
+
+_AREAS = (Area.INDEXING, Area.PLANS, Area.HYBRID)
+_IDLE = ("analyze", "set", "reset", "comment", "vacuum")
+_PREFIX = "pgsurveyor_tried_"
+
+
+class Creation(NamedTuple):
+    """A CREATE INDEX under a name of ours, so that it cannot meet one that is taken."""
+
+    name: str
+    sql: str
+
+
+class Trial(NamedTuple):
+    """Of one finding. `drops` are indexes by schema and name."""
+
+    finding: Finding
+    creates: tuple[Creation, ...]
+    drops: tuple[tuple[str, str], ...]
+
+
+def trials(findings: Iterable[Finding]) -> list[Trial]:
+    """The findings on plans whose fix does nothing but create and drop indexes."""
+    found = []
+    for number, finding in enumerate(findings):
+        if finding.area not in _AREAS:
+            continue
+        trial = _trial(finding, number)
+        if trial is not None:
+            found.append(trial)
+    return found
+
+
+def _trial(finding: Finding, number: int) -> Trial | None:
+    creates: list[Creation] = []
+    drops: list[tuple[str, str]] = []
+    for text in split(finding.fix.sql or ""):
+        words = significant(text)
+        first = [token.text.lower() for token in words[:4]]
+        if not first or first[0] in _IDLE:
+            continue
+        if first[0] == "create" and "index" in first[1:3]:
+            creation = _creation(text, words, f"{_PREFIX}{number}_{len(creates)}")
+            if creation is None:
+                return None
+            creates.append(creation)
+        elif first[:2] == ["drop", "index"]:
+            path = _name([token for token in words[2:] if token.text.lower() not in ("concurrently", "if", "exists")])
+            if len(path) != 2:
+                return None
+            drops.append((path[0], path[1]))
+        elif first[:2] == ["alter", "table"] and len(words) > 4:
+            table = _name(words[2:])
+            rest = words[2 + 2 * len(table) - 1 :]
+            if (
+                len(table) != 2
+                or [token.text.lower() for token in rest[:2]] != ["drop", "constraint"]
+                or len(rest) != 3
+            ):
+                return None
+            drops.append((table[0], _name(rest[2:])[0]))
+        else:
+            return None
+    return Trial(finding, tuple(creates), tuple(drops)) if creates or drops else None
+
+
+def _creation(text: str, words: list[Token], name: str) -> Creation | None:
+    on = next((token for token in words if token.kind is Kind.WORD and token.text.lower() == "on"), None)
+    if on is None:
+        return None
+    unique = "UNIQUE " if words[1].text.lower() == "unique" else ""
+    return Creation(name, f"CREATE {unique}INDEX {quote_identifier(name)} {text[on.start :].rstrip().rstrip(';')}")
+
+
+def _name(words: list[Token]) -> tuple[str, ...]:
+    path: list[str] = []
+    expected = True
+    for token in words:
+        if expected and token.kind is Kind.WORD:
+            path.append(token.text.lower())
+        elif expected and token.kind is Kind.QUOTED:
+            path.append(token.text[1:-1].replace('""', '"'))
+        elif not expected and token.text == ".":
+            expected = True
+            continue
+        else:
+            break
+        expected = False
+    return tuple(path)
