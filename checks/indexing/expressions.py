@@ -218,7 +218,7 @@ def _finding(
     discriminator: str,
 ) -> Finding:
     catalog = evidence.get(Catalog)
-    wanting = sorted(dict.fromkeys(wanting), key=lambda need: (-need.total_ms, need.name))
+    wanting = sorted({need.name: need for need in wanting}.values(), key=lambda need: (-need.total_ms, need.name))
     locations = tuple(dict.fromkeys(place for need in wanting for place in statement_places(evidence, need.pattern)))
     table, ran = catalog.table_by_oid[column.table], any(need.statement for need in wanting)
     rows = wanting[0].rows or 0.0
