@@ -57,7 +57,7 @@ def test_recall_is_measured_where_it_is_asked_for(pgsurveyor: Run, database: Dat
     done = pgsurveyor("collect", database.dsn, "--no-repo", "--measure-recall", "-o", str(saved))
     assert done.returncode == 0, done.stderr
     (measured,) = store.load(saved).get(Recall).measurements
-    assert (measured.k, measured.at[0].breadth, measured.at[0].searches) == (10, 40, 60)
+    assert (measured.k, measured.at[0].breadth, measured.at[0].searches) == (10, 40, 200)
     again = pgsurveyor("run", "--evidence", str(saved), "--measure-recall")
     assert again.returncode == 2, again.stderr
 

@@ -31,7 +31,7 @@ from checks.evidence.database.session import MANNERS, MARKER, Session
 from checks.evidence.patterns import NearestSearch, read_pattern
 from checks.model import qualified_name, quote_identifier
 
-SAMPLES = 60
+SAMPLES = 200
 FEWEST_SAMPLES = 20
 SECONDS = 120.0
 DEFAULT_K = 10
@@ -127,6 +127,7 @@ def measure_recall(
     begun = time.monotonic()
     measurements: list[RecallMeasurement] = []
     skipped: dict[str, str] = {}
+    jobs: list[tuple[_Subject, int, tuple[str, ...]]] = []
     for index in catalog.indexes:
         if index.method not in _SETTINGS or not index.valid or index.parent is not None:
             continue
@@ -134,24 +135,38 @@ def measure_recall(
         if subject is None:
             skipped[str(index.oid)] = "unsupported"
             continue
-        progress(f"measuring recall of {index.name}")
         asked = wanted.get((subject.table.oid, subject.column.name), Wanted((), ()))
-        try:
-            for filters in ((), *asked.filters):
-                for k in asked.ks or (DEFAULT_K,):
-                    until = begun + seconds
-                    found = _measure(session, extension, subject, k, filters, in_force, until)
-                    if isinstance(found, str):
-                        skipped[str(index.oid)] = found
-                    else:
-                        measurements.append(found)
-        except psycopg.errors.QueryCanceled:
-            skipped[str(index.oid)] = "no_time"
-        except psycopg.errors.InsufficientPrivilege:
-            skipped[str(index.oid)] = "not_permitted"
-        except psycopg.Error:
-            skipped[str(index.oid)] = "unsupported"
+        jobs += [(subject, k, filters) for filters in ((), *asked.filters) for k in asked.ks or (DEFAULT_K,)]
+    for number, (subject, k, filters) in enumerate(jobs):
+        progress(f"measuring recall of {subject.index.name}")
+        # What is left of the time is for all that is left to measure.
+        now = time.monotonic()
+        until = now + (begun + seconds - now) / (len(jobs) - number)
+        found = _measured(session, extension, subject, k, filters, in_force, until)
+        if isinstance(found, str):
+            skipped[str(subject.index.oid)] = found
+        else:
+            measurements.append(found)
     return Recall(tuple(measurements), skipped, round(time.monotonic() - begun, 1))
+
+
+def _measured(
+    session: Session,
+    extension: Extension,
+    subject: _Subject,
+    k: int,
+    filters: tuple[str, ...],
+    in_force: Mapping[str, str],
+    until: float,
+) -> RecallMeasurement | str:
+    try:
+        return _measure(session, extension, subject, k, filters, in_force, until)
+    except psycopg.errors.QueryCanceled:
+        return "no_time"
+    except psycopg.errors.InsufficientPrivilege:
+        return "not_permitted"
+    except psycopg.Error:
+        return "unsupported"
 
 
 def _subject(catalog: Catalog, extension: Extension, index: Index) -> _Subject | None:

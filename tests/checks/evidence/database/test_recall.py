@@ -14,7 +14,7 @@ from tests.servers import Database
 
 pytestmark = pytest.mark.vector
 
-ROWS, DIMENSIONS, CLUSTERS = 6_000, 24, 40
+ROWS, DIMENSIONS, CLUSTERS = 3_000, 24, 40
 
 
 def clustered(seed: int = 3) -> np.ndarray[Any, Any]:
@@ -41,7 +41,7 @@ def measured(database: Database) -> Recall:
 
 
 def independent(
-    connection: psycopg.Connection[Any], vectors: np.ndarray[Any, Any], k: int, setting: str, searches: int = 300
+    connection: psycopg.Connection[Any], vectors: np.ndarray[Any, Any], k: int, setting: str, searches: int = 200
 ) -> float:
     """Recall as NumPy finds it: cosine over all rows, against what the index gives."""
     connection.execute("SET enable_seqscan = off; SET enable_sort = off")
@@ -74,7 +74,7 @@ def test_recall_as_numpy_finds_it(database: Database) -> None:
     for at in found.at:
         truth = independent(connection, vectors, 10, f"SET ivfflat.probes = {at.breadth}")
         assert at.low - 0.02 <= truth <= at.high + 0.02, (at, truth)
-        assert at.searches == 60
+        assert at.searches == 200
     assert found.at[0].recall < found.at[1].recall <= found.at[2].recall
     assert found.exact_ms > 0
     assert found.unit_length == 0
