@@ -116,6 +116,10 @@ LIMITS: dict[str, Limit] = {
     "blocks_per_row": Limit(100, "blocks", "blocks that a statement may touch for each row it returns"),
     "rows_per_call": Limit(5_000, "rows", "rows that a statement may return each time"),
     "temp_bytes_per_call": Limit(1024**2, "bytes", "temporary files that a statement may write each time"),
+    "partitions_read": Limit(8, "partitions", "a statement may read so many partitions without naming their key"),
+    "nested_loops": Limit(
+        100_000, "loops", "rows for each of which a nested loop or a sub-plan may run its inner side"
+    ),
     "plan_ms": Limit(50, "ms", "of a plan that ran for less time nothing is a finding"),
     "row_misestimate": Limit(
         100, "ratio", "how far the planner may be from the rows of a node that is larger than seq_scan_rows"

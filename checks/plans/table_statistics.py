@@ -6,13 +6,32 @@ from collections.abc import Iterator
 
 import msgspec
 
-from checks.evidence.database.facts import Catalog, PlannerStatistics, Server, Settings, Table, TableUsage, Usage
+from checks.evidence.database.facts import (
+    Catalog,
+    PlannerStatistics,
+    Plans,
+    Server,
+    Settings,
+    Statements,
+    Table,
+    TableUsage,
+    Usage,
+)
 from checks.evidence.evidence import Evidence
 from checks.families import once_per_family
 from checks.model import Examined, Finding, Fix, NotApplicable, Reason, Severity, Unknown, Unobserved, qualified_name
 from checks.registry import check
-from checks.relations import estimated_rows, grant, is_of_the_application
+from checks.relations import estimated_rows, grant, is_of_the_application, leaves
 from checks.settings import is_on
+from checks.workload import (
+    pattern_by_query_id,
+    place_in_words,
+    statement_figures,
+    statement_in_words,
+    statement_places,
+    statement_subject,
+    table_in_words,
+)
 
 SHOWN = 5
 FAR_PAST_TRIGGER = 2
@@ -169,3 +188,99 @@ def _severity(worst: Stale) -> Severity:
     if worst.rows < 10_000:
         return Severity.LOW
     return Severity.HIGH if worst.changed is None and worst.table.kind == "table" else Severity.MEDIUM
+
+
+@check(
+    "plans.stale-statistics",
+    catalogue="P31",
+    severity=Severity.LOW,
+    needs=[Plans, Statements, Catalog, Usage, Settings],
+)
+def stale_statistics(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """A costly statement is planned from statistics that are long out of date.
+
+    Whatever its plan says of this table is about another table, the one of the last ANALYZE: before anything else is tried, the
+    statement is worth a new plan.
+
+    Fix: ANALYZE the table (plans.never-analyzed says why it is due), then look at the plan again.
+
+    Source: PostgreSQL manual, "Updating Planner Statistics"; "Statistics Used by the Planner"
+
+    Observed: table, modified_since_analyze, rows, share, statement
+    """
+    plans, statements, catalog = evidence.get(Plans), evidence.get(Statements), evidence.get(Catalog)
+    usage, known = evidence.get(Usage), pattern_by_query_id(evidence)
+    if not plans.plans:
+        raise NotApplicable("no statement ran that has a plan")
+    yield Examined(len(plans.plans), len(plans.plans) + len(plans.unplanned), "plans")
+    for plan in plans.plans:
+        entry, pattern = statements.by_id.get(plan.query_id), known.get(plan.query_id)
+        if entry is None or pattern is None or statements.share(entry) < evidence.limit("heavy_share"):
+            continue
+        for oid in dict.fromkeys(pattern.tables):
+            table = catalog.table_by_oid.get(oid)
+            if table is None or table.kind != "table" or not is_of_the_application(table):
+                continue
+            state = _state(evidence, table, usage.table_by_oid.get(oid))
+            if not isinstance(state, Stale) or state.rows < evidence.limit("seq_scan_rows"):
+                continue
+            places = statement_places(evidence, pattern)
+            yield Finding(
+                statement_subject(pattern),
+                f"{statement_in_words(pattern, catalog)} is planned without true statistics of {table_in_words(catalog, oid)}"
+                f"{place_in_words(places)}",
+                Fix("ANALYZE the table first; judge the plan after that.",
+                    sql=f"ANALYZE {table.subject.name};", lock="SHARE UPDATE EXCLUSIVE", undo="Nothing to undo."),
+                observed={**statement_figures(evidence, pattern), "table": table.subject.name, "rows": round(state.rows),
+                          "modified_since_analyze": state.changed},
+                related=(table.subject,),
+                locations=places,
+                discriminator=table.subject.name,
+            )  # fmt: skip
+
+
+@check(
+    "plans.partitions-scanned",
+    catalogue="P38",
+    severity=Severity.LOW,
+    needs=[Catalog, Usage, Server],
+    window="window_days",
+)
+def partitions_scanned(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """The partitions of a table are mostly read as a whole.
+
+    Their statements find too few rows by the key, or by an index that each partition would need: every one of them scans what
+    partitioning was to keep away.
+
+    Fix: See which statements do it (plans.no-partition-pruning, plans.wasteful-sequential-scan), and index what they compare.
+
+    Source: PostgreSQL manual, "Best Practices for Declarative Partitioning"
+
+    Observed: partitions, sequential_scans, index_scans, rows_per_scan
+    """
+    catalog, usage = evidence.get(Catalog), evidence.get(Usage)
+    roots = [table for table in catalog.tables
+             if table.kind == "partitioned" and not table.is_partition and is_of_the_application(table)]  # fmt: skip
+    if not roots:
+        raise NotApplicable("no table is partitioned")
+    yield Examined(len(roots), len(roots), "partitioned tables")
+    for root in roots:
+        used = [entry for part in leaves(catalog, root) if (entry := usage.table_by_oid.get(part.oid))]
+        full = [entry for entry in used if entry.live_tuples >= evidence.limit("seq_scan_rows")]
+        scans, found = sum(entry.sequential_scans for entry in full), sum(entry.index_scans for entry in full)
+        read = sum(entry.sequential_tuples for entry in full)
+        each = read / scans if scans else 0.0
+        if len(full) < 2 or scans < evidence.limit("chatty_calls_min") or scans <= found:
+            continue
+        if each >= evidence.limit("seq_scan_rows"):
+            yield Finding(
+                root.subject,
+                f"Partitions of {root.subject.name} were scanned as a whole {scans:,} times, {each:,.0f} rows each",
+                Fix("Find the statements that do it; compare the partition key, or index what they compare instead."),
+                observed={
+                    "partitions": len(full),
+                    "sequential_scans": scans,
+                    "index_scans": found,
+                    "rows_per_scan": round(each),
+                },
+            )

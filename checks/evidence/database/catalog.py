@@ -209,6 +209,7 @@ def _table(row: Any) -> Table:
         row_security_forced=row.row_security_forced,
         partition_strategy=_STRATEGIES.get(row.partition_strategy),
         default_partition=row.default_partition,
+        partition_columns=tuple(row.partition_columns or ()),
         upper_bound=upper_bound(row.bound),
         unbounded=row.bound is not None and row.bound.endswith("TO (MAXVALUE)"),
     )

@@ -111,8 +111,8 @@ class TriggerTime(msgspec.Struct, frozen=True):
 
 class GivenPlan(msgspec.Struct, frozen=True):
     """A plan of a file that somebody gave. `file` is its name without folders, `number` the plan's place in it (from 1). `text`
-    is the statement, masked, empty where the file does not say it; `query_id` as the file says it, or of the statement that ran with
-    the same text. Times in milliseconds, None without ANALYZE."""
+    is the statement, masked, empty where the file does not say it; `query_id` as the file says it, or of the statement that ran
+    with the same text. Times in milliseconds, None without ANALYZE."""
 
     file: str
     number: int

@@ -15,8 +15,9 @@ class Table(msgspec.Struct, frozen=True):
     `rows` is the planner's estimate (reltuples), None if the table was never vacuumed or analysed; sizes are of this
     relation alone, `toast_bytes` of its TOAST table with its index. `extension` owns it, if any. `root` is the oid of the
     topmost partitioned table, for a partition. Of a partitioned table, `partition_strategy` is list, range or hash, and
-    `default_partition` the oid of that partition. `row_security_forced`: policies hold for the owner too. Of a range partition
-    over one instant or integer, `upper_bound` is where it ends, and `unbounded` says that it never does (MAXVALUE).
+    `default_partition` the oid of that partition, `partition_columns` the numbers of its key's columns,
+    0 for an expression. `row_security_forced`: policies hold for the owner too. Of a range
+    partition over one instant or integer, `upper_bound` is where it ends, and `unbounded` says that it never does (MAXVALUE).
     """
 
     oid: int
@@ -45,6 +46,7 @@ class Table(msgspec.Struct, frozen=True):
     default_partition: int | None = None
     upper_bound: dt.datetime | int | None = None
     unbounded: bool = False
+    partition_columns: tuple[int, ...] = ()
 
     @property
     def subject(self) -> Subject:

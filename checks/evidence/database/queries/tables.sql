@@ -35,6 +35,7 @@ SELECT
     c.relforcerowsecurity AS row_security_forced,
     g.partstrat::text AS partition_strategy,
     nullif(g.partdefid, 0)::bigint AS default_partition,
+    g.partattrs::int2[] AS partition_columns,
     pg_catalog.pg_get_expr(c.relpartbound, 0) AS bound,
     e.extname::text AS extension,
     m.objoid IS NOT NULL AS has_comment
