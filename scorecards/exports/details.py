@@ -6,7 +6,7 @@ from collections import Counter
 from itertools import groupby
 
 from checks.model import Severity
-from scorecards.exports import telling
+from scorecards.exports import proving, telling
 from scorecards.exports.across import cost_words
 from scorecards.exports.escape import code, fence, html, inline
 from scorecards.model import FindingEntry, Scorecard
@@ -100,6 +100,12 @@ def _fix(finding: FindingEntry, lead: str = "Fix") -> str:
         terms.append(f"Undo: {code(fix.undo, 600)}" if telling.is_sql(fix.undo) else f"Undo: {inline(fix.undo, 600)}")
     if terms:
         parts.append(" · ".join(terms))
+    if finding.proof is not None:
+        parts.append(inline(proving.proof_words(finding.proof), 400))
+        if lines := proving.changes(finding.proof):
+            parts.append("\n".join(f"- {inline(text, 300)}" for text in lines))
+        if told := proving.plans(finding.proof):
+            parts += [fence(told[0]), "becomes", fence(told[1])]
     return "\n\n".join(parts)
 
 

@@ -12,7 +12,7 @@ from checks.figures import bytes_in_words
 from checks.model import Severity
 from checks.text import visible
 from scorecards.costs import OVERALL
-from scorecards.exports import adr, growing, telling
+from scorecards.exports import adr, growing, proving, telling
 from scorecards.exports.across import cost_words, link_words, money, takes, worth_telling
 from scorecards.exports.drawing import area_bar, growth_curve, trend_line
 from scorecards.exports.since import groups, verdict
@@ -37,6 +37,7 @@ def render(scorecard: Scorecard) -> str:
         area_bar=area_bar,
         trend_line=trend_line,
         growing=growing,
+        proving=proving,
         growth_curve=growth_curve,
         cost_words=lambda cost: cost_words(cost, scorecard.currency),
         money=lambda cost: money(cost, scorecard.currency),

@@ -13,6 +13,8 @@ from checks.growth import GrownStatement, Growth
 from checks.model import Finding
 from checks.text import visible
 from scorecards.effects import Effect
+from scorecards.entries import proof_entry
+from scorecards.exports.proving import changes, plans, proof_words
 from scorecards.review import Decision, Event, Note
 from tui.queue import STATUSES
 from tui.text import SEVERITY_SYMBOLS, STATUS_SYMBOLS, Part, block, line, prose, severity_style
@@ -224,6 +226,17 @@ def _fix(finding: Finding) -> list[Paragraph]:
         shown.append(_labelled("lock", line(("rewrites the table", "$warning"))))
     if fix.undo:
         shown.append(_labelled("undo", prose(fix.undo)))
+    if finding.proof is not None:
+        proof = proof_entry(finding.proof)
+        shown += [*_section("Proof"), Paragraph(prose(proof_words(proof)), INDENT)]
+        shown += [Paragraph(prose(words), INDENT) for words in changes(proof)]
+        if told := plans(proof):
+            shown += [
+                Paragraph(),
+                *sql_paragraphs(told[0]),
+                Paragraph(prose("becomes", "$muted"), INDENT),
+                *sql_paragraphs(told[1]),
+            ]
     return shown
 
 
