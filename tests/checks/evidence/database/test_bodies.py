@@ -38,7 +38,8 @@ def bodies(database: Database) -> Embeddings:
 def test_searches_in_functions_are_read(database: Database) -> None:
     database.execute(
         FUNCTIONS,
-        "CREATE FUNCTION atomic(q vector) RETURNS SETOF int BEGIN ATOMIC SELECT id FROM docs ORDER BY embedding <=> q LIMIT 3; END",
+        "CREATE FUNCTION atomic(q vector) RETURNS SETOF int BEGIN ATOMIC"
+        " SELECT id FROM docs ORDER BY embedding <=> q LIMIT 3; END",
         "ALTER DATABASE " + database.name + " SET hnsw.ef_search = '99'",
     )
 
