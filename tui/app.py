@@ -251,7 +251,7 @@ class SurveyorApp(Paired):
         """A decision or answer was recorded: the screen in front shows it; the others do when they come to the front."""
         from tui.screens.base import SurveyScreen
 
-        screen = self.screen
+        screen = self.screen if self.has_screen else None
         if isinstance(screen, SurveyScreen) and screen.is_ready:
             screen.show_bars()
             screen.refresh_content()

@@ -66,6 +66,11 @@ class Paired(App[None]):
         self._seen_events = review.folder.events()
         self._take_seat()
 
+    @property
+    def has_screen(self) -> bool:
+        """False for the moment in which one mode has gone and the next has not come, and at the end."""
+        return bool(self._screen_stacks.get(self.current_mode))
+
     def _take_seat(self) -> None:
         if self.review is not None:
             self.review.role, self.review.partner = self.seat.role, self.seat.partner
@@ -84,7 +89,7 @@ class Paired(App[None]):
     def look_for_others(self) -> None:
         """Shows what was said in another terminal on the same review, who is there, and follows where that is wanted."""
         review, company = self.review, self.company
-        if review is None or company is None:
+        if review is None or company is None or not self.has_screen:
             return
         try:
             state = review.state
