@@ -22,6 +22,7 @@ MAXIMUM_NAMES = 300
 _CALLS_IN_PARTS = re.compile(
     r"\bfor\b|\bwhile\b|\.(?:map|forEach|flatMap|reduce)\(|transaction|\bbegin\(|\batomic\b|Session\b|\bif\b"
 )
+_CALLED = re.compile(r"(?<![\w.$])([A-Za-z_$][\w$]*)(?:\.(\w+))?\(")
 _BARREL = re.compile(r"(?:^|/)(?:__init__\.py|index\.[cm]?[jt]sx?)$")
 _MAXIMUM_STARS = 40
 
@@ -42,15 +43,16 @@ class Exports:
         """By what the file calls them the functions of other files that it calls and that do something of interest."""
         if not _CALLS_IN_PARTS.search(code):
             return {}
+        members: dict[str, set[str]] = {}
+        for holder, member in _CALLED.findall(code):
+            members.setdefault(holder, set()).add(member)
         found: dict[str, Helper] = {}
-        for local, imported in self._imports.of(path, code).items():
+        for local, imported in self._imports.of(path, code, members).items():
             if len(found) > MAXIMUM_NAMES:
                 break
-            if imported.name is not None:
-                called = {local: imported.name} if re.search(rf"(?<![\w$.]){re.escape(local)}\(", code) else {}
-            else:
-                members = set(re.findall(rf"(?<![\w$.]){re.escape(local)}\.(\w+)\(", code))
-                called = {f"{local}.{name}": name for name in members}
+            called = {local: imported.name} if imported.name is not None and "" in members.get(local, ()) else {}
+            if imported.name is None:
+                called = {f"{local}.{name}": name for name in members.get(local, ()) if name}
             for spelled, name in called.items():
                 if helper := self._find(imported, name):
                     found[spelled] = helper

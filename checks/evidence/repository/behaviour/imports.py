@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator
 from functools import cached_property
 from typing import NamedTuple
 
@@ -37,39 +37,49 @@ class Imports:
 
     def __init__(self, paths: Iterable[str]) -> None:
         self._paths = frozenset(paths)
+        self._modules: dict[tuple[str, str], tuple[str, ...]] = {}
 
     @cached_property
     def _by_name(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
         for path in sorted(self._paths):
+            found.setdefault("/".join(path.rsplit("/", 2)[-2:]), []).append(path)
             found.setdefault(path.rpartition("/")[2], []).append(path)
         return found
 
-    def of(self, path: str, code: str) -> dict[str, Imported]:
-        """By local name what the file imports from files of the repository."""
-        return self._of_python(path, code) if path.endswith(".py") else self._of_script(path, code)
+    def of(self, path: str, code: str, used: Container[str] | None = None) -> dict[str, Imported]:
+        """By local name what the file imports from files of the repository; of `used` names only, if they are given."""
+        return self._of_python(path, code, used) if path.endswith(".py") else self._of_script(path, code, used)
 
-    def _of_python(self, path: str, code: str) -> dict[str, Imported]:
+    def _of_python(self, path: str, code: str, used: Container[str] | None) -> dict[str, Imported]:
         found: dict[str, Imported] = {}
         for number, match in enumerate(_FROM.finditer(code)):
             if number > _MAXIMUM_IMPORTS:
                 break
             module = match.group("module")
             listed = re.sub(r"#[^\n]*", "", match.group("names"))
-            own = self._module(path, module)
             for entry in _PYTHON_NAME.finditer(listed):
+                if used is not None and (entry.group(2) or entry.group(1)) not in used:
+                    continue
+                own = self._module(path, module)
                 inner = self._module(path, f"{module}{'' if module.endswith('.') else '.'}{entry.group(1)}")
                 if inner:
                     found[entry.group(2) or entry.group(1)] = Imported(inner, None)
                 elif own:
                     found[entry.group(2) or entry.group(1)] = Imported(own, entry.group(1))
         for match in _IMPORT.finditer(code):
-            if paths := self._module(path, match.group("module")):
+            if (used is None or match.group("name") in used) and (paths := self._module(path, match.group("module"))):
                 found[match.group("name")] = Imported(paths, None)
         return found
 
     def _module(self, path: str, module: str) -> tuple[str, ...]:
         """The files that a module's name may mean, as the file at `path` writes it."""
+        key = (path.rpartition("/")[0], module)
+        if key not in self._modules:
+            self._modules[key] = self._resolved(path, module)
+        return self._modules[key]
+
+    def _resolved(self, path: str, module: str) -> tuple[str, ...]:
         dots = len(module) - len(module.lstrip("."))
         inner = module.lstrip(".").replace(".", "/")
         if dots:
@@ -89,18 +99,24 @@ class Imports:
     def _nearest(self, path: str, wanted: str) -> tuple[str, ...]:
         """The files whose path ends so, those that share the longest way with the file."""
         ending = f"/{wanted}"
-        found = [name for name in self._by_name.get(wanted.rpartition("/")[2], ()) if f"/{name}".endswith(ending)]
+        found = [
+            name for name in self._by_name.get("/".join(wanted.rsplit("/", 2)[-2:]), ()) if f"/{name}".endswith(ending)
+        ]
         if len(found) > 1:
             shared = {name: _shared(name, path) for name in found}
             most = max(shared.values())
             found = [name for name in found if shared[name] == most]
         return tuple(found)
 
-    def _of_script(self, path: str, code: str) -> dict[str, Imported]:
+    def _of_script(self, path: str, code: str, used: Container[str] | None) -> dict[str, Imported]:
         found: dict[str, Imported] = {}
         for number, match in enumerate(_SCRIPT.finditer(code)):
             if number > _MAXIMUM_IMPORTS:
                 break
+            names = [(entry.group(2) or entry.group(1), entry.group(1)) for entry in _names(match.group("names"))]
+            locals_ = [match.group("space"), match.group("default"), *(local for local, _ in names)]
+            if used is not None and not any(local in used for local in locals_ if local):
+                continue
             paths = self._file(path, match.group("module"))
             if not paths:
                 continue
@@ -110,11 +126,17 @@ class Imports:
                 found[f"* {match.group('module')}"] = Imported(paths, None)
             if match.group("default"):
                 found[match.group("default")] = Imported(paths, "default")
-            for entry in _SCRIPT_NAME.finditer(match.group("names") or ""):
-                found[entry.group(2) or entry.group(1)] = Imported(paths, entry.group(1))
+            for local, name in names:
+                found[local] = Imported(paths, name)
         return found
 
     def _file(self, path: str, module: str) -> tuple[str, ...]:
+        key = (path.rpartition("/")[0], module)
+        if key not in self._modules:
+            self._modules[key] = self._file_of(path, module)
+        return self._modules[key]
+
+    def _file_of(self, path: str, module: str) -> tuple[str, ...]:
         if module.startswith("."):
             parts = path.split("/")[:-1]
             for part in module.split("/"):
@@ -128,6 +150,10 @@ class Imports:
             if near := self._nearest(path, wanted):
                 return near
         return ()
+
+
+def _names(listed: str | None) -> Iterator[re.Match[str]]:
+    return _SCRIPT_NAME.finditer(listed or "")
 
 
 def _spelled(base: str) -> list[str]:
