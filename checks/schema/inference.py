@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from types import MappingProxyType
 
 import msgspec
 
 from checks.evidence.database.facts import Catalog, Column, Table
 from checks.evidence.patterns import AccessPattern, ColumnRef
+from checks.model import Location
 from checks.relations import is_reviewed, keys_of, leaves, reviewed_tables
 
 _KEY_NAMES = frozenset({"id", "uuid", "guid"})
@@ -41,20 +43,28 @@ _DISCRIMINATORS = ("type", "kind", "class", "model", "table", "entity")
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """`column` holds keys of `target`, by its column `key`. `patterns` are the statements that join them, if any."""
+    """`column` holds keys of `target`, by its column `key`. `patterns` are the statements that join them, if any; `relation` is
+    where a model of the code says so."""
 
     column: Column
     target: Table
     key: Column
     by_name: bool
     patterns: tuple[AccessPattern, ...] = ()
+    relation: Location | None = None
 
 
-def undeclared_references(catalog: Catalog, patterns: Iterable[AccessPattern]) -> list[Reference]:
+Relations = Mapping[tuple[int, int], tuple[Column, Location]]
+
+
+def undeclared_references(
+    catalog: Catalog, patterns: Iterable[AccessPattern], relations: Relations = MappingProxyType({})
+) -> list[Reference]:
     """Columns that refer to another table's key without a foreign key, in the order of tables and columns.
 
     Left out: views, partitions, tables of extensions and tools; logs, archives and other tables whose rows outlive what
-    they mention; polymorphic pairs; identifiers of other systems; and whatever has two possible targets.
+    they mention; polymorphic pairs; identifiers of other systems; and whatever has two possible targets. `relations` are
+    those that models of the code declare: by table and column number the key that is meant, and the place.
     """
     keys = _single_keys(catalog)
     joins = _joined_keys(catalog, patterns, keys)
@@ -64,10 +74,17 @@ def undeclared_references(catalog: Catalog, patterns: Iterable[AccessPattern]) -
     declared |= _declared_on_every_partition(catalog, declared)
     found = []
     for table in reviewed_tables(catalog):
-        if _OUTLIVES_ALWAYS.search(_snake(table.name)):
-            continue
+        outlives = bool(_OUTLIVES_ALWAYS.search(_snake(table.name)))
         for column in catalog.columns_of(table.oid).values():
-            if (table.oid, column.number) in declared or _makes_its_values(column) or _polymorphic(catalog, column):
+            if (table.oid, column.number) in declared or _polymorphic(catalog, column):
+                continue
+            if (related := relations.get((table.oid, column.number))) is not None:
+                key, place = related
+                seen = joins.get((table.oid, column.number), {}).get((key.table, key.number), [])
+                target = catalog.table_by_oid[key.table]
+                found.append(Reference(column, target, key, False, tuple(seen), place))
+                continue
+            if outlives or _makes_its_values(column):
                 continue
             reference = _by_name(table, column, keys, stems)
             joined = joins.get((table.oid, column.number), {})
@@ -78,7 +95,9 @@ def undeclared_references(catalog: Catalog, patterns: Iterable[AccessPattern]) -
                 reference = _by_join(catalog, column, joined)
             if reference and not (reference.target.persistence == "unlogged" and table.persistence == "permanent"):
                 found.append(reference)
-    return [entry for entry in found if not _probably_foreign(catalog, entry, len(declared), len(found))]
+    return [
+        entry for entry in found if entry.relation or not _probably_foreign(catalog, entry, len(declared), len(found))
+    ]
 
 
 def _declared_on_every_partition(catalog: Catalog, declared: set[tuple[int, int]]) -> set[tuple[int, int]]:

@@ -45,24 +45,18 @@ def model_without_table(evidence: Evidence) -> Iterator[Finding | Examined]:
         raise NotApplicable("the code declares no models")
     if not catalog.tables:
         raise NotApplicable("the database has no tables")
-    share = evidence.limit("lineage_share")
-    groups: dict[tuple[str, str], list[Model]] = {}
-    for model in repository.models:
-        groups.setdefault((model.orm, _root(model)), []).append(model)
-    fitting = [models for models in groups.values() if _found(models, catalog) >= max(1, share * len(models))]
-    if not fitting:
-        raise Unknown(Reason.NEEDS_ANSWER, "give the repository whose models are kept in this database")
+    fitting = fitting_models(evidence)
     examined = [model for models in fitting for model in models]
     # A script may have a model of its own for a table, as the table once was.
     whole = {
         model.table
         for model in examined
-        if (tables := _tables(model, catalog)) and not _lacking(model, tables, catalog)
+        if (tables := tables_of(model, catalog)) and not _lacking(model, tables, catalog)
     }
     for models in fitting:
-        yield from _missing_tables([model for model in models if not _tables(model, catalog)], models)
+        yield from _missing_tables([model for model in models if not tables_of(model, catalog)], models)
         for model in models:
-            if model.table in whole or not (tables := _tables(model, catalog)):
+            if model.table in whole or not (tables := tables_of(model, catalog)):
                 continue
             if lacking := _lacking(model, tables, catalog):
                 yield _missing_columns(model, tables[0], lacking)
@@ -70,17 +64,33 @@ def model_without_table(evidence: Evidence) -> Iterator[Finding | Examined]:
     yield Examined(len(examined), len(examined), "models", unmet=unmet)
 
 
-def _root(model: Model) -> str:
+def fitting_models(evidence: Evidence) -> list[list[Model]]:
+    """The models that are kept in this database, those of one part of the repository together. Raises NotApplicable if the code
+    declares none, Unknown if they belong to another database."""
+    catalog, repository = evidence.get(Catalog), evidence.get(Repository)
+    if not repository.models:
+        raise NotApplicable("the code declares no models")
+    share = evidence.limit("lineage_share")
+    groups: dict[tuple[str, str], list[Model]] = {}
+    for model in repository.models:
+        groups.setdefault((model.orm, root_of(model)), []).append(model)
+    fitting = [models for models in groups.values() if _found(models, catalog) >= max(1, share * len(models))]
+    if not fitting:
+        raise Unknown(Reason.NEEDS_ANSWER, "give the repository whose models are kept in this database")
+    return fitting
+
+
+def root_of(model: Model) -> str:
     """The part of a monorepo that a model stands in: its first two folders, as long as there are that many above it."""
     folders = model.location.path.split("/")[:-1]
     return "/".join(folders[:2])
 
 
 def _found(models: list[Model], catalog: Catalog) -> int:
-    return sum(bool(_tables(model, catalog)) for model in models)
+    return sum(bool(tables_of(model, catalog)) for model in models)
 
 
-def _tables(model: Model, catalog: Catalog) -> list[Table]:
+def tables_of(model: Model, catalog: Catalog) -> list[Table]:
     """The relations that the model may mean: of its schema, else of any, as a search path may lead there."""
     named = catalog.tables_named.get(model.table, [])
     return [table for table in named if table.schema == model.schema] or named

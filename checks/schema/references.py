@@ -11,6 +11,7 @@ from checks.families import once_per_family
 from checks.model import Confidence, Examined, Finding, Fix, NotApplicable, Severity, qualified_name, quote_identifier
 from checks.registry import check
 from checks.relations import estimated_rows, is_reviewed, new_name
+from checks.schema.code_relations import declared_relations
 from checks.schema.inference import Reference, undeclared_references
 
 
@@ -21,7 +22,8 @@ def missing_foreign_key(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     The application keeps such references right only as long as every path of it does: a delete that misses a child, a retry, a
     manual correction leave orphans that surface later as missing users, wrong totals or retrieval of deleted documents. The
-    planner knows less too. The column is recognised by its name and type, or by statements that join it with that key.
+    planner knows less too. The column is recognised by its name and type, by statements that join it with that key, or by a
+    relation that a model of the code declares.
 
     Fix: Add the foreign key NOT VALID, clean up orphans, then validate it, and index the column if no index leads with it.
 
@@ -35,7 +37,7 @@ def missing_foreign_key(evidence: Evidence) -> Iterator[Finding | Examined]:
         for entry in catalog.constraints
         if entry.kind == "foreign_key" and entry.parent is None and is_reviewed(catalog.table_by_oid[entry.table])
     ]
-    missing = undeclared_references(catalog, patterns.workload(evidence))
+    missing = undeclared_references(catalog, patterns.workload(evidence), declared_relations(evidence))
     total = len(declared) + len(missing)
     if not total:
         raise NotApplicable("no column refers to another table")
@@ -55,14 +57,16 @@ def missing_foreign_key(evidence: Evidence) -> Iterator[Finding | Examined]:
             observed={
                 "references": key.name,
                 "type": reference.column.type,
-                "known_by": [*(["name"] if reference.by_name else []), *(["join"] if reference.patterns else [])],
+                "known_by": [*(["name"] if reference.by_name else []), *(["join"] if reference.patterns else []),
+                             *(["model"] if reference.relation else [])],
                 "joining_statements": [entry.query_id for entry in reference.patterns if entry.query_id][:5],
                 "rows": None if rows is None else round(rows),
                 "parent_deletes": deletes,
             },
             related=(key, reference.target.subject),
-            locations=evidence.locations(column) or tuple(dict.fromkeys(
-                place for entry in reference.patterns for place in entry.locations)),
+            locations=((reference.relation,) if reference.relation else ()) + (
+                evidence.locations(column) or tuple(dict.fromkeys(
+                    place for entry in reference.patterns for place in entry.locations))),
         )  # fmt: skip
     unmet = len(missing) + sum(not (entry.validated and entry.enforced) for entry in declared)
     yield Examined(total, total, "references", unmet=unmet)

@@ -61,6 +61,7 @@ class StepReader:
         self.steps, self.statements = [], 0
         self._outer = transaction
         self._bounded = False
+        self._temporary: set[str] = set()
         self._new_values: set[str] = set()
         self._made_types: set[str] = set()
 
@@ -88,6 +89,8 @@ class StepReader:
         return parts[-2:] if len(parts) > 1 else (self.schema, *parts)
 
     def _add(self, kind: str, table: tuple[str, ...] = (), **more: Any) -> None:
+        if table and table[-1] in self._temporary:
+            return
         made = self.ledger.created("table", table) if table else None
         known = self.ledger.created("view", table) if table and made is None else made
         fresh = known is not None and known.path == self.path
@@ -119,6 +122,7 @@ class StepReader:
 
     def _create_stmt(self, statement: Any) -> None:
         if statement.relation.relpersistence == "t":
+            self._temporary.add(statement.relation.relname)
             return
         table = self._path(statement.relation)
         if self.ledger.knows("table", table):
@@ -143,6 +147,13 @@ class StepReader:
                             fresh=True,
                         )
                     )
+
+    def _create_table_as_stmt(self, statement: Any) -> None:
+        relation = statement.into.rel
+        if relation.relpersistence == "t":
+            self._temporary.add(relation.relname)
+        elif statement.objtype == _TABLE:
+            self.steps.append(MigrationStep("create_table", self.place, self._path(relation), fresh=True))
 
     def _alter_table_stmt(self, statement: Any) -> None:
         if statement.objtype not in (_TABLE, 0):

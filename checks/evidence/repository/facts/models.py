@@ -10,7 +10,8 @@ from checks.model import Location
 class ModelColumn(msgspec.Struct, frozen=True):
     """`name` in the database, `attribute` in code. `type` as the code writes it, without its arguments; `length` and vector
     `dimensions` where they are numbers there. `nullable` is None where the code leaves it open. `references` is the (schema,)
-    table and column of its foreign key, as written. `on_update`: the ORM sets it with every update."""
+    table and column of its foreign key, as written, `on_delete` that key's action in words, where it is written. `on_update`: the
+    ORM sets it with every update."""
 
     name: str
     attribute: str
@@ -24,27 +25,32 @@ class ModelColumn(msgspec.Struct, frozen=True):
     values: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     on_update: bool = False
+    on_delete: str = ""
 
 
 class ModelRelation(msgspec.Struct, frozen=True):
     """`attribute` leads to the model named `target`; `columns` of this model refer to `references` of that one, empty where the
-    code does not say it on this side."""
+    code does not say it on this side. `on_delete` in words, where it is written."""
 
     attribute: str
     target: str
     columns: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     many: bool = False
+    on_delete: str = ""
 
 
 class ModelIndex(msgspec.Struct, frozen=True):
-    """`columns` by their names in the database; an expression among them is left out and makes it `partial`."""
+    """`columns` by their names in the database; an expression among them is left out and makes it `partial`. `validated`: code
+    checks it before it writes, and asks for no index. `any_case`: capitals make no difference to it."""
 
     columns: tuple[str, ...]
     name: str | None = None
     unique: bool = False
     method: str | None = None
     partial: bool = False
+    validated: bool = False
+    any_case: bool = False
 
 
 class Model(msgspec.Struct, frozen=True):

@@ -249,7 +249,7 @@ def _uniqueness(word: str, call: Node) -> list[ModelIndex]:
         or bool(options.keys() & {"if", "unless", "on"})
     )
     return [
-        ModelIndex((*names, attribute), None, True, None, partial)
+        ModelIndex((*names, attribute), None, True, None, partial, True, text(details.get("case_sensitive")) == "false")
         for argument in arguments_of(call)
         if (attribute := name_of(argument))
     ]

@@ -133,7 +133,8 @@ class _Reader:
         names = {step for step, _ in steps}
         values = options.get("enum")
         unique = "unique" in names
-        references = next((_reference(step) for word, step in steps if word == "references"), ())
+        reference = next((step for word, step in steps if word == "references"), None)
+        references = _reference(reference) if reference is not None else ()
         return ModelColumn(
             name if name is not None else (_snake(attribute) if self.snake_case else attribute),
             attribute,
@@ -147,6 +148,7 @@ class _Reader:
             tuple(text_ for entry in named(values) if (text_ := string_of(entry))) if values is not None else (),
             references,
             "$onUpdate" in names or "$onUpdateFn" in names,
+            _on_delete(reference),
         )
 
     def _extras(self, node: Node, columns: list[ModelColumn], indexes: list[ModelIndex]) -> None:
@@ -202,6 +204,12 @@ def _reference(call: Node) -> tuple[str, ...]:
     if body is None or body.type != "member_expression":
         return ()
     return (text(field(body, "object")), text(field(body, "property")))
+
+
+def _on_delete(call: Node | None) -> str:
+    arguments = arguments_of(call) if call is not None else []
+    options, _ = known_entries(arguments[1]) if len(arguments) > 1 else ({}, False)
+    return (string_of(options.get("onDelete")) or "").lower()
 
 
 def _number(node: Node | None) -> int | None:

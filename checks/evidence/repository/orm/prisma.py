@@ -67,6 +67,15 @@ def link_models(schemas: list[Schema]) -> list[Model]:
     return linked
 
 
+_ACTIONS = {
+    "Cascade": "cascade",
+    "Restrict": "restrict",
+    "NoAction": "no action",
+    "SetNull": "set null",
+    "SetDefault": "set default",
+}
+
+
 def _read_model(path: str, line: int, name: str, body: str, values: dict[str, tuple[str, ...]]) -> Model:
     columns: list[ModelColumn] = []
     relations: list[ModelRelation] = []
@@ -147,10 +156,12 @@ def _column(
 def _relation(attribute: str, target: str, rest: str, many: bool) -> ModelRelation:
     fields = re.search(r"fields:\s*\[([^\]]*)\]", rest)
     references = re.search(r"references:\s*\[([^\]]*)\]", rest)
+    action = re.search(r"onDelete:\s*(\w+)", rest)
     return ModelRelation(
         attribute,
         target,
         tuple(re.findall(r"\w+", fields.group(1))) if fields else (),
         tuple(re.findall(r"\w+", references.group(1))) if references else (),
         many,
+        _ACTIONS.get(action.group(1), "") if action else "",
     )

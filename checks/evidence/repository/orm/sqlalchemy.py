@@ -192,12 +192,13 @@ def _read_column(
     positional, keywords = arguments_of(value) if called else ([], {})
     if of_field and "sa_column" in keywords:
         return _read_column(name, hint, keywords["sa_column"], entry, source, place)
-    column_name, type_node, references = name, None, ""
+    column_name, type_node, references, action = name, None, "", None
     for argument in positional:
         if argument.type == "string":
             column_name = string_of(argument) or name
         elif call_name(argument) == "ForeignKey":
-            targets, _ = arguments_of(argument)
+            targets, options = arguments_of(argument)
+            action = string_of(options.get("ondelete"))
             references = (string_of(targets[0]) or text(targets[0])) if targets else ""
         elif type_node is None and call_name(argument) not in _NO_TYPES and called in _COLUMN_CALLS:
             type_node = argument
@@ -206,6 +207,7 @@ def _read_column(
         column_name = string_of(keywords["name"]) or column_name
     if "foreign_key" in keywords:
         references = string_of(keywords["foreign_key"]) or ""
+        action = string_of(keywords.get("ondelete"))
     key = text(keywords.get("primary_key")) == "True"
     nullable: bool | None = None
     if "nullable" in keywords:
@@ -230,6 +232,7 @@ def _read_column(
         values,
         tuple(references.split(".")) if references.count(".") in (1, 2) else (),
         "onupdate" in keywords,
+        (action or "").lower(),
     )
 
 

@@ -1,0 +1,264 @@
+"""Does the database keep unique what the code takes to be unique?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import msgspec
+
+from checks.evidence import patterns
+from checks.evidence.database.facts import Catalog, Column, Index, Table
+from checks.evidence.evidence import Evidence
+from checks.evidence.repository.facts import Repository
+from checks.families import once_per_family
+from checks.model import (
+    Confidence,
+    Examined,
+    Finding,
+    Fix,
+    Location,
+    NotApplicable,
+    Severity,
+    Subject,
+    Unknown,
+    qualified_name,
+    quote_identifier,
+)
+from checks.registry import check
+from checks.relations import column_list, estimated_rows, is_reviewed, is_usable, new_name
+from checks.schema.code_models import Migrated, modelled_tables
+
+_TEXT = frozenset({"text", "varchar", "bpchar"})
+_WHO = re.compile(r"(^|_)(e_?mail|email_?address|user_?name|login|handle|nick_?name|screen_?name)(_|$)")
+_ANY_CASE = frozenset(["lower", "upper"])
+
+
+class Promise(msgspec.Struct, frozen=True):
+    """Columns of a table that code takes to be unique together. `by` says how it is promised."""
+
+    table: Table
+    columns: frozenset[str]
+    by: str
+    location: Location
+    any_case: bool = False
+
+
+@check("schema.uniqueness-only-in-code", catalogue="S18", severity=Severity.HIGH, needs=[Catalog, Repository])
+@once_per_family
+def uniqueness_only_in_code(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """The code takes a value to be unique, and no unique index keeps it so.
+
+    A validation, or a look before an insert, sees only what others have committed: two requests at once both find nothing and
+    both insert. From then on there are two accounts with one e-mail address, and whatever looks for one finds either. Only a
+    unique index can promise it. A promise that holds under a condition is kept by any partial unique index over its columns.
+
+    Fix: Find the duplicates that are there, then CREATE UNIQUE INDEX CONCURRENTLY, and handle its error instead of looking first.
+
+    Source: PostgreSQL manual, "Index Uniqueness Checks"; Rails guides, Active Record Validations, uniqueness
+
+    Observed: columns, promised_by, rows
+    """
+    catalog = evidence.get(Catalog)
+    promises = _promises(evidence)
+    if not promises:
+        raise NotApplicable("the code promises no uniqueness")
+    migrated = Migrated(evidence)
+    broken: dict[tuple[int, frozenset[str]], list[Promise]] = {}
+    for promise in promises:
+        declared = migrated.declares_unique(promise.table, promise.columns)
+        if not declared and not _kept(catalog, promise):
+            broken.setdefault((promise.table.oid, promise.columns), []).append(promise)
+    for (oid, names), entries in broken.items():
+        table = catalog.table_by_oid[oid]
+        columns = [column.name for column in catalog.columns_of(oid).values() if column.name in names]
+        rows = estimated_rows(evidence, table)
+        yield Finding(
+            Subject("column", (table.schema, table.name, columns[0])) if len(columns) == 1 else table.subject,
+            f"{', '.join(columns)} of {table.subject.name} {'is' if len(columns) == 1 else 'are'} unique only as long as "
+            f"nobody writes at once: {entries[0].by}, and no unique index",
+            _fix(catalog, table, columns, entries),
+            severity=Severity.HIGH if any(entry.by != _LOOK for entry in entries) else Severity.MEDIUM,
+            confidence=Confidence.INFERRED,
+            observed={
+                "columns": columns,
+                "promised_by": sorted({entry.by for entry in entries}),
+                "rows": None if rows is None else round(rows),
+            },
+            locations=tuple(dict.fromkeys(entry.location for entry in entries))[:10],
+            discriminator=",".join(columns) if len(columns) > 1 else "",
+        )
+    total = len({(entry.table.oid, entry.columns) for entry in promises})
+    yield Examined(total, total, "promises of the code")
+
+
+_LOOK = "the code looks for a row before it inserts one"
+
+
+def _promises(evidence: Evidence) -> list[Promise]:
+    catalog, repository = evidence.get(Catalog), evidence.get(Repository)
+    found: list[Promise] = []
+    try:
+        modelled = modelled_tables(evidence)
+    except (NotApplicable, Unknown):
+        modelled = []
+    for entry in modelled:
+        known = catalog.column_names.get(entry.table.oid, {})
+        for model in entry.models:
+            for column in model.columns:
+                if column.unique and column.name in known:
+                    by = f"model {model.name} says so"
+                    found.append(Promise(entry.table, frozenset([column.name]), by, column.location))
+            for index in model.indexes:
+                names = frozenset(index.columns)
+                if index.unique and names and names <= known.keys() and (index.validated or not index.partial):
+                    by = f"model {model.name} {'validates' if index.validated else 'says'} so"
+                    found.append(Promise(entry.table, names, by, model.location, index.any_case))
+    for behaviour in repository.behaviours:
+        if behaviour.kind != "check_then_insert" or not behaviour.certain or not behaviour.table:
+            continue
+        tables = [
+            table
+            for table in catalog.tables_named.get(behaviour.table.rpartition(".")[2].strip('"'), [])
+            if is_reviewed(table)
+        ]
+        names = frozenset(name.strip().strip('"') for name in behaviour.detail.split(",") if name.strip())
+        for table in tables if len(tables) == 1 else ():
+            if (
+                names
+                and names <= catalog.column_names.get(table.oid, {}).keys()
+                and not _of_parent(catalog, table, names)
+            ):
+                found.append(Promise(table, names, _LOOK, behaviour.location))
+    return found
+
+
+def _of_parent(catalog: Catalog, table: Table, names: frozenset[str]) -> bool:
+    """Whether one reference alone is compared: code that gives a parent its first children asks so, and there may be many."""
+    numbers = [catalog.column_names[table.oid][name].number for name in names]
+    return len(numbers) == 1 and any(
+        rule.kind == "foreign_key" and rule.columns == (numbers[0],) for rule in catalog.constraints_of(table.oid)
+    )
+
+
+def _kept(catalog: Catalog, promise: Promise) -> bool:
+    """Whether two rows with the same values in these columns can't be; a predicate, or lower(), counts as the promise's own.
+    Code that looks before it inserts need not compare all of a key, where it knows the rest."""
+    for index in catalog.indexes_of(promise.table.oid):
+        if not index.unique or not is_usable(index):
+            continue
+        names = _names(catalog, index)
+        if names <= promise.columns or (promise.by == _LOOK and promise.columns <= names):
+            return True
+    return False
+
+
+def _names(catalog: Catalog, index: Index) -> set[str]:
+    found = {catalog.column(index.table, number).name for number in index.columns if number}
+    for key in index.keys:
+        found |= {catalog.column(index.table, number).name for number in key.expression_columns if number}
+    return found
+
+
+def _fix(catalog: Catalog, table: Table, columns: list[str], entries: list[Promise]) -> Fix:
+    name = quote_identifier(new_name(catalog, table.schema, table.name, *columns, "key"))
+    path, listed = qualified_name(table.schema, table.name), column_list(columns)
+    keys = listed
+    if any(entry.any_case for entry in entries):
+        keys = ", ".join(
+            [*(quote_identifier(each) for each in columns[:-1]), f"lower({quote_identifier(columns[-1])})"]
+        )
+    return Fix(
+        f"Find the duplicates first: SELECT {listed}, count(*) FROM {path} GROUP BY {listed} HAVING count(*) > 1. If it is "
+        "unique only under a condition, such as not deleted, give the index that condition. Then insert with ON CONFLICT, "
+        "or take the error of the index for the answer.",
+        f"CREATE UNIQUE INDEX CONCURRENTLY {name} ON {path} ({keys});",
+        lock="SHARE UPDATE EXCLUSIVE",
+        undo=f"DROP INDEX CONCURRENTLY {qualified_name(table.schema, name.strip(chr(34)))};",
+    )
+
+
+@check(
+    "schema.case-sensitivity-differs-from-code", catalogue="S19", severity=Severity.MEDIUM, needs=[Catalog, Repository]
+)
+@once_per_family
+def case_sensitivity_differs_from_code(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """The code takes values for equal that differ in capitals, and the unique index does not.
+
+    Where code validates without regard to case, or looks people up by lower(email), Ann@x.org and ann@x.org are one to it. The
+    index on email lets both in, and the lookup finds either.
+
+    Fix: A unique index on lower(column), or citext, or a nondeterministic collation.
+
+    Source: PostgreSQL manual, "Indexes on Expressions"; "citext"
+
+    Observed: columns, index
+    """
+    catalog = evidence.get(Catalog)
+    asked: dict[tuple[int, int], list[Location]] = {}
+    for promise in _promises(evidence):
+        if promise.any_case:
+            for name in promise.columns:
+                column = catalog.column_named(promise.table.oid, name)
+                if column is not None and column.base_type in _TEXT and _WHO.search(_snake(name)):
+                    asked.setdefault((promise.table.oid, column.number), []).append(promise.location)
+    for pattern in patterns.workload(evidence):
+        for each in pattern.comparisons:
+            folded = each.function in _ANY_CASE and each.operator in ("=", "in")
+            if each.under_or or each.column.table is None or not folded:
+                continue
+            column = catalog.column_named(each.column.table, each.column.column)
+            if column is not None and column.base_type in _TEXT and _WHO.search(_snake(column.name)):
+                asked.setdefault((column.table, column.number), []).extend(pattern.locations)
+    unique = _unique_texts(catalog)
+    for (oid, number), index in unique.items():
+        table = catalog.table_by_oid[oid]
+        if (oid, number) not in asked or not is_reviewed(table) or _folds(catalog, table, number):
+            continue
+        column = catalog.column(oid, number)
+        name = quote_identifier(new_name(catalog, table.schema, table.name, column.name, "lower_key"))
+        path = qualified_name(table.schema, table.name)
+        yield Finding(
+            catalog.column_subject(column),
+            f"The code takes {column.name} of {table.subject.name} for unique in any case, its unique index does not",
+            Fix(
+                "Find values that differ in capitals only, put them right, then build the index; the old one can go.",
+                f"CREATE UNIQUE INDEX CONCURRENTLY {name} ON {path} (lower({quote_identifier(column.name)}));",
+                lock="SHARE UPDATE EXCLUSIVE",
+                undo=f"DROP INDEX CONCURRENTLY {qualified_name(table.schema, name.strip(chr(34)))};",
+            ),
+            confidence=Confidence.INFERRED,
+            observed={"columns": [column.name], "index": index.name},
+            related=(index.subject,),
+            locations=tuple(dict.fromkeys(asked[oid, number]))[:10],
+        )
+    if not unique:
+        raise NotApplicable("no unique index is over text that names people")
+    yield Examined(len(unique), len(unique), "unique texts")
+
+
+def _unique_texts(catalog: Catalog) -> dict[tuple[int, int], Index]:
+    """Single columns of text, by name of people, that a plain unique index is over."""
+    found: dict[tuple[int, int], Index] = {}
+    for index in catalog.indexes:
+        if not index.unique or not is_usable(index) or len(index.keys) != 1 or not index.keys[0].column:
+            continue
+        column = catalog.columns_of(index.table).get(index.keys[0].column)
+        if column is not None and column.base_type in _TEXT and _WHO.search(_snake(column.name)):
+            found.setdefault((index.table, column.number), index)
+    return found
+
+
+def _folds(catalog: Catalog, table: Table, number: int) -> bool:
+    """Whether a unique index is over an expression of the column, or its collation may fold."""
+    column: Column = catalog.column(table.oid, number)
+    if column.collation not in (None, "default", "C", "POSIX", "en_US", "en_US.utf8", "C.utf8"):
+        return True
+    return any(
+        index.unique and any(number in key.expression_columns for key in index.keys)
+        for index in catalog.indexes_of(table.oid)
+    )
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

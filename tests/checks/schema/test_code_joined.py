@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from checks.model import Outcome, Severity
+from tests.checks.survey import conclude, survey
+from tests.servers import Database
+
+Repositories = Callable[[Mapping[str, str | bytes]], Path]
+
+PRISMA = """
+datasource db {
+  provider = "postgresql"
+}
+enum Role {
+  admin
+  member
+}
+model users {
+  id       Int     @id
+  email    String  @unique
+  login    String  @unique
+  name     String
+  nick     String?
+  made     String?
+  tags     String[]
+  bio      String? @db.VarChar(200)
+  motto    String? @db.VarChar(10)
+  posts    posts[]
+  @@unique([name, nick])
+}
+model posts {
+  id        Int    @id
+  user_id   Int
+  author_id Int
+  editor_id Int?
+  org_id    Int
+  author    users  @relation(fields: [author_id], references: [id], onDelete: Cascade)
+  editor    users? @relation("e", fields: [editor_id], references: [id], onDelete: NoAction)
+  user      users  @relation("u", fields: [user_id], references: [id])
+  writer    users  @relation("w", fields: [org_id], references: [id])
+}
+"""
+DRIZZLE = """
+import { pgTable, integer, text, varchar } from "drizzle-orm/pg-core";
+export const tickets = pgTable("tickets", {
+  id: integer("id").primaryKey(),
+  status: text("status", { enum: ["open", "closed"] }).notNull(),
+  kind: text("kind", { enum: ["a", "b"] }).notNull(),
+  mood: text("mood", { enum: ["good", "bad"] }).notNull(),
+});
+"""
+SCHEMA = """
+CREATE TABLE users (
+    id int PRIMARY KEY, email text NOT NULL, login text NOT NULL UNIQUE, name text, nick text NOT NULL,
+    made text NOT NULL DEFAULT 'x', tags text[], bio varchar(100), motto varchar(20)
+);
+CREATE UNIQUE INDEX one_name ON users (lower(name), nick);
+CREATE TABLE posts (
+    id int PRIMARY KEY, user_id int NOT NULL REFERENCES users, author_id int NOT NULL REFERENCES users,
+    editor_id int REFERENCES users ON DELETE RESTRICT, org_id int NOT NULL
+);
+CREATE TYPE moods AS ENUM ('good', 'bad');
+CREATE TABLE tickets (
+    id int PRIMARY KEY, status text NOT NULL, kind text NOT NULL CHECK (kind IN ('a', 'b')), mood moods NOT NULL
+);
+"""
+
+
+def test_what_models_promise_and_the_database_does_not_keep(database: Database, repository: Repositories) -> None:
+    database.execute(SCHEMA)
+    evidence = survey(database, repository({"prisma/schema.prisma": PRISMA, "src/schema.ts": DRIZZLE}))
+
+    (unique,) = conclude(evidence, "schema.uniqueness-only-in-code").findings
+    assert (unique.subject.name, unique.severity) == ("public.users.email", Severity.HIGH)
+    assert unique.fix.sql == "CREATE UNIQUE INDEX CONCURRENTLY users_email_key ON public.users (email);"
+    assert [place.path for place in unique.locations] == ["prisma/schema.prisma"]
+
+    (nulls,) = conclude(evidence, "schema.nullability-differs-from-code").findings
+    assert (nulls.subject.name, nulls.severity) == ("public.users", Severity.MEDIUM)
+    assert nulls.observed == {"nullable_in_database": ["name"], "required_by_database": ["nick"]}
+
+    (values,) = conclude(evidence, "schema.allowed-values-only-in-code").findings
+    assert (values.subject.name, values.observed["columns"]) == ("public.tickets", ["status"])
+    assert values.fix.sql is not None
+    assert "CHECK (status IN ('open', 'closed')) NOT VALID" in values.fix.sql
+    for statement in values.fix.sql.splitlines():
+        database.execute(statement)
+
+    (length,) = conclude(evidence, "schema.length-differs-from-code").findings
+    assert length.observed["columns"] == {"bio": [100, 200]}
+
+    (action,) = conclude(evidence, "schema.delete-action-differs-from-code").findings
+    assert action.subject.name == "public.posts.posts_author_id_fkey"
+    assert (action.observed["in_database"], action.observed["in_code"]) == ("no action", "cascade")
+    assert action.fix.sql is not None
+    for statement in action.fix.sql.splitlines():
+        database.execute(statement)
+
+    (missing,) = conclude(evidence, "schema.missing-foreign-key").findings
+    assert (missing.subject.name, missing.observed["known_by"]) == ("public.posts.org_id", ["model"])
+    assert missing.observed["references"] == "public.users.id"
+
+    for id in ("uniqueness-only-in-code", "nullability-differs-from-code", "length-differs-from-code"):
+        alone = survey(database, repository({"a.py": "x = 1"}))
+        assert conclude(alone, f"schema.{id}").outcome is Outcome.NOT_APPLICABLE
+
+
+RAILS_SCHEMA = """
+ActiveRecord::Schema[7.1].define(version: 1) do
+  create_table "accounts" do |t|
+    t.string "email"
+    t.string "slug"
+    t.string "code"
+    t.bigint "org_id"
+    t.bigint "thing_id"
+    t.string "thing_type"
+  end
+end
+"""
+RAILS_MODEL = """
+class Account < ApplicationRecord
+  belongs_to :thing, polymorphic: true
+  validates :slug, uniqueness: { scope: :org_id }
+  validates :code, uniqueness: { conditions: -> { where(gone: false) } }
+  validates :email, presence: true, uniqueness: { case_sensitive: false }
+end
+"""
+
+
+def test_validations_of_rails(database: Database, repository: Repositories) -> None:
+    database.execute(
+        "CREATE TABLE accounts (id bigserial PRIMARY KEY, email varchar, slug varchar, code varchar, org_id bigint, "
+        "thing_id bigint, thing_type varchar)",
+        "CREATE UNIQUE INDEX one_code ON accounts (code) WHERE org_id IS NULL",
+        "CREATE UNIQUE INDEX one_email ON accounts (email)",
+    )
+    evidence = survey(database, repository({"db/schema.rb": RAILS_SCHEMA, "app/models/account.rb": RAILS_MODEL}))
+    (unique,) = conclude(evidence, "schema.uniqueness-only-in-code").findings
+    assert (unique.subject.name, unique.observed["columns"]) == ("public.accounts", ["slug", "org_id"])
+    (cases,) = conclude(evidence, "schema.case-sensitivity-differs-from-code").findings
+    assert (cases.subject.name, cases.observed["index"]) == ("public.accounts.email", "one_email")
+    database.execute("DROP INDEX one_email", "CREATE UNIQUE INDEX by_case ON accounts (lower(email))")
+    evidence = survey(database, repository({"db/schema.rb": RAILS_SCHEMA, "app/models/account.rb": RAILS_MODEL}))
+    assert conclude(evidence, "schema.case-sensitivity-differs-from-code").findings == ()
+    assert conclude(evidence, "schema.missing-foreign-key").findings == ()
+
+
+LOOK = """
+from sqlalchemy import select
+from models import User, Member
+
+def add(session, email):
+    found = session.execute(select(User).where(User.email == email)).scalar_one_or_none()
+    if found is None:
+        session.add(User(email=email))
+
+def join(session, org):
+    found = session.execute(select(Member).where(Member.org == org)).scalar_one_or_none()
+    if found is None:
+        session.add(Member(org=org, person=1))
+"""
+MODELS = """
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+class Base(DeclarativeBase):
+    pass
+
+class User(Base):
+    __tablename__ = "users"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str]
+
+class Member(Base):
+    __tablename__ = "members"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    org: Mapped[int]
+    person: Mapped[int]
+"""
+
+
+def test_a_look_before_an_insert(database: Database, repository: Repositories) -> None:
+    database.execute(
+        "CREATE TABLE users (id serial PRIMARY KEY, email text NOT NULL)",
+        "CREATE TABLE members (id serial PRIMARY KEY, org int NOT NULL, person int NOT NULL, UNIQUE (org, person))",
+    )
+    evidence = survey(database, repository({"models.py": MODELS, "app.py": LOOK}))
+    (unique,) = conclude(evidence, "schema.uniqueness-only-in-code").findings
+    assert (unique.subject.name, unique.severity) == ("public.users.email", Severity.MEDIUM)
+    assert [(place.path, place.line) for place in unique.locations] == [("app.py", 6)]
