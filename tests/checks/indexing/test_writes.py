@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import msgspec
 
-from checks.evidence.database.facts import Catalog, Usage
+from checks.evidence.database.facts import Catalog, Statements, Usage
 from checks.evidence.evidence import Evidence
 from checks.model import Outcome, Reason
 from tests.checks.survey import conclude, examine, finding, names, survey
@@ -63,11 +63,9 @@ def test_indexes_over_columns_that_updates_set(database: Database) -> None:
     )
     evidence = survey(database, limits=YOUNG)
     updates = {"updated": 120_000, "hot_updated": 1_000}
-    statements = evidence.statements
-    more = msgspec.structs.replace(
-        statements,  # type: ignore[type-var]  # observed, with the extension
-        entries=tuple(msgspec.structs.replace(entry, rows=120_000) for entry in statements.entries),
-    )
+    statements = evidence.get(Statements)
+    entries = tuple(msgspec.structs.replace(entry, rows=120_000) for entry in statements.entries)
+    more = msgspec.structs.replace(statements, entries=entries)
     busy = counted(
         msgspec.structs.replace(evidence, statements=more),
         scans={},
