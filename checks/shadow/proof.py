@@ -130,7 +130,7 @@ def _create(shadow: Shadow, chosen: Sequence[Trial], entries: list[Proof]) -> li
             place = ((schema, name), (table_schema, table))
             below.setdefault(root, []).append(place)
             below.setdefault(f"{root_schema}\x00{root}", []).append(place)
-    sizes = _sizes(
+    sizes = predicted_sizes(
         shadow, [path for trial in standing for made in trial.creates for path, _ in below.get(made.name, ())]
     )
     if sizes:
@@ -204,6 +204,11 @@ def _judged(made: _Made, proof: Proof, statements: Sequence[ProvenStatement]) ->
         return {"verdict": Verdict.HELPS}
     if not proof.planned:
         return {"verdict": Verdict.UNTRIED, "note": "no statement that is known reads or writes the table"}
+    if any(creation.needs_constants for creation in made.trial.creates):
+        return {
+            "verdict": Verdict.UNTRIED,
+            "note": "statements are known without their constants, and this index serves those with certain ones",
+        }
     return {"verdict": Verdict.NO_EFFECT if made.shown else Verdict.HARMLESS}
 
 
@@ -248,7 +253,7 @@ def _relations(plan: PlanNode) -> frozenset[Path]:
     return frozenset((node.schema, node.relation) for node in plan.walk() if node.schema and node.relation)
 
 
-def _sizes(shadow: Shadow, indexes: Sequence[Path]) -> dict[Path, RelationSize]:
+def predicted_sizes(shadow: Shadow, indexes: Sequence[Path]) -> dict[Path, RelationSize]:
     """Predicted sizes of indexes that were just created, from the shadow's own estimates of their tables."""
     if not indexes:
         return {}

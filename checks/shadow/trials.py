@@ -20,6 +20,12 @@ class Creation(NamedTuple):
     name: str
     sql: str
 
+    @property
+    def needs_constants(self) -> bool:
+        """Whether a statement has to show a constant to use it, as with an expression or a predicate; parameters hide it."""
+        words = [token.text.lower() for token in significant(self.sql)]
+        return "where" in words or words.count("(") > 1
+
 
 class Trial(NamedTuple):
     """Of one finding. `drops` are indexes by schema and name."""

@@ -212,7 +212,7 @@ class Connect(SurveyScreen):
         if given and dsn is not None:
             self._entered[kept] = dsn
             field.value = kept
-        self.surveyor.look_ahead(Target(dsn, repository, (), cache=True))
+        self.surveyor.look_ahead(Target(dsn, repository, (), cache=True, shadow=True))
 
 
 def words_of(target: RecentTarget) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from textual.app import ComposeResult
 
 from checks.errors import ReviewError
+from checks.shadow.dump import LOCK_WAIT_MS, WALL_S
 from tui.actions import bindings
 from tui.background import Finished, start
 from tui.screens.base import SurveyScreen
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     from tui.foresight import Foresight
 
 LABEL = 14
+
+
+SHADOW_WORDS = (
+    "If there are fixes to try, pg_dump reads the schema for a shadow, no row: it holds one snapshot and ACCESS SHARE on the "
+    f"tables, for {WALL_S:.0f} s at most, and gives up where a lock does not come within {LOCK_WAIT_MS} ms. --no-shadow leaves it out."
+)
 
 
 class Preflight(SurveyScreen):
@@ -77,7 +84,11 @@ class Preflight(SurveyScreen):
             return shown
         if self.seen is None:
             return [*shown, Paragraph(line(("asking the server who it is ...", "$muted")), line(" "))]
-        return [*shown, *foresight_paragraphs(self.seen)]
+        shown += foresight_paragraphs(self.seen)
+        target = self.surveyor.target
+        if target is not None and target.shadow and not target.redact_names:
+            shown += [Paragraph(), Paragraph(prose(SHADOW_WORDS, "$muted"), line(" "))]
+        return shown
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "start":

@@ -54,6 +54,7 @@ def test_each_fix_is_tried_and_sized(database: Database, programs: Path | None) 
         proposal("needed", "DROP INDEX CONCURRENTLY public.orders_at;"),
         proposal("harmless", "DROP INDEX CONCURRENTLY public.orders_state;"),
         proposal("parted", "CREATE INDEX parts_owner ON public.parts (owner);"),
+        proposal("partly", "CREATE INDEX partly ON public.orders (customer) WHERE state = 'paid';"),
         proposal("wrong", "CREATE INDEX nowhere ON public.orders (no_such_column);"),
         proposal("other", "ALTER TABLE public.orders ADD COLUMN more int;"),
     ]
@@ -69,6 +70,7 @@ def test_each_fix_is_tried_and_sized(database: Database, programs: Path | None) 
         "needed": Verdict.REGRESSES,
         "harmless": Verdict.HARMLESS,
         "parted": Verdict.HELPS,
+        "partly": Verdict.UNTRIED,
         "wrong": Verdict.UNTRIED,
     }
     assert proofs.server_major == proofs.target_major

@@ -1,0 +1,286 @@
+"""Chooses new indexes for the whole workload within a storage budget, by trying them in a shadow.
+
+All that might serve a statement are made there at once, empty but sized. What no plan takes is dropped from the choice; then, one
+after the other, the index whose absence costs least for the bytes it gives back, until the rest fits. A plan that uses none of
+what is taken away stays as it is, so that only the statements concerned are planned again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import psycopg
+
+from checks.advice import Advice, AdvisedIndex, AdvisedStatement
+from checks.evidence.database.facts import Catalog, PlanNode, Statement, Statements, Usage
+from checks.evidence.evidence import Evidence
+from checks.model import qualified_name, quote_identifier
+from checks.shadow.advice_pool import Proposed, pool
+from checks.shadow.clone import Shadow
+from checks.shadow.growth import with_limits
+from checks.shadow.proof import predicted_sizes
+
+STATEMENTS = 100
+CANDIDATES = 400
+BUDGET_BYTES = 1 << 30
+LEAST_GAIN = 0.001
+# Of one entry: a descent, and its share of the pages that are written.
+WRITE_COST = 0.5
+BLOCK_BYTES = 8192
+_PREFIX = "pgsurveyor_advised_"
+
+Progress = Callable[[str], None]
+Path = tuple[str, str]
+
+
+class _Index(NamedTuple):
+    path: Path
+    proposed: Proposed
+    bytes: int
+    write_cost: float
+
+
+class _Cost(NamedTuple):
+    cost: float
+    used: frozenset[Path]
+
+
+def _silent(_: str) -> None:
+    return
+
+
+def advise(
+    shadow: Shadow,
+    evidence: Evidence,
+    *,
+    budget_bytes: int = BUDGET_BYTES,
+    progress: Progress = _silent,
+    cancelled: threading.Event | None = None,
+) -> Advice:
+    """The advised set; the shadow keeps what was tried, hidden."""
+    return _Search(shadow, evidence, progress, cancelled).advice(budget_bytes)
+
+
+class _Search:
+    def __init__(
+        self, shadow: Shadow, evidence: Evidence, progress: Progress, cancelled: threading.Event | None
+    ) -> None:
+        self._shadow, self._evidence, self._progress = shadow, evidence, progress
+        self._cancelled = cancelled
+        self._asked = {entry.query_id: entry for entry in _statements(evidence)}
+        self._visible: frozenset[Path] = frozenset()
+        self._known: dict[str, list[tuple[frozenset[Path], _Cost]]] = {}
+        self._mine: dict[str, frozenset[Path]] = {}
+        self._plain: dict[str, frozenset[Path]] = {}
+        self._indexes: dict[Path, _Index] = {}
+        self._by_name: dict[str, Path] = {}
+        self._tables_of: dict[str, set[Path]] = {}
+
+    def advice(self, budget_bytes: int) -> Advice:
+        self._progress("planning the workload in the shadow")
+        before = {id: cost for id in self._asked if (cost := self._plan(id)) is not None}
+        unplanned = len(self._asked) - len(before)
+        self._asked = {id: self._asked[id] for id in before}
+        made = self._make()
+        chosen = self._worth_trying(before)
+        while chosen and not self._stopped():
+            losses = self._losses(chosen)
+            total = sum(self._indexes[path].bytes for path in chosen)
+            whole = sum(self._weight(id) * cost.cost for id, cost in before.items())
+            if total > budget_bytes:
+                worst = min(chosen, key=lambda path: (losses[path] / self._indexes[path].bytes, path))
+            else:
+                worst = min(chosen, key=lambda path: (losses[path], path))
+                if losses[worst] > LEAST_GAIN * whole:
+                    break
+            self._progress(f"choosing among {len(chosen)} indexes")
+            chosen = chosen - {worst}
+        chosen = self._filled(chosen, budget_bytes)
+        return self._told(chosen, before, budget_bytes, made, unplanned)
+
+    def _stopped(self) -> bool:
+        return self._cancelled is not None and self._cancelled.is_set()
+
+    def _make(self) -> int:
+        """Makes every candidate in the shadow, sized and hidden. Returns how many there are."""
+        found = pool(self._evidence, self._asked)
+        names: dict[Proposed, Path] = {}
+        statements = []
+        for number, one in enumerate(found.all[:CANDIDATES]):
+            name = f"{_PREFIX}{number}"
+            statement = f"CREATE INDEX {quote_identifier(name)} ON {qualified_name(*one.table)} {one.definition}"
+            statements.append((one, name, statement))
+        self._progress(f"making {len(statements)} indexes in the shadow")
+        for one, name in self._created(statements):
+            names[one] = (one.table[0], name)
+        sizes = predicted_sizes(self._shadow, list(names.values()))
+        if sizes:
+            self._shadow.resize(sizes.values())
+        writes = _writes(self._evidence)
+        for one, path in names.items():
+            if path in sizes:
+                self._indexes[path] = _Index(
+                    path, one, sizes[path].pages * BLOCK_BYTES, WRITE_COST * writes.get(one.table, 0.0)
+                )
+        self._by_name = {path[1]: path for path in self._indexes}
+        if names:
+            self._shadow.switch(dict.fromkeys(names.values(), False))
+        self._visible = frozenset()
+        for part in (found.plain, found.covering):
+            for id, group in part.items():
+                mine = {names[one] for one in group if one in names and names[one] in self._indexes}
+                self._mine[id] = self._mine.get(id, frozenset()) | mine
+        self._plain = {
+            id: frozenset(names[one] for one in group if one in names and names[one] in self._indexes)
+            for id, group in found.plain.items()
+        }
+        return len(self._indexes)
+
+    def _created(self, statements: Sequence[tuple[Proposed, str, str]]) -> Iterable[tuple[Proposed, str]]:
+        """Together; where one of them cannot be made, by halves."""
+        if not statements:
+            return []
+        try:
+            self._shadow.apply([sql for _, _, sql in statements])
+        except psycopg.Error:
+            self._shadow.apply(
+                [f"DROP INDEX IF EXISTS {qualified_name(one.table[0], name)}" for one, name, _ in statements]
+            )
+            if len(statements) == 1:
+                return []
+            middle = len(statements) // 2
+            return [*self._created(statements[:middle]), *self._created(statements[middle:])]
+        return [(one, name) for one, name, _ in statements]
+
+    def _worth_trying(self, before: dict[str, _Cost]) -> frozenset[Path]:
+        """What each statement's plan takes of its own candidates: of all, of the narrow ones, and of the rest without its first choice."""
+        found: set[Path] = set()
+        for id in before:
+            mine, plain = self._mine.get(id, frozenset()), self._plain.get(id, frozenset())
+            first = self._cost(id, mine)
+            second = self._cost(id, plain)
+            third = self._cost(id, mine - first.used)
+            for one in (first, second, third, self._cost(id, plain - second.used)):
+                if one.cost < before[id].cost * 0.995:
+                    found |= one.used
+        return frozenset(found)
+
+    def _losses(self, chosen: frozenset[Path]) -> dict[Path, float]:
+        """What the workload costs more without each of them alone, its writers' gain taken off."""
+        now = {id: self._cost(id, chosen) for id in self._asked}
+        losses = {}
+        for path in sorted(chosen):
+            users = [id for id, cost in now.items() if path in cost.used]
+            without = chosen - {path}
+            lost = sum(self._weight(id) * (self._cost(id, without).cost - now[id].cost) for id in users)
+            losses[path] = lost - self._indexes[path].write_cost
+        return losses
+
+    def _filled(self, chosen: frozenset[Path], budget_bytes: int) -> frozenset[Path]:
+        """With what still fits and helps most for its bytes."""
+        whole = sum(self._weight(id) * self._cost(id, frozenset()).cost for id in self._asked)
+        while not self._stopped():
+            room = budget_bytes - sum(self._indexes[path].bytes for path in chosen)
+            best: tuple[float, Path] | None = None
+            for path in sorted(self._tried - chosen):
+                entry = self._indexes[path]
+                if entry.bytes > room:
+                    continue
+                concerned = [id for id in self._asked if path in self._mine.get(id, frozenset())]
+                gain = -entry.write_cost + sum(
+                    self._weight(id) * (self._cost(id, chosen).cost - self._cost(id, chosen | {path}).cost)
+                    for id in concerned
+                )
+                if gain > LEAST_GAIN * whole and (best is None or gain > best[0]):
+                    best = (gain, path)
+            if best is None:
+                return chosen
+            chosen = chosen | {best[1]}
+        return chosen
+
+    @property
+    def _tried(self) -> frozenset[Path]:
+        return frozenset(path for known in self._known.values() for _, cost in known for path in cost.used)
+
+    def _told(
+        self, chosen: frozenset[Path], before: dict[str, _Cost], budget_bytes: int, made: int, unplanned: int
+    ) -> Advice:
+        after = {id: self._cost(id, chosen) for id in before}
+        chosen = frozenset(path for cost in after.values() for path in cost.used)
+        losses = self._losses(chosen)
+        whole = sum(self._weight(id) * cost.cost for id, cost in before.items())
+        advised = [
+            AdvisedIndex(
+                self._indexes[path].proposed.table,
+                self._indexes[path].proposed.definition,
+                self._indexes[path].bytes,
+                tuple(id for id, cost in after.items() if path in cost.used),
+                round(losses[path] / whole, 4) if whole else 0.0,
+            )
+            for path in chosen
+        ]
+        return Advice(
+            budget_bytes,
+            tuple(sorted(advised, key=lambda entry: (-entry.loss, entry.table, entry.definition))),
+            tuple(AdvisedStatement(id, self._weight(id), before[id].cost, after[id].cost) for id in before),
+            whole,
+            sum(self._weight(id) * cost.cost for id, cost in after.items()),
+            sum(self._indexes[path].write_cost for path in chosen),
+            made,
+            unplanned,
+        )
+
+    def _weight(self, id: str) -> float:
+        return max(1.0, float(self._asked[id].calls))
+
+    def _cost(self, id: str, visible: frozenset[Path]) -> _Cost:
+        """With these indexes there, of which those matter that were made for tables that the statement reads."""
+        tables = self._tables_of[id]
+        mine = frozenset(path for path in visible if self._indexes[path].proposed.table in tables)
+        known = self._known.setdefault(id, [])
+        for there, cost in known:
+            # What a plan does not use may be there or not.
+            if cost.used <= mine <= there:
+                return cost
+        if self._visible != mine:
+            self._shadow.switch({path: path in mine for path in self._visible ^ mine})
+            self._visible = mine
+        found = self._plan(id) or _Cost(float("inf"), frozenset())
+        known.append((mine, found))
+        return found
+
+    def _plan(self, id: str) -> _Cost | None:
+        entry = self._asked[id]
+        text = with_limits(entry.text, entry.rows, entry.calls)
+        root = self._shadow.explain(text, entry.users[0] if entry.users else "")
+        if not isinstance(root, PlanNode):
+            return None
+        nodes = root.walk()
+        self._tables_of.setdefault(id, set()).update(
+            (node.schema, node.relation) for node in nodes if node.schema and node.relation
+        )
+        by_name = self._by_name
+        return _Cost(root.total_cost, frozenset(by_name[node.index] for node in nodes if node.index in by_name))
+
+
+def _statements(evidence: Evidence) -> list[Statement]:
+    """Those with the most execution time, one for each query id."""
+    known = evidence.find(Statements)
+    found: dict[str, Statement] = {}
+    for entry in sorted(known.entries if known else (), key=lambda entry: (-entry.total_ms, entry.query_id)):
+        if entry.toplevel:
+            found.setdefault(entry.query_id, entry)
+    return list(found.values())[:STATEMENTS]
+
+
+def _writes(evidence: Evidence) -> dict[Path, float]:
+    """Index entries that each table's writers made in the window: rows inserted, and updated without being heap-only."""
+    catalog, usage = evidence.get(Catalog), evidence.find(Usage)
+    found: dict[Path, float] = {}
+    for entry in usage.tables if usage else ():
+        table = catalog.table_by_oid.get(entry.table)
+        if table is not None:
+            found[table.schema, table.name] = entry.inserted + entry.updated - entry.hot_updated
+    return found
