@@ -155,7 +155,7 @@ class _Search:
         return [(one, name) for one, name, _ in statements]
 
     def _worth_trying(self, before: dict[str, _Cost]) -> frozenset[Path]:
-        """What each statement's plan takes of its own candidates: of all, of the narrow ones, and of the rest without its first choice."""
+        """What each statement's plan takes of its own candidates: of all, of the narrow ones, of others."""
         found: set[Path] = set()
         for id in before:
             mine, plain = self._mine.get(id, frozenset()), self._plain.get(id, frozenset())

@@ -1,0 +1,48 @@
+"""Advice: the set of new indexes that is best for the whole workload within a storage budget, as tried in a shadow."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class AdvisedIndex(msgspec.Struct, frozen=True):
+    """`table` is (schema, name), `definition` what follows it in CREATE INDEX, `bytes` the predicted size, `statements` those
+    that use it in the advised set. `loss` is the share (0 to 1) of the workload's cost that is lost again without this one alone."""
+
+    table: tuple[str, str]
+    definition: str
+    bytes: int
+    statements: tuple[str, ...]
+    loss: float
+
+
+class AdvisedStatement(msgspec.Struct, frozen=True):
+    """Planner cost before and with the advised set; `weight` is how often it ran."""
+
+    statement: str
+    weight: float
+    cost_before: float
+    cost_after: float
+
+
+class Advice(msgspec.Struct, frozen=True, tag=True):
+    """`cost_before` and `cost_after` are sums of weight times cost; `write_cost`, in the same units, what the new indexes
+    cost writers. `candidates` were tried. `unplanned` statements could not be planned."""
+
+    budget_bytes: int
+    indexes: tuple[AdvisedIndex, ...]
+    statements: tuple[AdvisedStatement, ...]
+    cost_before: float
+    cost_after: float
+    write_cost: float = 0.0
+    candidates: int = 0
+    unplanned: int = 0
+
+    @property
+    def bytes(self) -> int:
+        return sum(entry.bytes for entry in self.indexes)
+
+    @property
+    def saved(self) -> float:
+        """Share of the workload's cost, 0 to 1."""
+        return 1.0 - self.cost_after / self.cost_before if self.cost_before else 0.0
