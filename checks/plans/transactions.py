@@ -141,7 +141,9 @@ def external_call_in_transaction(evidence: Evidence) -> Iterator[Finding | Exami
     for found in by_file(places).values():
         first = found[0]
         libraries = sorted({place.behaviour.detail for place in found if place.behaviour.detail})
-        spot = first.behaviour.other or first.location
+        other = first.behaviour.other
+        # The call may be in a helper of another file, which is not to blame.
+        spot = other if other is not None and other.path == first.location.path else first.location
         yield Finding(
             file_subject(first),
             f"{' and '.join(libraries[:2]) or 'Another service'} {'are' if len(libraries) > 1 else 'is'} called while a "
