@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from textual.app import ComposeResult
 
 from checks.errors import ReviewError
-from checks.shadow.dump import LOCK_WAIT_MS, WALL_S
 from tui.actions import bindings
 from tui.background import Finished, start
 from tui.screens.base import SurveyScreen
@@ -24,7 +23,7 @@ LABEL = 14
 
 SHADOW_WORDS = (
     "If there are fixes to try, pg_dump reads the schema for a shadow, no row: it holds one snapshot and ACCESS SHARE on the "
-    f"tables, for {WALL_S:.0f} s at most, and gives up where a lock does not come within {LOCK_WAIT_MS} ms. --no-shadow leaves it out."
+    "tables, for {seconds:.0f} s at most, and gives up where a lock does not come within {wait} ms. --no-shadow leaves it out."
 )
 
 
@@ -87,7 +86,10 @@ class Preflight(SurveyScreen):
         shown += foresight_paragraphs(self.seen)
         target = self.surveyor.target
         if target is not None and target.shadow and not target.redact_names:
-            shown += [Paragraph(), Paragraph(prose(SHADOW_WORDS, "$muted"), line(" "))]
+            from checks.shadow.dump import LOCK_WAIT_MS, WALL_S
+
+            words = SHADOW_WORDS.format(seconds=WALL_S, wait=LOCK_WAIT_MS)
+            shown += [Paragraph(), Paragraph(prose(words, "$muted"), line(" "))]
         return shown
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
