@@ -54,7 +54,8 @@ KNOWN: dict[str, Known] = {
 
 def plain_name(name: str) -> str:
     """`text-embedding-3-small` of `openai/text-embedding-3-small`, `models/...:latest` and the like, in lower case."""
-    return re.split(r"[/:]", re.sub(r":[\w.-]+$", "", name.strip().lower()))[-1]
+    plain = re.sub(r":[\w.-]+$|/\d+$", "", name.strip().lower())
+    return re.split(r"[/:]", plain)[-1]
 
 
 def known(name: str) -> Known | None:

@@ -13,7 +13,7 @@ from checks.evidence.repository.alerts import alerts_of
 from checks.evidence.repository.facts import DeploymentFact
 from checks.evidence.repository.files import SourceFile, is_test
 from checks.evidence.repository.infrastructure import infrastructure_of, is_infrastructure_code, platform_of
-from checks.evidence.repository.packages import NODE_PACKAGES, PYTHON_PACKAGES
+from checks.evidence.repository.packages import NODE_PACKAGES, PYTHON_PACKAGES, is_manifest, packages_of
 from checks.evidence.repository.pipelines import PIPELINE, pipeline_of, processes_of
 from checks.evidence.repository.secrets import secrets_of
 from checks.model import Location
@@ -161,6 +161,8 @@ def _facts(file: SourceFile) -> Iterator[tuple[str, str, int]]:
         yield from pipeline_of(file)
     if _DEPENDENCIES.search(file.path):
         yield from _dependencies(file)
+    elif is_manifest(file.path):
+        yield from packages_of(file.path, file.text)
     elif _DEPLOYMENT.search(file.path):
         yield from _deployed(file)
         if ".github/" not in file.path:

@@ -29,6 +29,8 @@ _NAME = re.compile(
     rf"(?<!\w)(?<!\w-)(?P<name>(?:(?:sentence-transformers|BAAI|intfloat|thenlper|nomic-ai|mixedbread-ai|Snowflake|jinaai|Qwen|Alibaba-NLP"
     rf"|google|ibm-granite)/)?(?:{_NAMES}))(?![\w-])"
 )
+# A label for vectors cut to a number of dimensions: `all-MiniLM-L6-v2/256`.
+_SHORTENED = re.compile(r"(?P<name>.*[A-Za-z].*)[/@](?P<dimensions>[1-9]\d{1,4})")
 _PLAIN = re.compile(r"[\w./:@-]{1,100}")
 _BYTES = re.compile(_NAME.pattern.encode())
 _STRINGS = frozenset(["string_content", "string_fragment", "template_string", "string"])
@@ -74,6 +76,8 @@ def embedding_models_of(outline: Outline) -> Iterator[EmbeddingModel]:
             continue
         whole = outline.text(node).strip("\"'`")
         name = whole if _PLAIN.fullmatch(whole) else match.group("name").decode()
+        shortened = _SHORTENED.fullmatch(name)
+        name = shortened.group("name") if shortened else name
         function = outline.function_at(match.start())
         around = _around(outline, node)
         dimensions = _DIMENSIONS.search(around) or _only(_CONSTANT, outline.source.file.text)
@@ -83,7 +87,7 @@ def embedding_models_of(outline: Outline) -> Iterator[EmbeddingModel]:
                 Location(outline.path, outline.line_of(match.start("name"))),
                 _use(around, function.name if function else None, outline.path)
                 or (_use_by_code(outline.slice(function.start, function.end)) if function else ""),
-                int(dimensions.group(1)) if dimensions else None,
+                int(shortened.group("dimensions")) if shortened else int(dimensions.group(1)) if dimensions else None,
                 function.name if function else None,
             )
         )
