@@ -27,6 +27,14 @@ _FOREIGN_SCHEMAS = frozenset(
     """.split()
 )
 
+# The schemas that Supabase keeps its own services in; its generated types declare their tables too.
+PLATFORM_SCHEMAS = frozenset(
+    """
+    _analytics _realtime auth cron extensions graphql graphql_public net pgbouncer pgsodium realtime storage
+    supabase_functions supabase_migrations vault
+    """.split()
+)
+
 # Roles by which providers own the tables of their own services.
 _PLATFORM_OWNERS = re.compile(
     r"supabase(_\w+)?_admin|rdsadmin|cloudsqladmin|alloydbadmin|azuresu|azure_superuser|neon_superuser"

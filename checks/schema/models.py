@@ -20,6 +20,7 @@ from checks.model import (
     qualified_name,
 )
 from checks.registry import check
+from checks.relations import PLATFORM_SCHEMAS
 
 SHOWN = 20
 # Above this many tables that are missing, the models are told together.
@@ -73,6 +74,8 @@ def fitting_models(evidence: Evidence) -> list[list[Model]]:
     share = evidence.limit("lineage_share")
     groups: dict[tuple[str, str], list[Model]] = {}
     for model in repository.models:
+        if model.orm == "supabase" and model.schema in PLATFORM_SCHEMAS:
+            continue
         groups.setdefault((model.orm, root_of(model)), []).append(model)
     fitting = [models for models in groups.values() if _found(models, catalog) >= max(1, share * len(models))]
     if not fitting:

@@ -93,3 +93,18 @@ def test_many_tables_that_are_not_there_are_one_finding(
         database.execute(f"CREATE TABLE m{number} (id int)")
     (only,) = examine(database, CHECK, repository({"models.py": head + classes})).findings
     assert (only.subject.name, only.observed["missing_tables"]) == ("models.py", [f"public.m{n}" for n in range(6, 12)])
+
+
+def test_tables_of_a_platform_are_its_own(database: Database, repository: Callable[[Mapping[str, str]], Path]) -> None:
+    database.execute("CREATE TABLE posts (id bigint PRIMARY KEY)")
+    table = "{ Row: { id: number }; Insert: { id?: number }; Update: { id?: number }; Relationships: [] }"
+    types = (
+        "export type Json = string | number\nexport type Database = {\n"
+        f"  storage: {{\n    Tables: {{\n      buckets: {table}\n      objects: {table}\n    }}\n  }}\n"
+        f"  public: {{\n    Tables: {{\n      posts: {table}\n      gone: {table}\n    }}\n  }}\n}}\n"
+    )
+    client = 'import { createClient } from "@supabase/supabase-js";\nconst c = createClient<Database>(u, k);\nc.from("posts");\n'
+
+    result = examine(database, CHECK, repository=repository({"lib/database.types.ts": types, "lib/c.ts": client}))
+
+    assert [finding.subject.name for finding in result.findings] == ["public.gone"]
