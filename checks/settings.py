@@ -13,6 +13,9 @@ from checks.relations import quote_literal
 
 MANAGED_FLAVOURS = frozenset({"rds", "aurora", "cloudsql", "alloydb", "azure", "supabase", "neon", "crunchy"})
 
+# These keep pages and WAL in a storage layer of their own, to which fsync and full_page_writes of the server mean nothing.
+_OWN_STORAGE = frozenset({"neon", "aurora", "alloydb"})
+
 _MILLISECONDS = {"us": 0.001, "ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _BYTES = {"B": 1, "kB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
 _VALUE = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d|B|kB|MB|GB|TB)?\s*")
@@ -22,6 +25,11 @@ _UNIT = re.compile(r"(\d*)(us|ms|s|min|h|d|B|kB|MB|GB|TB)")
 def is_managed(server: Server) -> bool:
     """Whether a provider runs this server: no superuser, no files, parameters set through the provider."""
     return server.flavour in MANAGED_FLAVOURS
+
+
+def keeps_pages_itself(server: Server) -> bool:
+    """Whether the provider's storage makes pages and WAL safe, and not the server's settings."""
+    return server.flavour in _OWN_STORAGE
 
 
 def milliseconds(settings: Settings, name: str, role: str = "", database: str = "") -> float | None:

@@ -9,7 +9,7 @@ from checks.evidence.evidence import Evidence
 from checks.model import Examined, Finding, Fix, Reason, Severity, Subject, Unknown, Unobserved
 from checks.registry import check
 from checks.relations import grant
-from checks.settings import is_managed, is_on, server_locations, setting_fix, setting_subject
+from checks.settings import is_managed, is_on, keeps_pages_itself, server_locations, setting_fix, setting_subject
 
 # What each of them costs when the machine stops or a page is damaged, worst first.
 _MUST_BE_ON = {
@@ -38,7 +38,9 @@ def unsafe_durability(evidence: Evidence) -> Iterator[Finding | Examined]:
     Observed: value, source
     """
     settings, server = evidence.get(Settings), evidence.get(Server)
-    wanted = {**dict.fromkeys(_MUST_BE_ON, True), **dict.fromkeys(_MUST_BE_OFF, False)}
+    # A provider with a storage layer of its own switches off what that layer does better.
+    on = () if keeps_pages_itself(server) else _MUST_BE_ON
+    wanted = {**dict.fromkeys(on, True), **dict.fromkeys(_MUST_BE_OFF, False)}
     seen = {name: settings.by_name[name] for name in wanted if name in settings.by_name}
     yield Examined(len(seen), len(wanted), "settings",
                    gap=None if len(seen) == len(wanted) else _hidden(evidence))  # fmt: skip

@@ -12,7 +12,7 @@ from checks.evidence.evidence import Evidence
 from checks.model import Examined, Finding, Fix, NotApplicable, Reason, Severity, Subject, Unknown, Unobserved
 from checks.registry import check
 from checks.relations import grant
-from checks.settings import is_managed, is_on, milliseconds, setting_fix, setting_subject
+from checks.settings import is_managed, is_on, keeps_pages_itself, milliseconds, setting_fix, setting_subject
 
 _REASONS = {
     "confl_snapshot": "rows they could still see were vacuumed away",
@@ -163,7 +163,8 @@ def synchronous_stall(evidence: Evidence) -> Iterator[Finding | Examined]:
     """
     settings, replication, server = evidence.get(Settings), evidence.get(Replication), evidence.get(Server)
     names = (settings.value("synchronous_standby_names") or "").strip()
-    if server.is_standby or names in {"", "(empty)"}:
+    if server.is_standby or names in {"", "(empty)"} or keeps_pages_itself(server):
+        # Neon names its WAL service there, which is no standby.
         raise NotApplicable("no commit waits for a standby")
     if replication.standbys_hidden:
         raise Unknown(Reason.NOT_PERMITTED, grant(evidence, "pg_monitor"))

@@ -9,7 +9,7 @@ from checks.evidence.evidence import Evidence
 from checks.evidence.repository.facts import Repository
 from checks.figures import bytes_in_words
 from checks.model import Reason, quote_identifier
-from checks.settings import is_managed, is_on, milliseconds, size_in_bytes
+from checks.settings import is_managed, is_on, keeps_pages_itself, milliseconds, size_in_bytes
 from scorecards.facts.verdict import Verdict, absent, judged, listed, met, undecided, unknown, unmet
 from scorecards.facts.workload import agents_connected
 from scorecards.rubric import Strength
@@ -26,6 +26,8 @@ def autovacuum_on(evidence: Evidence) -> Verdict:
 def durability_on(evidence: Evidence) -> Verdict:
     """Of the server as a whole: a single role may commit asynchronously."""
     verdict = _switched_on(evidence, ("fsync", "full_page_writes"))
+    if keeps_pages_itself(evidence.get(Server)):
+        verdict = met("the provider's own storage keeps pages and WAL")
     commit = evidence.get(Settings).value("synchronous_commit")
     if verdict.status == "met" and commit == "off":
         return unmet("synchronous_commit is off for all roles")
@@ -152,6 +154,8 @@ def synchronous_standby_streams(evidence: Evidence) -> Verdict:
         return unknown(Reason.NOT_PERMITTED, _monitor(evidence))
     if not names.strip():
         return absent("synchronous_standby_names is empty")
+    if keeps_pages_itself(evidence.get(Server)):
+        return absent("the provider's own storage confirms commits")
     replication = evidence.get(Replication)
     if evidence.get(Server).is_standby:
         return unknown(Reason.DATABASE_NOT_GIVEN, "give the DSN of the primary: its standbys are listed there")
