@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scorecards.facts import hybrid, schema, server, workload
+from scorecards.facts import hybrid, migrations, schema, server, workload
 from scorecards.facts.verdict import Precondition, Predicate, Verdict
 
 __all__ = ["FACTS", "PRECONDITIONS", "Verdict"]
@@ -19,11 +19,14 @@ FACTS: dict[str, Predicate] = {
         schema.hot_updates,
         schema.unique_indexes_valid,
         schema.index_budget,
+        migrations.ddl_guarded,
+        migrations.backfills_in_batches,
         workload.no_old_transaction,
         workload.connections_available,
         workload.statements_readable,
         workload.statements_cover_a_week,
         workload.plans_captured,
+        workload.costliest_plans_given,
         workload.hot_statements_are_fast,
         workload.joins_are_narrow,
         workload.sessions_named,
@@ -41,6 +44,7 @@ FACTS: dict[str, Predicate] = {
         server.pools_fit,
         server.replication_alerts,
         server.transaction_pooling,
+        server.retries_back_off,
         hybrid.pgvector_safe,
         hybrid.vectors_have_dimensions,
         hybrid.embeddings_have_provenance,
