@@ -28,6 +28,7 @@ _LONG = frozenset(
     add_generated_column rewrite update delete insert_select refresh_view vacuum_full cluster
     """.split()
 )
+_ROWS = frozenset(["update", "delete", "insert_select", "validate_constraint"])
 _OTHER = {
     "detach_partition": "detaches a partition",
     "refresh_view": "refreshes a materialized view",
@@ -247,12 +248,17 @@ def migration_wide_lock(evidence: Evidence) -> Iterator[Finding | Examined]:
         for step in change.file.steps:
             if not step.in_transaction or change.is_new(step) or not step.table:
                 continue
-            others = [entry for entry in held if entry.location != step.location]
+            # Of work on a table that it locks itself, other checks tell.
+            others = [
+                entry
+                for entry in held
+                if entry.location != step.location and (entry.table != step.table or step.kind in _ROWS)
+            ][:1]
             if step.kind in _LONG and not step.concurrently and others and _is_large(change, step):
                 yield change.finding(
                     [*others, step],
                     (
-                        f"Migration keeps {some([qualified_name(*held[0].table)])} locked while it works on "
+                        f"Migration keeps {qualified_name(*others[0].table)} locked while it works on "
                         f"{qualified_name(*step.table)}"
                     ),
                     Fix("Give the long statement a migration of its own, before or after; of a backfill, several."),

@@ -6,7 +6,7 @@ from typing import Any
 
 from checks.evidence.expressions import constant_text, operator_name, unwrap
 from checks.evidence.repository.facts.migrations import MigrationStep
-from checks.evidence.repository.ledger import ColumnDetail, Ledger
+from checks.evidence.repository.ledger import ColumnDetail, ConstraintDetail, IndexDetail, Ledger
 from checks.evidence.repository.type_changes import rewrites
 from checks.evidence.repository.type_names import SERIALS, formatted
 from checks.evidence.sql import walk
@@ -359,12 +359,13 @@ class StepReader:
 
     def _one_row(self, table: tuple[str, str], where: Any) -> bool:
         """Whether a key is compared with constants there."""
-        keys = {
-            column
-            for subject in self.ledger.subjects()
-            if subject.kind == "constraint" and subject.path[:2] == table
-            for column in self.ledger.columns_of("constraint", subject.path)
-        }
+        keys = {"id", "key", "slug"}
+        for subject in self.ledger.subjects():
+            if subject.kind not in ("constraint", "index") or self.ledger.table_of(subject.kind, subject.path) != table:
+                continue
+            detail = self.ledger.detail(subject.kind, subject.path)
+            if isinstance(detail, ConstraintDetail) or (isinstance(detail, IndexDetail) and detail.unique):
+                keys.update(self.ledger.columns_of(subject.kind, subject.path))
         pending = [where]
         while pending:
             kind, value = unwrap(pending.pop())
@@ -373,7 +374,7 @@ class StepReader:
             elif kind == "a_expr" and operator_name(value) == "=":
                 left, column = unwrap(value.lexpr)
                 constant = constant_text(value.rexpr) is not None or unwrap(value.rexpr)[0] == "list"
-                if left == "column_ref" and constant and column.fields[-1].string.sval in keys | {"id", "key", "slug"}:
+                if left == "column_ref" and constant and column.fields[-1].string.sval in keys:
                     return True
         return False
 
