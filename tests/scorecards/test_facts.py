@@ -38,7 +38,15 @@ from checks.evidence.database.facts import (
     Usage,
 )
 from checks.evidence.evidence import Evidence
-from checks.evidence.repository.facts import DeploymentFact, Repository
+from checks.evidence.repository.facts import (
+    DeclaredTable,
+    DeploymentFact,
+    History,
+    Lineage,
+    MigrationFile,
+    MigrationStep,
+    Repository,
+)
 from checks.model import Location, NotApplicable, Reason, Unknown, Unobserved
 from scorecards.facts import FACTS, PRECONDITIONS
 from tests.scorecards.reviewed import NOW, catalog, evidence, repository, server, settings, statements
@@ -73,6 +81,24 @@ def with_slot(limit: str = "-1", **changes: object) -> Evidence:
 
 def with_sessions(*sessions: Session, **more: object) -> Evidence:
     return evidence(activity=msgspec.structs.replace(Activity(sessions, max_connections=10), **more))
+
+
+def with_migration(kind: str, table: str = "messages", *, linted: bool = False, bounded: bool = False) -> Evidence:
+    place = Location("migrations/0002_b.sql", 1)
+    made = DeclaredTable("public", table, Location("migrations/0001_a.sql", 1))
+    step = MigrationStep(kind, place, ("public", table), lock="ACCESS EXCLUSIVE", bounded=bounded, detail="all rows")
+    known = repository()
+    changed = msgspec.structs.replace(
+        known,
+        lineages=(Lineage("sql", "migrations", 2, (made,)),),
+        migrations=(
+            MigrationFile("migrations/0001_a.sql", "sql", "migrations", 0),
+            MigrationFile("migrations/0002_b.sql", "sql", "migrations", 1, (step,), 1, "abc", 0),
+        ),
+        history=History(30, complete=True),
+        deployment=(*known.deployment, *([DeploymentFact("migration_lint", "squawk", place)] if linted else [])),
+    )
+    return evidence(repository=changed)
 
 
 def with_sequence(last: int | None, **changes: object) -> Evidence:
@@ -292,6 +318,12 @@ CASES: list[tuple[str, Evidence, str]] = [
     ("recall_measured", with_recall(0.97), "met"),
     ("recall_measured", with_recall(0.71), "unmet"),
     ("recall_measured", with_recall(None), "unknown"),
+    ("ddl_guarded", with_migration("add_column", linted=True, bounded=True), "met"),
+    ("ddl_guarded", with_migration("add_column", linted=True), "unknown"),
+    ("ddl_guarded", with_migration("add_column", bounded=True), "unknown"),
+    ("backfills_in_batches", evidence(), "not_applicable"),
+    ("backfills_in_batches", with_migration("update"), "unmet"),
+    ("backfills_in_batches", with_migration("add_column"), "unknown"),
     ("ids_in_columns", with_statement(1, 10, "SELECT id FROM accounts WHERE id = $1"), "met"),
     ("ids_in_columns",
      with_statement(1, 10, "SELECT id FROM messages WHERE metadata ->> 'customer_id' = $1"), "unmet"),
