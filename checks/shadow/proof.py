@@ -22,6 +22,7 @@ from checks.shadow.queries import INDEX_DETAILS, INDEXES_BELOW
 from checks.shadow.trials import Trial, trials
 
 STATEMENTS = 200
+TRIALS = 200
 CODE_STATEMENTS = 100
 PLAN_LINES = 40
 CHANGED_SHOWN = 10
@@ -33,7 +34,7 @@ Progress = Callable[[str], None]
 Path = tuple[str, str]
 
 
-class _Asked(NamedTuple):
+class Asked(NamedTuple):
     id: str
     text: str
     role: str
@@ -63,14 +64,15 @@ def prove(
 ) -> Proofs:
     """Tries every fix that only creates or drops indexes. The shadow keeps the tried indexes, hidden. What was not reached before
     `cancelled` was set has no proof."""
-    chosen = trials(findings)
+    worst_first = sorted(findings, key=lambda finding: finding.severity.rank if finding.severity else 0)
+    chosen = trials(worst_first)[:TRIALS]
     entries: list[Proof] = []
     made = [outcome for outcome in _create(shadow, chosen, entries) if isinstance(outcome, _Made)] if chosen else []
     baseline: dict[str, PlanNode] = {}
-    asked = {entry.id: entry for entry in _asked(evidence)} if made else {}
+    known = {entry.id: entry for entry in asked(evidence)} if made else {}
     unplanned = []
-    for number, entry in enumerate(asked.values(), 1):
-        progress(f"planning statement {number} of {len(asked)} in the shadow")
+    for number, entry in enumerate(known.values(), 1):
+        progress(f"planning statement {number} of {len(known)} in the shadow")
         plan = shadow.explain(entry.text, entry.role)
         if isinstance(plan, PlanNode):
             baseline[entry.id] = plan
@@ -80,7 +82,7 @@ def prove(
         if cancelled is not None and cancelled.is_set():
             break
         progress(f"trying fix {number} of {len(made)} in the shadow")
-        entries.append(_try(shadow, outcome, asked, baseline, unplanned))
+        entries.append(_try(shadow, outcome, known, baseline, unplanned))
     return Proofs(
         server_major=shadow.major,
         target_major=shadow.blueprint.major,
@@ -94,16 +96,16 @@ def prove(
     )
 
 
-def _asked(evidence: Evidence) -> list[_Asked]:
+def asked(evidence: Evidence) -> list[Asked]:
     """The statements that took most time, then those of code that never ran."""
     statements = evidence.find(Statements)
     entries = sorted(statements.entries, key=lambda entry: -entry.total_ms)[:STATEMENTS] if statements else []
-    found = [_Asked(entry.query_id, entry.text, entry.users[0] if entry.users else "") for entry in entries]
+    found = [Asked(entry.query_id, entry.text, entry.users[0] if entry.users else "") for entry in entries]
     repository = evidence.find(Repository)
     if repository is not None:
         ran = {match.location for match in repository.matches}
         found += [
-            _Asked(f"{entry.location.path}:{entry.location.line}", entry.text, "")
+            Asked(f"{entry.location.path}:{entry.location.line}", entry.text, "")
             for entry in repository.statements
             if entry.parsed and not entry.holes and entry.location not in ran
         ][:CODE_STATEMENTS]
@@ -160,9 +162,9 @@ def _create(shadow: Shadow, chosen: Sequence[Trial], entries: list[Proof]) -> li
 def _try(
     shadow: Shadow,
     made: _Made,
-    asked: Mapping[str, _Asked],
+    asked: Mapping[str, Asked],
     baseline: Mapping[str, PlanNode],
-    unplanned: Sequence[_Asked],
+    unplanned: Sequence[Asked],
 ) -> Proof:
     concerned = [id for id, plan in baseline.items() if made.tables & _relations(plan)]
     names = {table.casefold() for _, table in made.tables}

@@ -16,8 +16,14 @@ from checks.evidence.evidence import Evidence
 from checks.model import Reason, Unobserved
 from checks.shadow.trials import trials
 
+# A clone of so many tables takes about half a minute, and pg_dump locks each of them for that long.
+MAXIMUM_TABLES = 3_000
 CANCELLED = Unobserved(Reason.NOT_RUN, "the review was cancelled before: run it again")
 NOTHING_TO_PROVE = Unobserved(Reason.NOT_RUN, "no finding's fix creates or drops an index")
+NO_STATEMENT = Unobserved(Reason.NOT_RUN, "no statement is known whose plan a fix could change")
+TOO_MANY_TABLES = Unobserved(
+    Reason.NO_SHADOW, f"a database of more than {MAXIMUM_TABLES:,} tables is not cloned within the time of a review"
+)
 NOT_READ = Unobserved(Reason.CONNECTION_LOST, "the connection was lost: run again when it holds")
 
 
@@ -38,7 +44,12 @@ def with_proofs(
     if not trials(findings):
         return msgspec.structs.replace(evidence, proofs=NOTHING_TO_PROVE)
     from checks.shadow.clone import Shadow
-    from checks.shadow.proof import prove
+    from checks.shadow.proof import asked, prove
+
+    if not asked(evidence):
+        return msgspec.structs.replace(evidence, proofs=NO_STATEMENT)
+    if len(evidence.get(Catalog).tables) > MAXIMUM_TABLES:
+        return msgspec.structs.replace(evidence, proofs=TOO_MANY_TABLES)
 
     try:
         with Shadow.of_target(dsn, evidence, programs=programs, progress=tell, cancelled=cancelled) as shadow:
