@@ -7,7 +7,7 @@ import msgspec
 
 class AdvisedIndex(msgspec.Struct, frozen=True):
     """`table` is (schema, name), `definition` what follows it in CREATE INDEX, `bytes` the predicted size, `statements` those
-    that use it in the advised set. `loss` is the share (0 to 1) of the workload's cost that is lost again without this one alone."""
+    that use it in the advised set. `loss`: the share (0 to 1) of the workload's cost that is lost without this one alone."""
 
     table: tuple[str, str]
     definition: str

@@ -1,8 +1,9 @@
 """Chooses new indexes for the whole workload within a storage budget, by trying them in a shadow.
 
-All that might serve a statement are made there at once, empty but sized. What no plan takes is dropped from the choice; then, one
-after the other, the index whose absence costs least for the bytes it gives back, until the rest fits. A plan that uses none of
-what is taken away stays as it is, so that only the statements concerned are planned again.
+All that might serve a statement are made there at once, empty but sized. What no plan takes is dropped from the choice. Of the
+rest three sets are made, and the best is advised: by taking away what costs least for the bytes it gives back until the rest
+fits, and by adding what helps most, in all or for its bytes. A plan stays as it is while what it uses is there and nothing new
+is, so that only the statements concerned are planned again.
 """
 
 from __future__ import annotations
@@ -84,20 +85,14 @@ class _Search:
         unplanned = len(self._asked) - len(before)
         self._asked = {id: self._asked[id] for id in before}
         made = self._make()
-        chosen = self._worth_trying(before)
-        while chosen and not self._stopped():
-            losses = self._losses(chosen)
-            total = sum(self._indexes[path].bytes for path in chosen)
-            whole = sum(self._weight(id) * cost.cost for id, cost in before.items())
-            if total > budget_bytes:
-                worst = min(chosen, key=lambda path: (losses[path] / self._indexes[path].bytes, path))
-            else:
-                worst = min(chosen, key=lambda path: (losses[path], path))
-                if losses[worst] > LEAST_GAIN * whole:
-                    break
-            self._progress(f"choosing among {len(chosen)} indexes")
-            chosen = chosen - {worst}
-        chosen = self._filled(chosen, budget_bytes)
+        tried = self._worth_trying(before)
+        whole = sum(self._weight(id) * cost.cost for id, cost in before.items())
+        sets = [
+            self._filled(self._thinned(tried, budget_bytes, whole), tried, budget_bytes, whole, by_bytes=False),
+            self._filled(frozenset(), tried, budget_bytes, whole, by_bytes=True),
+            self._filled(frozenset(), tried, budget_bytes, whole, by_bytes=False),
+        ]
+        chosen = min(sets, key=lambda one: (self._total(one), sorted(one)))
         return self._told(chosen, before, budget_bytes, made, unplanned)
 
     def _stopped(self) -> bool:
@@ -178,31 +173,50 @@ class _Search:
             losses[path] = lost - self._indexes[path].write_cost
         return losses
 
-    def _filled(self, chosen: frozenset[Path], budget_bytes: int) -> frozenset[Path]:
-        """With what still fits and helps most for its bytes."""
-        whole = sum(self._weight(id) * self._cost(id, frozenset()).cost for id in self._asked)
-        while not self._stopped():
-            room = budget_bytes - sum(self._indexes[path].bytes for path in chosen)
-            best: tuple[float, Path] | None = None
-            for path in sorted(self._tried - chosen):
-                entry = self._indexes[path]
-                if entry.bytes > room:
-                    continue
-                concerned = [id for id in self._asked if path in self._mine.get(id, frozenset())]
-                gain = -entry.write_cost + sum(
-                    self._weight(id) * (self._cost(id, chosen).cost - self._cost(id, chosen | {path}).cost)
-                    for id in concerned
-                )
-                if gain > LEAST_GAIN * whole and (best is None or gain > best[0]):
-                    best = (gain, path)
-            if best is None:
-                return chosen
-            chosen = chosen | {best[1]}
+    def _thinned(self, tried: frozenset[Path], budget_bytes: int, whole: float) -> frozenset[Path]:
+        """From all that is worth trying, those whose absence costs least for the bytes they give back taken away, one by one."""
+        chosen = tried
+        while chosen and not self._stopped():
+            losses = self._losses(chosen)
+            if sum(self._indexes[path].bytes for path in chosen) > budget_bytes:
+                worst = min(chosen, key=lambda path: (losses[path] / self._indexes[path].bytes, path))
+            else:
+                worst = min(chosen, key=lambda path: (losses[path], path))
+                if losses[worst] > LEAST_GAIN * whole:
+                    break
+            self._progress(f"choosing among {len(chosen)} indexes")
+            chosen -= {worst}
         return chosen
 
-    @property
-    def _tried(self) -> frozenset[Path]:
-        return frozenset(path for known in self._known.values() for _, cost in known for path in cost.used)
+    def _filled(
+        self, chosen: frozenset[Path], tried: frozenset[Path], budget_bytes: int, whole: float, *, by_bytes: bool
+    ) -> frozenset[Path]:
+        """With what still fits and helps most, in all or for its bytes. A gain that was measured before others were chosen is
+        taken for the most that it can be, and measured again when its turn comes."""
+        gains = {path: float("inf") for path in tried - chosen}
+        measured: dict[Path, frozenset[Path]] = {}
+        while gains and not self._stopped():
+            room = budget_bytes - sum(self._indexes[path].bytes for path in chosen)
+            gains = {
+                path: gain
+                for path, gain in gains.items()
+                if self._indexes[path].bytes <= room and gain > LEAST_GAIN * whole
+            }
+            if not gains:
+                break
+            best = max(gains, key=lambda path: (gains[path] / (self._indexes[path].bytes if by_bytes else 1), path))
+            if measured.get(best) == chosen:
+                chosen |= {best}
+                del gains[best]
+                continue
+            gains[best] = self._total(chosen) - self._total(chosen | {best})
+            measured[best] = chosen
+        return chosen
+
+    def _total(self, chosen: frozenset[Path]) -> float:
+        """The workload's cost with these indexes, their writers' included."""
+        cost = sum(self._weight(id) * self._cost(id, chosen).cost for id in self._asked)
+        return cost + sum(self._indexes[path].write_cost for path in chosen)
 
     def _told(
         self, chosen: frozenset[Path], before: dict[str, _Cost], budget_bytes: int, made: int, unplanned: int
