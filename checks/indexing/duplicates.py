@@ -70,7 +70,8 @@ def redundant_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     """An index is the beginning of another index.
 
     A B-tree over (a, b) answers every search on (a) too, so the index over (a) alone costs writes, memory and space for
-    little. It is worth keeping only where it is much smaller and read very often.
+    little. It is worth keeping only where it is much smaller and read very often. An index that begins with all of a unique one
+    is redundant too: behind a key there is nothing left to narrow.
 
     Fix: Drop the shorter index, after a look at how much it is read.
 
@@ -85,6 +86,10 @@ def redundant_index(evidence: Evidence) -> Iterator[Finding | Examined]:
         if index.oid in reported or index.method != "btree" or not is_usable(index) or is_needed(index):
             continue
         wider = [other for other in catalog.indexes_of(index.table) if _begins_with(other, index)]
+        if not wider and (key := _key_it_begins_with(catalog, index)):
+            title = f"Index {index.subject.name} begins with the unique {key.subject.name}, which finds the same rows"
+            found = _finding(evidence, index, key, title)
+            yield msgspec.structs.replace(found, severity=Severity.LOW, confidence=Confidence.INFERRED)
         if not wider:
             continue
         other = min(wider, key=lambda entry: (len(entry.keys), size_bytes(catalog, entry), entry.oid))
@@ -176,6 +181,18 @@ def _begins_with(wider: Index, index: Index) -> bool:
     if not set(index.included) <= {*wider.columns, *wider.included}:
         return False
     return len(wider.keys) > length or set(wider.included) > set(index.included)
+
+
+def _key_it_begins_with(catalog: Catalog, index: Index) -> Index | None:
+    """A unique index over fewer columns, which are the first of this one: one row at most is left for the others to narrow. None
+    where INCLUDE says that statements are to read further columns from the index alone."""
+    if index.predicate is not None or index.included or 0 in index.columns:
+        return None
+    for other in catalog.indexes_of(index.table):
+        enforces = other.unique and other.method == "btree" and is_usable(other) and other.predicate is None
+        if enforces and len(other.keys) < len(index.keys) and index.keys[: len(other.keys)] == other.keys:
+            return other
+    return None
 
 
 def _finding(evidence: Evidence, redundant: Index, kept: Index, title: str) -> Finding:
