@@ -64,7 +64,7 @@ def terminal(tmp_path: Path, home: Path) -> Iterator[Callable[..., Terminal]]:
     opened: list[Terminal] = []
 
     def open_terminal(words: list[str], width: int = 80, height: int = 24) -> Terminal:
-        command = f"env HOME={shlex.quote(str(home))} TERM=xterm-256color {shlex.join([*PROGRAM, *words])}"
+        command = f"env -u COLUMNS -u LINES HOME={shlex.quote(str(home))} TERM=xterm-256color {shlex.join([*PROGRAM, *words])}"
         opened.append(Terminal(tmp_path / f"t{len(opened)}", command, width, height))
         return opened[-1]
 
