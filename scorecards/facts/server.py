@@ -227,6 +227,18 @@ def transaction_pooling(evidence: Evidence) -> Verdict:
     return undecided("no transaction pooler seen in the repository")
 
 
+def retries_back_off(evidence: Evidence) -> Verdict:
+    """Retries at once or at a fixed interval are seen in code; that all others back off only a person can say."""
+    bare = [
+        f"{entry.location.path}:{entry.location.line}"
+        for entry in evidence.get(Repository).behaviours
+        if entry.kind == "retry_without_backoff"
+    ]
+    if bare:
+        return unmet(f"sent again at once or after a fixed time: {listed(bare)}", Strength.INFERRED)
+    return undecided("no retry without backoff seen in the code")
+
+
 def _deployed(evidence: Evidence, kind: str) -> list[str]:
     repository = evidence.find(Repository)
     return sorted({fact.detail for fact in (repository.deployment if repository else ()) if fact.kind == kind})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from checks.evidence.database.facts import Activity, Server, Settings, Statement, Statements
+from checks.evidence.database.facts import Activity, GivenPlans, Server, Settings, Statement, Statements
 from checks.evidence.evidence import Evidence
 from checks.figures import days_in_words
 from checks.model import Reason, quote_identifier
@@ -12,6 +12,7 @@ from scorecards.facts.verdict import Verdict, judged, listed, met, missing, unde
 DAY_S, HOUR_S = 86_400, 3_600
 CLIENT_READ_S = 600
 COSTLIEST = 20
+GIVEN_SHARE = 0.8
 HOT_CALLS_PER_DAY = 24 * 60
 HOT_MEAN_MS = 100
 SLOW_MEAN_MS = 1_000
@@ -93,7 +94,15 @@ def statements_cover_a_week(evidence: Evidence) -> Verdict:
 
 
 def plans_captured(evidence: Evidence) -> Verdict:
-    """auto_explain that logs buffers; plans may be taken elsewhere, so that its absence decides nothing."""
+    """auto_explain that logs buffers, or such plans given of most of the costliest statements; plans may be taken elsewhere, so
+    that their absence decides nothing."""
+    given, statements = evidence.find(GivenPlans), evidence.find(Statements)
+    if given is not None and statements is not None:
+        costliest = {entry.query_id for entry in _costliest(statements)}
+        known = {plan.query_id for plan in given.plans
+                 if plan.query_id in costliest and plan.root.measured and plan.root.measured.hit_blocks is not None}  # fmt: skip
+        if known and len(known) >= GIVEN_SHARE * len(costliest):
+            return met(f"given plans of {len(known)} of the {len(costliest)} costliest statements")
     settings = evidence.get(Settings)
     if settings.value("auto_explain.log_min_duration") not in (None, "-1"):
         buffers = settings.value("auto_explain.log_buffers") == "on"
@@ -101,6 +110,19 @@ def plans_captured(evidence: Evidence) -> Verdict:
             met("auto_explain logs plans with buffers") if buffers else undecided("auto_explain, without log_buffers")
         )
     return undecided()
+
+
+def costliest_plans_given(evidence: Evidence) -> Verdict:
+    """Plans with real rows for most of the 20 statements with the most execution time; without, nothing is known of the rest."""
+    gap = evidence.gap(GivenPlans)
+    if gap is not None:
+        return missing(gap)
+    costliest = {entry.query_id for entry in _costliest(evidence.get(Statements))}
+    given = {plan.query_id for plan in evidence.get(GivenPlans).plans if plan.analyzed and plan.query_id in costliest}
+    covered = f"plans of {len(given)} of the {len(costliest)} costliest statements"
+    if not costliest or len(given) < GIVEN_SHARE * len(costliest):
+        return unknown(Reason.NOT_OPTED_IN, "--plan FILE with auto_explain's log of the costliest statements", covered)
+    return met(covered)
 
 
 def hot_statements_are_fast(evidence: Evidence) -> Verdict:
