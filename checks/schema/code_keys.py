@@ -31,6 +31,8 @@ from checks.schema.code_models import Migrated, modelled_tables
 
 _TEXT = frozenset({"text", "varchar", "bpchar"})
 _WHO = re.compile(r"(^|_)(e_?mail|email_?address|user_?name|login|handle|nick_?name|screen_?name)(_|$)")
+# What a row is in for a while: the values beside it are unique as long as it is in that.
+_CONDITION = re.compile(r"(^|_)(status|state|deleted|active|archived|enabled|current|is)(_|$)")
 _ANY_CASE = frozenset(["lower", "upper"])
 
 
@@ -168,6 +170,7 @@ def _fix(catalog: Catalog, table: Table, columns: list[str], entries: list[Promi
         keys = ", ".join(
             [*(quote_identifier(each) for each in columns[:-1]), f"lower({quote_identifier(columns[-1])})"]
         )
+    conditional = any(_CONDITION.search(_snake(each)) for each in columns)
     return Fix(
         f"Find the duplicates first: SELECT {listed}, count(*) FROM {path} GROUP BY {listed} HAVING count(*) > 1. If it is "
         "unique only under a condition, such as not deleted, give the index that condition. Then insert with ON CONFLICT, "

@@ -346,10 +346,9 @@ def migration_bulk_data_change(evidence: Evidence) -> Iterator[Finding | Examine
             steps,
             f"Migration changes rows of {change.tables(steps)} in one statement",
             Fix(
-                "Take the work out of the migration: loop over the key in batches, each in a transaction of its own, with a "
-                "pause between them, and remember how far it came.",
-                f"UPDATE {table} SET /* ... */ WHERE id IN (SELECT id FROM {table} WHERE /* not done yet */ ORDER BY id "
-                "LIMIT 5000 FOR UPDATE SKIP LOCKED);" if steps[0].kind == "update" else None,
+                f"Take the work out of the migration: take a few thousand rows of {table} at a time by its key (WHERE id IN "
+                "(SELECT ... LIMIT 5000 FOR UPDATE SKIP LOCKED)), each batch in a transaction of its own, with a pause between "
+                "them, and remember how far it came.",
                 lock="ROW EXCLUSIVE, for each batch",
             ),
             observed={"statements": len(steps)},

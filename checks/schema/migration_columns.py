@@ -63,10 +63,7 @@ def _fill(steps: list[MigrationStep]) -> Fix:
     return Fix(
         "Add the column without its default, then set the default, which holds for new rows; fill the others a few thousand "
         "at a time, each batch in a transaction of its own.",
-        f"ALTER TABLE {table} ADD COLUMN {column} TYPE;\nALTER TABLE {table} ALTER COLUMN {column} SET DEFAULT {default};\n"
-        f"UPDATE {table} SET {column} = {default} WHERE {column} IS NULL AND id BETWEEN 1 AND 5000;".replace(
-            " TYPE;", " /* its type */;"
-        ),
+        f"ALTER TABLE {table} ALTER COLUMN {column} SET DEFAULT {default};",
         lock="ACCESS EXCLUSIVE, for a moment; ROW EXCLUSIVE for the batches",
         undo=f"ALTER TABLE {table} DROP COLUMN {column};",
     )
@@ -100,7 +97,6 @@ def migration_required_column(evidence: Evidence) -> Iterator[Finding | Examined
             Fix(
                 "Give it a default, which costs nothing if it is a constant, or add it nullable, fill it, and make it NOT NULL "
                 "then; the default can be dropped again.",
-                f"ALTER TABLE {table} ADD COLUMN {column} /* its type */ NOT NULL DEFAULT '';",
                 lock="ACCESS EXCLUSIVE, for a moment",
                 undo=f"ALTER TABLE {table} DROP COLUMN {column};",
             ),

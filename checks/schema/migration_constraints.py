@@ -67,8 +67,6 @@ def _later(steps: list[MigrationStep]) -> Fix:
                 f"ALTER TABLE {table} ADD CONSTRAINT {name} FOREIGN KEY ({column_list(step.columns)}) "
                 f"REFERENCES {qualified_name(*step.also)} NOT VALID;"
             )
-        elif step.kind == "add_check":
-            written.append(f"ALTER TABLE {table} ADD CONSTRAINT {name} CHECK (/* as it is */ true) NOT VALID;")
         written.append(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name};")
         undo.append(f"ALTER TABLE {table} DROP CONSTRAINT {name};")
     return Fix(
