@@ -175,9 +175,9 @@ def _fix(catalog: Catalog, table: Table, columns: list[str], entries: list[Promi
         f"Find the duplicates first: SELECT {listed}, count(*) FROM {path} GROUP BY {listed} HAVING count(*) > 1. If it is "
         "unique only under a condition, such as not deleted, give the index that condition. Then insert with ON CONFLICT, "
         "or take the error of the index for the answer.",
-        f"CREATE UNIQUE INDEX CONCURRENTLY {name} ON {path} ({keys});",
+        None if conditional else f"CREATE UNIQUE INDEX CONCURRENTLY {name} ON {path} ({keys});",
         lock="SHARE UPDATE EXCLUSIVE",
-        undo=f"DROP INDEX CONCURRENTLY {qualified_name(table.schema, name.strip(chr(34)))};",
+        undo=None if conditional else f"DROP INDEX CONCURRENTLY {qualified_name(table.schema, name.strip(chr(34)))};",
     )
 
 
