@@ -16,8 +16,12 @@ from checks.evidence.database.facts import (
     Extension,
     FreezeAge,
     FreezeAges,
+    GivenPlan,
+    GivenPlans,
     Index,
     IndexKey,
+    Measured,
+    PlanNode,
     PreparedTransaction,
     Recall,
     RecallAt,
@@ -39,6 +43,7 @@ from checks.evidence.database.facts import (
 )
 from checks.evidence.evidence import Evidence
 from checks.evidence.repository.facts import (
+    Behaviour,
     DeclaredTable,
     DeploymentFact,
     History,
@@ -177,6 +182,20 @@ def with_sent(*sent: SentSetting, setting: str | None = None) -> Evidence:
     return evidence(catalog=seen, embeddings=Embeddings(sent=sent), settings=Settings(role_settings=roles))
 
 
+def with_retry() -> Repository:
+    return Repository("r", behaviours=(Behaviour("retry_without_backoff", Location("a.py", 5), detail="no wait"),))
+
+
+def with_given_plans(share: float) -> Evidence:
+    """Plans that were run of that share of the statements."""
+    given = evidence()
+    entries = given.get(Statements).entries
+    node = PlanNode("Result", 0, 1, 1, 4, measured=Measured(1, 1, hit_blocks=3))
+    chosen = entries[: round(share * len(entries))]
+    plans = tuple(GivenPlan("p", number, node, query_id=entry.query_id) for number, entry in enumerate(chosen, 1))
+    return evidence(given_plans=GivenPlans(plans))
+
+
 CASES: list[tuple[str, Evidence, str]] = [
     ("sequences_have_room", with_sequence(899), "met"),
     ("sequences_have_room", with_sequence(900), "unmet"),
@@ -293,6 +312,12 @@ CASES: list[tuple[str, Evidence, str]] = [
     ("replication_alerts", with_deployed("alert_rules", "ReplicationLag"), "met"),
     ("transaction_pooling", with_deployed("pooler", "pgbouncer, pool_mode = transaction"), "met"),
     ("transaction_pooling", with_deployed("pooler", "pgbouncer, pool_mode = session"), "unknown"),
+    ("retries_back_off", evidence(repository=with_retry()), "unmet"),
+    ("retries_back_off", evidence(repository=Repository("r")), "unknown"),
+    ("costliest_plans_given", with_given_plans(1.0), "met"),
+    ("costliest_plans_given", with_given_plans(0.0), "unknown"),
+    ("costliest_plans_given", evidence(), "unknown"),
+    ("plans_captured", with_given_plans(1.0), "met"),
     ("pgvector_safe", vector("0.8.6"), "met"),
     ("pgvector_safe", vector("0.8.2"), "met"),
     ("pgvector_safe", vector("0.8.1"), "unmet"),
