@@ -32,7 +32,7 @@ from checks.evidence.repository import facts as code
 from checks.evidence.tokens import Kind, tokens
 from checks.growth import Breaking, GrownStatement, GrownTable
 from checks.model import Location, Reason, Subject, Unobserved
-from checks.proofs import Proofs
+from checks.proofs import Lacking, Proof, Proofs, ProvenStatement
 
 KEY_VARIABLE = "PGSURVEYOR_NAMES_KEY"
 KEY_FILE = "names.key"
@@ -171,10 +171,23 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
     code.DeclaredIndex: {"name": NAME, "columns": NAME, "*": KEEP},
     code.DeploymentFact: {"kind": KEEP, "detail": WORDS},
     code.Model: {"name": NAME, "table": NAME, "schema": NAME, "*": KEEP},
-    code.ModelColumn: {"name": NAME, "attribute": NAME, "type": SQL, "values": NAME, "references": NAME},
-    code.ModelRelation: {"attribute": NAME, "target": NAME, "columns": NAME, "references": NAME},
+    code.ModelColumn: {
+        "name": NAME,
+        "attribute": NAME,
+        "type": SQL,
+        "values": NAME,
+        "references": NAME,
+        "on_delete": KEEP,
+    },
+    code.ModelRelation: {"attribute": NAME, "target": NAME, "columns": NAME, "references": NAME, "on_delete": KEEP},
     code.ModelIndex: {"columns": NAME, "name": NAME, "*": KEEP},
     code.OrmCall: {"text": SQL, "function": NAME, "*": KEEP},
+    facts.CollationVersion: {"name": NAME, "*": KEEP},
+    Proof: {"note": WORDS, "*": KEEP},
+    ProvenStatement: {"plan_before": SQL, "plan_after": SQL, "*": KEEP},
+    Lacking: {"name": NAME, "relations": SQL, "reason": WORDS, "*": KEEP},
+    code.MigrationFile: {"path": PATH, "folder": PATH, "*": KEEP},
+    code.MigrationStep: {"table": NAME, "name": NAME, "columns": NAME, "also": NAME, "detail": SQL, "*": KEEP},
     code.Behaviour: {"kind": KEEP, "function": NAME, "table": NAME, "text": SQL, "detail": WORDS},
     code.EmbeddingModel: {"function": NAME, "*": KEEP},
     code.VectorCall: {"collection": NAME, "filters": NAME, "where_from": NAME, "function": NAME, "*": KEEP},
