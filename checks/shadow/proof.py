@@ -19,6 +19,7 @@ from checks.shadow.blueprint import RelationSize
 from checks.shadow.clone import Shadow
 from checks.shadow.index_size import IndexContents, predict
 from checks.shadow.queries import INDEX_DETAILS, INDEXES_BELOW
+from checks.shadow.scaling import least_distinct
 from checks.shadow.trials import Trial, trials
 
 STATEMENTS = 200
@@ -278,7 +279,10 @@ def predicted_sizes(shadow: Shadow, indexes: Sequence[Path]) -> dict[Path, Relat
         contents = IndexContents(
             method,
             entries.rows,
-            groups.rows if isinstance(groups, PlanNode) else entries.rows,
+            max(
+                groups.rows if isinstance(groups, PlanNode) else entries.rows,
+                least_distinct(shadow.blueprint, (table_schema, table), keys) if not predicate else 1.0,
+            ),
             fixed if fixed is not None else entries.width,
             method == "btree" and _equal_image(shadow, file),
             heap.pages,

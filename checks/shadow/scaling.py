@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 import psycopg
 
 from checks.evidence.database.facts import Catalog, Table
+from checks.model import quote_identifier
 from checks.shadow.blueprint import Blueprint, ColumnValues, RelationSize
 from checks.shadow.files import MOST_BLOCKS, SEGMENT_BLOCKS
 
@@ -94,6 +95,22 @@ def scaled_distinct(
         value = _distinct(column, size, then, _growth_of(parents, table, column.column, factors), target)
         if value is not None and value != column.n_distinct:
             found.append(Distinct(column.schema, column.relation, column.column, column.inherited, value))
+    return found
+
+
+def least_distinct(blueprint: Blueprint, table: Path, keys: Sequence[str]) -> float:
+    """How many distinct values the keys of an index have at least: those of a clustered column, of which ANALYZE says too few in
+    a large table. `keys` are columns, quoted, or expressions, each in parentheses; 1 if nothing more is known."""
+    size = next((entry for entry in blueprint.relations if entry.path == table), None)
+    sample = _BLOCKS_PER_TARGET * _statistics_target(blueprint)
+    if size is None or size.pages <= sample or size.reltuples <= 0:
+        return 1.0
+    found = 1.0
+    for column in blueprint.columns:
+        if (column.schema, column.relation) == table and f"({quote_identifier(column.column)})" in keys:
+            told = column.n_distinct if column.n_distinct > 0 else -column.n_distinct * size.reltuples
+            if abs(column.correlation or 0.0) > _CLUSTERED and 1.0 < told < 0.9 * size.reltuples:
+                found = max(found, _really(told, size, sample))
     return found
 
 
