@@ -155,6 +155,16 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             return same[0] if len(same) == 1 else ()
         return ()
 
+    def commit(self, subject: Subject) -> str | None:
+        """The short id of the commit that brought that object, or the table that it is part of; None where git does not tell."""
+        found: dict[Subject, str | None] = vars(self).setdefault("_commits", {})
+        if not found:
+            repository = self.find(Repository)
+            for entry in repository.declared if repository else ():
+                if entry.action == "create":
+                    found.setdefault(entry.subject, entry.commit)
+        return found.get(subject) or found.get(Subject("table", subject.path[:2]))
+
     @cached_property
     def statement_locations(self) -> dict[str, tuple[tuple[Location, str], ...]]:
         """Where in the code each statement of pg_stat_statements is sent from, and how it was matched, by query id."""

@@ -33,6 +33,7 @@ _TEXT = frozenset({"text", "varchar", "bpchar"})
 _WHO = re.compile(r"(^|_)(e_?mail|email_?address|user_?name|login|handle|nick_?name|screen_?name)(_|$)")
 # What a row is in for a while: the values beside it are unique as long as it is in that.
 _CONDITION = re.compile(r"(^|_)(status|state|deleted|active|archived|enabled|current|is)(_|$)")
+_KIND = re.compile(r"(^|_)(type|kind|status|state|category|role|provider|source|action|event)$")
 _ANY_CASE = frozenset(["lower", "upper"])
 
 
@@ -136,8 +137,11 @@ def _promises(evidence: Evidence) -> list[Promise]:
 
 
 def _of_parent(catalog: Catalog, table: Table, names: frozenset[str]) -> bool:
-    """Whether one reference alone is compared: code that gives a parent its first children asks so, and there may be many."""
+    """Whether one reference or kind alone is compared: code that gives a parent its first children asks so, and there may be
+    many; of a kind there are, and what else was asked stands in an expression."""
     numbers = [catalog.column_names[table.oid][name].number for name in names]
+    if all(_KIND.search(_snake(name)) for name in names):
+        return True
     return len(numbers) == 1 and any(
         rule.kind == "foreign_key" and rule.columns == (numbers[0],) for rule in catalog.constraints_of(table.oid)
     )

@@ -29,7 +29,7 @@ def missing_foreign_key(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Source: PostgreSQL manual, "Constraints", section "Foreign Keys"; "ALTER TABLE", Notes
 
-    Observed: references, type, known_by, joining_statements, rows, parent_deletes.
+    Observed: references, type, known_by, joining_statements, rows, parent_deletes, commit.
     """
     catalog = evidence.get(Catalog)
     declared = [
@@ -62,6 +62,7 @@ def missing_foreign_key(evidence: Evidence) -> Iterator[Finding | Examined]:
                 "joining_statements": [entry.query_id for entry in reference.patterns if entry.query_id][:5],
                 "rows": None if rows is None else round(rows),
                 "parent_deletes": deletes,
+                "commit": evidence.commit(column),
             },
             related=(key, reference.target.subject),
             locations=((reference.relation,) if reference.relation else ()) + (
