@@ -78,7 +78,7 @@ def _observe(
     declarations = DeclarationReader()
     orm = OrmReader(cache)
     behaviour = BehaviourReader(cache)
-    vectors = VectorReader()
+    vectors = VectorReader(cache)
     made = hashlib.blake2b()
     for number, path in enumerate(paths):
         if cancelled is not None and cancelled.is_set():

@@ -71,7 +71,12 @@ class OrmReader:
         self._clients.read(file)
         if file.extension == "py":
             if sqlalchemy.CANDIDATE.search(file.text):
-                self._declarations += sqlalchemy.read_declarations(source_of(file))
+                self._declarations += self._cache.remember(
+                    "sqlalchemy models",
+                    (file_key(file),),
+                    list[sqlalchemy.Declaration],
+                    functools.partial(_read_declarations, file),
+                )
             if sqlalchemy_calls.CANDIDATE.search(file.text):
                 self._python.append(file)
             declares = django.CANDIDATE.search(file.text) is not None
@@ -135,11 +140,24 @@ class OrmReader:
         tables: list[Model] = []
         relations: dict[str, list[ModelRelation]] = {}
         for file in self._drizzle_tables:
-            source = source_of(file)
-            tables += drizzle.read_tables(source, snake_case=self._snake_case)
-            relations |= drizzle.relations_of(source)
+            read = functools.partial(_read_tables, file, snake_case=self._snake_case)
+            parts = (file_key(file), str(self._snake_case))
+            found = self._cache.remember(
+                "drizzle tables", parts, tuple[list[Model], dict[str, list[ModelRelation]]], read
+            )
+            tables += found[0]
+            relations |= found[1]
         known = Models(tables)
         return [_linked(table, known, relations.get(table.name, [])) for table in tables]
+
+
+def _read_declarations(file: SourceFile) -> list[sqlalchemy.Declaration]:
+    return sqlalchemy.read_declarations(source_of(file))
+
+
+def _read_tables(file: SourceFile, *, snake_case: bool) -> tuple[list[Model], dict[str, list[ModelRelation]]]:
+    source = source_of(file)
+    return drizzle.read_tables(source, snake_case=snake_case), drizzle.relations_of(source)
 
 
 def _read_calls(file: SourceFile, known: Models, read_calls: ReadCalls) -> list[OrmCall]:

@@ -93,6 +93,7 @@ class _Reader:
     def read(self) -> list[OrmCall]:
         starts = [local for local, original in self.names.items() if original in _STARTS]
         words = "|".join(map(re.escape, sorted({*starts, "query", "get", "get_or_404", "add", "add_all", *_STARTS})))
+        known: dict[int, dict[str, tuple[Model, str]]] = {}
         for match, node in self.source.found(
             re.compile(rf"\b({words}|(?:bulk_)?(?:insert|upsert)\w+|upsert)\s*\(".encode()), _IDENTIFIER
         ):
@@ -101,7 +102,10 @@ class _Reader:
             if call is None:
                 continue
             self.function = function_around(call)
-            self.aliases = self._aliases()
+            key = self.function.start_byte if self.function is not None else -1
+            if key not in known:
+                known[key] = self._aliases()
+            self.aliases = known[key]
             holder = holder_of(call)
             if holder is None:
                 start = self.names.get(word, "") if word in self.names else ""

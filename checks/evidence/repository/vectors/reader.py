@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import msgspec
 
 from checks.evidence.repository.behaviour.outline import Outline
 from checks.evidence.repository.behaviour.reader import is_production
+from checks.evidence.repository.cache import Cache, NoCache, file_key
 from checks.evidence.repository.facts import EmbeddingModel, FrameworkUse, VectorCall
 from checks.evidence.repository.files import SourceFile
 from checks.evidence.repository.languages import TYPESCRIPT
@@ -22,10 +24,16 @@ _MANIFESTS = re.compile(
 )
 
 
+class _Found(msgspec.Struct, frozen=True):
+    models: list[EmbeddingModel]
+    calls: list[VectorCall]
+
+
 class VectorReader:
     """`models`, `calls` and `uses` grow while files are read, each up to 5,000."""
 
-    def __init__(self) -> None:
+    def __init__(self, cache: Cache | None = None) -> None:
+        self._cache = cache if cache is not None else NoCache()
         self.models: list[EmbeddingModel] = []
         self.calls: list[VectorCall] = []
         self._uses: list[tuple[FrameworkUse, tuple[str, ...]]] = []
@@ -45,9 +53,10 @@ class VectorReader:
         self._uses += frameworks.uses_of(file)
         names_models, calls_stores = embeddings.is_candidate(file.text), stores.is_candidate(file.text)
         if names_models or calls_stores:
-            outline = Outline(source_of(file))
-            self.models += embeddings.embedding_models_of(outline) if names_models else ()
-            self.calls += stores.vector_calls_of(outline) if calls_stores else ()
+            read = partial(_read, file, names_models=names_models, calls_stores=calls_stores)
+            found = self._cache.remember("vectors", (file_key(file),), _Found, read)
+            self.models += found.models
+            self.calls += found.calls
 
     def uses(self) -> tuple[FrameworkUse, ...]:
         """The uses of frameworks, with the version that some manifest asks for."""
@@ -56,3 +65,11 @@ class VectorReader:
             version = next((self._versions[package] for package in packages if package in self._versions), None)
             found.append(msgspec.structs.replace(use, version=version))
         return tuple(sorted(set(found), key=lambda use: (use.location, use.component)))
+
+
+def _read(file: SourceFile, *, names_models: bool, calls_stores: bool) -> _Found:
+    outline = Outline(source_of(file))
+    return _Found(
+        list(embeddings.embedding_models_of(outline)) if names_models else [],
+        list(stores.vector_calls_of(outline)) if calls_stores else [],
+    )
