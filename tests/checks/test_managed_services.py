@@ -18,7 +18,7 @@ HIS_OWN = {
     "observability.timeouts-unset", "observability.slow-log", "observability.no-io-timing", "observability.event-logging",
     "observability.no-change-history", "observability.no-plan-capture", "observability.no-metrics-agent",
     "observability.dead-client-detection", "observability.no-query-tags",
-    "observability.weak-passwords",
+    "observability.weak-passwords", "observability.server-version",
 }  # fmt: skip
 
 

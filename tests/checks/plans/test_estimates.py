@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from checks.evidence.given.reader import read_plan_files
 from checks.model import Confidence, Outcome, Severity
@@ -126,6 +127,7 @@ def test_partitions_that_are_all_read(database: Database) -> None:
     assert conclude(aged(survey(database), 10), "plans.partitions-scanned").outcome is Outcome.PASSED
 
 
+@pytest.mark.since(15)
 def test_a_statement_that_is_planned_by_old_statistics(database: Database) -> None:
     prepare(database, SCHEMA, "ALTER TABLE items SET (autovacuum_enabled = off)")
     connection = database.connect()
