@@ -54,7 +54,10 @@ def _is_lookup(evidence: Evidence, place: Place) -> bool:
         return False
     if pattern.distances or (pattern.limit or 0) > 1 or "FOR UPDATE" in pattern.text.upper():
         return False
-    return any(entry.operator == "=" and entry.other is None and not entry.under_or for entry in pattern.comparisons)
+    if any(entry.under_or for entry in pattern.comparisons):
+        # It asks for many at once already.
+        return False
+    return any(entry.operator == "=" and entry.other is None for entry in pattern.comparisons)
 
 
 def _listing(evidence: Evidence, place: Place) -> AccessPattern | None:
