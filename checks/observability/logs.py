@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from checks.evidence.database.facts import Server, Settings
 from checks.evidence.evidence import Evidence
-from checks.model import Examined, Finding, Reason, Severity, Unknown
+from checks.model import Examined, Finding, Reason, Severity, Subject, Unknown
 from checks.registry import check
 from checks.relations import grant
 from checks.settings import is_managed, is_on, milliseconds, server_locations, setting_fix, setting_subject
@@ -49,7 +49,7 @@ def event_logging(evidence: Evidence) -> Iterator[Finding | Examined]:
     missing = [name for name, (_, logged) in wanted.items() if not logged]
     if missing:
         yield Finding(
-            setting_subject(missing[0] if len(missing) == 1 else "log"),
+            Subject("node", (server.role,)),
             f"The log tells nothing of {_in_words(missing)}",
             setting_fix(server, "Log these events.", {name: wanted[name][0] for name in missing}),
             observed={"missing": missing},
@@ -99,7 +99,7 @@ def log_settings(evidence: Evidence) -> Iterator[Finding | Examined]:
     if problems:
         text = "; ".join(problems)
         yield Finding(
-            setting_subject(next(iter(changes))),
+            Subject("node", (server.role,)),
             text[0].upper() + text[1:],
             setting_fix(server, "Let each line say whose it is.", changes),
             severity=Severity.MEDIUM if hostname else Severity.LOW,

@@ -79,7 +79,7 @@ def server_version(evidence: Evidence) -> Iterator[Finding | Examined]:
         )
 
 
-@check("observability.configuration-errors", catalogue="O57", severity=Severity.LOW, needs=[Settings])
+@check("observability.configuration-errors", catalogue="O57", severity=Severity.LOW, needs=[Settings, Server])
 def configuration_errors(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Settings were changed and are not in force.
 
@@ -92,7 +92,7 @@ def configuration_errors(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Observed: pending_restart
     """
-    settings = evidence.get(Settings)
+    settings, server = evidence.get(Settings), evidence.get(Server)
     if not settings.entries:
         raise Unknown(Reason.NOT_PERMITTED, grant(evidence, "pg_read_all_settings"))
     yield Examined(len(settings.entries), len(settings.entries), "settings")
@@ -100,7 +100,7 @@ def configuration_errors(evidence: Evidence) -> Iterator[Finding | Examined]:
     if pending:
         listed = ", ".join(pending[:3]) + (f" and {len(pending) - 3} more" if len(pending) > 3 else "")
         yield Finding(
-            Subject("setting", (pending[0] if len(pending) == 1 else "pending_restart",)),
+            Subject("node", (server.role,)),
             f"{listed} {'wait' if len(pending) > 1 else 'waits'} for a restart to take effect",
             Fix("Restart in a quiet hour, standbys first where their limits must be larger; or take the change back."),
             observed={"pending_restart": pending},

@@ -92,6 +92,9 @@ def _statement(row: Any) -> Statement:
         temp_blocks_written=row.temp_blocks_written,
         wal_bytes=row.wal_bytes,
         planning_ms=row.planning_ms,
+        read_ms=row.read_ms,
+        write_ms=row.write_ms,
+        jit_ms=row.jit_ms,
         users=tuple(row.users),
         toplevel=row.toplevel,
     )

@@ -68,7 +68,7 @@ def test_what_the_log_tells(database: Database) -> None:
         loud = with_setting(loud, name, value)
     assert conclude(loud, "observability.event-logging").outcome is Outcome.PASSED
     (found,) = conclude(with_setting(loud, "log_temp_files", "-1"), "observability.event-logging").findings
-    assert (found.subject.path, found.title) == (("log_temp_files",), "The log tells nothing of temporary files")
+    assert (found.subject.path, found.title) == (("primary",), "The log tells nothing of temporary files")
 
     good = with_setting(evidence, "log_line_prefix", "%t [%p] %u@%d %a ")
     assert conclude(good, "observability.log-settings").outcome is Outcome.PASSED

@@ -161,7 +161,8 @@ def test_settings_that_wait(database: Database) -> None:
         msgspec.structs.replace(entry, pending_restart=entry.name == "shared_buffers") for entry in settings.entries
     )
     pending = msgspec.structs.replace(evidence, settings=msgspec.structs.replace(settings, entries=entries))
-    assert names(conclude(pending, "observability.configuration-errors")) == {"shared_buffers"}
+    (found,) = conclude(pending, "observability.configuration-errors").findings
+    assert found.observed["pending_restart"] == ["shared_buffers"]
 
 
 def test_memory_that_is_mapped(database: Database) -> None:
