@@ -84,8 +84,7 @@ class BehaviourReader:
                 break
             known = by_path.get(path)
             helpers = exports.called_in(path, file.text)
-            connects = sessions.is_candidate(file.text) or any(word in file.text for word in connections.WORDS)
-            if known or helpers or connects:
+            if known or helpers or _may_connect(file.text):
                 used = {call.orm for call in known[1]} if known else set()
                 lazy = [model for model in related.values() if model.orm in used]
                 around = (*(known or ([], [])), writes.get(path, []), lazy, helpers)
@@ -105,6 +104,10 @@ class BehaviourReader:
             return []
         parts = (file_key(file), facts_key(known))
         return self._cache.remember("helpers", parts, list[Helper], partial(_read_helpers, file, *known))
+
+
+def _may_connect(code: str) -> bool:
+    return any(word in code for word in connections.WORDS) or sessions.is_candidate(code)
 
 
 def _read_helpers(file: SourceFile, statements: list[CodeStatement], calls: list[OrmCall]) -> list[Helper]:
