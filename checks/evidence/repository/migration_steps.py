@@ -62,6 +62,7 @@ class StepReader:
         self._outer = transaction
         self._bounded = False
         self._temporary: set[str] = set()
+        self._keys: dict[tuple[str, str], set[str]] = {}
         self._new_values: set[str] = set()
         self._made_types: set[str] = set()
 
@@ -359,13 +360,7 @@ class StepReader:
 
     def _one_row(self, table: tuple[str, str], where: Any) -> bool:
         """Whether a key is compared with constants there."""
-        keys = {"id", "key", "slug"}
-        for subject in self.ledger.subjects():
-            if subject.kind not in ("constraint", "index") or self.ledger.table_of(subject.kind, subject.path) != table:
-                continue
-            detail = self.ledger.detail(subject.kind, subject.path)
-            if isinstance(detail, ConstraintDetail) or (isinstance(detail, IndexDetail) and detail.unique):
-                keys.update(self.ledger.columns_of(subject.kind, subject.path))
+        keys = self._keys_of(table)
         pending = [where]
         while pending:
             kind, value = unwrap(pending.pop())
@@ -377,6 +372,20 @@ class StepReader:
                 if left == "column_ref" and constant and column.fields[-1].string.sval in keys:
                     return True
         return False
+
+    def _keys_of(self, table: tuple[str, str]) -> set[str]:
+        """Columns of its keys, looked up once for each migration."""
+        if (known := self._keys.get(table)) is not None:
+            return known
+        keys = {"id", "key", "slug"}
+        for subject in self.ledger.subjects():
+            if subject.kind not in ("constraint", "index") or self.ledger.table_of(subject.kind, subject.path) != table:
+                continue
+            detail = self.ledger.detail(subject.kind, subject.path)
+            if isinstance(detail, ConstraintDetail) or (isinstance(detail, IndexDetail) and detail.unique):
+                keys.update(self.ledger.columns_of(subject.kind, subject.path))
+        self._keys[table] = keys
+        return keys
 
     def _insert_stmt(self, statement: Any) -> None:
         kind, select = unwrap(statement.select_stmt)

@@ -72,6 +72,8 @@ _CHANGES_SCHEMA = re.compile(
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _DIGITS = re.compile(r"(\d+)")
 _MAXIMUM_BLOCK = 100_000
+# Of one migration: where it has more, the rest are rows that it brings along.
+_MAXIMUM_STATEMENTS = 2_000
 # Of each series; what is older has long been run.
 MAXIMUM_MIGRATIONS = 60
 _ALWAYS_IN_TRANSACTION = frozenset(["drizzle", "supabase", "diesel"])
@@ -250,7 +252,8 @@ class ScriptReader:
 
     def other(self, first: str, statement: str, place: Location, changes: Changes) -> None:
         """A statement that declares nothing, but locks, sets or changes rows."""
-        tree = parse(statement) if first in _CHANGES_NO_SCHEMA and len(statement) <= _MAXIMUM_REFUSED else None
+        few = self.steps.statements <= _MAXIMUM_STATEMENTS and len(statement) <= _MAXIMUM_REFUSED
+        tree = parse(statement) if few and first in _CHANGES_NO_SCHEMA else None
         if tree is None:
             self.steps.statements += 1
             return
