@@ -38,8 +38,8 @@ def backfills_in_batches(evidence: Evidence) -> Verdict:
         review = Review(evidence)
     except NotApplicable as absence:
         return absent(str(absence))
-    except Unknown as gap:
-        return undecided(gap.gap.unlock)
+    except Unknown as unseen:
+        return undecided(f"the migrations could not be judged ({unseen.gap.reason.value.replace('_', ' ')})")
     limit = evidence.limit("migration_rows")
     at_once = [
         change.file.path
