@@ -196,7 +196,7 @@ class _Reader:
         positional, keywords = arguments_of(call)
         table = keywords.get("table", keywords.get("model"))
         found = self.expressions.model(table) if table is not None else None
-        if found is None or context_of(call, self.function) is None:
+        if found is None or context_of(chain_above(call)[0], self.function) is None:
             return
         query = Query("insert", *found)
         rows = [row for row in positional if row.type == "dictionary"]

@@ -83,7 +83,7 @@ def models() -> dict[str, Model]:
             'INSERT INTO "posts" ("title") VALUES ($1) columns',
         ),
         (
-            "session.execute(insert_on_conflict({'title': title}, table=Post))",
+            "session.execute(insert_on_conflict({'title': title}, table=Post).returning(Post.id))",
             'INSERT INTO "posts" ("title") VALUES ($1) columns',
         ),
         ("key = Post.author_id\nsession.execute(select(key))", 'SELECT "posts"."author_id" FROM "posts"'),
