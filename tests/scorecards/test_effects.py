@@ -35,7 +35,9 @@ def test_fixing_the_only_finding_meets_its_criterion_and_one_of_several_does_not
 
 
 def test_a_finding_that_no_criterion_blames_changes_nothing() -> None:
-    finding = msgspec.structs.replace(results()[0].findings[0] if results()[0].findings else _any(), check="schema.none")
+    finding = msgspec.structs.replace(
+        results()[0].findings[0] if results()[0].findings else _any(), check="schema.none"
+    )
     assert effects().fixed(finding).words == ""
 
 
