@@ -271,8 +271,9 @@ class Session:
             with self._timed():
                 if status == psycopg.pq.TransactionStatus.INTRANS:
                     # A read-only transaction has nothing to undo, and a rollback would count as somebody's failure.
-                    self._connection.commit()
-                else:
+                    with contextlib.suppress(psycopg.errors.QueryCanceled):
+                        self._connection.commit()
+                if self._connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
                     self._connection.rollback()
         except psycopg.Error:
             # The connection broke on the way out; the next transaction raises ConnectionLost.

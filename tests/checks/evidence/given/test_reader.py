@@ -15,11 +15,11 @@ TEXT = """\
  Limit  (cost=0.42..10.00 rows=10 width=8) (actual time=0.10..5.20 rows=10.00 loops=1)
    Buffers: shared hit=12 read=30, temp read=4 written=5
    ->  Nested Loop Left Join  (cost=0.42..99.00 rows=100 width=8) (actual time=0.10..5.10 rows=10 loops=1)
-     ->  Parallel Index Only Scan Backward using "Odd i" on public."Odd" o (cost=0.0..4.0 rows=3 width=4) (actual rows=3 loops=2)
-            Index Cond: (a = 'secret'::text)
-            Heap Fetches: 17
-      ->  Hash  (cost=1.0..2.0 rows=5 width=4) (never executed)
-            Buckets: 1024 (originally 512)  Batches: 8 (originally 1)  Memory Usage: 40kB
+         ->  Parallel Index Only Scan using "Odd i" on public."Odd" o (cost=0.0..4.0 rows=3 width=4) (actual rows=3 loops=2)
+               Index Cond: (a = 'secret'::text)
+               Heap Fetches: 17
+         ->  Hash  (cost=1.0..2.0 rows=5 width=4) (never executed)
+               Buckets: 1024 (originally 512)  Batches: 8 (originally 1)  Memory Usage: 40kB
    SubPlan 1
      ->  Seq Scan on t  (cost=0.00..9.00 rows=1 width=4) (actual time=0.01..0.02 rows=1 loops=10)
            Filter: (b = 5)
