@@ -7,6 +7,8 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from checks.evidence import store
 from checks.evidence.database.facts import Catalog, Rates, Recall
 from checks.model import Reason
@@ -47,6 +49,7 @@ def test_a_busy_server_is_left_alone(pgsurveyor: Run, database: Database, home: 
     assert any("stopped observing" in notice for notice in evidence.notices)
 
 
+@pytest.mark.vector
 def test_recall_is_measured_where_it_is_asked_for(pgsurveyor: Run, database: Database, tmp_path: Path) -> None:
     database.execute(
         "CREATE EXTENSION vector; CREATE TABLE docs (id int PRIMARY KEY, v vector(3));"

@@ -140,7 +140,8 @@ def test_sessions_without_a_name(database: Database) -> None:
 
 
 def test_pools_that_want_more_than_there_is(database: Database, repository: Repository) -> None:
-    code = "from sqlalchemy.ext.asyncio import create_async_engine\nengine = create_async_engine(URL, pool_size=40, max_overflow=20)\n"
+    engine = "engine = create_async_engine(URL, pool_size=40, max_overflow=20)"
+    code = f"from sqlalchemy.ext.asyncio import create_async_engine\n{engine}\n"
     procfile = "web: gunicorn -w 8 app:app\n"
     evidence = survey(database, repository({"app/db.py": code, "Procfile": procfile}))
     activity = msgspec.structs.replace(evidence.get(Activity), max_connections=100, reserved_connections=3)
