@@ -18,10 +18,12 @@ from checks.evidence.database.query import query
 from checks.evidence.database.session import Session
 
 
-def observe_activity(session: Session, *, max_connections: int, reserved_connections: int) -> Activity:
-    """Client sessions but our own, without the text of their statements."""
+def observe_activity(
+    session: Session, *, max_connections: int, reserved_connections: int, prepares: bool = True
+) -> Activity:
+    """Client sessions but our own, without the text of their statements. `prepares`: the server takes prepared transactions."""
     rows = session.rows(query("sessions", session.major))
-    prepared = session.rows(query("prepared_transactions", session.major))
+    prepared = session.rows(query("prepared_transactions", session.major)) if prepares else []
     horizon = session.rows(query("horizon", session.major))
     progress = session.rows(query("progress", session.major))
     waits = Counter((row.wait_event_type or "", row.wait_event or "") for row in rows if row.state == "active")

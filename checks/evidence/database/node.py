@@ -179,7 +179,9 @@ class Node:
         catalog = self.sections["catalog"]
         if isinstance(catalog, Unobserved):
             raise _Missing(catalog)
-        return observe_planner_statistics(self._session, catalog)
+        server = self.sections["server"]
+        superuser = isinstance(server, Server) and server.user_sees == "superuser"
+        return observe_planner_statistics(self._session, catalog, sees_all=superuser)
 
     def _measured(self) -> Catalog:
         catalog = self.sections["catalog"]
@@ -250,14 +252,20 @@ class Node:
         return self._user_code
 
     def _activity(self) -> Activity:
+        settings = self.sections["settings"]
         return observe_activity(
             self._session,
             max_connections=self._sight.max_connections,
             reserved_connections=self._sight.reserved_connections,
+            prepares=not isinstance(settings, Settings) or settings.value("max_prepared_transactions") != "0",
         )
 
     def _embeddings(self) -> Embeddings:
-        server = self.sections["server"]
+        server, catalog = self.sections["server"], self.sections["catalog"]
+        without_vectors = isinstance(server, Server) and server.extension("vector") is None
+        if without_vectors and isinstance(catalog, Catalog) and all(entry.extension for entry in catalog.functions):
+            # Without vectors and functions there is nothing that could search, and no body to read.
+            return Embeddings()
         if not isinstance(server, Server):
             return observe_embeddings(self._session, None, None)
         return observe_embeddings(self._session, server.extension("vector"), server.extension(EXTENSION))

@@ -67,9 +67,9 @@ def with_server_counters(usage: Usage, session: Session) -> Usage:
     )
 
 
-def observe_planner_statistics(session: Session, catalog: Catalog) -> PlannerStatistics:
+def observe_planner_statistics(session: Session, catalog: Catalog, *, sees_all: bool) -> PlannerStatistics:
     """What ANALYZE found, without a value of it. Of parents in an inheritance tree, the figures of the table alone count;
-    of partitioned tables, those of all partitions."""
+    of partitioned tables, those of all partitions. From a superuser (`sees_all`) none are hidden."""
     found: dict[tuple[int, int], tuple[bool, ColumnStatistics]] = {}
     numbers = {
         table.oid: {column.name: number for number, column in catalog.columns_of(table.oid).items()}
@@ -83,7 +83,7 @@ def observe_planner_statistics(session: Session, catalog: Catalog) -> PlannerSta
         known = found.get((table.oid, number))
         if known is None or known[0]:
             found[table.oid, number] = (row.inherited, _column_statistics(row, table.oid, number))
-    hidden = session.rows(query("hidden_statistics", session.major))[0].tables
+    hidden = 0 if sees_all else session.rows(query("hidden_statistics", session.major))[0].tables
     return PlannerStatistics(columns=tuple(entry for _, entry in found.values()), hidden_tables=hidden)
 
 
