@@ -26,6 +26,7 @@ def with_version(evidence: Evidence, version: str, loaded: str | None = None) ->
     return msgspec.structs.replace(evidence, server=msgspec.structs.replace(server, extensions=extensions))
 
 
+@pytest.mark.vector((0, 8, 3))
 def test_the_version_that_is_here(database: Database) -> None:
     database.execute("CREATE EXTENSION vector", HNSW)
 
