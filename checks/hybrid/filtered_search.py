@@ -75,7 +75,9 @@ def filtered_search_loses_rows(evidence: Evidence) -> Iterator[Finding | Examine
         losing: dict[tuple[str, ...], list[tuple[Search, Index, Kept]]] = {}
         for search in searches_of(evidence, column):
             serving = (
-                [] if reason_against(search) or search.nearest.reranks else serving_indexes(catalog, column, search)
+                []
+                if reason_against(evidence, search) or search.nearest.reranks
+                else serving_indexes(catalog, column, search)
             )
             kept = kept_by_filters(evidence, table, column, search)
             if not serving or not kept.columns:

@@ -57,7 +57,9 @@ def search_breadth_below_limit(evidence: Evidence) -> Iterator[Finding | Examine
         short: dict[str, list[tuple[Search, Index]]] = {}
         for search in searches_of(evidence, column):
             serving = (
-                [] if reason_against(search) or search.nearest.reranks else serving_indexes(catalog, column, search)
+                []
+                if reason_against(evidence, search) or search.nearest.reranks
+                else serving_indexes(catalog, column, search)
             )
             if not serving or plan_uses(evidence, search, serving) is False:
                 continue

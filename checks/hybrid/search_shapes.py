@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checks.evidence.database.facts import Catalog, Column, Index, Table
+from checks.evidence.database.facts import Catalog, Column, Index, Server, Table
 from checks.evidence.evidence import Evidence
 from checks.families import once_per_family
 from checks.hybrid.searches import (
@@ -25,6 +25,8 @@ from checks.registry import check
 from checks.relations import estimated_rows
 from checks.workload import place_in_words, unread_statements
 
+# Partial sorts over an index ordered by an operator.
+_SORTED_FURTHER_SINCE = 17
 REASONS = {
     "descending": ("sorts by the distance DESC, farthest first", "Sort by the distance ascending."),
     "wrapped": (
@@ -38,6 +40,10 @@ REASONS = {
     "behind": (
         "sorts by something else before the distance",
         "Let the distance be the first sort key of the search, and sort its few rows again outside.",
+    ),
+    "tied": (
+        "sorts by something else after the distance, which no index order serves before PostgreSQL 17",
+        "Sort by the distance alone with the LIMIT, and break ties in a query around it.",
     ),
     "unlimited": ("has no LIMIT", "Add a LIMIT: without one every row is sorted."),
     "threshold": (
@@ -70,7 +76,7 @@ def query_cannot_use_vector_index(evidence: Evidence) -> Iterator[Finding | Exam
         examined += len(uses)
         reasons: dict[str, list[Search]] = {}
         for search in uses:
-            reason = reason_against(search)
+            reason = reason_against(evidence, search)
             if reason and not is_confined(evidence, search) and not plan_uses(evidence, search, _all(catalog, column)):
                 reasons.setdefault(reason, []).append(search)
         for reason, searches in reasons.items():
@@ -82,9 +88,9 @@ def _all(catalog: Catalog, column: Column) -> list[Index]:
     return ann_indexes(catalog, column)
 
 
-def reason_against(search: Search) -> str | None:
+def reason_against(evidence: Evidence, search: Search) -> str | None:
     """Why no vector index can serve the search, a key of REASONS; None if one can. A further sort key behind the distance is
-    served too, by an incremental sort."""
+    served from 17 on, by an incremental sort."""
     nearest = search.nearest
     if nearest.place == "filter":
         return "threshold"
@@ -98,6 +104,9 @@ def reason_against(search: Search) -> str | None:
         return "called"
     if nearest.position:
         return "behind"
+    server = evidence.find(Server)
+    if nearest.keys > 1 and server is not None and server.major < _SORTED_FURTHER_SINCE:
+        return "tied"
     # What an ORM call leaves open may be the LIMIT.
     return "unlimited" if search.limit is None and "limit" not in search.pattern.partial else None
 
@@ -167,7 +176,7 @@ def query_vector_not_cast(evidence: Evidence) -> Iterator[Finding | Examined]:
         wrong: dict[str, list[Search]] = {}
         for search in uses:
             # Another distance, or a shape that no index serves, is another finding.
-            if reason_against(search) or search.nearest.reranks or is_confined(evidence, search):
+            if reason_against(evidence, search) or search.nearest.reranks or is_confined(evidence, search):
                 continue
             wanted, held = compared_as(search, column), _types(indexes, column, search.operator)
             if held and not any(wanted == kind or wanted in kind for kind in held):

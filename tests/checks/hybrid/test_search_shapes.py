@@ -57,22 +57,25 @@ def plan(database: Database, statement: str) -> str:
 
 
 def test_shapes_that_no_index_serves(database: Database) -> None:
-    tables = [*MISSHAPEN, "ranked", *FINE]
+    misshapen, fine = dict(MISSHAPEN), dict(FINE)
+    if database.major < 17:
+        misshapen["tied"] = fine.pop("tied")
+    tables = [*misshapen, "ranked", *fine]
     prepare(database, "CREATE EXTENSION vector", *map(table, tables))
     connection = database.connect()
-    for name, statement in {**MISSHAPEN, "ranked": RANKED, **FINE}.items():
+    for name, statement in {**misshapen, "ranked": RANKED, **fine}.items():
         text = statement.format(name)
         send(connection, text, [(QUERY,)] * 3)
         # The server is asked, not believed: only what is well may take the index.
-        assert (f"{name}_ann" in plan(database, text)) is (name in FINE), name
+        assert (f"{name}_ann" in plan(database, text)) is (name in fine), name
 
     result = examine(database, SHAPE, limits=LIMITS)
 
-    expected = {f"public.{name}.embedding" for name in (*MISSHAPEN, "ranked")}
+    expected = {f"public.{name}.embedding" for name in (*misshapen, "ranked")}
     assert names(result) == expected
     assert {found.severity for found in result.findings} == {Severity.HIGH}
     reasons = {found.subject.path[1]: found.observed["reason"] for found in result.findings}
-    assert reasons == {**{name: name for name in MISSHAPEN}, "ranked": "wrapped"}
+    assert reasons == {**{name: name for name in misshapen}, "ranked": "wrapped"}
     descending = finding(result, "public.descending.embedding")
     assert descending.confidence is Confidence.MEASURED
     assert descending.observed["indexes"] == ["public.descending_ann"]
