@@ -40,9 +40,6 @@ def with_proofs(
     tell = progress or (lambda _: None)
     if evidence.find(Catalog) is None or (cancelled is not None and cancelled.is_set()):
         return evidence
-    findings = [finding for result in run_checks(evidence) for finding in result.findings]
-    if not trials(findings):
-        return msgspec.structs.replace(evidence, proofs=NOTHING_TO_PROVE)
     from checks.shadow.clone import Shadow
     from checks.shadow.proof import asked, prove
 
@@ -50,6 +47,9 @@ def with_proofs(
         return msgspec.structs.replace(evidence, proofs=NO_STATEMENT)
     if len(evidence.get(Catalog).tables) > MAXIMUM_TABLES:
         return msgspec.structs.replace(evidence, proofs=TOO_MANY_TABLES)
+    findings = [finding for result in run_checks(evidence) for finding in result.findings]
+    if not trials(findings):
+        return msgspec.structs.replace(evidence, proofs=NOTHING_TO_PROVE)
 
     try:
         with Shadow.of_target(dsn, evidence, programs=programs, progress=tell, cancelled=cancelled) as shadow:
