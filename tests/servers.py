@@ -16,8 +16,14 @@ from checks.shadow.server import EmbeddedServer, start
 
 OLDER_MAJORS = (14, 15, 16, 17)
 
-# Analyzing and vacuuming is left to the tests, so that what they see does not depend on the minute.
-TEST_SETTINGS = {"fsync": "off", "track_io_timing": "on", "autovacuum_naptime": "1d"}
+# Analyzing and vacuuming is left to the tests, so that what they see does not depend on the minute. Statements are many: each
+# database has its own, and a server that drops the least used ones would forget those a test has just run.
+TEST_SETTINGS = {
+    "fsync": "off",
+    "track_io_timing": "on",
+    "autovacuum_naptime": "1d",
+    "pg_stat_statements.max": "30000",
+}
 
 
 class PrimaryAndStandby(NamedTuple):
