@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from checks.evidence.database.facts import Catalog, Column, Table
-from checks.hybrid.searches import OPERATOR_OF_CLASS
+from checks.hybrid.searches import ANN_METHODS, OPERATOR_OF_CLASS
 from checks.model import NotApplicable, qualified_name, quote_identifier
 from checks.relations import is_of_the_application, new_name
 
@@ -13,15 +13,16 @@ DISTANCE_NAMES = {
     "<->": "Euclidean distance", "<#>": "inner product", "<=>": "cosine distance", "<+>": "taxicab distance",
     "<~>": "Hamming distance", "<%>": "Jaccard distance",
 }  # fmt: skip
-INDEXED_DIMENSIONS = {"vector": 2_000, "halfvec": 4_000}
+INDEXED_DIMENSIONS = {"vector": 2_000, "halfvec": 4_000, "bit": 64_000}
 
 
 def vector_columns(catalog: Catalog) -> list[tuple[Table, Column]]:
-    """Vector columns of tables, of partitioned tables once. Raises NotApplicable if there is none."""
+    """Vector columns of tables, of partitioned tables once; bit strings if a vector index is on them. Raises NotApplicable if
+    there is none."""
     found = [
         (table, column)
         for column in catalog.columns
-        if column.base_type in VECTOR_TYPES
+        if (column.base_type in VECTOR_TYPES or (column.base_type == "bit" and _searched_as_bits(catalog, column)))
         and (table := catalog.table_by_oid.get(column.table)) is not None
         and table.kind in {"table", "partitioned", "materialized_view"}
         and not table.is_partition
@@ -30,6 +31,13 @@ def vector_columns(catalog: Catalog) -> list[tuple[Table, Column]]:
     if not found:
         raise NotApplicable("no table has a vector column")
     return found
+
+
+def _searched_as_bits(catalog: Catalog, column: Column) -> bool:
+    return any(
+        index.method in ANN_METHODS and any(key.column == column.number for key in index.keys)
+        for index in catalog.indexes_of(column.table)
+    )
 
 
 def dimensions(column: Column) -> int | None:

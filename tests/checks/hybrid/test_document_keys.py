@@ -123,6 +123,13 @@ def test_guesses_of_the_planner(database: Database) -> None:
     assert estimate(database, containing.format("wide", '\'{"kind": "even"}\'')) == 40
     assert 1900 <= estimate(database, containing.format("narrow", '\'{"kind": "even"}\'')) <= 2100
 
+    known = connection.execute(
+        "SELECT tablename FROM pg_stats WHERE attname = 'metadata' AND most_common_vals IS NOT NULL"
+    ).fetchall()
+    # Of documents wider than 1 kB the server keeps no values at all.
+    assert ("narrow",) in known
+    assert ("wide",) not in known
+
     result = examine(database, GUESSED, limits=LIMITS)
 
     assert names(result) == {"public.visits.metadata", "public.wide.metadata", "public.ranged.metadata"}

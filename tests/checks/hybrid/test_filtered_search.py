@@ -18,10 +18,10 @@ QUERY = "[1,2,3,4]"
 SEARCH = "SELECT id FROM {0} WHERE tenant_id = %s ORDER BY embedding <=> %s::vector LIMIT 10"
 
 
-def table(name: str, index: str = "USING hnsw (embedding vector_cosine_ops)", more: str = "") -> str:
+def table(name: str, index: str = "USING hnsw (embedding vector_cosine_ops)", more: str = "", tenants: int = 100) -> str:
     return (
         f"CREATE TABLE {name} (id int PRIMARY KEY, tenant_id int, live bool DEFAULT true, metadata jsonb DEFAULT '{{}}',"
-        f" embedding vector(4)); INSERT INTO {name} (id, tenant_id, embedding) SELECT i, i % 100,"
+        f" embedding vector(4)); INSERT INTO {name} (id, tenant_id, embedding) SELECT i, i % {tenants},"
         f" ARRAY[hashint4(i), hashint4(-i), hashint4(7 * i), i]::vector FROM generate_series(1, 12000) i;"
         f"CREATE INDEX {name}_ann ON {name} {index}; {more}"
     )
@@ -76,6 +76,22 @@ def test_filters_behind_the_index(database: Database) -> None:
     assert examine(database, FILTERED, limits=LIMITS).outcome is Outcome.PASSED
 
 
+def test_one_row_in_ten(database: Database) -> None:
+    """LIMIT 10 under a filter that keeps a tenth: about 4 of the 40 rows that the index gives."""
+    prepare(database, "CREATE EXTENSION vector", table("losing", tenants=10))
+    force(database)
+    connection = database.connect()
+    assert len(send(connection, SEARCH.format("losing"), [(7, QUERY)])) < 10
+
+    (found,) = examine(database, FILTERED, limits=LIMITS).findings
+
+    assert found.observed["matching_share"] == pytest.approx(0.1, abs=0.02)
+    assert found.observed["expected_rows"] == pytest.approx(4, abs=0.8)
+    database.execute(f"ALTER DATABASE {database.name} SET hnsw.ef_search = 400")
+    assert len(send(database.connect(), SEARCH.format("losing"), [(7, QUERY)])) == 10
+    assert examine(database, FILTERED, limits=LIMITS).outcome is Outcome.PASSED
+
+
 def test_settings_that_make_a_filter_safe(
     database: Database, repository: Callable[[Mapping[str, str | bytes]], Path]
 ) -> None:
@@ -124,6 +140,18 @@ def test_an_index_on_the_filter_makes_it_exact(database: Database) -> None:
     assert len(send(database.connect(), SEARCH.format("led"), [(7, QUERY)] * 3)) == 30
 
     assert examine(database, FILTERED, limits=LIMITS).outcome is Outcome.PASSED
+
+
+def test_the_planner_takes_the_exact_way(database: Database) -> None:
+    """Among few rows it sorts them all: nothing is lost, and nothing is claimed."""
+    prepare(database, "CREATE EXTENSION vector", table("small"), "DELETE FROM small WHERE id > 1000")
+    connection = database.connect()
+    text = SEARCH.format("small")
+    plan = connection.execute(f"EXPLAIN {text.replace('%s', '7', 1).replace('%s', repr(QUERY))}".encode()).fetchall()
+    assert not any("small_ann" in row[0] for row in plan)
+    assert len(send(connection, text, [(7, QUERY)] * 3)) == 30
+
+    assert examine(database, FILTERED, limits={"vector_rows": 100}).outcome is Outcome.PASSED
 
 
 def test_a_function_that_filters_documents(database: Database) -> None:

@@ -62,6 +62,46 @@ def test_operator_classes(database: Database) -> None:
     assert row[0] < before
 
 
+CONTAINING = {
+    "@>": ("payload @> %s::jsonb", '{"kind": "k1"}'),
+    "@?": ("payload @? %s::jsonpath", '$.kind ? (@ == "k1")'),
+    "@@": ("payload @@ %s::jsonpath", '$.kind == "k1"'),
+}
+EXISTING = {
+    "?": ("payload ? %s", "key7"),
+    "?|": ("payload ?| %s::text[]", "{key7,key8}"),
+    "?&": ("payload ?& %s::text[]", "{kind,key7}"),
+}
+
+
+def test_each_operator_and_the_classes_that_serve_it(database: Database) -> None:
+    """jsonb_ops serves all six, jsonb_path_ops the three that ask for a value at a path."""
+    cases = [(number, *entry) for number, entry in enumerate({**CONTAINING, **EXISTING}.items())]
+    statements = []
+    for number, _, _ in cases:
+        for kind, operator_class in (("all", ""), ("path", "jsonb_path_ops")):
+            name = f"{kind}_{number}"
+            statements += [
+                TABLE.format(name),
+                f"CREATE INDEX {name}_gin ON {name} USING gin (payload {operator_class})",
+            ]
+    prepare(database, *statements)
+    connection = database.connect()
+    for number, operator, (condition, value) in cases:
+        for kind in ("all", "path"):
+            name = f"{kind}_{number}"
+            text = f"SELECT id FROM {name} WHERE {condition}"
+            send(connection, text, [(value,)] * 3)
+            served = kind == "all" or operator in CONTAINING
+            assert (f"{name}_gin" in plan(database, text.replace("%s", f"'{value}'"))) is served, (operator, kind)
+
+    result = examine(database, CLASS, limits={"seq_scan_rows": 1000})
+
+    assert names(result) == {f"public.path_{number}_gin" for number, operator, _ in cases if operator in EXISTING}
+    found = {operator for entry in result.findings for operator in entry.observed["operators"]}
+    assert found == set(EXISTING)
+
+
 def test_documents_as_keys_of_a_btree(database: Database) -> None:
     prepare(
         database,

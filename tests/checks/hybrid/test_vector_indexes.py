@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from checks.model import Confidence, Outcome, Severity
@@ -113,6 +114,72 @@ def test_searches_by_another_distance(database: Database) -> None:
     assert [subject.name for subject in found.related if subject.kind == "index"] == ["public.wrong_l2"]
     (small,) = examine(database, MISMATCH, limits={"vector_rows": 5000}).findings
     assert small.severity is Severity.LOW
+
+
+OPERATORS = {
+    "l2": ("<->", "vector_l2_ops"),
+    "ip": ("<#>", "vector_ip_ops"),
+    "cosine": ("<=>", "vector_cosine_ops"),
+    "l1": ("<+>", "vector_l1_ops"),
+    "hamming": ("<~>", "bit_hamming_ops"),
+    "jaccard": ("<%%>", "bit_jaccard_ops"),
+}
+OTHER = {"l2": "cosine", "ip": "l2", "cosine": "ip", "l1": "l2", "hamming": "jaccard", "jaccard": "hamming"}
+
+
+def test_each_operator_and_its_class(database: Database) -> None:
+    bits = (
+        "CREATE TABLE {0} (id int PRIMARY KEY, embedding bit(8));"
+        "INSERT INTO {0} SELECT i, (i % 256)::bit(8) FROM generate_series(1, 3000) i;"
+    )
+    searches: dict[str, tuple[str, str]] = {}
+    statements = ["CREATE EXTENSION vector"]
+    for name, (operator, own) in OPERATORS.items():
+        binary = own.startswith("bit")
+        value = "%s::bit(8)" if binary else "%s::vector"
+        for kind, operator_class in (("right", own), ("wrong", OPERATORS[OTHER[name]][1])):
+            relation = f"{kind}_{name}"
+            statements.append(bits.format(relation) if binary else table(relation))
+            statements.append(f"CREATE INDEX {relation}_ann ON {relation} USING hnsw (embedding {operator_class})")
+            text = f"SELECT id FROM {relation} ORDER BY embedding {operator} {value} LIMIT 10"
+            searches[relation] = (text, "10101010" if binary else QUERY)
+    prepare(database, *statements)
+    connection = database.connect()
+    connection.execute("SET enable_seqscan = off")
+    for relation, (text, query) in searches.items():
+        send(connection, text, [(query,)] * 12)
+        asked = text.replace("%s", f"'{query}'").replace("%%", "%")
+        plan = " ".join(row[0] for row in connection.execute(f"EXPLAIN {asked}".encode()))
+        assert ("Order By:" in plan) is relation.startswith("right"), plan
+
+    result = examine(database, MISMATCH, limits=LIMITS)
+
+    assert names(result) == {f"public.{name}.embedding" for name in searches if name.startswith("wrong")}
+    assert {found.severity for found in result.findings} == {Severity.HIGH}
+
+
+def test_the_class_that_nobody_wrote(database: Database) -> None:
+    """IVFFlat takes Euclidean distance by itself, and the definition of the index does not say so; HNSW has no default."""
+    prepare(
+        database,
+        "CREATE EXTENSION vector",
+        table("asked_otherwise") + table("asked_so"),
+        "CREATE INDEX silent_ann ON asked_otherwise USING ivfflat (embedding) WITH (lists = 3)",
+        "CREATE INDEX ON asked_so USING ivfflat (embedding) WITH (lists = 3)",
+    )
+    connection = database.connect()
+    with pytest.raises(psycopg.Error, match="no default operator class"):
+        connection.execute("CREATE INDEX ON asked_so USING hnsw (embedding)")
+    row = connection.execute("SELECT pg_get_indexdef('silent_ann'::regclass)").fetchone()
+    assert row is not None
+    assert "_ops" not in row[0]
+    send(connection, nearest("asked_otherwise"), [(QUERY,)] * 12)
+    send(connection, nearest("asked_so", "<->"), [(QUERY,)] * 12)
+
+    (found,) = examine(database, MISMATCH, limits=LIMITS).findings
+
+    assert found.subject.name == "public.asked_otherwise.embedding"
+    assert found.observed["index_operators"] == ["<->"]
 
 
 def test_a_mismatch_that_only_stands_in_code(

@@ -73,6 +73,48 @@ def test_sums_against_the_server(database: Database) -> None:
     assert 64 * 1024**2 / build_bytes_per_row(1536) == pytest.approx(9665, rel=0.001)
 
 
+def test_what_1536_dimensions_take(database: Database) -> None:
+    """The figures that everybody plans with, as the server has them: heap and TOAST, and each kind of index."""
+    rows, dimensions = 480, 1536
+    connection = database.connect()
+    connection.execute("CREATE EXTENSION vector")
+    connection.execute(table("openai", dimensions, "").replace(str(ROWS), str(rows)).encode())
+
+    def figure(expression: str) -> int:
+        row = connection.execute(f"SELECT {expression}".encode()).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    assert figure("max(pg_column_size(embedding)) FROM openai") == vector_bytes(dimensions) - 4 == 6148
+    storage = connection.execute(
+        "SELECT attstorage::text FROM pg_attribute WHERE attrelid = 'openai'::regclass AND attname = 'embedding'"
+    ).fetchone()
+    assert storage == ("e",)
+    toast = figure("pg_relation_size(reltoastrelid) FROM pg_class WHERE oid = 'openai'::regclass")
+    assert toast > 15 * figure("pg_relation_size('openai')")
+    connection.execute("CREATE EXTENSION pg_stat_statements; ANALYZE openai")
+    connection.execute("SELECT id FROM openai ORDER BY embedding <=> (SELECT embedding FROM openai LIMIT 1) LIMIT 5")
+    # Costs do not count what stands out of line.
+    evidence = survey(database, limits={"vector_rows": 100})
+    assert names(conclude(evidence, "hybrid.vector-toast-storage")) == {"public.openai.embedding"}
+    for name, definition, expected in (
+        ("hnsw", "hnsw (embedding vector_cosine_ops)", hnsw_bytes_per_row(dimensions)),
+        (
+            "half",
+            f"hnsw ((embedding::halfvec({dimensions})) halfvec_cosine_ops)",
+            hnsw_bytes_per_row(dimensions, "halfvec"),
+        ),
+        (
+            "bits",
+            f"hnsw ((binary_quantize(embedding)::bit({dimensions})) bit_hamming_ops)",
+            hnsw_bytes_per_row(dimensions, "bit"),
+        ),
+        ("lists", "ivfflat (embedding vector_cosine_ops) WITH (lists = 1)", 8192),
+    ):
+        connection.execute(f"CREATE INDEX {name} ON openai USING {definition}".encode())
+        assert figure(f"pg_relation_size('{name}')") / rows == pytest.approx(expected, rel=0.05), name
+
+
 def test_memory_against_indexes(database: Database) -> None:
     database.execute("CREATE EXTENSION vector", table("chunks", 256), table("small", 8), "ANALYZE")
     evidence = msgspec.structs.replace(survey(database, limits={"vector_rows": 1000}))

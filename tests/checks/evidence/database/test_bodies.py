@@ -4,6 +4,7 @@ import pytest
 
 from checks.evidence.database.bodies import statements_of
 from checks.evidence.database.facts import Embeddings
+from checks.hybrid.searches import DEFAULTS
 from tests.checks.survey import survey
 from tests.servers import Database
 
@@ -76,6 +77,19 @@ def test_settings_that_clients_send(database: Database) -> None:
         ("hnsw.ef_search", False, 2),
         ("ivfflat.probes", True, 2),
     }
+
+
+@pytest.mark.vector((0, 8))
+def test_settings_of_the_library(database: Database) -> None:
+    """pg_settings knows them only once the library is loaded; the review loads it. What is taken where it cannot is the same."""
+    database.execute("CREATE EXTENSION vector")
+    with database.connect() as fresh:
+        asked = "SELECT count(*) FROM pg_settings WHERE name LIKE 'hnsw.%%' OR name LIKE 'ivfflat.%%'"
+        assert fresh.execute(asked).fetchone() == (0,)
+        fresh.execute("SELECT NULL::vector")
+        assert fresh.execute(asked).fetchone() != (0,)
+
+    assert DEFAULTS.items() <= bodies(database).settings.items()
 
 
 def test_without_the_extension(database: Database) -> None:
