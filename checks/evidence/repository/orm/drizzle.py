@@ -8,10 +8,20 @@ import msgspec
 from tree_sitter import Node
 
 from checks.evidence.repository.facts import Model, ModelColumn, ModelIndex, ModelRelation
+from checks.evidence.repository.orm.drizzle_shared import (
+    Maker,
+    Shared,
+    as_imported,
+    declared,
+    maker_of,
+    object_of,
+    prefix_of,
+    schema_of,
+)
 from checks.evidence.repository.orm.script import (
+    Imports,
     arguments_of,
     called,
-    definition_of,
     entries_of,
     holder_of,
     key_of,
@@ -20,7 +30,7 @@ from checks.evidence.repository.orm.script import (
 )
 from checks.evidence.repository.orm.syntax import Source, field, named, text, unwrapped
 
-CANDIDATE = re.compile(r"\bpgTable\b|\bpgTableCreator\b|\bpgSchema\b")
+CANDIDATE = re.compile(r"\bpgTable\b|\bpgTableCreator\b|\bpgSchema\b|drizzle-orm/pg-core")
 _TABLE = re.compile(rb"\b(pgTable|table|[A-Za-z_$][\w$]*[tT]able)\s*\(")
 _SNAKE = re.compile(r"casing:\s*['\"]snake_case['\"]")
 _NAMES = frozenset(["identifier", "property_identifier"])
@@ -32,9 +42,33 @@ def writes_snake_case(code: str) -> bool:
     return bool(_SNAKE.search(code))
 
 
-def read_tables(source: Source, *, snake_case: bool = False) -> list[Model]:
-    """The tables that the file declares as constants; relations() of the same file with them."""
-    reader = _Reader(source, snake_case)
+def read_shared(source: Source, *, snake_case: bool = False) -> Shared:
+    """What the file declares that other files may make tables with."""
+    schemas, prefixes, makers = {}, {}, {}
+    objects: dict[str, Node] = {}
+    for name, value in declared(source):
+        if (schema := schema_of(value)) is not None:
+            schemas[name] = schema
+        elif (prefix := prefix_of(value)) is not None:
+            prefixes[name] = prefix
+        elif (maker := maker_of(value)) is not None:
+            makers[name] = maker
+        elif (entries := object_of(value)) is not None:
+            objects[name] = entries
+    shared = Shared(schemas, prefixes, makers, {})
+    reader = _Reader(source, shared, snake_case)
+    for name, entries in objects.items():
+        columns: list[ModelColumn] = []
+        complete = reader.columns(entries, columns)
+        if columns:
+            shared.columns[name] = (tuple(columns), complete)
+    return shared
+
+
+def read_tables(source: Source, shared: Shared, *, snake_case: bool = False) -> list[Model]:
+    """The tables that the file declares as constants, with what it imports of the `shared`."""
+    own = read_shared(source, snake_case=snake_case)
+    reader = _Reader(source, as_imported(shared, Imports(source.file.text).names, own), snake_case)
     found = []
     for _, node in source.found(_TABLE, _NAMES):
         call = node.parent if node.type == "identifier" else (node.parent.parent if node.parent is not None else None)
@@ -44,8 +78,9 @@ def read_tables(source: Source, *, snake_case: bool = False) -> list[Model]:
 
 
 class _Reader:
-    def __init__(self, source: Source, snake_case: bool) -> None:
+    def __init__(self, source: Source, shared: Shared, snake_case: bool) -> None:
         self.source = source
+        self.shared = shared
         self.snake_case = snake_case
 
     def table(self, call: Node) -> Model | None:
@@ -59,53 +94,37 @@ class _Reader:
         prefix, schema = "", None
         function = field(call, "function")
         if function is not None and function.type == "member_expression":
-            schema = self._schema(holder_of(call))
+            schema = self.shared.schemas.get(text(holder_of(call)))
             if schema is None:
                 return None
         elif text(function) != "pgTable":
-            made = self._creator(text(function), call)
+            made = self.shared.prefixes.get(text(function))
             if made is None:
                 return None
             prefix = made
         columns: list[ModelColumn] = []
         indexes: list[ModelIndex] = []
-        complete = self._columns(arguments[1], columns)
+        complete = self.columns(arguments[1], columns)
         if len(arguments) > 2:
             self._extras(arguments[2], columns, indexes)
         variable = text(field(declarator, "name"))
         location = self.source.location(call)
         return Model(variable, "drizzle", prefix + name, location, schema, tuple(columns), (), tuple(indexes), complete)
 
-    def _schema(self, holder: Node | None) -> str | None:
-        value = definition_of(text(holder), holder) if holder is not None and holder.type == "identifier" else None
-        if called(value) != "pgSchema":
-            return None
-        arguments = arguments_of(value)
-        return string_of(arguments[0]) if arguments else None
-
-    def _creator(self, name: str, near: Node) -> str | None:
-        """The prefix that `pgTableCreator((name) => `prefix_${name}`)` puts before names."""
-        value = definition_of(name, near)
-        arguments = arguments_of(value) if called(value) == "pgTableCreator" else []
-        body = field(arguments[0], "body") if arguments else None
-        if body is None or body.type != "template_string":
-            return None
-        match = re.fullmatch(r"`([\w-]*)\$\{\w+\}`", text(body))
-        return match.group(1) if match else None
-
-    def _columns(self, node: Node, columns: list[ModelColumn]) -> bool:
+    def columns(self, node: Node, columns: list[ModelColumn]) -> bool:
         """Reads the object of columns; whether it knows all of them."""
         node = unwrapped(node)
-        if node.type == "identifier":
-            value = definition_of(text(node), node)
-            return value is not None and self._columns(value, columns)
+        if node.type in ("identifier", "call_expression"):
+            found, complete = self.shared.columns.get(called(node) or text(node), ((), False))
+            columns += found
+            return complete
         if node.type != "object":
             return False
         complete = True
         for entry in named(node):
             if entry.type == "spread_element":
                 inner = named(entry)
-                complete &= bool(inner) and self._columns(inner[0], columns)
+                complete &= bool(inner) and self.columns(inner[0], columns)
                 continue
             key, value = key_of(entry), field(entry, "value")
             column = self._column(key, value) if key and value is not None else None
@@ -130,7 +149,9 @@ class _Reader:
         arguments = arguments_of(node)
         name = string_of(arguments[0]) if arguments else None
         options, _ = known_entries(arguments[-1]) if arguments else ({}, False)
-        names = {step for step, _ in steps}
+        maker = self.shared.makers.get(kind, Maker(kind))
+        kind = maker.kind
+        names = {*maker.steps, *(step for step, _ in steps)}
         values = options.get("enum")
         unique = "unique" in names
         reference = next((step for word, step in steps if word == "references"), None)
@@ -140,7 +161,7 @@ class _Reader:
             attribute,
             self.source.location(value),
             kind + ("[]" if "array" in names else ""),
-            _number(options.get("length")) if kind not in _VECTORS else None,
+            (_number(options.get("length")) or maker.length) if kind not in _VECTORS else None,
             _number(options.get("dimensions")) if kind in _VECTORS else None,
             not ("notNull" in names or "primaryKey" in names),
             "primaryKey" in names,

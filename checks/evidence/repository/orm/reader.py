@@ -19,6 +19,7 @@ from checks.evidence.repository.orm import (
     django_paths,
     drizzle,
     drizzle_calls,
+    drizzle_shared,
     other_languages,
     prisma,
     prisma_calls,
@@ -139,9 +140,19 @@ class OrmReader:
     def _tables_of_drizzle(self) -> list[Model]:
         tables: list[Model] = []
         relations: dict[str, list[ModelRelation]] = {}
+        shared = drizzle_shared.together(
+            self._cache.remember(
+                "drizzle",
+                (file_key(file), str(self._snake_case)),
+                drizzle_shared.Shared,
+                functools.partial(_read_shared, file, snake_case=self._snake_case),
+            )
+            for file in self._drizzle_tables
+        )
+        depends_on = facts_key(shared)
         for file in self._drizzle_tables:
-            read = functools.partial(_read_tables, file, snake_case=self._snake_case)
-            parts = (file_key(file), str(self._snake_case))
+            read = functools.partial(_read_tables, file, shared, snake_case=self._snake_case)
+            parts = (file_key(file), depends_on, str(self._snake_case))
             found = self._cache.remember(
                 "drizzle tables", parts, tuple[list[Model], dict[str, list[ModelRelation]]], read
             )
@@ -155,9 +166,15 @@ def _read_declarations(file: SourceFile) -> list[sqlalchemy.Declaration]:
     return sqlalchemy.read_declarations(source_of(file))
 
 
-def _read_tables(file: SourceFile, *, snake_case: bool) -> tuple[list[Model], dict[str, list[ModelRelation]]]:
+def _read_shared(file: SourceFile, *, snake_case: bool) -> drizzle_shared.Shared:
+    return drizzle.read_shared(source_of(file), snake_case=snake_case)
+
+
+def _read_tables(
+    file: SourceFile, shared: drizzle_shared.Shared, *, snake_case: bool
+) -> tuple[list[Model], dict[str, list[ModelRelation]]]:
     source = source_of(file)
-    return drizzle.read_tables(source, snake_case=snake_case), drizzle.relations_of(source)
+    return drizzle.read_tables(source, shared, snake_case=snake_case), drizzle.relations_of(source)
 
 
 def _read_calls(file: SourceFile, known: Models, read_calls: ReadCalls) -> list[OrmCall]:

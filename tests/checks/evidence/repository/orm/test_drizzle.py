@@ -227,3 +227,37 @@ def test_a_parameter_hides_the_table_of_its_name() -> None:
         }
     )
     assert [call.text.partition(" WHERE ")[2] for call in calls] == ['"users"."id" = $1']
+
+
+def test_tables_made_with_what_another_file_declares() -> None:
+    helpers = """
+        import { pgSchema, timestamp, varchar } from "drizzle-orm/pg-core";
+        export const app = pgSchema("app");
+        export const vectors = customType<{ data: number[] }>({ dataType() { return "vector(3)"; } });
+        export function moment(name: string) { return timestamp(name, { withTimezone: true }); }
+        export const key = (name: string) => {
+          const column = varchar(name, { length: 24 }).notNull();
+          return column;
+        };
+        export function moments() { return { createdAt: moment("created_at").notNull() }; }
+    """
+    tables = """
+        import { text } from "drizzle-orm/pg-core";
+        import { app as schema, key, moment, moments } from "./helpers";
+        export const notes = schema.table("notes", { id: key("note_id").primaryKey(), ...moments(), seen: moment("seen_at") });
+        export const lists = unknown.table("lists", { id: key("id") });
+    """
+    code = """
+        import { notes } from "./tables";
+        export const latest = (db) => db.select().from(notes).where(eq(notes.id, 1)).orderBy(desc(notes.createdAt));
+    """
+    models, calls = read({"db/helpers.ts": helpers, "db/tables.ts": tables, "app.ts": code})
+
+    [notes] = models
+    assert (notes.schema, notes.table, notes.complete) == ("app", "notes", True)
+    assert [(column.name, column.type, column.length, column.nullable) for column in notes.columns] == [
+        ("note_id", "varchar", 24, False),
+        ("created_at", "timestamp", None, False),
+        ("seen_at", "timestamp", None, True),
+    ]
+    assert tail(only(calls)) == 'FROM "app"."notes" WHERE "notes"."note_id" = $1 ORDER BY "notes"."created_at" DESC'
