@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+from checks.evidence.consent import Ask
 from checks.evidence.database import gaps
 from checks.evidence.database.access import observe_access
 from checks.evidence.database.activity import observe_activity, observe_freeze_ages
@@ -20,6 +21,8 @@ from checks.evidence.database.facts import (
     Activity,
     Catalog,
     Embeddings,
+    GivenPlans,
+    Host,
     PlannerStatistics,
     Plans,
     Rates,
@@ -29,7 +32,9 @@ from checks.evidence.database.facts import (
     Statements,
     Usage,
 )
+from checks.evidence.database.host import observe_host
 from checks.evidence.database.load import Load
+from checks.evidence.database.own_reads import with_own_reads
 from checks.evidence.database.rates import Look, look, rates
 from checks.evidence.database.replication import observe_replication
 from checks.evidence.database.sequences import with_sequence_values
@@ -56,12 +61,14 @@ class _Part(NamedTuple):
 
 class Manner(NamedTuple):
     """How to look: twice, so many seconds apart (0: once), and not where more than so many sessions are active (None: always);
-    with a measurement of recall or without. `searches` are SQL texts of the code with their LIMIT, where that is known."""
+    with a measurement of recall or without. `searches` are SQL texts of the code with their LIMIT, where that is known. `ask`:
+    whom to ask which statements may be run, if any."""
 
     watch_s: float = 0.0
     max_load: int | None = None
     measure_recall: bool = False
     searches: tuple[tuple[str, int | None], ...] = ()
+    ask: Ask | None = None
 
 
 UNWATCHED = Manner()
@@ -76,6 +83,7 @@ class Node:
         self.dsn = dsn
         self.notices = list(dsn.notices)
         self.identified: dict[str, str] = {}
+        self.run: GivenPlans | Unobserved | None = None
         self.statements_sent = 0
         self.server_ms = 0.0
         self.sections: dict[str, Any] = dict.fromkeys(DATABASE_SECTIONS, gaps.CANCELLED)
@@ -131,6 +139,7 @@ class Node:
                 _Part("freeze_ages", "looking at transaction-id ages", lambda: observe_freeze_ages(session)),
             ]
         )
+        self._alone(_Part("host", "asking who may connect and what files take", self._host))
         self._alone(_Part("embeddings", "reading functions that search", self._embeddings))
         self._alone(_Part("plans", "planning the most expensive statements", self._plans))
         if self._manner.measure_recall:
@@ -139,6 +148,9 @@ class Node:
             self._alone(_Part("identified", "looking for the code's statements", lambda: self._identify(code)))
         if self._manner.watch_s:
             self._alone(_Part("rates", f"watching for {self._manner.watch_s:g} s", self._rates))
+        if self._manner.ask is not None:
+            ask = self._manner.ask
+            self._alone(_Part("run", "looking for statements that may be run", lambda: self._run(ask)))
 
     def _observe_runtime(self) -> None:
         self._observe_server()
@@ -170,6 +182,7 @@ class Node:
         )
         self._alone(_Part("usage", "reading the server's counters", self._server_counters))
         self._together([_Part("statements", "reading pg_stat_statements", self._statements, self._grant("pg_monitor"))])
+        self._alone(_Part("usage", "telling own reads from the application's", self._own_reads))
 
     def _server(self) -> Server:
         server, self._sight = observe_server(self._session)
@@ -195,11 +208,24 @@ class Node:
             raise _Missing(usage)
         return with_server_counters(usage, self._session)
 
+    def _own_reads(self) -> Usage:
+        usage, catalog, statements, server = (
+            self.sections[name] for name in ("usage", "catalog", "statements", "server")
+        )
+        if isinstance(usage, Unobserved):
+            raise _Missing(usage)
+        extension = server.extension(EXTENSION) if isinstance(server, Server) else None
+        if extension is None or isinstance(catalog, Unobserved) or isinstance(statements, Unobserved):
+            return usage
+        return with_own_reads(usage, catalog, extension, self._session)
+
     def _statements(self) -> Statements | Unobserved:
         server = self.sections["server"]
         if isinstance(server, Unobserved):
             raise _Missing(server)
-        return observe_statements(self._session, server.extension(EXTENSION), server.user)
+        catalog = self.sections.get("catalog")
+        tables = {table.name for table in catalog.tables if not table.extension} if isinstance(catalog, Catalog) else ()
+        return observe_statements(self._session, server.extension(EXTENSION), server.user, tables)
 
     def _settings(self) -> Settings:
         server = self.sections["server"]
@@ -222,6 +248,24 @@ class Node:
         known = settings if isinstance(settings, Settings) else Settings()
         planner = Planner(self._session, server, known, self._users_code(), self._load.is_too_high)
         return observe_plans(planner, statements, self._progress)
+
+    def _run(self, ask: Ask) -> None:
+        from checks.evidence.database.analyze import run_statements
+
+        server, statements, settings, plans = (
+            self.sections[name] for name in ("server", "statements", "settings", "plans")
+        )
+        self.run = next((needed for needed in (server, statements, plans) if isinstance(needed, Unobserved)), None)
+        if self.run is None:
+            # Until it is done: what ends it half-way leaves this behind.
+            self.run = gaps.LOST
+            known = settings if isinstance(settings, Settings) else Settings()
+            planner = Planner(self._session, server, known, self._users_code(), self._load.is_too_high)
+            self.run = run = run_statements(planner, statements, plans, ask, self._progress)
+            self.notices.append(
+                f"--analyze: {len(run.plans)} of {run.asked} statements were run, {run.declined} declined, {run.failed} failed; "
+                f"{run.unproven} more are not known to read only"
+            )
 
     def _identify(self, code: Sequence[str]) -> None:
         server, statements, settings = (self.sections[name] for name in ("server", "statements", "settings"))
@@ -259,6 +303,9 @@ class Node:
             reserved_connections=self._sight.reserved_connections,
             prepares=not isinstance(settings, Settings) or settings.value("max_prepared_transactions") != "0",
         )
+
+    def _host(self) -> Host:
+        return observe_host(self._session, self._sight.host)
 
     def _embeddings(self) -> Embeddings:
         server, catalog = self.sections["server"], self.sections["catalog"]

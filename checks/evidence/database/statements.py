@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from typing import Any
 
 from psycopg import errors
@@ -10,6 +11,7 @@ from psycopg import errors
 from checks.evidence.database.facts import Extension, Statement, Statements
 from checks.evidence.database.query import query
 from checks.evidence.database.session import Session
+from checks.evidence.database.tools import reads_catalogs_only
 from checks.evidence.sql import mask_literals
 from checks.model import Reason, Unobserved, qualified_name
 
@@ -37,8 +39,11 @@ _KEPT = re.compile(
 )
 
 
-def observe_statements(session: Session, extension: Extension | None, user: str) -> Statements | Unobserved:
-    """Statements that read or write tables of this database, most expensive first, ours left out.
+def observe_statements(
+    session: Session, extension: Extension | None, user: str, tables: Container[str] = ()
+) -> Statements | Unobserved:
+    """Statements that read or write tables of this database, most expensive first, ours left out; those of tools, that read the
+    system's catalogs and none of `tables` (bare names), are only counted.
 
     Raises psycopg.Error where the view is there and cannot be read for another reason than privilege or library.
     """
@@ -63,12 +68,16 @@ def observe_statements(session: Session, extension: Extension | None, user: str)
             f"GRANT USAGE ON SCHEMA {qualified_name(extension.schema)} TO {qualified_name(user)}; "
             f"GRANT SELECT ON {view[EXTENSION]} TO {qualified_name(user)};",
         )
+    kept = [row for row in rows if _KEPT.match(row.text)]
+    of_tools = {row.queryid for row in kept if reads_catalogs_only(row.text, tables)}
     return Statements(
         extension_version=extension.version,
         since=info.since,
         evicted=info.evicted,
         hidden=info.hidden,
-        entries=tuple(_statement(row) for row in rows if _KEPT.match(row.text)),
+        entries=tuple(_statement(row) for row in kept if row.queryid not in of_tools),
+        of_tools=len(of_tools),
+        of_tools_ms=sum(row.total_ms for row in kept if row.queryid in of_tools),
     )
 
 

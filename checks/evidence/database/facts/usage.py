@@ -119,17 +119,21 @@ class Statement(msgspec.Struct, frozen=True):
 
 
 class Statements(msgspec.Struct, frozen=True, tag=True, dict=True):
-    """`evicted` is pg_stat_statements_info.dealloc; `hidden` counts entries whose text this role may not read."""
+    """`evicted` is pg_stat_statements_info.dealloc; `hidden` counts entries whose text this role may not read. Statements that
+    read the system's catalogs alone, as pg_dump and monitoring do, are no entries: `of_tools` is how many there are, and
+    `of_tools_ms` the time they took."""
 
     extension_version: str
     since: dt.datetime | None
     evicted: int | None
     hidden: int
     entries: tuple[Statement, ...] = ()
+    of_tools: int = 0
+    of_tools_ms: float = 0.0
 
     @cached_property
     def total_ms(self) -> float:
-        return sum(entry.total_ms for entry in self.entries)
+        return sum(entry.total_ms for entry in self.entries) + self.of_tools_ms
 
     @cached_property
     def by_id(self) -> dict[str, Statement]:
