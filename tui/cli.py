@@ -68,6 +68,11 @@ def observing(command: Any) -> Any:
             metavar="FILE",
             help="Plans: of EXPLAIN (ANALYZE, BUFFERS), text or JSON, or auto_explain's log (repeatable).",
         ),
+        click.option(
+            "--analyze",
+            is_flag=True,
+            help="Run costly SELECTs once (EXPLAIN ANALYZE): you are asked before each, with its values.",
+        ),
         click.option("--redact-names", is_flag=True, help="Keep a hash instead of each name of the target's own."),
         click.option("--no-cache", is_flag=True, help="Read the whole repository again, and keep nothing of it."),
     ):

@@ -30,6 +30,7 @@ from scorecards.model import Gate, Scorecard
 from scorecards.remembered import results_of
 from scorecards.session import Review
 from scorecards.store import default_root, find
+from tui.approval import asker
 from tui.arguments import default_dsn, default_repository, split_words
 from tui.cli import DEFECT, DONE, GATE_FAILED, INTERRUPTED, NOT_REACHED
 
@@ -60,6 +61,7 @@ def resolve_target(options: dict[str, Any]) -> Target:
         programs=options["pg_bin"],
         measure_recall=options["measure_recall"],
         plans=tuple(options["plans"]),
+        analyze=options["analyze"],
         cache=not options["no_cache"],
     )
 
@@ -69,15 +71,20 @@ def gather(options: dict[str, Any], progress: Progress) -> Observation:
     if options["evidence"] is not None:
         if options["words"] or options["replicas"]:
             raise UsageError("--evidence stands instead of a target", "leave the DSN and the repository out")
-        if options["watch"] or options["max_load"] or options["measure_recall"] or options["plans"]:
+        if any(options[name] for name in ("watch", "max_load", "measure_recall", "plans", "analyze")):
             raise UsageError(
-                "saved evidence is not observed again", "leave --watch, --max-load, --measure-recall and --plan out"
+                "saved evidence is not observed again",
+                "leave --watch, --max-load, --measure-recall, --plan and --analyze out",
             )
         return Observation(_redacted(store.load(options["evidence"]), options))
     target = resolve_target(options)
     with _cancel_on_interrupt() as cancelled:
         observation = observe(
-            target, user_folder=user_config_path("pgsurveyor"), progress=progress, cancelled=cancelled
+            target,
+            user_folder=user_config_path("pgsurveyor"),
+            progress=progress,
+            cancelled=cancelled,
+            ask=asker(cancelled) if target.analyze else None,
         )
     return msgspec.structs.replace(observation, interrupted=cancelled.is_set())
 

@@ -16,6 +16,7 @@ from checks.evidence.database.facts import (
     Embeddings,
     FreezeAges,
     GivenPlans,
+    Host,
     PlannerStatistics,
     Plans,
     Rates,
@@ -48,7 +49,8 @@ NOT_GROWN = Unobserved(
 NOT_PROVEN = Unobserved(Reason.NO_SHADOW, "fixes are tried in a shadow unless --no-shadow is given")
 NOT_THEN_OBSERVED = Unobserved(Reason.NOT_RUN, "this evidence was collected before this was observed: collect it again")
 NO_PLANS_GIVEN = Unobserved(
-    Reason.NOT_OPTED_IN, "--plan FILE reads plans: of EXPLAIN (ANALYZE, BUFFERS), or auto_explain's log"
+    Reason.NOT_OPTED_IN,
+    "--analyze runs statements that you say yes to; --plan FILE reads plans of EXPLAIN (ANALYZE, BUFFERS) or auto_explain's log",
 )
 NO_REPOSITORY = Unobserved(Reason.REPO_NOT_GIVEN, "give the path of the application's repository")
 
@@ -78,6 +80,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     activity: Activity | Unobserved = NO_DATABASE
     freeze_ages: FreezeAges | Unobserved = NO_DATABASE
     replication: Replication | Unobserved = NO_DATABASE
+    host: Host | Unobserved = NOT_THEN_OBSERVED
     rates: Rates | Unobserved = NOT_WATCHED
     embeddings: Embeddings | Unobserved = NOT_THEN_OBSERVED
     recall: Recall | Unobserved = NOT_MEASURED
@@ -188,6 +191,7 @@ SECTIONS: dict[type, str] = {
     Activity: "activity",
     FreezeAges: "freeze_ages",
     Replication: "replication",
+    Host: "host",
     Rates: "rates",
     Embeddings: "embeddings",
     Recall: "recall",

@@ -13,7 +13,8 @@ from checks import __version__
 from checks.configuration import Configuration, read_configuration
 from checks.errors import ReviewError, TargetError
 from checks.evidence import store
-from checks.evidence.database.facts import Catalog, Statements
+from checks.evidence.consent import Ask
+from checks.evidence.database.facts import Catalog, GivenPlans, Statements
 from checks.evidence.evidence import DATABASE_SECTIONS, NO_DATABASE, NO_REPOSITORY, Effort, Evidence
 from checks.evidence.repository.facts import Repository
 from checks.model import Reason, Unobserved
@@ -26,6 +27,11 @@ UNREACHED_DATABASE = Unobserved(
     Reason.CONNECTION_LOST, "the database given could not be reached: run again when it can"
 )
 
+NOBODY_TO_ASK = TargetError(
+    "no statement was run: --analyze asks a person before each, and there is nobody to ask",
+    "run it in a terminal, or give plans of EXPLAIN (ANALYZE, BUFFERS) with --plan FILE",
+)
+
 
 class Target(msgspec.Struct, frozen=True):
     """What to look at: a live database, an application's repository, or both. DSNs as the user wrote them.
@@ -35,6 +41,7 @@ class Target(msgspec.Struct, frozen=True):
     `redact_names`: keep a hash instead of each name of the target's own.
     `cache`: keep what is read of the repository in the user's cache folder, for the next review of it.
     `measure_recall`: search a sample of stored vectors, exactly and by their indexes. `plans`: files with plans.
+    `analyze`: run the costliest SELECTs once, each with a person's yes.
     `shadow`: try fixes in an embedded server, of the bin folder `programs` if one is given; not with names redacted.
     """
 
@@ -47,6 +54,7 @@ class Target(msgspec.Struct, frozen=True):
     cache: bool = False
     measure_recall: bool = False
     plans: tuple[Path, ...] = ()
+    analyze: bool = False
     shadow: bool = False
     programs: Path | None = None
 
@@ -71,19 +79,21 @@ def observe(
     progress: Progress | None = None,
     cancelled: threading.Event | None = None,
     clock: Callable[[], dt.datetime] = now,
+    ask: Ask | None = None,
 ) -> Observation:
     """Everything that can be seen of the target. `user_folder` holds the reviewer's own pgsurveyor.toml, and the key of hashes.
+    `ask` gets the person's answer before a statement is run, if the target says `analyze`; without, none is run.
 
     Raises TargetError if nothing of what was asked for could be observed, UsageError for a mistake in the reviewer's own file,
     StoreError if names are to be redacted and there can be no key.
     """
     if not target.redact_names:
-        seen = _with_plans(target, _observe(target, user_folder, progress, cancelled, clock))
+        seen = _with_plans(target, _observe(target, user_folder, progress, cancelled, clock, ask))
         return _with_proofs(target, seen, progress, cancelled)
     from checks.evidence.redaction import names_key, redact
 
     key = names_key(user_folder)
-    observation = _with_plans(target, _observe(target, user_folder, progress, cancelled, clock))
+    observation = _with_plans(target, _observe(target, user_folder, progress, cancelled, clock, ask))
     return msgspec.structs.replace(observation, evidence=redact(observation.evidence, key))
 
 
@@ -111,6 +121,8 @@ def _with_plans(target: Target, observation: Observation) -> Observation:
         given = read_plan_files(target.plans, evidence.find(Statements))
     except TargetError as error:
         return msgspec.structs.replace(observation, problems=(*observation.problems, error))
+    if (run := evidence.find(GivenPlans)) is not None:
+        given = msgspec.structs.replace(run, plans=(*given.plans, *run.plans), unread=given.unread)
     evidence = msgspec.structs.replace(evidence, given_plans=given)
     return msgspec.structs.replace(observation, evidence=store.decode(store.encode(evidence)))
 
@@ -121,6 +133,7 @@ def _observe(
     progress: Progress | None,
     cancelled: threading.Event | None,
     clock: Callable[[], dt.datetime],
+    ask: Ask | None,
 ) -> Observation:
     problems: list[ReviewError] = []
     repository: Repository | Unobserved = NO_REPOSITORY
@@ -142,10 +155,17 @@ def _observe(
         if isinstance(repository, Unobserved):
             raise problems[0] if problems else TargetError("there is nothing to observe", "give a DSN or a repository")
         return Observation(
-            _evidence(clock(), configuration, repository=repository, access=NO_DATABASE, embeddings=NO_DATABASE),
+            _evidence(
+                clock(),
+                configuration,
+                repository=repository,
+                access=NO_DATABASE,
+                embeddings=NO_DATABASE,
+                host=NO_DATABASE,
+            ),
             tuple(problems),
         )
-    return _with_database(target, repository, configuration, problems, progress, cancelled, clock, active_sessions)
+    return _with_database(target, repository, configuration, problems, progress, cancelled, clock, active_sessions, ask)
 
 
 def _with_database(
@@ -157,6 +177,7 @@ def _with_database(
     cancelled: threading.Event | None,
     clock: Callable[[], dt.datetime],
     active_sessions: int | None,
+    ask: Ask | None,
 ) -> Observation:
     from checks.evidence.database.node import Manner
     from checks.evidence.database.observe import observe_database
@@ -173,7 +194,9 @@ def _with_database(
             code=code,
             progress=progress,
             cancelled=cancelled,
-            manner=Manner(target.watch_s, active_sessions, target.measure_recall, searches),
+            manner=Manner(
+                target.watch_s, active_sessions, target.measure_recall, searches, ask if target.analyze else None
+            ),
         )
     except TargetError as error:
         problems.append(error)
@@ -185,6 +208,10 @@ def _with_database(
         TargetError(f"replica {name} could not be reached", "check its DSN and that it accepts connections")
         for name in seen.unreached_replicas
     ]
+    run = seen.run
+    if target.analyze and ask is None:
+        problems.append(NOBODY_TO_ASK)
+        run = Unobserved(Reason.NEEDS_ANSWER, NOBODY_TO_ASK.hint)
     if known is not None:
         from checks.evidence.repository.observe import match_statements
 
@@ -199,6 +226,7 @@ def _with_database(
         unreached_replicas=seen.unreached_replicas,
         effort=Effort(seen.statements_sent, round(seen.server_ms, 1)),
         notices=seen.notices,
+        **({} if run is None else {"given_plans": run}),
         **{name: getattr(seen, name) for name in DATABASE_SECTIONS},
     )
     return Observation(evidence, tuple(problems))

@@ -9,6 +9,7 @@ import msgspec
 
 from checks.evidence.database.facts import (
     Catalog,
+    GivenPlan,
     GivenPlans,
     PlannerStatistics,
     PlanNode,
@@ -69,17 +70,18 @@ def _seen(evidence: Evidence) -> tuple[list[Seen], Examined]:
     plans, statements = evidence.get(Plans), evidence.find(Statements)
     known = pattern_by_query_id(evidence)
     found = []
+    really = _slowest_of_each(evidence)
     for plan in plans.plans:
         entry = statements.by_id.get(plan.query_id) if statements else None
-        if entry is not None and entry.calls:
+        if entry is not None and entry.calls and plan.query_id not in really:
             pattern = known.get(plan.query_id) or AccessPattern("other", entry.text, query_id=plan.query_id)
             found.append(Seen(plan.root, pattern, Subject("statement", (plan.query_id,)), entry, False))
-    given = evidence.find(GivenPlans)
-    for each in given.plans if given else ():
-        if each.analyzed and (each.execution_ms or 0) >= evidence.limit("plan_ms"):
+    for name, each in really.items():
+        if (each.execution_ms or 0) >= evidence.limit("plan_ms"):
             pattern = known.get(each.query_id or "") or AccessPattern("other", each.text, query_id=each.query_id)
             path = (each.query_id,) if each.query_id else (each.file, str(each.number))
-            found.append(Seen(each.root, pattern, Subject("statement", path), None, True))
+            entry = statements.by_id.get(name) if statements else None
+            found.append(Seen(each.root, pattern, Subject("statement", path), entry, True))
     unplanned = [entry for entry in plans.unplanned if not is_of_the_past(evidence, entry)]
     gap = unread_statements(evidence)
     if unplanned:
@@ -90,9 +92,20 @@ def _seen(evidence: Evidence) -> tuple[list[Seen], Examined]:
     return found, Examined(len(found), len(found) + len(unplanned), "plans", gap=gap)
 
 
+def _slowest_of_each(evidence: Evidence) -> dict[str, GivenPlan]:
+    """Of each statement that was really run the slowest plan, by its query id, else by its place: a log has it many times."""
+    given = evidence.find(GivenPlans)
+    found: dict[str, GivenPlan] = {}
+    for each in given.plans if given else ():
+        name = each.query_id or f"{each.file}:{each.number}"
+        if each.analyzed and (name not in found or (each.execution_ms or 0) > (found[name].execution_ms or 0)):
+            found[name] = each
+    return found
+
+
 def _is_worth_it(evidence: Evidence, seen: Seen) -> bool:
     """Whether the statement takes so long, or so much of all time, that a better plan would be felt. Estimates alone are none."""
-    if seen.entry is None:
+    if seen.measured or seen.entry is None:
         return seen.measured
     statements = evidence.get(Statements)
     return seen.entry.calls >= 5 and (

@@ -20,7 +20,8 @@ def _run(evidence: Evidence) -> list[GivenPlan]:
     plans = [plan for plan in evidence.get(GivenPlans).plans if plan.analyzed]
     if not plans:
         raise Unknown(
-            Reason.NOT_OPTED_IN, "give plans of EXPLAIN (ANALYZE, BUFFERS), or of auto_explain with log_analyze"
+            Reason.NOT_OPTED_IN,
+            "--analyze runs statements that you say yes to; or give plans of EXPLAIN (ANALYZE, BUFFERS) with --plan",
         )
     return plans
 
@@ -52,7 +53,7 @@ def _finding(
         observed={
             "plan": f"{plan.file}:{plan.number}", "node": _node_in_words(node) if node else None,
             "execution_ms": plan.execution_ms, "statement": short_text(plan.text, TEXT_LIMIT),
-            **counters(evidence, plan.query_id), **observed,
+            **counters(evidence, plan.query_id), **({"values": "; ".join(plan.values)} if plan.values else {}), **observed,
         },
         locations=statement_places(evidence, pattern) if pattern else (),
     )  # fmt: skip

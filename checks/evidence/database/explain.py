@@ -87,6 +87,13 @@ def observe_plans(planner: Planner, statements: Statements, progress: Callable[[
     return Plans(plans=tuple(plans), unplanned=tuple(unplanned))
 
 
+def explain_generic(planner: Planner, role: str, text: str) -> Mapping[str, Any] | None:
+    """The generic plan of a statement as the server tells it (VERBOSE), constants and all, under the settings of `role`; None if
+    it does not plan it."""
+    outcome = _try(planner, role, text)
+    return outcome.plan if isinstance(outcome, _Explained) else None
+
+
 def identify(planner: Planner, statements: Statements, code: Sequence[str]) -> dict[str, str]:
     """The query identifiers that the server gives to SQL texts of code, planned as the role that runs most statements would be:
     with parameters as they stand, or, if only that was run, with constants in their place.

@@ -212,7 +212,7 @@ class Node:
         usage, catalog, statements, server = (
             self.sections[name] for name in ("usage", "catalog", "statements", "server")
         )
-        if isinstance(usage, Unobserved):
+        if not isinstance(usage, Usage):
             raise _Missing(usage)
         extension = server.extension(EXTENSION) if isinstance(server, Server) else None
         if extension is None or isinstance(catalog, Unobserved) or isinstance(statements, Unobserved):

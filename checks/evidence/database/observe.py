@@ -16,6 +16,8 @@ from checks.evidence.database.facts import (
     Catalog,
     Embeddings,
     FreezeAges,
+    GivenPlans,
+    Host,
     PlannerStatistics,
     Plans,
     Rates,
@@ -33,7 +35,8 @@ from checks.model import Unobserved
 
 class DatabaseEvidence(msgspec.Struct, frozen=True):
     """The sections of one database. `identified` maps SQL texts of code to the query identifiers that the server gives them.
-    `statements_sent` and `server_ms` are what observing cost, of all nodes."""
+    `statements_sent` and `server_ms` are what observing cost, of all nodes. `run` are the plans of statements that a person let
+    be run, None if nobody was to be asked."""
 
     server: Server | Unobserved
     catalog: Catalog | Unobserved
@@ -46,6 +49,7 @@ class DatabaseEvidence(msgspec.Struct, frozen=True):
     activity: Activity | Unobserved
     freeze_ages: FreezeAges | Unobserved
     replication: Replication | Unobserved
+    host: Host | Unobserved
     rates: Rates | Unobserved
     embeddings: Embeddings | Unobserved
     recall: Recall | Unobserved
@@ -55,6 +59,7 @@ class DatabaseEvidence(msgspec.Struct, frozen=True):
     statements_sent: int = 0
     server_ms: float = 0.0
     notices: tuple[str, ...] = ()
+    run: GivenPlans | Unobserved | None = None
 
 
 def observe_database(
@@ -76,7 +81,7 @@ def observe_database(
     others = [understand(replica) for replica in replicas]
     node = Node(understood, progress or _silent, cancelled, manner)
     node.observe(code)
-    further = manner._replace(watch_s=0.0)
+    further = manner._replace(watch_s=0.0, ask=None)
     found = [_observe_replica(other, node, progress or _silent, cancelled, further) for other in others]
     return DatabaseEvidence(
         **node.sections,
@@ -86,6 +91,7 @@ def observe_database(
         statements_sent=node.statements_sent + sum(outcome.statements_sent for outcome in found),
         server_ms=node.server_ms + sum(outcome.server_ms for outcome in found),
         notices=(*node.notices, *(notice for outcome in found for notice in outcome.notices)),
+        run=node.run,
     )
 
 

@@ -39,6 +39,11 @@ _ROWS_AT_ONCE = 50_000
 # How old a transaction may be that another block joins: it holds back the server's vacuuming.
 _SHARED_S = 1.0
 
+# A setting that not every role may change. Privileges on parameters came with 15.
+_COUNTING = "track_counts"
+_MAY_SWITCH_COUNTING = f"pg_catalog.has_parameter_privilege('{_COUNTING}', 'SET')"
+_IS_SUPERUSER = "pg_catalog.current_setting('is_superuser')::bool"
+
 MANNERS: Mapping[str, str] = {
     "application_name": APPLICATION_NAME,
     "statement_timeout": f"{STATEMENT_TIMEOUT_S:.0f}s",
@@ -49,6 +54,8 @@ MANNERS: Mapping[str, str] = {
     "IntervalStyle": "postgres",
     "TimeZone": "UTC",
     "quote_all_identifiers": "off",
+    # What the planner reads of an index must not make it look used. Only for those whom the server lets.
+    _COUNTING: "off",
 }
 CATALOG_MANNERS: Mapping[str, str] = {
     **MANNERS,
@@ -96,6 +103,7 @@ class Session:
         self._closed = threading.Event()
         self._deadline: float | None = None
         self._cleaning = False
+        self._patience_s = STATEMENT_TIMEOUT_S
         self._open_kind: tuple[Mapping[str, str], bool] | None = None
         self._begun = 0.0
         self._connection = _connect(dsn, self._cancelled)
@@ -149,14 +157,17 @@ class Session:
         one_snapshot: bool = False,
         ends: bool = False,
         even_if_cancelled: bool = False,
+        patience_s: float = STATEMENT_TIMEOUT_S,
     ) -> Iterator[None]:
         """A READ ONLY transaction under a lock_timeout and these settings, in the end rolled back.
 
         Blocks that follow each other with the same settings share one, unless it failed, is a second old, or `ends` says that it
-        ends with the block. `one_snapshot`: all its statements see one state. `even_if_cancelled`: it cleans up. Raises
-        Cancelled, ConnectionLost and psycopg.Error; after the last of these the session can go on.
+        ends with the block. `one_snapshot`: all its statements see one state. `even_if_cancelled`: it cleans up. `patience_s` is
+        the statement_timeout among the settings, beyond which the connection counts as lost. Raises Cancelled, ConnectionLost and
+        psycopg.Error; after the last of these the session can go on.
         """
         self._cleaning = even_if_cancelled
+        self._patience_s = patience_s
         kind = (settings, one_snapshot)
         try:
             self._check()
@@ -173,6 +184,7 @@ class Session:
             if ends or self._is_stale():
                 self._end()
             self._cleaning = False
+            self._patience_s = STATEMENT_TIMEOUT_S
 
     def rows(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[Any]:
         """All rows of one statement of ours, as named tuples. To be called within `transaction`."""
@@ -223,10 +235,17 @@ class Session:
             return
         if self._without_encoding:
             settings = {**settings, "client_encoding": "SQL_ASCII"}
-        calls = ", ".join(f"pg_catalog.set_config(%(n{i})s, %(v{i})s, true) AS s{i}" for i in range(len(settings)))
+        calls = ", ".join(f"{self._set_config(name, number)} AS s{number}" for number, name in enumerate(settings))
         names = {f"n{i}": name for i, name in enumerate(settings)}
         values = {f"v{i}": value for i, value in enumerate(settings.values())}
         self._run(f"SELECT {MARKER} {calls}", names | values)
+
+    def _set_config(self, name: str, number: int) -> str:
+        call = f"pg_catalog.set_config(%(n{number})s, %(v{number})s, true)"
+        if name != _COUNTING:
+            return call
+        allowed = _MAY_SWITCH_COUNTING if self.major >= 15 else _IS_SUPERUSER
+        return f"CASE WHEN {allowed} THEN {call} END"
 
     def _is_stale(self) -> bool:
         failed = self._connection.info.transaction_status != psycopg.pq.TransactionStatus.INTRANS
@@ -241,7 +260,7 @@ class Session:
     @contextlib.contextmanager
     def _timed(self) -> Iterator[None]:
         begun = time.monotonic()
-        self._deadline = begun + STATEMENT_TIMEOUT_S + _GRACE_S
+        self._deadline = begun + self._patience_s + _GRACE_S
         self.statements_sent += 1
         try:
             yield

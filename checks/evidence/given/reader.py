@@ -62,7 +62,7 @@ def read_plans(data: bytes, file: str) -> tuple[list[GivenPlan], int]:
             break
         try:
             # A file may say anything: what cannot be read back from evidence is no plan.
-            encoded = msgspec.json.encode(_plan(document, file, len(plans) + 1))
+            encoded = msgspec.json.encode(read_document(document, file, len(plans) + 1))
             plan = msgspec.json.decode(encoded, type=GivenPlan)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, msgspec.MsgspecError):
             failed += 1
@@ -163,7 +163,8 @@ def _entries(text: str) -> Iterator[str]:
         yield "\n".join(line.removeprefix("\t") for line in lines[:last])
 
 
-def _plan(document: Mapping[str, Any], file: str, number: int) -> GivenPlan:
+def read_document(document: Mapping[str, Any], file: str, number: int) -> GivenPlan:
+    """One document of EXPLAIN (FORMAT JSON), literals masked. Raises KeyError, TypeError or ValueError if it is none."""
     query_id = document.get("Query Identifier")
     text = str(document.get("Query Text") or "")[:MAXIMUM_STATEMENT]
     jit = (document.get("JIT") or {}).get("Timing", {}).get("Total")

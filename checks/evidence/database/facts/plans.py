@@ -110,9 +110,10 @@ class TriggerTime(msgspec.Struct, frozen=True):
 
 
 class GivenPlan(msgspec.Struct, frozen=True):
-    """A plan of a file that somebody gave. `file` is its name without folders, `number` the plan's place in it (from 1). `text`
-    is the statement, masked, empty where the file does not say it; `query_id` as the file says it, or of the statement that ran
-    with the same text. Times in milliseconds, None without ANALYZE."""
+    """A plan of a file that somebody gave, or of a statement that somebody let be run (`file` is then `--analyze`). `file` is its
+    name without folders, `number` the plan's place in it (from 1). `text` is the statement, masked, empty where the file does not
+    say it; `query_id` as the file says it, or of the statement that ran with the same text. Times in milliseconds, None without
+    ANALYZE. `values` says of each parameter where its value came from, and never the value."""
 
     file: str
     number: int
@@ -123,6 +124,7 @@ class GivenPlan(msgspec.Struct, frozen=True):
     planning_ms: float | None = None
     jit_ms: float | None = None
     triggers: tuple[TriggerTime, ...] = ()
+    values: tuple[str, ...] = ()
 
     @property
     def analyzed(self) -> bool:
@@ -131,7 +133,14 @@ class GivenPlan(msgspec.Struct, frozen=True):
 
 
 class GivenPlans(msgspec.Struct, frozen=True, tag=True):
-    """Plans given with --plan. `unread` counts what looked like a plan and could not be read."""
+    """Plans given with --plan, and those made with --analyze. `unread` counts what looked like a plan and could not be read.
+
+    Of --analyze: for so many statements a person was `asked`, so many were `declined`, so many `failed` when they were run, and
+    so many more are `unproven`: not known to read only, and never asked for."""
 
     plans: tuple[GivenPlan, ...] = ()
     unread: int = 0
+    asked: int = 0
+    declined: int = 0
+    failed: int = 0
+    unproven: int = 0
