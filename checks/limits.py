@@ -159,5 +159,15 @@ LIMITS: dict[str, Limit] = {
     "one_value_share": Limit(0.9, "ratio", "share of rows with one value, or null, that an index might leave out"),
     "index_columns": Limit(3, "columns", "an index with more key columns is wide"),
     "index_key_bytes": Limit(200, "bytes", "average width from which on the keys of an index are wide"),
+    "slru_reads_per_day": Limit(
+        100_000, "blocks/day", "reads a day from which the cache of transaction states is too small"
+    ),
+    "session_writes_per_day": Limit(1_000_000, "blocks/day", "fewer changed pages that sessions write are no finding"),
+    "session_writes_share": Limit(0.5, "ratio", "share of changed pages that sessions may write themselves"),
+    "memory_overcommit": Limit(1.5, "ratio", "what sessions may take at worst, in multiples of the server's memory"),
+    "growth_bytes_per_day": Limit(1024**3, "bytes/day", "a table that grows less is no finding"),
+    "doubles_in_days": Limit(180, "days", "a table that takes longer to double is no finding", "higher"),
+    "log_bytes_per_day": Limit(5 * 1024**3, "bytes/day", "log a day that is no finding"),
+    "wal_files_factor": Limit(2, "ratio", "how many times max_wal_size, and what is kept by settings, pg_wal may take"),
     "extensions": Limit(20, "extensions", "a database with more of them is hard to upgrade"),
 }

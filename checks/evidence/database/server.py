@@ -10,6 +10,7 @@ import psycopg
 from checks.errors import TargetError
 from checks.evidence.database.facts import Extension, Server
 from checks.evidence.database.flavours import flavour
+from checks.evidence.database.host import Permitted
 from checks.evidence.database.query import query
 from checks.evidence.database.session import Session
 
@@ -24,6 +25,7 @@ class Sight(NamedTuple):
     all_stats: bool
     max_connections: int
     reserved_connections: int
+    host: Permitted = Permitted()
 
 
 def check_version(session: Session) -> None:
@@ -69,7 +71,12 @@ def observe_server(session: Session) -> tuple[Server, Sight]:
         extensions=extensions,
     )
     return server, Sight(
-        row.reads_all_data, row.reads_all_settings, row.reads_all_stats, row.max_connections, row.reserved_connections
+        row.reads_all_data,
+        row.reads_all_settings,
+        row.reads_all_stats,
+        row.max_connections,
+        row.reserved_connections,
+        Permitted(bool(row.reads_rules), bool(row.lists_wal), bool(row.lists_log)),
     )
 
 

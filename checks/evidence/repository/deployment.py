@@ -15,6 +15,7 @@ from checks.evidence.repository.files import SourceFile, is_test
 from checks.evidence.repository.infrastructure import infrastructure_of, is_infrastructure_code, platform_of
 from checks.evidence.repository.packages import NODE_PACKAGES, PYTHON_PACKAGES, is_manifest, packages_of
 from checks.evidence.repository.pipelines import PIPELINE, pipeline_of, processes_of
+from checks.evidence.repository.placement import is_host_based_access, placement_of
 from checks.evidence.repository.secrets import secrets_of
 from checks.model import Location
 
@@ -167,8 +168,11 @@ def _facts(file: SourceFile) -> Iterator[tuple[str, str, int]]:
         yield from _deployed(file)
         if ".github/" not in file.path:
             yield from infrastructure_of(file)
+            yield from placement_of(file)
             yield from alerts_of(file)
             yield from secrets_of(file)
+    elif is_host_based_access(file.path):
+        yield from placement_of(file)
     elif is_infrastructure_code(file):
         yield from infrastructure_of(file)
         yield from alerts_of(file)

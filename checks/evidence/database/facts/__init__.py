@@ -19,6 +19,13 @@ from checks.evidence.database.facts.catalog import (
     ColumnStatistics,
     PlannerStatistics,
 )
+from checks.evidence.database.facts.host import (
+    Files,
+    Host,
+    HostRule,
+    IoUsage,
+    SlruUsage,
+)
 from checks.evidence.database.facts.plans import (
     GivenPlan,
     GivenPlans,
@@ -105,6 +112,7 @@ __all__ = [
     "Embeddings",
     "ExtendedStatistics",
     "Extension",
+    "Files",
     "FreezeAge",
     "FreezeAges",
     "Function",
@@ -112,9 +120,12 @@ __all__ = [
     "GivenPlans",
     "Grant",
     "HorizonHolder",
+    "Host",
+    "HostRule",
     "Index",
     "IndexKey",
     "IndexUsage",
+    "IoUsage",
     "Measured",
     "Plan",
     "PlanNode",
@@ -140,6 +151,7 @@ __all__ = [
     "Setting",
     "Settings",
     "Slot",
+    "SlruUsage",
     "Standby",
     "Statement",
     "StatementRate",

@@ -12,6 +12,10 @@ SELECT
     pg_catalog.clock_timestamp() AS observed_at,
     pg_catalog.pg_postmaster_start_time() AS started_at,
     (SELECT s.stats_reset FROM pg_catalog.pg_stat_database AS s WHERE s.datid = d.oid) AS statistics_since,
+    pg_catalog.has_function_privilege(pg_catalog.to_regprocedure('pg_catalog.pg_hba_file_rules()'), 'EXECUTE') AS reads_rules,
+    pg_catalog.has_function_privilege(pg_catalog.to_regprocedure('pg_catalog.pg_ls_waldir()'), 'EXECUTE') AS lists_wal,
+    pg_catalog.has_function_privilege(pg_catalog.to_regprocedure('pg_catalog.pg_ls_logdir()'), 'EXECUTE')
+        AND pg_catalog.current_setting('logging_collector')::boolean AS lists_log,
     pg_catalog.pg_encoding_to_char(d.encoding)::text AS encoding,
     pg_catalog.pg_backend_pid() AS backend_pid,
     pg_catalog.current_setting('max_connections')::int AS max_connections,
