@@ -64,7 +64,7 @@ def lexical_half_missing(evidence: Evidence) -> Iterator[Finding | Examined]:
         if lexical and not indexed:
             severity = Severity.MEDIUM if large else Severity.LOW
             yield _finding(evidence, table, column, lexical, texts, "unindexed", severity)
-        elif large and not lexical and not indexed and texts and not _searched_otherwise(evidence, table):
+        elif large and not lexical and not indexed and texts and not _searched_otherwise(evidence, table, searches):
             yield _finding(evidence, table, column, searches, texts, "absent", Severity.NOTE)
     yield Examined(examined, len(columns), "searched vector columns", gap=unread_statements(evidence), unmet=None)
 
@@ -86,8 +86,14 @@ def _has_lexical_index(catalog: Catalog, table: Table) -> bool:
     return False
 
 
-def _searched_otherwise(evidence: Evidence, table: Table) -> bool:
-    """Whether another statement searches the table's texts, so that both halves may be joined in code."""
+def _searched_otherwise(evidence: Evidence, table: Table, searches: list[Search]) -> bool:
+    """Whether another statement searches the table's texts, so that both halves may be joined in code; or whether the texts'
+    own table, that the vectors belong to, has an index on words."""
+    catalog = evidence.get(Catalog)
+    beside = {entry.referenced_table for entry in catalog.constraints_of(table.oid) if entry.kind == "foreign_key"}
+    beside |= {oid for entry in searches for oid in entry.pattern.tables}
+    if any(_has_lexical_index(catalog, catalog.table_by_oid[oid]) for oid in beside if oid in catalog.table_by_oid):
+        return True
     return any(
         table.oid in pattern.tables
         and (_LEXICAL.search(pattern.text) or any(entry.operator in {"like", "ilike"} for entry in pattern.comparisons))

@@ -32,6 +32,11 @@ _SOURCE = re.compile(r"hash|checksum|digest|md5|sha(?:1|256)|etag|revision|(?:^|
 _CHANGED = re.compile(
     r"(?:^|_)(?:updated|modified|embedded|indexed|synced|ingested)_?(?:at|on|time|date)?$|[a-z](?:Updated|Embedded)At$"
 )
+_SYNCED = re.compile(
+    r"^(?:vector|embedding|index(?:ing)?)?_?sync_?(?:state|status)$|^(?:vector|embedding|indexing)_?(?:state|status)$"
+    r"|^needs_(?:sync|embedding|indexing|reindex)$",
+    re.IGNORECASE,
+)
 _TEXTS = frozenset({"text", "varchar", "jsonb", "json"})
 # More stores than that are adapters to choose from.
 ADAPTERS = 2
@@ -171,11 +176,7 @@ def dual_write(evidence: Evidence) -> Iterator[Finding | Examined]:
     if len(stores) > ADAPTERS:
         raise Unknown(Reason.NEEDS_ANSWER, f"the code has clients of {len(stores)} vector stores: which one is in use?")
     catalog = evidence.find(Catalog)
-    outbox = [
-        table.name
-        for table in (catalog.tables if catalog else ())
-        if table.kind in {"table", "partitioned"} and re.search(r"outbox", table.name, re.IGNORECASE)
-    ]
+    outbox = _outboxes(catalog) if catalog else []
     for store in stores:
         calls = [call for call in outside if call.store == store]
         writes = [call for call in calls if call.action == "write"]
@@ -184,6 +185,18 @@ def dual_write(evidence: Evidence) -> Iterator[Finding | Examined]:
             continue
         yield _kept_by_code(store, writes, deletes, outbox)
     yield Examined(len(stores), len(stores), "vector stores outside PostgreSQL")
+
+
+def _outboxes(catalog: Catalog) -> list[str]:
+    """Outbox tables, and tables whose rows say themselves whether the other store has them."""
+    tables = {table.oid: table.name for table in catalog.tables if table.kind in {"table", "partitioned"}}
+    found = [name for name in tables.values() if re.search(r"outbox", name, re.IGNORECASE)]
+    found += [
+        f"{tables[column.table]}.{column.name}"
+        for column in catalog.columns
+        if column.table in tables and _SYNCED.search(column.name)
+    ]
+    return found
 
 
 def _kept_by_code(store: str, writes: list[VectorCall], deletes: list[VectorCall], outbox: list[str]) -> Finding:
