@@ -13,6 +13,7 @@ from checks.families import once_per_family
 from checks.indexing.coverage import covers
 from checks.indexing.duplicates import drop_index, is_needed
 from checks.model import Confidence, Examined, Finding, Reason, Severity, Unknown, Unobserved
+from checks.own_reads import scans_by_reviews
 from checks.registry import check
 from checks.relations import index_parts, is_usable, reviewed_indexes, size_bytes
 
@@ -37,13 +38,14 @@ def unused_index(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     It costs every insert, most updates, WAL, memory, vacuum time and backup space, and keeps updates from being heap-only,
     for nothing. The counters of the primary and of every replica must cover long enough to include the monthly jobs. Indexes
-    that enforce a rule, serve a foreign key, identify rows or search vectors are never counted as unused.
+    that enforce a rule, serve a foreign key, identify rows or search vectors are never counted as unused. Reviews by this program
+    look at the ends of indexes too: scans that pg_stat_statements shows to be theirs are no use.
 
     Fix: Ask who made it and for which query, then drop it; keep its definition.
 
     Source: PostgreSQL manual, "The Cumulative Statistics System", pg_stat_all_indexes
 
-    Observed: table, size_bytes, scans, last_scan, window_days, nodes, table_writes.
+    Observed: table, size_bytes, scans, own_scans, last_scan, window_days, nodes, table_writes.
     """
     catalog = evidence.get(Catalog)
     nodes = nodes_asked(evidence)
@@ -61,10 +63,19 @@ def unused_index(evidence: Evidence) -> Iterator[Finding | Examined]:
         known += 1
         scanned, last = sum(entry.scans for entry in entries), _last_scan(entries)
         idle = (evidence.get(Server).observed_at - last).total_seconds() / 86400 if last else 0.0
-        if scanned and not 0 < idle_days <= idle:
+        own = scans_by_reviews(evidence, entries, window)
+        if scanned > own and not 0 < idle_days <= idle:
             continue
-        yield _finding(evidence, index, scanned, last, window, nodes)
+        yield _finding(evidence, index, _Scans(scanned, own, None if scanned <= own else last), window, nodes)
     yield Examined(known, len(candidates), "indexes")
+
+
+class _Scans(msgspec.Struct, frozen=True):
+    """All scans, those that reviews by this program can have caused, and when an application made the last one."""
+
+    counted: int
+    own: int
+    last: dt.datetime | None
 
 
 def nodes_asked(evidence: Evidence) -> list[Node]:
@@ -147,19 +158,21 @@ def _last_scan(entries: list[IndexUsage]) -> dt.datetime | None:
     return max(moments) if moments and len(moments) == len(scanned) else None
 
 
-def _finding(
-    evidence: Evidence, index: Index, scanned: int, last: dt.datetime | None, window: float, nodes: list[Node]
-) -> Finding:
+def _finding(evidence: Evidence, index: Index, scans: _Scans, window: float, nodes: list[Node]) -> Finding:
     catalog = evidence.get(Catalog)
     size = size_bytes(catalog, index)
     counted = evidence.get(Usage).table_by_oid.get(index.table)
+    last = scans.last
     since = f"since {last:%Y-%m-%d}" if last else f"in {window:.0f} days" if window >= 1 else "since statistics began"
+    theirs = ""
+    if scans.counted and not last:
+        theirs = f": its scans ({scans.counted:,}) are no more than the {scans.own:,} that reviews like this one made"
     severity = Severity.NOTE
     if size >= evidence.limit("unused_index_bytes"):
         severity = Severity.MEDIUM if size >= _LARGE_BYTES else Severity.LOW
     return Finding(
         index.subject,
-        f"Index {index.subject.name} has not been used {since}",
+        f"Index {index.subject.name} has not been used {since}{theirs}",
         drop_index(
             catalog, index, "Drop it, unless a job that runs more rarely than the statistics reach back needs it."
         ),
@@ -168,7 +181,8 @@ def _finding(
         observed={
             "table": catalog.table_by_oid[index.table].subject.name,
             "size_bytes": size,
-            "scans": scanned,
+            "scans": scans.counted,
+            "own_scans": scans.own,
             "last_scan": last.isoformat() if last else None,
             "window_days": round(window, 1),
             "nodes": len(nodes),

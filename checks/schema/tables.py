@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checks.evidence.database.facts import Catalog, Index, Server, Table, TableUsage, Usage
+from checks.evidence.database.facts import Catalog, Index, IndexUsage, Server, Table, TableUsage, Usage
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import workload
 from checks.families import once_per_family
 from checks.figures import bytes_in_words
 from checks.model import Confidence, Examined, Finding, Fix, Severity, qualified_name, quote_identifier
+from checks.own_reads import scans_by_reviews
 from checks.registry import check
 from checks.relations import estimated_rows, leaves, new_name, reviewed_tables
 from checks.schema.columns import words
@@ -39,18 +40,20 @@ def unused_table(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Source: PostgreSQL manual, "The Cumulative Statistics System", pg_stat_all_tables
 
-    Observed: rows, total_bytes, inserted, scans, nodes.
+    Observed: rows, total_bytes, inserted, scans, own_scans, nodes.
     """
     catalog, usage = evidence.get(Catalog), evidence.get(Usage)
+    window = evidence.require_window("unused_window_days")
     replicas = [replica.usage for replica in evidence.replicas if replica.usage is not None]
     tables = reviewed_tables(catalog)
     read_by_code = {oid for pattern in workload(evidence) if pattern.locations and pattern.verb == "select"
                     for oid in pattern.tables}  # fmt: skip
     for table in tables:
         parts = leaves(catalog, table)
+        own = {part.oid: scans_by_reviews(evidence, _of_indexes(catalog, usage, part), window) for part in parts}
         counted = [entry for part in parts for node in (usage, *replicas) if (entry := node.table_by_oid.get(part.oid))]
         allowed = _PASSING_BY + len(catalog.indexes_of(table.oid))
-        if not counted or any(_was_read(entry, allowed) for entry in counted):
+        if not counted or any(_was_read(entry, allowed, own[entry.table]) for entry in counted):
             continue
         if {table.oid, *(part.oid for part in parts)} & read_by_code:
             continue
@@ -78,6 +81,7 @@ def unused_table(evidence: Evidence) -> Iterator[Finding | Examined]:
                 "total_bytes": table.total_bytes,
                 "inserted": inserted,
                 "scans": sum(entry.sequential_scans + entry.index_scans for entry in counted),
+                "own_scans": sum(own.values()),
                 "nodes": 1 + len(replicas),
             },
         )
@@ -90,9 +94,14 @@ def _is_natural(catalog: Catalog, index: Index) -> bool:
     return index.unique and not any(column.identity or column.default in {"sequence", "function"} for column in columns)
 
 
-def _was_read(usage: TableUsage, allowed: int) -> bool:
+def _of_indexes(catalog: Catalog, usage: Usage, table: Table) -> list[IndexUsage]:
+    entries = (usage.index_by_oid.get(index.oid) for index in catalog.indexes_of(table.oid))
+    return [entry for entry in entries if entry is not None]
+
+
+def _was_read(usage: TableUsage, allowed: int, own: int) -> bool:
     # Building an index reads the table, and so do backups and reviews, now and then.
-    return usage.sequential_scans > allowed or usage.index_scans > 0 or usage.updated + usage.deleted > 0
+    return usage.sequential_scans > allowed or usage.index_scans > own or usage.updated + usage.deleted > 0
 
 
 @check("schema.table-inheritance", catalogue="S62", severity=Severity.LOW, needs=[Catalog])

@@ -18,6 +18,7 @@ import platformdirs
 import psycopg
 
 from checks.errors import TargetError
+from checks.evidence.database.session import MARKER
 from checks.shadow.folders import LOCK_NAME, lock
 from checks.shadow.server import EmbeddedServer, find_binaries, start, vector_supported
 from tui.demo.build import DATABASE, SURVEYOR, build
@@ -163,11 +164,17 @@ def _has_statistics(server: EmbeddedServer) -> bool:
 
 
 def _forget_reviews(server: EmbeddedServer) -> None:
-    """Drops what earlier reviews left among the statements: the demo shows the application's use, not ours."""
+    """Drops what building the demo and pg_dump left among the statements: the demo shows the application's use. What is marked as
+    a review's own stays: it tells which scans of indexes reviews made."""
     with psycopg.connect(server.dsn(DATABASE), autocommit=True) as connection:
         connection.execute(
-            "SELECT pg_stat_statements_reset(oid) FROM pg_catalog.pg_roles WHERE rolname IN (%s, %s)",
-            [SURVEYOR, server.superuser],
+            """
+            SELECT pg_stat_statements_reset(s.userid, s.dbid, s.queryid)
+            FROM pg_stat_statements AS s
+            JOIN pg_catalog.pg_roles AS r ON r.oid = s.userid AND r.rolname IN (%s, %s)
+            WHERE s.queryid IS NOT NULL AND strpos(s.query, %s) = 0
+            """,
+            [SURVEYOR, server.superuser, MARKER],
         )
 
 

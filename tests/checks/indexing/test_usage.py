@@ -6,8 +6,11 @@ import msgspec
 import psycopg
 import pytest
 
-from checks.evidence.database.facts import Server, Usage
+from checks.evidence.database.facts import Catalog, Server, Usage
+from checks.evidence.observe import Target, observe
 from checks.model import Outcome, Reason, Severity
+from checks.own_reads import scans_by_reviews
+from checks.shadow.reading import read_blueprint
 from tests.checks.survey import conclude, examine, finding, names, survey
 from tests.servers import Database, PrimaryAndStandby
 
@@ -152,3 +155,90 @@ def test_no_indexes(database: Database) -> None:
     database.execute("CREATE TABLE bare (a int)")
 
     assert examine(database, CHECK, limits=NO_WINDOW).outcome is Outcome.NOT_APPLICABLE
+
+
+REVIEWED = """
+    CREATE TABLE t (id bigint PRIMARY KEY, used int, spare int);
+    INSERT INTO t SELECT n, n, n FROM generate_series(1, 40000) n;
+    CREATE INDEX t_used ON t (used);
+    CREATE INDEX t_spare ON t (spare);
+    CREATE TABLE forgotten (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, note text);
+    INSERT INTO forgotten (note) SELECT 'n' FROM generate_series(1, 10) n;
+    CREATE TABLE remembered (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, note text);
+    INSERT INTO remembered (note) SELECT 'n' FROM generate_series(1, 10) n;
+    CREATE EXTENSION pg_stat_statements;
+"""
+
+
+def scans(database: Database) -> dict[str, int]:
+    """By index, once the server has counted what sessions that have ended did."""
+    with database.connect() as connection:
+        connection.execute("SELECT pg_stat_clear_snapshot()")
+        rows = connection.execute("SELECT indexrelname::text, idx_scan FROM pg_stat_user_indexes").fetchall()
+    return dict(rows)
+
+
+def use(database: Database, times: int) -> None:
+    """As an application does, in a session that ends."""
+    with psycopg.connect(database.dsn, autocommit=True) as connection:
+        connection.execute("SET enable_seqscan = off")
+        for _ in range(times):
+            connection.execute("SELECT * FROM t WHERE used = 5")
+            connection.execute("SELECT * FROM remembered WHERE id = 5")
+
+
+def test_reviews_are_no_use_of_what_they_look_at(database: Database) -> None:
+    role = f"surveyor_{database.name}"
+    database.execute(REVIEWED, "ANALYZE", f"CREATE ROLE {role} LOGIN IN ROLE pg_monitor, pg_read_all_data")
+    dsn = f"{database.dsn} user={role}"
+    try:
+        use(database, 30)
+        for _ in range(5):
+            read_blueprint(dsn)
+        looked = scans(database)
+        evidence = survey(dsn, limits=NO_WINDOW)
+        result = conclude(evidence, CHECK)
+
+        assert (looked["t_spare"], looked["forgotten_pkey"]) == (10, 10)
+        assert names(result) == {"public.t_spare"}
+        found = finding(result, "public.t_spare")
+        assert (found.observed["scans"], found.observed["own_scans"]) == (10, 10)
+        assert "no more than the 10 that reviews" in found.title
+        assert names(conclude(evidence, "schema.unused-table")) == {"public.forgotten"}
+
+        database.execute("SELECT pg_stat_statements_reset()")
+        assert names(examine(dsn, CHECK, limits=NO_WINDOW)) == set()
+    finally:
+        database.execute(f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+
+
+def test_what_planning_reads_is_believed_once_a_day(database: Database) -> None:
+    role = f"surveyor_{database.name}"
+    database.execute(REVIEWED, "ANALYZE", f"CREATE ROLE {role} LOGIN IN ROLE pg_monitor, pg_read_all_data")
+    dsn = f"{database.dsn} user={role}"
+    try:
+        with psycopg.connect(database.dsn, autocommit=True) as connection:
+            connection.execute("SET enable_indexscan = off; SET enable_indexonlyscan = off")
+            connection.execute("SELECT count(*) FROM t JOIN remembered AS r ON r.id = t.spare")
+        planned_once = scans(database)["t_spare"]
+        for _ in range(4):
+            evidence = survey(dsn, limits=NO_WINDOW)
+        index = next(index for index in evidence.get(Catalog).indexes if index.name == "t_spare")
+        entry = evidence.get(Usage).index_by_oid[index.oid]
+        assert 3 <= entry.scans - planned_once <= entry.own_plannings
+        assert scans_by_reviews(evidence, [entry], 0.0) == 0
+        assert scans_by_reviews(evidence, [entry], 3.0) == 3
+        assert scans_by_reviews(evidence, [entry], 90.0) == entry.own_plannings
+    finally:
+        database.execute(f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+
+
+def test_those_who_may_leave_no_trace_in_the_counters(database: Database) -> None:
+    database.execute(REVIEWED, "ANALYZE")
+    before = scans(database)
+
+    for _ in range(2):
+        observe(Target(database.dsn))
+        read_blueprint(database.dsn)
+
+    assert scans(database) == before

@@ -34,7 +34,10 @@ class TableUsage(msgspec.Struct, frozen=True):
 
 class IndexUsage(msgspec.Struct, frozen=True):
     """pg_stat_user_indexes and pg_statio_user_indexes. Blocks are those of the index that were found in shared_buffers, and that
-    were not; None where evidence was collected before they were looked at."""
+    were not; None where evidence was collected before they were looked at.
+
+    `own_looks` are scans that earlier reviews by this program made at the ends of the index, `own_plannings` those that planning
+    statements with its leading column in them can have made for it, at most; by pg_stat_statements, 0 without it."""
 
     index: int
     scans: int
@@ -42,6 +45,8 @@ class IndexUsage(msgspec.Struct, frozen=True):
     last_scan: dt.datetime | None = None
     blocks_hit: int | None = None
     blocks_read: int | None = None
+    own_looks: int = 0
+    own_plannings: int = 0
 
 
 class WalUsage(msgspec.Struct, frozen=True):
