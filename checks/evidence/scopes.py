@@ -115,7 +115,7 @@ class Scope:
         """The relations that a `*` with that qualifier stands for."""
         return [relation for relation in self.relations if not qualifier or relation.alias == qualifier]
 
-    def column_of(self, relations: list[Relation], name: str) -> ColumnRef | None:
+    def column_of(self, relations: list[Relation], name: str, steps: int = 0) -> ColumnRef | None:
         """That column of one of these relations; None if none or several may have it."""
         having = [(relation, self.names.has_column(relation, name)) for relation in relations]
         certain = [relation for relation, has in having if has]
@@ -127,7 +127,7 @@ class Scope:
         if relation.oid is None and name in relation.columns and relation.scope is not None:
             scope, node = relation.scope.follow(relation.columns[name])
             kind, value = unwrap(node)
-            return scope.column(value) if kind == "column_ref" else None
+            return scope.column(value, steps + 1) if kind == "column_ref" else None
         if relation.oid is None and relation.stars:
             return next((ref for oid in relation.stars if (ref := self._of_star(oid, name))), None)
         return ColumnRef(relation.oid, name)
@@ -136,8 +136,11 @@ class Scope:
         catalog = self.names.catalog
         return ColumnRef(oid, name) if catalog and name in catalog.column_names.get(oid, {}) else None
 
-    def column(self, reference: Any) -> ColumnRef | None:
+    def column(self, reference: Any, steps: int = 0) -> ColumnRef | None:
         """The column that a column_ref names; None if that cannot be told."""
+        # A name that a subquery does not have may be found again outside, as what that subquery makes of it.
+        if steps > _MAXIMUM_STEPS:
+            return None
         parts = [field.string.sval for field in reference.fields if field.WhichOneof("node") == "string"]
         if not parts or len(parts) != len(reference.fields):
             return None
@@ -147,7 +150,7 @@ class Scope:
             if len(parts) > 1:
                 candidates = [relation for relation in candidates if relation.alias == parts[-2]][:1]
             if candidates:
-                found = scope.column_of(candidates, parts[-1])
+                found = scope.column_of(candidates, parts[-1], steps)
                 if found is not None or len(parts) > 1:
                     return found
                 if any(self.names.has_column(relation, parts[-1]) is not False for relation in candidates):

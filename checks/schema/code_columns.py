@@ -14,8 +14,10 @@ from checks.model import (
     Finding,
     Fix,
     Location,
+    NotApplicable,
     Severity,
     Subject,
+    Unknown,
     qualified_name,
     quote_identifier,
 )
@@ -69,11 +71,36 @@ def nullability_differs_from_code(evidence: Evidence) -> Iterator[Finding | Exam
             made = column.default != "none" or column.identity
             if nullable is not column.not_null or (nullable and made) or migrated.column_drifted(entry.table, column):
                 continue
+            if nullable and _is_checked(catalog, column):
+                continue
             (demanded if nullable else optional).append(column)
             places += [model.location for model in models]
         if optional or demanded:
             yield _of_nulls(entry, optional, demanded, places)
     yield Examined(examined, examined, "columns")
+
+
+def _is_checked(catalog: Catalog, column: Column) -> bool:
+    """Whether a constraint of its own says that it is never null: then the code knows, whatever its model says."""
+    return any(
+        rule.kind == "check" and rule.columns == (column.number,) and "not_null" in rule.name.lower()
+        for rule in catalog.constraints_of(column.table)
+    )
+
+
+def required_by_code(evidence: Evidence) -> set[tuple[int, int]]:
+    """Columns by table and number that may be null, and that all models of the code take never to be."""
+    catalog = evidence.get(Catalog)
+    try:
+        modelled = modelled_tables(evidence)
+    except (NotApplicable, Unknown):
+        return set()
+    return {
+        (column.table, column.number)
+        for entry in modelled
+        for column, models in all_modelled_columns(catalog, entry)
+        if not column.not_null and {model.nullable for model in models} == {False}
+    }
 
 
 def _of_nulls(entry: Modelled, optional: list[Column], demanded: list[Column], places: list[Location]) -> Finding:

@@ -109,11 +109,14 @@ def _promises(evidence: Evidence) -> list[Promise]:
         known = catalog.column_names.get(entry.table.oid, {})
         for model in entry.models:
             for column in model.columns:
-                if column.unique and column.name in known:
+                if column.unique and column.name in known and not _makes_its_values(known[column.name]):
                     by = f"model {model.name} says so"
                     found.append(Promise(entry.table, frozenset([column.name]), by, column.location))
             for index in model.indexes:
                 names = frozenset(index.columns)
+                made = len(names) == 1 and _makes_its_values(known.get(*names))
+                if made:
+                    continue
                 if index.unique and names and names <= known.keys() and (index.validated or not index.partial):
                     by = f"model {model.name} {'validates' if index.validated else 'says'} so"
                     found.append(Promise(entry.table, names, by, model.location, index.any_case))
@@ -134,6 +137,11 @@ def _promises(evidence: Evidence) -> list[Promise]:
             ):
                 found.append(Promise(table, names, _LOOK, behaviour.location))
     return found
+
+
+def _makes_its_values(column: Column | None) -> bool:
+    """Whether values come from a sequence: no two rows get the same, even where a partitioned table can't have the index."""
+    return column is not None and (bool(column.identity) or column.default == "sequence")
 
 
 def _of_parent(catalog: Catalog, table: Table, names: frozenset[str]) -> bool:

@@ -21,6 +21,7 @@ from checks.model import (
 )
 from checks.registry import check
 from checks.relations import column_list, column_names, estimated_rows, grant, leaves, new_name, reviewed_tables
+from checks.schema.code_columns import required_by_code
 from checks.schema.columns import reviewed_columns, told, words
 from checks.schema.habits import CROWD, once_per_habit
 
@@ -101,10 +102,13 @@ def nullable_boolean(evidence: Evidence) -> Iterator[Finding | Examined]:
     if not columns:
         raise NotApplicable("no column is a boolean")
     statistics = evidence.find(PlannerStatistics)
+    # Those are nullability-differs-from-code's.
+    required = required_by_code(evidence)
     found = [
         (table, column)
         for table, column in columns
         if not column.not_null
+        and (column.table, column.number) not in required
         and not column.generated
         and (column.default == "constant" or _never_null(statistics, table, column))
     ]

@@ -14,11 +14,12 @@ from checks.evidence.repository.behaviour.reader import BehaviourReader
 from checks.evidence.repository.cache import Cache, NoCache, file_key
 from checks.evidence.repository.declarations import DeclarationReader
 from checks.evidence.repository.deployment import read_deployment
-from checks.evidence.repository.facts import CodeStatement, DeploymentFact, Repository
+from checks.evidence.repository.facts import CodeStatement, DeploymentFact, Remark, Repository
 from checks.evidence.repository.files import Folder
 from checks.evidence.repository.history import dated
 from checks.evidence.repository.matching import match_statements
 from checks.evidence.repository.orm.reader import OrmReader
+from checks.evidence.repository.remarks import read_remarks
 from checks.evidence.repository.statements import read_statements
 from checks.evidence.repository.vectors.reader import VectorReader
 
@@ -79,6 +80,7 @@ def _observe(
     orm = OrmReader(cache)
     behaviour = BehaviourReader(cache)
     vectors = VectorReader(cache)
+    remarks: list[Remark] = []
     made = hashlib.blake2b()
     for number, path in enumerate(paths):
         if cancelled is not None and cancelled.is_set():
@@ -90,6 +92,7 @@ def _observe(
         made.update(f"{key}\n".encode("utf-8", "replace"))
         if file is None:
             continue
+        remarks += read_remarks(file)
         deployment += cache.remember("deployment", (key,), list[DeploymentFact], partial(read_deployment, file))
         if declarations.read(file):
             orm.read(file)
@@ -122,6 +125,7 @@ def _observe(
         lineages=declared.lineages,
         migrations=declared.files,
         timeouts=declared.timeouts,
+        remarks=tuple(remarks),
     )
     if cancelled is None or not cancelled.is_set():
         cache.put(f"repository {made.hexdigest()}", found)

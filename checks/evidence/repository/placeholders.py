@@ -35,10 +35,11 @@ _BEFORE_AT = frozenset(["", "=", ">", ">=", "<=", "<>", "!=", "+", "-", "*", "/"
 _OF_SQLC = re.compile(r"\.(?:arg|narg|slice)\(\s*'?([A-Za-z_]\w*)'?\s*\)")
 _EMBEDDED = re.compile(r"\bsqlc\.embed\(\s*([A-Za-z_]\w*)\s*\)")
 _BEFORE_RELATIONS = frozenset(["from", "join", "into", "update", "table", "only", "by", "."])
-_BEFORE_VALUES = frozenset(["like", "ilike", "limit", "offset", "between"])
+_BEFORE_VALUES = frozenset(["like", "ilike", "between"])
+_BEFORE_COUNTS = frozenset(["limit", "offset"])
 _LISTS = frozenset(["in", "values", "any", "all"])
 
-IDENTIFIER, A_VALUE, FRAGMENT = "identifier", "value", "fragment"
+IDENTIFIER, A_VALUE, COUNT, FRAGMENT = "identifier", "value", "count", "fragment"
 
 
 class _Placeholder(NamedTuple):
@@ -52,7 +53,7 @@ class _Placeholder(NamedTuple):
 
 def write_placeholders(text: str, *, formatted: bool = False) -> tuple[str, tuple[str, ...]]:
     """The text with `$n` for each of them, those that are there keeping their number, and what each hole is (identifier, value,
-    fragment). `formatted`: the text is the left side of Python's `%`, whose `%s` are holes."""
+    count, fragment). `formatted`: the text is the left side of Python's `%`, whose `%s` are holes."""
     if "sqlc.embed" in text:
         text = _EMBEDDED.sub(r"\1.*", text)
     number = highest_parameter(text)
@@ -114,6 +115,8 @@ def _kind(token: Token, last: Token | None, opener: str, after: str) -> str:
     if token.text.endswith("%") and len(token.text) > 1:
         is_operator = True
     in_list = before in ("(", ",") and opener in _LISTS
+    if before in _BEFORE_COUNTS:
+        return COUNT
     return A_VALUE if is_operator or in_list or before in _BEFORE_VALUES else FRAGMENT
 
 

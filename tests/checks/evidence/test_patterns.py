@@ -208,6 +208,12 @@ def test_writes() -> None:
     assert read("begin").verb == "other"
 
 
+def test_a_name_that_only_its_own_subquery_gives() -> None:
+    pattern = read_pattern("DELETE FROM users a USING (SELECT gone FROM users) b WHERE a.id = b.gone", CATALOG)
+    assert pattern is not None
+    assert [entry.column for entry in pattern.comparisons] == [ColumnRef(USERS, "id")]
+
+
 def test_what_cannot_be_parsed_has_no_pattern() -> None:
     assert read_pattern("select from where", CATALOG) is None
     assert read_pattern("<insufficient privilege>", CATALOG) is None

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from checks.model import Outcome, Severity
-from tests.checks.survey import conclude, survey
+from tests.checks.survey import conclude, names, survey
 from tests.servers import Database
 
 Repositories = Callable[[Mapping[str, str | bytes]], Path]
@@ -189,3 +189,59 @@ def test_a_look_before_an_insert(database: Database, repository: Repositories) -
     (unique,) = conclude(evidence, "schema.uniqueness-only-in-code").findings
     assert (unique.subject.name, unique.severity) == ("public.users.email", Severity.MEDIUM)
     assert [(place.path, place.line) for place in unique.locations] == [("app.py", 6)]
+
+
+def test_values_of_a_sequence_are_unique_without_an_index(database: Database, repository: Repositories) -> None:
+    database.execute(
+        "CREATE TABLE notes (id bigint GENERATED ALWAYS AS IDENTITY, day date, PRIMARY KEY (id, day)) PARTITION BY RANGE (day)"
+    )
+    model = (
+        "class Note < ApplicationRecord\n  validates :id, uniqueness: true\n  validates :day, uniqueness: true\nend\n"
+    )
+    schema = (
+        "ActiveRecord::Schema[7.1].define(version: 1) do\n  create_table 'notes' do |t|\n    t.date 'day'\n  end\nend\n"
+    )
+    evidence = survey(database, repository({"db/schema.rb": schema, "app/models/note.rb": model}))
+    (found,) = conclude(evidence, "schema.uniqueness-only-in-code").findings
+    assert found.subject.name == "public.notes.day"
+
+
+REMARKED = """
+import { pgTable, integer, boolean, text } from "drizzle-orm/pg-core";
+export const users = pgTable("users", { id: integer("id").primaryKey() });
+export const ledger = pgTable("ledger", {
+  id: integer("id").primaryKey(),
+  /**
+   * Deliberately not a foreign key, and neither is `actorUserId`:
+   * a row outlives what it mentions.
+   */
+  userId: integer("user_id").notNull(),
+  actorUserId: integer("actor_user_id").notNull(),
+  ownerUserId: integer("owner_user_id").notNull(),
+  editorUserId: integer("editor_user_id"), // no fk constraint, users go
+  // with a foreign key soon
+  payerUserId: integer("payer_user_id"),
+  blocked: boolean("blocked").notNull().default(false),
+  open: boolean("open").default(false),
+  vector: text("vector"),
+  word: text("word"),
+});
+"""
+
+
+def test_what_the_code_says_it_knows(database: Database, repository: Repositories) -> None:
+    database.execute(
+        "CREATE TABLE users (id int PRIMARY KEY)",
+        "CREATE TABLE ledger (id int PRIMARY KEY, user_id int NOT NULL, actor_user_id int NOT NULL, "
+        "owner_user_id int NOT NULL, editor_user_id int, payer_user_id int, blocked boolean DEFAULT false, "
+        "open boolean DEFAULT false, vector text NOT NULL CONSTRAINT vector_not_null_check CHECK (vector IS NOT NULL), "
+        "word text NOT NULL)",
+    )
+    evidence = survey(database, repository({"src/schema.ts": REMARKED}))
+
+    assert names(conclude(evidence, "schema.missing-foreign-key")) == {
+        "public.ledger.owner_user_id", "public.ledger.payer_user_id",
+    }  # fmt: skip
+    (nulls,) = conclude(evidence, "schema.nullability-differs-from-code").findings
+    assert nulls.observed == {"nullable_in_database": ["blocked"], "required_by_database": ["word"]}
+    assert names(conclude(evidence, "schema.nullable-boolean")) == {"public.ledger.open"}

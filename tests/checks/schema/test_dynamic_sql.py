@@ -13,6 +13,7 @@ def search(cursor, word, table, column):
     cursor.execute(f"SELECT id FROM notes WHERE body = '{word}'")
     cursor.execute("SELECT id FROM notes WHERE body = %s", [word])
     cursor.execute(f"SELECT id FROM {table} WHERE {column} = %s", [word])
+    cursor.execute(f"SELECT id, body FROM notes ORDER BY id LIMIT {word} OFFSET {column}")
 """,
     "app/crm.py": """
 def accounts(client, limit):

@@ -136,6 +136,20 @@ def test_identifiers_of_other_systems_in_text(database: Database) -> None:
     }  # fmt: skip
 
 
+def test_many_are_one_habit(database: Database) -> None:
+    columns = ", ".join(f"owner_user{number}_id bigint" for number in range(3))
+    database.execute(
+        "CREATE TABLE users (id bigint PRIMARY KEY)",
+        *(f"CREATE TABLE t{number} (id bigint PRIMARY KEY, user_id bigint, {columns})" for number in range(20)),
+    )
+
+    result = examine(database, "schema.missing-foreign-key")
+
+    (found,) = result.findings
+    assert (found.subject.name, found.observed["number"], result.unmet) == ("public", 20, 20)
+    assert found.title == "20 columns of schema public refer to keys without a foreign key"
+
+
 def test_no_references(database: Database) -> None:
     database.execute("CREATE TABLE alone (id int PRIMARY KEY)")
 

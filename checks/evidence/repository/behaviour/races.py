@@ -22,9 +22,10 @@ MAXIMUM_PER_FUNCTION = 100
 CAREFUL = re.compile(
     r"on_conflict|onConflict|ON\s+CONFLICT|IntegrityError|UniqueViolation|UniqueConstraint|unique_violation|P2002|23505|advisory"
     r"|with_for_update|select_for_update|FOR\s+(?:NO\s+KEY\s+)?UPDATE|serializable|\.lock\(|acquire_?lock|with_?lock|[Mm]utex|setnx"
-    r"|skipDuplicates|ignore_conflicts|isUniqueError|isUniqueConstraint|DuplicateKey|orderedLock|pessimistic",
+    r"|\.for\(\s*['\"](?:no key )?update|skipDuplicates|ignore_conflicts|isUniqueError|isUniqueConstraint|DuplicateKey|orderedLock|pessimistic",
     re.IGNORECASE,
 )
+_LOCK = re.compile(r"\b(?:acquire|take|obtain|hold|with)\w*lock\w*\(([^()]*)\)", re.IGNORECASE)
 _UPSERTS = re.compile(r"\.upsert\(|get_or_create|update_or_create|onConflict|ignoreDuplicates|orIgnore|findOrCreate")
 _EQUAL = re.compile(r'(?:"?\w+"?\.)?"?(\w+)"?\s*(?:=\s*\$|I?LIKE\s*\$|=\s*ANY|IN\s*\(\$)', re.IGNORECASE)
 _INSERTED = re.compile(r"\bINTO\s+[\w\".]+\s*\(([^)]*)\)", re.IGNORECASE)
@@ -104,13 +105,27 @@ def _checked(outline: Outline, inside: list[Site], guessed: frozenset[int]) -> I
             compared = {_plain(name) for name in _EQUAL.findall(read.text)}
             if not compared or "count(" in read.text.lower() or " join " in read.text.lower():
                 continue
-            if not (compared <= written or (unknown and compared != {"id"})):
+            if not (compared <= written or (unknown and compared != {"id"})) or _is_locked(outline, read):
                 continue
             if _decides(outline, read, insert):
                 detail = ", ".join(dict.fromkeys(_EQUAL.findall(read.text)))
                 certain = guessed.isdisjoint([read.start, insert.start])
                 yield _behaviour(outline, "check_then_insert", read, insert.line, detail, certain=certain)
                 break
+
+
+def _is_locked(outline: Outline, read: Site) -> bool:
+    """Whether a lock is taken before, by a function that is called so, for something that the look compares."""
+    if read.function is None:
+        return False
+    looked = outline.slice(read.start, read.end)
+    before = outline.slice(read.function.start, read.start)
+    return any(
+        re.search(rf"(?<![\w.]){re.escape(argument.strip())}(?![\w.])", looked)
+        for match in _LOCK.finditer(before)
+        for argument in match.group(1).split(",")
+        if argument.strip()
+    )
 
 
 def _columns(match: re.Match[str] | None) -> set[str]:

@@ -7,7 +7,7 @@ from checks.evidence.repository.facts.behaviour import Behaviour
 from checks.evidence.repository.facts.code import CodeStatement, Match
 from checks.evidence.repository.facts.deployment import DeploymentFact
 from checks.evidence.repository.facts.migrations import History, MigrationFile, MigrationStep
-from checks.evidence.repository.facts.models import Model, ModelColumn, ModelIndex, ModelRelation, OrmCall
+from checks.evidence.repository.facts.models import Model, ModelColumn, ModelIndex, ModelRelation, OrmCall, Remark
 from checks.evidence.repository.facts.repository import Repository
 from checks.evidence.repository.facts.schema import (
     Declared,
@@ -40,6 +40,7 @@ __all__ = [
     "ModelIndex",
     "ModelRelation",
     "OrmCall",
+    "Remark",
     "Repository",
     "VectorCall",
 ]

@@ -68,6 +68,14 @@ class Model(msgspec.Struct, frozen=True):
     complete: bool = True
 
 
+class Remark(msgspec.Struct, frozen=True):
+    """A comment that says that what stands at `location`, the line of code at or after it, has no foreign key on purpose. `names`
+    are those that it writes in backquotes: it may be about these too."""
+
+    location: Location
+    names: tuple[str, ...] = ()
+
+
 class OrmCall(msgspec.Struct, frozen=True):
     """A call that has an ORM send a statement, as SQL that reads or writes the same: names quoted, values `$1`, `$2`, ...
 

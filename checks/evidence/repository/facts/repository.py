@@ -8,7 +8,7 @@ from checks.evidence.repository.facts.behaviour import Behaviour
 from checks.evidence.repository.facts.code import CodeStatement, Match
 from checks.evidence.repository.facts.deployment import DeploymentFact
 from checks.evidence.repository.facts.migrations import History, MigrationFile
-from checks.evidence.repository.facts.models import Model, OrmCall
+from checks.evidence.repository.facts.models import Model, OrmCall, Remark
 from checks.evidence.repository.facts.schema import Declared, Lineage
 from checks.evidence.repository.facts.vectors import EmbeddingModel, FrameworkUse, VectorCall
 from checks.model import Location
@@ -17,7 +17,7 @@ from checks.model import Location
 class Repository(msgspec.Struct, frozen=True, tag=True):
     """`files` and `lines` count what was read as text; `skipped` counts the rest by reason (binary, too_large, generated,
     vendored, outside_root, unreadable). `migrations` are the newest of each lineage; `history` is None without git. `timeouts`
-    are the places outside migrations that name lock_timeout."""
+    are the places outside migrations that name lock_timeout, `remarks` comments that say of a reference that it has no foreign key."""
 
     name: str
     commit: str | None = None
@@ -40,3 +40,4 @@ class Repository(msgspec.Struct, frozen=True, tag=True):
     migrations: tuple[MigrationFile, ...] = ()
     history: History | None = None
     timeouts: tuple[Location, ...] = ()
+    remarks: tuple[Remark, ...] = ()

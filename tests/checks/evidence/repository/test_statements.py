@@ -203,7 +203,7 @@ def test_pieces_of_sql_in_a_tagged_template_are_holes(code: str, holes: int) -> 
 def test_holes_are_told_apart_by_their_place() -> None:
     code = "q = f\"SELECT a FROM {s}.items_{n} WHERE b = {x} AND {c} AND d = '{y}' AND e IN ({z}) ORDER BY {o} {way} LIMIT {m}\""
     assert found(code)[0].hole_kinds == (
-        "identifier", "identifier", "value", "fragment", "value", "value", "identifier", "fragment", "value",
+        "identifier", "identifier", "value", "fragment", "value", "value", "identifier", "fragment", "count",
     )  # fmt: skip
     code = "sql`SELECT a FROM ${sql(t)} WHERE ${sql.raw(c)} AND b = ${v}`; knex.raw('select a from t where ?? = ?', x)"
     assert [statement.hole_kinds for statement in found(code, "src/a.ts")] == [

@@ -76,6 +76,8 @@ INSERT = "await pool.query('INSERT INTO users (email) VALUES ($1)', [e]);"
             "catch (error) { if (error.code === '23505') return; throw error; }",
         ],
         [LOOK.replace("SELECT id", "SELECT count(*)"), "if (u) return;", INSERT],
+        ["await acquireAddressLock(tx, e);", LOOK, "if (u) return;", INSERT],
+        ["await tx.select().from(t).for('update');", LOOK, "if (u) return;", INSERT],
     ],
 )
 def test_what_looks_like_a_race_and_is_none(lines: list[str]) -> None:
