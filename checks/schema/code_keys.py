@@ -114,8 +114,7 @@ def _promises(evidence: Evidence) -> list[Promise]:
                     found.append(Promise(entry.table, frozenset([column.name]), by, column.location))
             for index in model.indexes:
                 names = frozenset(index.columns)
-                made = len(names) == 1 and _makes_its_values(known.get(*names))
-                if made:
+                if len(names) == 1 and _makes_its_values(known.get(index.columns[0])):
                     continue
                 if index.unique and names and names <= known.keys() and (index.validated or not index.partial):
                     by = f"model {model.name} {'validates' if index.validated else 'says'} so"

@@ -22,7 +22,8 @@ MAXIMUM_PER_FUNCTION = 100
 CAREFUL = re.compile(
     r"on_conflict|onConflict|ON\s+CONFLICT|IntegrityError|UniqueViolation|UniqueConstraint|unique_violation|P2002|23505|advisory"
     r"|with_for_update|select_for_update|FOR\s+(?:NO\s+KEY\s+)?UPDATE|serializable|\.lock\(|acquire_?lock|with_?lock|[Mm]utex|setnx"
-    r"|\.for\(\s*['\"](?:no key )?update|skipDuplicates|ignore_conflicts|isUniqueError|isUniqueConstraint|DuplicateKey|orderedLock|pessimistic",
+    r"|\.for\(\s*['\"](?:no key )?update"
+    r"|skipDuplicates|ignore_conflicts|isUniqueError|isUniqueConstraint|DuplicateKey|orderedLock|pessimistic",
     re.IGNORECASE,
 )
 _LOCK = re.compile(r"\b(?:acquire|take|obtain|hold|with)\w*lock\w*\(([^()]*)\)", re.IGNORECASE)
