@@ -14,7 +14,8 @@ class CodeStatement(msgspec.Struct, frozen=True):
     time that are not placeholders; a hole makes the statement dynamic. `parsed` tells whether its access pattern can be
     read. `limit` is the outermost LIMIT where it is written as a number, which `text` masks. `hole_kinds` says of each
     hole what its place makes it: identifier, value, count (of a LIMIT or OFFSET), or fragment, which may be any piece of
-    SQL; empty where nobody looked. `name` is what a comment in a file of queries calls the statement (sqlc, aiosql, yesql, pugsql).
+    SQL; empty where nobody looked. `name` is what a comment in a file of queries calls the statement (sqlc, aiosql, yesql,
+    pugsql).
     """
 
     location: Location
