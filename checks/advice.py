@@ -27,7 +27,9 @@ class AdvisedStatement(msgspec.Struct, frozen=True):
 
 class Advice(msgspec.Struct, frozen=True, tag=True):
     """`cost_before` and `cost_after` are sums of weight times cost; `write_cost`, in the same units, what the new indexes
-    cost writers. `candidates` were tried. `unplanned` statements could not be planned."""
+    cost writers. `candidates` were tried. `unplanned` statements could not be planned. `bytes_at_most` is the predicted size with
+    what is kept free for its error. `target_major` differs from `server_major` where no server of the target's own major was at
+    hand. `cut_short`: the time for the choice was over before it was done."""
 
     budget_bytes: int
     indexes: tuple[AdvisedIndex, ...]
@@ -37,6 +39,10 @@ class Advice(msgspec.Struct, frozen=True, tag=True):
     write_cost: float = 0.0
     candidates: int = 0
     unplanned: int = 0
+    bytes_at_most: int = 0
+    server_major: int = 0
+    target_major: int = 0
+    cut_short: bool = False
 
     @property
     def bytes(self) -> int:

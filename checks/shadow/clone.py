@@ -96,6 +96,7 @@ class Shadow:
         self._server = server
         self._evidence = evidence
         self._planning: Planning | None = None
+        self._switching: psycopg.Connection[Any] | None = None
         self._sizes: dict[tuple[str, str], RelationSize] = {entry.path: entry for entry in blueprint.relations}
 
     @classmethod
@@ -216,16 +217,17 @@ class Shadow:
     def switch(self, indexes: Mapping[tuple[str, str], bool]) -> None:
         """Shows indexes (schema, name) to the planner or hides them, by indisvalid. One of a partitioned table has to be switched
         with those of its partitions."""
-        self._leave()
-        with self._superuser() as superuser:
-            superuser.execute(
-                "UPDATE pg_catalog.pg_index AS i SET indisvalid = v.visible "
-                "FROM unnest(%s::text[], %s::text[], %s::boolean[]) AS v (schema, name, visible) "
-                "JOIN pg_catalog.pg_namespace AS n ON n.nspname = v.schema "
-                "JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = v.name "
-                "WHERE i.indexrelid = c.oid",
-                [[path[0] for path in indexes], [path[1] for path in indexes], list(indexes.values())],
-            )
+        if self._switching is None:
+            self._switching = self._superuser()
+        # The session that plans stays: a changed row of pg_index has it look at that index again.
+        self._switching.execute(
+            "UPDATE pg_catalog.pg_index AS i SET indisvalid = v.visible "
+            "FROM unnest(%s::text[], %s::text[], %s::boolean[]) AS v (schema, name, visible) "
+            "JOIN pg_catalog.pg_namespace AS n ON n.nspname = v.schema "
+            "JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = v.name "
+            "WHERE i.indexrelid = c.oid",
+            [[path[0] for path in indexes], [path[1] for path in indexes], list(indexes.values())],
+        )
 
     def resize(self, sizes: Iterable[RelationSize]) -> None:
         """Gives relations other sizes: their files, heights of B-trees (`level`, predicted from the size where it is None) and
@@ -340,6 +342,9 @@ class Shadow:
         if self._planning is not None:
             self._planning.close()
             self._planning = None
+        if self._switching is not None:
+            self._switching.close()
+            self._switching = None
 
 
 def _initdb_options(major: int) -> Sequence[str]:

@@ -19,7 +19,11 @@ from checks.shadow.server import EmbeddedServer
 TIMEOUT = "5s"
 GENERIC_PLAN_SINCE = 16
 _PREPARED = "planned"
-_MANNERS = {**MANNERS, "statement_timeout": TIMEOUT, "lock_timeout": "5s"}
+# A shadow counts nothing as it is, and the role that plans may not change that.
+_MANNERS = {name: value for name, value in MANNERS.items() if name != "track_counts"} | {
+    "statement_timeout": TIMEOUT,
+    "lock_timeout": "5s",
+}
 
 
 class NotPlanned(msgspec.Struct, frozen=True):
@@ -30,13 +34,14 @@ class NotPlanned(msgspec.Struct, frozen=True):
 
 
 class Planning:
-    """One connection to plan on. It sees the shadow as it is when it is made."""
+    """One connection to plan on. It sees the sizes that relations have when it is made."""
 
     def __init__(self, server: EmbeddedServer, defaults: Mapping[str, str]) -> None:
         self._server = server
         self._major = server.major
         self._defaults = {**defaults, **_MANNERS}
         self._connection: psycopg.Connection[Any] | None = None
+        self._single: set[str] = set()
 
     def explain(self, statement: str, settings: Mapping[str, str]) -> PlanNode | NotPlanned:
         """The plan of a statement with placeholders `$n` as the generic plan of a prepared statement. Never raises
@@ -44,8 +49,10 @@ class Planning:
         text = statement.strip().rstrip(";").rstrip()
         try:
             connection = self._connected()
-            self._begin(connection, settings)
-            _check_single(connection, text)
+            _set(connection, settings, local=True)
+            if text not in self._single:
+                _check_single(connection, text)
+                self._single.add(text)
             return read_plan(self._plan(connection, text)[0]["Plan"])
         except psycopg.errors.QueryCanceled:
             return NotPlanned(Reason.TIMED_OUT, f"planning took longer than {TIMEOUT}")
@@ -67,21 +74,17 @@ class Planning:
             made = connect(self._server, PLANNER, autocommit=False, client_encoding="UTF8")
             known = {row[0] for row in made.execute("SELECT name FROM pg_catalog.pg_settings").fetchall()}
             made.rollback()
-            made.read_only = True
             self._defaults = {name: value for name, value in self._defaults.items() if name in known or "." in name}
+            _set(made, self._defaults, local=False)
+            made.commit()
+            made.read_only = True
             self._connection = made
         return self._connection
 
-    def _begin(self, connection: psycopg.Connection[Any], settings: Mapping[str, str]) -> None:
-        chosen = {**self._defaults, **settings}
-        calls = ", ".join("pg_catalog.set_config(%s, %s, true)" for _ in chosen)
-        connection.execute(f"SELECT {calls}".encode(), [part for entry in chosen.items() for part in entry])
-
     def _plan(self, connection: psycopg.Connection[Any], text: str) -> Any:
-        parameters = highest_parameter(text)
         if self._major >= GENERIC_PLAN_SINCE:
             row = connection.execute(f"EXPLAIN (GENERIC_PLAN, VERBOSE, FORMAT JSON) {text}".encode()).fetchone()
-        elif parameters == 0:
+        elif (parameters := highest_parameter(text)) == 0:
             row = connection.execute(f"EXPLAIN (VERBOSE, FORMAT JSON) {text}".encode()).fetchone()
         else:
             nulls = ", ".join(["NULL"] * parameters)
@@ -102,6 +105,12 @@ class Planning:
                 connection.rollback()
         except psycopg.Error:
             connection.close()
+
+
+def _set(connection: psycopg.Connection[Any], settings: Mapping[str, str], *, local: bool) -> None:
+    if settings:
+        calls = ", ".join(f"pg_catalog.set_config(%s, %s, {str(local).lower()})" for _ in settings)
+        connection.execute(f"SELECT {calls}".encode(), [part for entry in settings.items() for part in entry])
 
 
 def _check_single(connection: psycopg.Connection[Any], text: str) -> None:

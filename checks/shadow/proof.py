@@ -265,7 +265,7 @@ def predicted_sizes(shadow: Shadow, indexes: Sequence[Path]) -> dict[Path, Relat
         rows = superuser.execute(
             INDEX_DETAILS, [[path[0] for path in indexes], [path[1] for path in indexes]]
         ).fetchall()
-    for schema, name, table_schema, table, method, options, fixed, keys, predicate, file, kind in rows:
+    for schema, name, table_schema, table, method, options, columns, keys, predicate, file, kind, unique in rows:
         heap = shadow.sizes.get((table_schema, table))
         if heap is None or kind != "i":
             continue
@@ -275,19 +275,23 @@ def predicted_sizes(shadow: Shadow, indexes: Sequence[Path]) -> dict[Path, Relat
         groups = shadow.explain(f"SELECT {', '.join(keys)} {source} GROUP BY {', '.join(keys)}")
         if not isinstance(entries, PlanNode):
             continue
+        varying = any(length < 0 for length, _ in columns)
         given = dict(option.split("=", 1) for option in options or () if "=" in option)
         contents = IndexContents(
             method,
             entries.rows,
             max(
-                groups.rows if isinstance(groups, PlanNode) else entries.rows,
+                groups.rows if isinstance(groups, PlanNode) and not unique else entries.rows,
                 least_distinct(shadow.blueprint, (table_schema, table), keys) if not predicate else 1.0,
             ),
-            fixed if fixed is not None else entries.width,
+            entries.width if varying else _laid_out(columns),
             method == "btree" and _equal_image(shadow, file),
             heap.pages,
             int(given.get("fillfactor", "90")) if given.get("fillfactor", "90").isdigit() else 90,
             {key: value for key, value in given.items() if value.isdigit()},
+            varying_bytes=max(0, entries.width - sum(length for length, _ in columns if length > 0))
+            if varying
+            else 0.0,
         )
         predicted = predict(contents)
         found[schema, name] = RelationSize(
@@ -295,6 +299,14 @@ def predicted_sizes(shadow: Shadow, indexes: Sequence[Path]) -> dict[Path, Relat
             table=(table_schema, table), level=predicted.level,
         )  # fmt: skip
     return found
+
+
+def _laid_out(columns: Sequence[Sequence[int]]) -> int:
+    """Bytes of columns of fixed lengths, each (length, alignment), one after the other."""
+    end = 0
+    for length, alignment in columns:
+        end = -(-end // alignment) * alignment + length
+    return end
 
 
 def _equal_image(shadow: Shadow, file: str) -> bool:

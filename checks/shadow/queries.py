@@ -69,14 +69,21 @@ INDEXES_BELOW = """
 INDEX_DETAILS = """
     SELECT n.nspname::text, c.relname::text, tn.nspname::text, t.relname::text, m.amname::text, c.reloptions::text[],
         (
-            SELECT CASE WHEN pg_catalog.bool_and(a.attlen > 0) THEN pg_catalog.sum(a.attlen)::int END
+            SELECT pg_catalog.array_agg(
+                ARRAY[a.attlen, CASE a.attalign WHEN 'd' THEN 8 WHEN 'i' THEN 4 WHEN 's' THEN 2 ELSE 1 END] ORDER BY a.attnum
+            )
             FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0
         ),
         ARRAY(
             SELECT '(' || pg_catalog.pg_get_indexdef(c.oid, g, false) || ')'
             FROM pg_catalog.generate_series(1, i.indnatts) AS g ORDER BY g
         ),
-        pg_catalog.pg_get_expr(i.indpred, i.indrelid), pg_catalog.pg_relation_filepath(c.oid), c.relkind::text
+        pg_catalog.pg_get_expr(i.indpred, i.indrelid), pg_catalog.pg_relation_filepath(c.oid), c.relkind::text,
+        EXISTS (
+            SELECT FROM pg_catalog.pg_index AS u
+            WHERE u.indrelid = i.indrelid AND u.indisunique AND u.indpred IS NULL AND u.indexprs IS NULL
+                AND (i.indkey::int2[])[:i.indnkeyatts - 1] @> (u.indkey::int2[])[:u.indnkeyatts - 1]
+        )
     FROM unnest(%s::text[], %s::text[]) AS v (schema, name)
     JOIN pg_catalog.pg_namespace AS n ON n.nspname = v.schema
     JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = v.name
