@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from checks.evidence.database.facts import Activity, FreezeAge, FreezeAges, Replication, Server, Settings
 from checks.evidence.evidence import Evidence
@@ -13,6 +13,7 @@ from checks.registry import check
 NO_MULTIXACT = 2_147_483_647
 HELD_XIDS = 1_000_000
 FORGOTTEN_S = 3_600
+FEW_TABLES = 3
 SHOWN = 5
 
 
@@ -58,11 +59,14 @@ def _aged(evidence: Evidence, *, multixact: bool) -> Iterator[Finding | Examined
         if _age(entry, multixact) >= evidence.limit("xid_age")
     }
     tables = [entry for entry in ages.oldest_tables if entry.path in old]
-    for entry in tables:
+    # Many tables grow old together, because something holds the horizon or vacuum is off: that is one finding, of the database.
+    few = len(tables) <= FEW_TABLES
+    for entry in tables if few else ():
         yield _old(evidence, entry, Subject("table", entry.path), multixact)
     for entry in ages.databases:
-        if entry.path in old and not (entry.path == (server.database,) and tables):
-            yield _old(evidence, entry, Subject("database", entry.path), multixact)
+        here = entry.path == (server.database,)
+        if entry.path in old and not (here and tables and few):
+            yield _old(evidence, entry, Subject("database", entry.path), multixact, tables if here else ())
 
 
 def _age(entry: FreezeAge, multixact: bool) -> int:
@@ -71,7 +75,9 @@ def _age(entry: FreezeAge, multixact: bool) -> int:
     return entry.xid_age
 
 
-def _old(evidence: Evidence, entry: FreezeAge, subject: Subject, multixact: bool) -> Finding:
+def _old(
+    evidence: Evidence, entry: FreezeAge, subject: Subject, multixact: bool, tables: Sequence[FreezeAge] = ()
+) -> Finding:
     settings = evidence.find(Settings)
     allowed = (
         settings.value("autovacuum_multixact_freeze_max_age" if multixact else "autovacuum_freeze_max_age")
@@ -89,7 +95,11 @@ def _old(evidence: Evidence, entry: FreezeAge, subject: Subject, multixact: bool
         subject,
         f"{subject.kind.capitalize()} {subject.name} is {_age(entry, multixact) / 1e9:.2f} billion {ids} old",
         Fix(
-            ("Freeze it now, outside peak hours." if table else "Connect to it and vacuum its oldest tables.")
+            (
+                "Freeze it now, outside peak hours."
+                if table
+                else f"Connect to it and vacuum its oldest tables: vacuumdb --min-{'m' * multixact}xid-age=1000000000."
+            )
             + held_back,
             sql=f"VACUUM (FREEZE, VERBOSE) {qualified_name(*entry.path)};" if table else None,
             lock="SHARE UPDATE EXCLUSIVE" if table else None,
@@ -102,6 +112,7 @@ def _old(evidence: Evidence, entry: FreezeAge, subject: Subject, multixact: bool
             "freeze_max_age": trigger,
             "held_back_by": held,
         },
+        related=tuple(Subject("table", old.path) for old in tables),
     )
 
 

@@ -56,15 +56,18 @@ def no_standby(evidence: Evidence) -> Iterator[Finding | Examined]:
     repository = evidence.find(Repository)
     planned = [fact.location for fact in (repository.deployment if repository else ()) if fact.kind == "standby"]
     hint = " The deployment files describe one: see why it does not stream." if planned else ""
+    left = [slot.name for slot in replication.slots if slot.kind == "physical" and not slot.active]
+    gone = f": the one of slot {left[0]} is gone" if left else ""
     yield Finding(
         Subject("node", ("primary",)),
-        "No standby streams from the primary" + (", though the deployment files describe one" if planned else ""),
+        f"No standby streams from the primary{gone or (', though the deployment files describe one' if planned else '')}",
         Fix(
             "Set up a streaming standby on another machine with pg_basebackup -R and a replication slot, watch its lag, and "
             f"rehearse its promotion.{hint}",
             undo="Stop the standby and drop its slot.",
         ),
         observed={"standbys": len(replication.standbys), "size_bytes": server.size_bytes},
+        related=tuple(Subject("slot", (name,)) for name in left),
         locations=(*planned, *server_locations(evidence)),
     )
 

@@ -13,7 +13,7 @@ from checks.evidence.evidence import Evidence
 from checks.model import Outcome, Reason, Severity
 from tests.checks.altered import of_flavour
 from tests.checks.survey import conclude, examine, survey
-from tests.servers import Database, PrimaryAndStandby
+from tests.servers import Database, PrimaryAndStandby, start_chosen
 
 
 def with_standbys(evidence: Evidence, *standbys: Standby, hidden: bool = False) -> Evidence:
@@ -83,6 +83,29 @@ def test_a_standby_that_stopped_replaying(primary_and_standby: PrimaryAndStandby
     assert found.subject.path == ("standby1",)
     assert found.observed["lag_bytes"] > 100_000
     assert [also.subject for also in seen_by_both.findings] == [found.subject]
+
+
+@pytest.mark.usefixtures("server")
+def test_a_standby_that_is_gone(pytestconfig: pytest.Config) -> None:
+    with start_chosen(pytestconfig) as primary:
+        standby = primary.standby()
+        checks = ("replication.no-standby", "replication.inactive-slot")
+        assert [examine(primary.dsn(), check).outcome for check in checks] == [Outcome.PASSED, Outcome.PASSED]
+
+        standby.stop()
+        with psycopg.connect(primary.dsn(), autocommit=True) as connection:
+            deadline = time.monotonic() + 10
+            while connection.execute("SELECT active FROM pg_replication_slots").fetchone() != (False,):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            connection.execute("CREATE TABLE bulk AS SELECT i, repeat('x', 100) FROM generate_series(1, 20000) i")
+        evidence = survey(primary.dsn(), limits={"slot_retained_bytes": 1_000_000})
+
+    (found,) = conclude(evidence, "replication.no-standby").findings
+    assert found.title == "No standby streams from the primary: the one of slot standby1 is gone"
+    (held,) = conclude(evidence, "replication.inactive-slot").findings
+    assert (held.subject.path, held.severity) == (("standby1",), Severity.HIGH)
+    assert held.observed["retained_bytes"] > 1_000_000
 
 
 def test_an_idle_primary_makes_no_lag(database: Database) -> None:
