@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from tree_sitter import Node
 
 from checks.evidence.repository.facts import Model, OrmCall
 from checks.evidence.repository.orm.models import Models
+from checks.evidence.repository.orm.prisma_where import Conditions, link_of
 from checks.evidence.repository.orm.query import (
     COLUMNS,
     EXPRESSIONS,
@@ -17,14 +19,13 @@ from checks.evidence.repository.orm.query import (
     VALUE,
     WHERE,
     Query,
-    column_of,
+    quoted,
 )
 from checks.evidence.repository.orm.script import (
     arguments_of,
     called,
-    definition_of,
-    is_changed,
     known_entries,
+    resolved,
     string_of,
 )
 from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, named, text, unwrapped
@@ -40,14 +41,9 @@ _CLIENT = re.compile(
     r"prisma|^(?:tx|trx|db|client|database|transaction|dbClient|conn|connection|dbRead|dbWrite)$", re.IGNORECASE
 )
 _EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS, EXPRESSIONS])
-_FILTERS = {"equals": "=", "not": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
-_PATTERNS = frozenset(["contains", "startsWith", "endsWith"])
-_ARRAYS = {"has": "@>", "hasEvery": "@>", "hasSome": "&&"}
-_VALUES = frozenset(
-    "identifier member_expression subscript_expression call_expression string template_string number true false "
-    "shorthand_property_identifier new_expression await_expression array".split()
-)
-_MAXIMUM_DEPTH = 40
+_WITHOUT_ROWS = frozenset(["count", "aggregate", "groupBy", "createMany", "updateMany", "deleteMany"])
+_MAXIMUM_STATEMENTS = 40
+_MAXIMUM_DEPTH = 10
 
 
 def read_calls(source: Source, models: Models, *, joins_relations: bool) -> list[OrmCall]:
@@ -60,6 +56,7 @@ class _Reader:
         self.source = source
         self.models = models
         self.joins_relations = joins_relations
+        self.conditions = Conditions(models, source.file.path)
         self.calls: list[OrmCall] = []
 
     def read(self) -> list[OrmCall]:
@@ -96,7 +93,7 @@ class _Reader:
 
     def _read(self, method: str, model: Model, call: Node, name: Node) -> None:
         arguments = arguments_of(call)
-        options, whole = known_entries(self._resolved(arguments[0])) if arguments else ({}, True)
+        options, whole = known_entries(resolved(arguments[0])) if arguments else ({}, True)
         verb = "insert" if method.startswith(("create", "upsert")) else "select"
         verb = "update" if method.startswith("update") else "delete" if method.startswith("delete") else verb
         query = Query(verb, model)
@@ -110,17 +107,13 @@ class _Reader:
             self._data(query, options.get("create"))
         elif verb != "delete":
             self._data(query, options.get("data"))
-        location = self.source.location(name)
-        self.calls.append(query.finish(location, "prisma", function_name(function_around(call))))
-
-    def _resolved(self, node: Node) -> Node:
-        """The object that a constant stands for."""
-        node = unwrapped(node)
-        if node.type in ("identifier", "shorthand_property_identifier"):
-            value = definition_of(text(node), node)
-            if value is not None and unwrapped(value).type == "object" and not is_changed(text(node), node):
-                return unwrapped(value)
-        return node
+        sent = [query]
+        if verb in ("insert", "update"):
+            sent += self._created(model, options.get("create" if method == "upsert" else "data"), 0)
+        if method not in _WITHOUT_ROWS and not self.joins_relations:
+            sent += self._related(model, options, 0)
+        location, function = self.source.location(name), function_name(function_around(call))
+        self.calls += [one.finish(location, "prisma", function) for one in sent[:_MAXIMUM_STATEMENTS]]
 
     # Reading
 
@@ -152,7 +145,7 @@ class _Reader:
             query.partial.add(COLUMNS)
         if "select" not in options:
             return
-        chosen, whole = known_entries(self._resolved(options["select"]))
+        chosen, whole = known_entries(resolved(options["select"]))
         query.partial |= set() if whole else {COLUMNS}
         query.columns = []
         for name, flag in chosen.items():
@@ -184,7 +177,7 @@ class _Reader:
     def _order(self, query: Query, node: Node) -> None:
         node = unwrapped(node)
         for entry in named(node) if node.type == "array" else [node]:
-            keys, whole = known_entries(self._resolved(entry))
+            keys, whole = known_entries(resolved(entry))
             for name, value in keys.items():
                 column = query.column(name)
                 nested, _ = known_entries(value)
@@ -199,81 +192,57 @@ class _Reader:
                     )
             query.partial |= set() if whole else {ORDER}
 
-    # Conditions
-
     def _where(self, query: Query, node: Node) -> None:
-        found, whole = self._filter(query, self._resolved(node), 0)
+        found, whole = self.conditions.read(query, resolved(node))
         query.where += found
         query.partial |= set() if whole else {WHERE}
 
-    def _filter(self, query: Query, node: Node, depth: int) -> tuple[list[str], bool]:
-        """The conditions that are certainly ANDed, and whether that is all of them."""
-        entries, whole = known_entries(node)
-        found: list[str] = []
-        if depth > _MAXIMUM_DEPTH:
-            return [], False
-        for key, value in entries.items():
-            known, all_known = self._entry(query, key, value, depth)
-            found += known
-            whole &= all_known
-        return found, whole
+    # Relations
 
-    def _entry(self, query: Query, key: str, value: Node, depth: int) -> tuple[list[str], bool]:
-        value = unwrapped(value)
-        if text(value) == "undefined":
-            return [], True
-        if key == "AND":
-            parts = [
-                self._filter(query, self._resolved(part), depth + 1)
-                for part in (named(value) if value.type == "array" else [value])
-            ]
-            return [entry for found, _ in parts for entry in found], all(whole for _, whole in parts)
-        if key in ("OR", "NOT"):
-            if value.type != "array" and key == "OR":
-                return [], False
-            parts = [
-                self._filter(query, self._resolved(part), depth + 1)
-                for part in (named(value) if value.type == "array" else [value])
-            ]
-            if not parts or not all(whole and found for found, whole in parts):
-                return [], False
-            joined = [" AND ".join(found) for found, _ in parts]
-            if key == "OR":
-                return [f"({' OR '.join(f'({part})' for part in joined)})"], True
-            return [f"NOT ({part})" for part in joined], True
-        column = query.column(key)
-        if column is None:
-            return self._compound(query, key, value)
-        return self._compared(column, value)
+    def _related(self, model: Model, options: dict[str, Node], depth: int) -> Iterator[Query]:
+        """The statements by which Prisma reads the relations that `include` and `select` name, one for each."""
+        for word in ("include", "select"):
+            chosen, _ = known_entries(resolved(options[word])) if word in options else ({}, True)
+            for name, value in chosen.items():
+                link = link_of(self.models, self.source.file.path, model, name)
+                if link is None or text(value) in ("false", "undefined") or depth > _MAXIMUM_DEPTH:
+                    continue
+                inner, whole = known_entries(resolved(value))
+                query = Query("select", link.target)
+                query.where = [f"{quoted(query.alias)}.{quoted(name)} IN ({VALUE})" for name in link.theirs]
+                query.partial |= set() if whole or text(value) == "true" else _EVERYTHING
+                if "where" in inner:
+                    self._where(query, inner["where"])
+                if "orderBy" in inner:
+                    self._order(query, inner["orderBy"])
+                query.partial |= {LIMIT} if {"take", "skip", "cursor"} & inner.keys() else set()
+                self._columns(query, inner)
+                if query.columns is not None:
+                    query.columns += [
+                        column
+                        for name in link.theirs
+                        if (column := f"{quoted(query.alias)}.{quoted(name)}") not in query.columns
+                    ]
+                yield query
+                yield from self._related(link.target, inner, depth + 1)
 
-    def _compound(self, query: Query, key: str, value: Node) -> tuple[list[str], bool]:
-        """`userId_projectId: { userId, projectId }`; the condition on a relation is not read."""
-        entries, whole = known_entries(value)
-        related = any(relation.attribute == key for relation in query.model.relations)
-        if related or not entries or not whole or any(column_of(query.model, name) is None for name in entries):
-            return [], False
-        found: list[str] = []
-        for name, inner in entries.items():
-            known, all_known = self._compared(query.column(name) or "", unwrapped(inner))
-            found += known
-            whole &= all_known
-        return found, whole
-
-    def _compared(self, column: str, value: Node) -> tuple[list[str], bool]:
-        if value.type in ("identifier", "shorthand_property_identifier"):
-            value = self._resolved(value)
-        if text(value) == "null":
-            return [f"{column} IS NULL"], True
-        if value.type != "object":
-            return ([f"{column} = {VALUE}"], True) if _is_value(value) else ([], False)
-        entries, whole = known_entries(value)
-        ignoring_case = text(entries.get("mode")).strip("\"'") == "insensitive"
-        found: list[str] = []
-        for name, operand in entries.items():
-            condition = _operator(column, name, unwrapped(operand), ignoring_case)
-            found += [condition] if condition else []
-            whole &= condition is not None
-        return found, whole
+    def _created(self, model: Model, node: Node | None, depth: int) -> Iterator[Query]:
+        """The rows of relations that `data` creates with the row."""
+        entries, _ = known_entries(_row(node)) if node is not None else ({}, True)
+        for name, value in entries.items():
+            link = link_of(self.models, self.source.file.path, model, name)
+            orders, _ = known_entries(resolved(value))
+            created = orders.get("create") or orders.get("createMany")
+            if link is None or created is None or depth > _MAXIMUM_DEPTH:
+                continue
+            if "createMany" in orders:
+                created = known_entries(resolved(created))[0].get("data", created)
+            query = Query("insert", link.target)
+            if link.many:
+                query.written = dict.fromkeys(link.theirs)
+            self._data(query, created)
+            yield query
+            yield from self._created(link.target, created, depth + 1)
 
     # Writing
 
@@ -281,12 +250,7 @@ class _Reader:
         if node is None:
             query.partial.add(COLUMNS)
             return
-        node = self._resolved(node)
-        if called(node) == "map" and arguments_of(node):
-            node = unwrapped(field(arguments_of(node)[0], "body") or node)
-        if node.type == "array":
-            node = unwrapped(named(node)[0]) if len(named(node)) == 1 else node
-        entries, whole = known_entries(node)
+        entries, whole = known_entries(_row(node))
         query.partial |= set() if whole else {COLUMNS}
         links = {relation.attribute: relation for relation in query.model.relations}
         for key, value in entries.items():
@@ -299,23 +263,11 @@ class _Reader:
                 query.write(key)
 
 
-def _is_value(node: Node) -> bool:
-    """Whether it certainly is one value, and not perhaps nothing, which would take the condition away."""
-    return node.type in _VALUES and text(node) != "undefined"
-
-
-def _operator(column: str, name: str, operand: Node, ignoring_case: bool) -> str | None:
-    """One operator of a filter; empty if it restricts nothing, None if it cannot be read."""
-    if name == "mode" or text(operand) == "undefined":
-        return ""
-    if text(operand) == "null":
-        return {"equals": f"{column} IS NULL", "not": f"{column} IS NOT NULL"}.get(name)
-    if not _is_value(operand):
-        return None
-    if name in ("in", "notIn"):
-        return f"{column} {'IN' if name == 'in' else 'NOT IN'} ({VALUE})"
-    if name in _PATTERNS or (name == "equals" and ignoring_case):
-        return f"{column} {'ILIKE' if ignoring_case else 'LIKE'} {VALUE}"
-    if name in _ARRAYS:
-        return f"{column} {_ARRAYS[name]} {VALUE}"
-    return f"{column} {_FILTERS[name]} {VALUE}" if name in _FILTERS else None
+def _row(node: Node) -> Node:
+    """The object that `data` stands for, also of each row."""
+    node = resolved(node)
+    if called(node) == "map" and arguments_of(node):
+        node = unwrapped(field(arguments_of(node)[0], "body") or node)
+    if node.type == "array":
+        node = unwrapped(named(node)[0]) if len(named(node)) == 1 else node
+    return node

@@ -76,6 +76,7 @@ def calls_of(code: str, schema: str = SCHEMA) -> list[str]:
 
 
 USERS, POSTS = 'FROM "app"."users"', 'FROM "Post"'
+AUTHOR = 'LEFT JOIN "app"."users" AS "j0" ON "j0"."id" = "Post"."author_id"'
 EVERYTHING = "columns,expressions,joins,limit,order,where"
 
 
@@ -106,7 +107,18 @@ EVERYTHING = "columns,expressions,joins,limit,order,where"
         ("await prisma.post.deleteMany({ where: { id: { in: ids } } })", 'DELETE FROM "Post" WHERE "Post"."id" IN ($1)'),
         ("await prisma.post.createMany({ data: rows.map((row) => ({ id: row.id, slug: row.slug })) })",
          'INSERT INTO "Post" ("id", "slug") VALUES ($1, $2)'),
-        ("await prisma.post.findMany({ include: { author: true } })", POSTS),
+        ("await prisma.post.findMany({ where: { author: { is: { name: value } }, title: other } })",
+         f'{POSTS} {AUTHOR} WHERE "j0"."name" = $1 AND "Post"."title" = $2'),
+        ("await prisma.post.updateMany({ where: { author: { name: value } }, data: { title: null } })",
+         'UPDATE "Post" SET "title" = $1 '
+         'WHERE "Post"."author_id" IN (SELECT "t1"."id" FROM "app"."users" AS "t1" WHERE "t1"."name" = $2)'),
+        ("await prisma.user.findMany({ where: { posts: { some: { title: value } } } })",
+         f'{USERS} WHERE "users"."id" IN (SELECT "t1"."author_id" FROM "Post" AS "t1" WHERE "t1"."title" = $1)'),
+        ("await prisma.user.count({ where: { posts: { none: {} } } })",
+         f'{USERS} WHERE "users"."id" NOT IN (SELECT "t1"."author_id" FROM "Post" AS "t1")'),
+        ("await prisma.user.count({ where: { posts: { every: { slug: value } } } })",
+         f'{USERS} WHERE "users"."id" NOT IN (SELECT "t1"."author_id" FROM "Post" AS "t1" WHERE NOT ("t1"."slug" = $1))'),
+        ("await prisma.post.findMany({ where: { author: null } })", f'{POSTS} WHERE "Post"."author_id" IS NULL'),
     ],
 )  # fmt: skip
 def test_calls_become_sql(code: str, expected: str) -> None:
@@ -120,7 +132,9 @@ def test_calls_become_sql(code: str, expected: str) -> None:
         ("await prisma.post.findMany({ where: { id: value, title: other ? other : undefined } })",
          f'{POSTS} WHERE "Post"."id" = $1 where'),
         ("await prisma.post.findMany({ where: { title: other ?? undefined } })", f"{POSTS} where"),
-        ("await prisma.post.findMany({ where: { author: { name: value } } })", f"{POSTS} where"),
+        ("await prisma.post.findMany({ where: { author: { name: value, ...more } } })",
+         f'{POSTS} {AUTHOR} WHERE "j0"."name" = $1 where'),
+        ("await prisma.user.findMany({ where: { posts: { some: more, every: { title: value, ...more } } } })", f"{USERS} where"),
         ("await prisma.post.findMany({ where })", f"{POSTS} where"),
         ("const where = {};\nif (value) where.title = value;\nawait prisma.post.findMany({ where })", f"{POSTS} where"),
         ("await prisma.post.findMany({ cursor: { id: value }, take: -5, orderBy: order })", f"{POSTS} LIMIT $1 order,where"),
@@ -134,6 +148,26 @@ def test_calls_become_sql(code: str, expected: str) -> None:
 )  # fmt: skip
 def test_what_cannot_be_read_is_said(code: str, expected: str) -> None:
     assert calls_of(code) == [expected]
+
+
+def test_relations_are_read_and_written_by_statements_of_their_own() -> None:
+    assert calls_of("await prisma.post.findMany({ include: { author: true } })") == [
+        POSTS,
+        f'{USERS} WHERE "users"."id" IN ($1)',
+    ]
+    include = (
+        "{ posts: { where: { title: value }, orderBy: { id: 'asc' }, take: 5, select: { slug: true, author: true } } }"
+    )
+    assert calls_of(f"await prisma.user.findUnique({{ where: {{ id: value }}, include: {include} }})") == [
+        f'{POSTS} WHERE "Post"."author_id" IN ($1) AND "Post"."title" = $2 ORDER BY "Post"."id" columns,limit',
+        f'{USERS} WHERE "users"."id" = $1 LIMIT $2',
+        f'{USERS} WHERE "users"."id" IN ($1)',
+    ]
+    data = "{ email: value, posts: { create: [{ slug: other }] } }"
+    assert calls_of(f"await prisma.user.create({{ data: {data} }})") == [
+        'INSERT INTO "Post" ("author_id", "slug") VALUES ($1, $2)',
+        'INSERT INTO "app"."users" ("mail") VALUES ($1) columns',
+    ]
 
 
 def test_an_include_that_joins_changes_the_statement() -> None:
