@@ -21,7 +21,8 @@ class Verdict(StrEnum):
 
 class ProvenStatement(msgspec.Struct, frozen=True):
     """A statement planned before and after, costs in planner units. `statement` is its query id, or `file:line` where it stands
-    in code and never ran. The plans are there where they differ, one line a node, literals masked."""
+    in code and never ran. The plans are there where they differ, one line a node, literals masked. `does` is what it does in
+    words: findings say it, evidence does not."""
 
     statement: str
     cost_before: float
@@ -29,6 +30,7 @@ class ProvenStatement(msgspec.Struct, frozen=True):
     plan_changed: bool
     plan_before: tuple[str, ...] = ()
     plan_after: tuple[str, ...] = ()
+    does: str = ""
 
     @property
     def better(self) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from checks.evidence.database.facts import Catalog
 from checks.evidence.evidence import Evidence
 from checks.model import Finding, Fix, Severity
 from checks.proofs import Proof, Proofs, Verdict
+from checks.workload import pattern_by_query_id, place_in_words, statement_in_words, statement_places
 
 
 def with_proof(finding: Finding, evidence: Evidence) -> Finding:
@@ -16,11 +18,25 @@ def with_proof(finding: Finding, evidence: Evidence) -> Finding:
     proof = proofs.by_finding.get(finding.id) if proofs is not None else None
     if proof is None:
         return finding
+    proof = _in_words(proof, evidence)
     finding = msgspec.structs.replace(finding, proof=proof)
     if _withdrawn(finding, proof):
         fix = Fix(f"{_objection(proof)} {finding.fix.summary}")
         return msgspec.structs.replace(finding, fix=fix, severity=Severity.NOTE)
     return finding
+
+
+def _in_words(proof: Proof, evidence: Evidence) -> Proof:
+    """With what each statement does, and where it is sent from."""
+    patterns, catalog = pattern_by_query_id(evidence), evidence.find(Catalog)
+    statements = []
+    for entry in proof.statements:
+        pattern = patterns.get(entry.statement)
+        if pattern is not None:
+            place = place_in_words(statement_places(evidence, pattern))
+            entry = msgspec.structs.replace(entry, does=f"{statement_in_words(pattern, catalog)}{place}")
+        statements.append(entry)
+    return msgspec.structs.replace(proof, statements=tuple(statements))
 
 
 def _withdrawn(finding: Finding, proof: Proof) -> bool:
@@ -34,8 +50,7 @@ def _withdrawn(finding: Finding, proof: Proof) -> bool:
 def _objection(proof: Proof) -> str:
     if proof.verdict is Verdict.REGRESSES:
         worst = max(proof.worse, key=lambda entry: entry.cost_after / max(entry.cost_before, 0.01))
-        return (
-            f"Not as it stands: tried in a shadow, statement {worst.statement} goes from cost {worst.cost_before:,.0f} to "
-            f"{worst.cost_after:,.0f}."
-        )
+        name = worst.does or f"statement {worst.statement}"
+        costs = f"from cost {worst.cost_before:,.0f} to {worst.cost_after:,.0f}"
+        return f"Not as it stands: tried in a shadow, {name} goes {costs}."
     return f"Not as it stands: tried in a shadow, none of {proof.planned} statements gets cheaper by it."

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from checks.evidence import patterns
-from checks.evidence.database.facts import Catalog, Rates, Server, Statement, Statements, Unplanned
+from checks.evidence.database.facts import Catalog, Plans, Rates, Server, Statement, Statements, Unplanned
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern, Comparison
 from checks.evidence.repository.facts import Repository
@@ -62,6 +62,24 @@ def is_of_the_past(evidence: Evidence, unplanned: Unplanned) -> bool:
     """Whether a statement names a table or a column that is no more: nobody can plan it, and nobody will run it."""
     pattern = pattern_by_query_id(evidence).get(unplanned.query_id)
     return pattern is not None and (bool(pattern.unresolved) or unplanned.sqlstate == _UNDEFINED_COLUMN)
+
+
+def left_unplanned(evidence: Evidence, plans: Plans) -> tuple[int, Unobserved | None]:
+    """How many statements of the present have no plan, and why: the reason of the first, with what it does in words. Where all
+    have one, why part of the workload is out of sight."""
+    left = [entry for entry in plans.unplanned if not is_of_the_past(evidence, entry)]
+    if not left:
+        return 0, unread_statements(evidence)
+    first = left[0]
+    reason = Reason(first.reason) if first.reason in set(Reason) else Reason.NOT_PARSED
+    pattern = pattern_by_query_id(evidence).get(first.query_id)
+    if reason is not Reason.NOT_PARSED or pattern is None:
+        return len(left), Unobserved(reason, first.unlock)
+    more = f", and {len(left) - 1} more" if len(left) > 1 else ""
+    words = statement_in_words(pattern, evidence.find(Catalog))
+    return len(left), Unobserved(
+        reason, f"{first.unlock}: {words}{place_in_words(statement_places(evidence, pattern))}{more}"
+    )
 
 
 def counted_days(evidence: Evidence, window: str) -> float:

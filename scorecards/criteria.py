@@ -141,6 +141,8 @@ def _from_evidence(
     combined = verdicts[0]
     for verdict in verdicts[1:]:
         combined = _both(combined, verdict)
+    if combined.status == "met" and not combined.observed:
+        combined = msgspec.structs.replace(combined, observed=f"{', '.join(rule.checks)} passed")
     return combined, tuple(findings)
 
 

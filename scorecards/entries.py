@@ -66,6 +66,7 @@ def proof_entry(proof: Proof) -> ProofEntry:
                 entry.plan_changed,
                 tuple(visible_line(line, 300) for line in entry.plan_before),
                 tuple(visible_line(line, 300) for line in entry.plan_after),
+                visible_line(entry.does, 300),
             )
             for entry in proof.statements
         ),

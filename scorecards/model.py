@@ -174,7 +174,8 @@ class NoteTaken(msgspec.Struct, frozen=True):
 
 
 class ProvenEntry(msgspec.Struct, frozen=True):
-    """Costs in planner units; the plans stand where they differ, a node a line. `query_id` may be `file:line`."""
+    """Costs in planner units; the plans stand where they differ, a node a line. `query_id` may be `file:line`; `does` says what
+    the statement does in words, empty if it could not be read."""
 
     query_id: str
     cost_before: float
@@ -182,6 +183,7 @@ class ProvenEntry(msgspec.Struct, frozen=True):
     plan_changed: bool
     plan_before: tuple[str, ...] = ()
     plan_after: tuple[str, ...] = ()
+    does: str = ""
 
 
 class ProofEntry(msgspec.Struct, frozen=True):
@@ -234,12 +236,15 @@ class QuestionEntry(msgspec.Struct, frozen=True):
 
 
 class StatementEntry(msgspec.Struct, frozen=True):
+    """`does` says what it does in words, empty if it could not be read."""
+
     query_id: str
     text: str
     calls: int
     mean_ms: float
     total_share: float
     locations: tuple[StatementLocation, ...]
+    does: str = ""
 
 
 class BreaksAt(msgspec.Struct, frozen=True):
@@ -290,6 +295,46 @@ class GrowthBasis(msgspec.Struct, frozen=True):
     unplanned: int
     skipped: tuple[float, ...]
     tables: tuple[GrownTableEntry, ...]
+
+
+class AdvisedIndexEntry(msgspec.Struct, frozen=True):
+    """`bytes` is predicted; `loss` the share (0 to 1) of the workload's cost that is lost without this one alone."""
+
+    table: str
+    sql: str
+    undo: str
+    bytes: int
+    statements: tuple[str, ...]
+    loss: float
+
+
+class AdvisedStatementEntry(msgspec.Struct, frozen=True):
+    """Planner cost before and with the advised set; `calls` is its weight."""
+
+    query_id: str
+    calls: int
+    cost_before: float
+    cost_after: float
+
+
+class AdviceEntry(msgspec.Struct, frozen=True):
+    """The new indexes chosen for the whole workload within a budget. `bytes_at_most`: the predicted size with what is kept free
+    for its error. Costs are planner's, times calls; `saved` is a share, 0 to 1."""
+
+    budget_bytes: int
+    bytes: int
+    bytes_at_most: int
+    cost_before: float
+    cost_after: float
+    write_cost: float
+    saved: float
+    candidates: int
+    unplanned: int
+    server_major: int
+    target_major: int
+    cut_short: bool
+    indexes: tuple[AdvisedIndexEntry, ...]
+    statements: tuple[AdvisedStatementEntry, ...]
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -435,3 +480,4 @@ class Scorecard(msgspec.Struct, frozen=True):
     since: Comparison | None = None
     trend: tuple[TrendPoint, ...] = ()
     growth_basis: GrowthBasis | None = None
+    advice: AdviceEntry | None = None

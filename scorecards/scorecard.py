@@ -11,12 +11,14 @@ from checks import __version__
 from checks.checklist import run_check, sort_key
 from checks.configuration import Override, Waiver
 from checks.evidence import store
-from checks.evidence.database.facts import Server, Statements
+from checks.evidence.database.facts import Catalog, Server, Statements
 from checks.evidence.evidence import Evidence
 from checks.limits import LIMITS
 from checks.model import Area, CheckResult, Outcome, Reason
 from checks.registry import all_checks
 from checks.text import visible, visible_line
+from checks.workload import pattern_by_query_id, statement_in_words
+from scorecards.advice import advice_entry
 from scorecards.chains import find_chains
 from scorecards.costs import Costs
 from scorecards.criteria import Judged, judge_criteria
@@ -113,6 +115,7 @@ def build_scorecard(
         costs=costs.by_area(findings),
         currency=visible_line(prices.currency) or None if prices else None,
         growth_basis=growth_basis(evidence),
+        advice=advice_entry(evidence),
     )  # fmt: skip
 
 
@@ -238,6 +241,7 @@ def _statements(evidence: Evidence) -> tuple[StatementEntry, ...]:
     statements = evidence.find(Statements)
     if statements is None:
         return ()
+    patterns, catalog = pattern_by_query_id(evidence), evidence.find(Catalog)
     merged: dict[str, StatementEntry] = {}
     total_ms: dict[str, float] = {}
     for row in statements.entries:
@@ -255,6 +259,7 @@ def _statements(evidence: Evidence) -> tuple[StatementEntry, ...]:
             round(total_ms[row.query_id] / calls, 3) if calls else 0.0,
             round(total_ms[row.query_id] / statements.total_ms, 4) if statements.total_ms else 0.0,
             locations,
+            visible_line(statement_in_words(patterns[row.query_id], catalog)) if row.query_id in patterns else "",
         )
     ordered = sorted(merged.values(), key=lambda entry: (-entry.total_share, entry.query_id))
     return tuple(ordered[:STATEMENTS])

@@ -7,9 +7,14 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from checks.shadow.server import EmbeddedServer
 from tests.servers import Database, PrimaryAndStandby, pgvector_version, start_chosen
+
+# How long a machine takes that does other things too says nothing about a property.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

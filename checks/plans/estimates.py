@@ -19,7 +19,7 @@ from checks.evidence.database.facts import (
 )
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern
-from checks.model import Confidence, Examined, Finding, Fix, NotApplicable, Reason, Severity, Subject, Unobserved
+from checks.model import Confidence, Examined, Finding, Fix, NotApplicable, Severity, Subject
 from checks.plans.sequential_scans import BLOCKING_NODES
 from checks.registry import check
 from checks.relations import column_names, estimated_rows
@@ -27,7 +27,7 @@ from checks.selectivity import equal_share
 from checks.workload import (
     as_subject,
     equality_columns,
-    is_of_the_past,
+    left_unplanned,
     pattern_by_query_id,
     place_in_words,
     rows_per_call,
@@ -36,7 +36,6 @@ from checks.workload import (
     statement_in_words,
     statement_places,
     table_in_words,
-    unread_statements,
 )
 
 _JOINS = frozenset({"Nested Loop", "Hash Join", "Merge Join"})
@@ -82,14 +81,10 @@ def _seen(evidence: Evidence) -> tuple[list[Seen], Examined]:
             path = (each.query_id,) if each.query_id else (each.file, str(each.number))
             entry = statements.by_id.get(name) if statements else None
             found.append(Seen(each.root, pattern, Subject("statement", path), entry, True))
-    unplanned = [entry for entry in plans.unplanned if not is_of_the_past(evidence, entry)]
-    gap = unread_statements(evidence)
-    if unplanned:
-        word = unplanned[0].reason
-        gap = Unobserved(Reason(word) if word in set(Reason) else Reason.NOT_PARSED, unplanned[0].unlock)
+    unplanned, gap = left_unplanned(evidence, plans)
     if not found and gap is None:
         raise NotApplicable("no statement ran that has a plan")
-    return found, Examined(len(found), len(found) + len(unplanned), "plans", gap=gap)
+    return found, Examined(len(found), len(found) + unplanned, "plans", gap=gap)
 
 
 def _slowest_of_each(evidence: Evidence) -> dict[str, GivenPlan]:

@@ -17,9 +17,7 @@ from checks.model import (
     Finding,
     Fix,
     NotApplicable,
-    Reason,
     Severity,
-    Unobserved,
     qualified_name,
     quote_identifier,
 )
@@ -30,7 +28,7 @@ from checks.workload import (
     as_subject,
     counters,
     equality_columns,
-    is_of_the_past,
+    left_unplanned,
     pattern_by_query_id,
     place_in_words,
     statement_figures,
@@ -38,7 +36,6 @@ from checks.workload import (
     statement_places,
     statement_subject,
     table_in_words,
-    unread_statements,
 )
 
 # With two workers and the leader, each process's share of the rows is the whole divided by 2.4 (cost_seqscan).
@@ -76,11 +73,10 @@ def wasteful_sequential_scan(evidence: Evidence) -> Iterator[Finding | Examined]
     """
     plans, statements = evidence.get(Plans), evidence.get(Statements)
     known = pattern_by_query_id(evidence)
-    unplanned = [entry for entry in plans.unplanned if not is_of_the_past(evidence, entry)]
-    gap = Unobserved(_reason(unplanned[0].reason), unplanned[0].unlock) if unplanned else unread_statements(evidence)
+    unplanned, gap = left_unplanned(evidence, plans)
     if not plans.plans and gap is None:
         raise NotApplicable("no statement ran that has a plan")
-    yield Examined(len(plans.plans), len(plans.plans) + len(unplanned), "most expensive statements", gap=gap)
+    yield Examined(len(plans.plans), len(plans.plans) + unplanned, "most expensive statements", gap=gap)
     for plan in plans.plans:
         entry = statements.by_id.get(plan.query_id)
         if entry is None or entry.calls == 0:
@@ -91,10 +87,6 @@ def wasteful_sequential_scan(evidence: Evidence) -> Iterator[Finding | Examined]
                 continue
             if scan.rows < evidence.limit("seq_scan_selectivity") * scan.held:
                 yield _wasteful(evidence, plan, pattern, scan)
-
-
-def _reason(word: str) -> Reason:
-    return Reason(word) if word in set(Reason) else Reason.NOT_PARSED
 
 
 def _wasteful(evidence: Evidence, plan: Plan, pattern: AccessPattern, scan: Scan) -> Finding:

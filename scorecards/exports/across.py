@@ -21,11 +21,23 @@ def chains(scorecard: Scorecard) -> str:
         f"| Statement or table | Takes | {' | '.join(area.capitalize() for area in areas)} |",
         f"|---|---|{'---|' * len(areas)}",
     ]
+    wide = of_server(scorecard)
+    if any(wide):
+        lines.append(f"| the server as a whole |  | {' | '.join(inline(words) for words in wide)} |")
     for chain in scorecard.chains:
         cells = " | ".join(_cell(link, chain) for link in chain.links)
         lines.append(f"| {inline(chain.words, 140)}{_place(chain)} | {takes(chain)} | {cells} |")
-    lines.append("\nIn bold what is weakest there; (server) is about the whole server; ✓ nothing found, ? not seen.")
+    lines.append("\nIn bold what is weakest there; ↑ nothing worse than the server's own; ✓ nothing found, ? not seen.")
     return "\n".join(lines)
+
+
+def of_server(scorecard: Scorecard) -> list[str]:
+    """By area, the worst of what is about the whole server and so concerns every statement; empty where nothing is."""
+    words = []
+    for links in zip(*(chain.links for chain in scorecard.chains), strict=True):
+        wide = [link for link in links if link.server_wide]
+        words.append(_found(max(wide, key=lambda link: link.more)) if wide else "")
+    return words
 
 
 def takes(chain: Chain) -> str:
@@ -36,11 +48,15 @@ def takes(chain: Chain) -> str:
 
 
 def link_words(link: Link) -> str:
-    """`high: missing index +2 (server)`, or a sign."""
+    """`high: missing index +2`, or a sign."""
     if link.check is None:
         return _STATES.get(link.state, link.state)
-    name = link.check.partition(".")[2].replace("-", " ")
-    return f"{link.severity}: {name}{f' +{link.more}' if link.more else ''}{' (server)' if link.server_wide else ''}"
+    return "↑" if link.server_wide else _found(link)
+
+
+def _found(link: Link) -> str:
+    name = (link.check or "").partition(".")[2].replace("-", " ")
+    return f"{link.severity}: {name}{f' +{link.more}' if link.more else ''}"
 
 
 def _cell(link: Link, chain: Chain) -> str:

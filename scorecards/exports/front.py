@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from scorecards.exports import telling
 from scorecards.exports.across import chains, cost_words, costs, worth_telling
+from scorecards.exports.advising import advised_indexes, title
 from scorecards.exports.escape import code, inline
 from scorecards.exports.growing import breaks_first
 from scorecards.maturity import HIGHEST
@@ -23,6 +24,7 @@ def front(scorecard: Scorecard, level: int = 2) -> list[str]:
         ("Scorecard", _table(scorecard)),
         ("What moves the needle next", _moves(scorecard)),
         ("Breaks first", breaks_first(scorecard)),
+        (title(scorecard.advice) if scorecard.advice else "", advised_indexes(scorecard)),
         ("Across the areas", chains(scorecard)),
         ("Cost", costs(scorecard)),
         ("What we could not see", _unseen(scorecard)),

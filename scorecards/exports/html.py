@@ -12,8 +12,8 @@ from checks.figures import bytes_in_words
 from checks.model import Severity
 from checks.text import visible
 from scorecards.costs import OVERALL
-from scorecards.exports import adr, growing, proving, telling
-from scorecards.exports.across import cost_words, link_words, money, takes, worth_telling
+from scorecards.exports import adr, advising, growing, proving, telling
+from scorecards.exports.across import cost_words, link_words, money, of_server, takes, worth_telling
 from scorecards.exports.drawing import area_bar, growth_curve, trend_line
 from scorecards.exports.since import groups, verdict
 from scorecards.maturity import HIGHEST
@@ -38,6 +38,7 @@ def render(scorecard: Scorecard) -> str:
         trend_line=trend_line,
         growing=growing,
         proving=proving,
+        advising=advising,
         growth_curve=growth_curve,
         cost_words=lambda cost: cost_words(cost, scorecard.currency),
         money=lambda cost: money(cost, scorecard.currency),
@@ -47,6 +48,7 @@ def render(scorecard: Scorecard) -> str:
         takes=takes,
         worth_telling=worth_telling,
         link_words=link_words,
+        of_server=of_server,
         since_verdict=verdict,
         since_groups=groups,
         records=[(adr.path(number, record), record) for number, record in enumerate(adr.records(scorecard), 1)],

@@ -28,7 +28,7 @@ def proof_words(proof: ProofEntry) -> str:
 def changes(proof: ProofEntry) -> list[str]:
     """The statements whose cost changed, most gained first: at most five, one line each."""
     return [
-        f"{entry.query_id}: cost {_cost(entry.cost_before)} → {_cost(entry.cost_after)}"
+        f"{entry.does or entry.query_id}: cost {_cost(entry.cost_before)} → {_cost(entry.cost_after)}"
         for entry in proof.statements[:LISTED]
     ]
 

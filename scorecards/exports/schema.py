@@ -127,6 +127,7 @@ def scorecard_schema() -> Schema:
             )
         ),
         growth_basis=nullable(_growth_basis()),
+        advice=nullable(_advice()),
     )
     return {"$schema": DRAFT, "title": "pgsurveyor scorecard", **document}
 
@@ -331,6 +332,28 @@ def _growth() -> Schema:
         locations=array(record(path=PATH, line=LINE, match=words(*MATCHES))),
         plan_now=array(STRING),
         plan_then=array(STRING),
+    )
+
+
+def _advice() -> Schema:
+    number: Schema = {"type": "number"}
+    return record(
+        budget_bytes=COUNT,
+        bytes=COUNT,
+        bytes_at_most=COUNT,
+        cost_before=number,
+        cost_after=number,
+        write_cost=number,
+        saved=number,
+        candidates=COUNT,
+        unplanned=COUNT,
+        server_major=COUNT,
+        target_major=COUNT,
+        cut_short={"type": "boolean"},
+        indexes=array(
+            record(table=STRING, sql=STRING, undo=STRING, bytes=COUNT, statements=array(STRING), loss=number)
+        ),
+        statements=array(record(query_id=STRING, calls=COUNT, cost_before=number, cost_after=number)),
     )
 
 

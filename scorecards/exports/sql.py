@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any
 
 import msgspec
 
+from checks.advised import LOCK
 from checks.evidence.sql import parse, split_statements
+from checks.figures import bytes_in_words
 from checks.model import Severity
 from checks.text import visible, visible_line
-from scorecards.model import FindingEntry, Scorecard
+from scorecards.exports.advising import serves_words
+from scorecards.model import AdvisedIndexEntry, FindingEntry, FixAdvice, Scorecard
 
 LONGEST_WORDS = 600
 INDENT = "   "
@@ -52,18 +56,20 @@ TITLES = {
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One script, with the findings that it fixes. `refused` says why it does not run by itself, or is empty."""
+    """One script, with the findings that it fixes, or the advised index that it makes. `refused` says why it does not run by
+    itself, or is empty."""
 
     sql: str
     phase: Phase
     refused: str
     findings: tuple[FindingEntry, ...]
+    advised: AdvisedIndexEntry | None = None
 
 
 def render(scorecard: Scorecard) -> str:
     """The script. Waived and disputed findings are left out, and counted."""
     open_ones = [finding for finding in scorecard.findings if not _set_aside(finding)]
-    steps = steps_of(open_ones)
+    steps = steps_of(open_ones, scorecard.advice.indexes if scorecard.advice else ())
     parts = [_head(scorecard, steps, len(scorecard.findings) - len(open_ones))]
     number = 0
     for phase in Phase:
@@ -85,8 +91,9 @@ def render(scorecard: Scorecard) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def steps_of(findings: list[FindingEntry]) -> list[Step]:
-    """In order of phase, then of the worst finding. The same script is one step, whatever names it."""
+def steps_of(findings: list[FindingEntry], advised: Sequence[AdvisedIndexEntry] = ()) -> list[Step]:
+    """In order of phase, then of the worst finding. The same script is one step, whatever names it; an advised index is one of
+    its own where no finding asks for it."""
     by_script: dict[str, list[FindingEntry]] = {}
     for finding in findings:
         if finding.fix.sql:
@@ -100,6 +107,13 @@ def steps_of(findings: list[FindingEntry]) -> list[Step]:
             phase, refused = Phase.BY_HAND, "a step above makes an index of that name"
         names |= created
         steps.append(Step(sql, phase, refused, tuple(group)))
+    known = {line for step in steps for line in step.sql.splitlines()}
+    for entry in advised:
+        if entry.sql not in known:
+            phase, refused, created = _judge(entry.sql, rewrites=False)
+            if created & names:
+                phase, refused = Phase.BY_HAND, "a step above makes an index of that name"
+            steps.append(Step(entry.sql, phase, refused, (), entry))
     return sorted(steps, key=lambda step: step.phase)
 
 
@@ -217,7 +231,7 @@ def _head(scorecard: Scorecard, steps: list[Step], left_out: int) -> str:
 
 
 def _step(number: int, step: Step) -> str:
-    fix = step.findings[0].fix
+    fix = step.findings[0].fix if step.advised is None else _advised_fix(step.advised)
     lines = [_comment(f"{number}. {fix.summary}")]
     for finding in step.findings:
         place = f" ({finding.locations[0].path}:{finding.locations[0].line})" if finding.locations else ""
@@ -236,6 +250,13 @@ def _step(number: int, step: Step) -> str:
     if fix.undo:
         lines.append(_commented(f"Undo: {fix.undo}"))
     return "\n".join(lines)
+
+
+def _advised_fix(entry: AdvisedIndexEntry) -> FixAdvice:
+    summary = (
+        f"Chosen for the whole workload: serves {serves_words(entry)}, predicted size {bytes_in_words(entry.bytes)}."
+    )
+    return FixAdvice(summary, entry.sql, LOCK, rewrites=False, undo=entry.undo)
 
 
 def _comment(words: str, indent: str = "") -> str:

@@ -20,6 +20,7 @@ from scorecards.model import (
 from scorecards.rubric import load_rubric
 
 HELD_BACK = 3
+FEW = 1 / 3
 NEEDS_ANSWER = ("needs_answer", "stale_answer")
 OBSERVED = 8
 NEVER_KEPT = (
@@ -77,8 +78,8 @@ def scope(scorecard: Scorecard) -> list[str]:
     else:
         commit = f" at {target.repository.commit[:7]}" if target.repository.commit else ""
         parts.append(f"repository {target.repository.name}{commit}")
-    asked = [entry for entry in scorecard.questions if status(scorecard, entry.id).status != "not_applicable"]
-    parts.append(f"{sum(entry.answer is not None for entry in asked)} of {len(asked)} questions answered")
+    answered = sum(entry.answer is not None for entry in scorecard.questions)
+    parts.append(f"{answered} questions answered, {len(open_questions(scorecard))} open")
     if database is not None:
         parts.append(f"role sees: {database.user_sees}")
         parts.append(f"statistics window {days_in_words(database.statistics_window_days)}")
@@ -93,12 +94,19 @@ def level(area: AreaScore) -> str:
 
 
 def held_back(area: AreaScore) -> list[str]:
-    """The criteria that hold an area back, those that fail first, each with what was seen."""
+    """The criteria that hold an area back, those that fail first, each with what was seen; and, where its level rests on few
+    criteria, how few."""
     by_id = {entry.id: entry for entry in area.criteria}
     known = sorted((by_id[id] for id in area.held_back_by), key=lambda entry: entry.status != "unmet")
     shown = [f"{entry.id} ({_short(entry)})" for entry in known[:HELD_BACK]]
     rest = len(known) - HELD_BACK
-    return [*shown, f"{rest} more"] if rest > 0 else shown
+    if rest > 0:
+        shown.append(f"{rest} more")
+    counted = [entry for entry in area.criteria if not entry.provisional]
+    applying = sum(entry.status != "not_applicable" for entry in counted)
+    if applying < FEW * len(counted):
+        shown.append(f"only {applying} of {len(counted)} criteria apply")
+    return shown
 
 
 def _short(entry: CriterionStatus) -> str:
@@ -254,7 +262,12 @@ def worst(scorecard: Scorecard, entry: CriterionStatus) -> list[str]:
     criterion = load_rubric(scorecard.rubric).criterion(entry.id)
     if entry.status != "unmet" or criterion is None or criterion.rule is None:
         return []
-    named = [finding.subject.name for finding in scorecard.findings if finding.check in criterion.rule.checks]
+    does = {entry.query_id: entry.does for entry in scorecard.statements}
+    named = [
+        (finding.subject.kind == "statement" and does.get(finding.subject.name)) or finding.subject.name
+        for finding in scorecard.findings
+        if finding.check in criterion.rule.checks
+    ]
     return list(dict.fromkeys(named))
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from checks.evidence.database.facts import Activity, GivenPlans, Server, Settings, Statement, Statements
+from checks.evidence.database.facts import Activity, Catalog, GivenPlans, Server, Settings, Statement, Statements
 from checks.evidence.evidence import Evidence
 from checks.figures import days_in_words
 from checks.model import Reason, quote_identifier
-from checks.workload import counted_days
+from checks.workload import counted_days, pattern_by_query_id, statement_in_words
 from scorecards.facts.verdict import Verdict, judged, listed, met, missing, undecided, unknown, unmet
 
 DAY_S, HOUR_S = 86_400, 3_600
@@ -155,13 +155,17 @@ def hot_statements_are_fast(evidence: Evidence) -> Verdict:
 
 def joins_are_narrow(evidence: Evidence) -> Verdict:
     """Relations that each of the costliest statements joins."""
-    from checks.evidence.patterns import workload
-
     ids = {entry.query_id for entry in _costliest(evidence.get(Statements))}
-    joined = {pattern.query_id: pattern.joined_relations for pattern in workload(evidence) if pattern.query_id in ids}
+    patterns = pattern_by_query_id(evidence)
+    joined = {id: patterns[id].joined_relations for id in ids if id in patterns}
     if not joined:
         return unknown(Reason.NOT_PARSED, "run again after the application has worked")
-    wide = sorted(f"{query} ({count} relations)" for query, count in joined.items() if count >= WIDE_JOIN)
+    catalog = evidence.find(Catalog)
+    wide = sorted(
+        f"{statement_in_words(patterns[id], catalog)} ({count} relations)"
+        for id, count in joined.items()
+        if count >= WIDE_JOIN
+    )
     if wide:
         return unmet(f"{len(wide)} of {len(joined)} statements: {listed(wide)}")
     return met(f"{len(joined)} of {len(joined)} costliest statements, the widest joins {max(joined.values())}")
