@@ -14,7 +14,7 @@ from textual.app import App, SuspendNotSupported
 from textual.command import Provider
 from textual.screen import Screen
 
-from tui import hangup, text
+from tui import garbage, hangup, text
 from tui.actions import Action, bindings
 from tui.company import Seat
 from tui.keymap import NAME as KEYMAP
@@ -142,6 +142,7 @@ class SurveyorApp(Paired):
     def on_mount(self) -> None:
         self.set_interval(OTHERS_S, self.look_for_others)
         self.set_interval(hangup.LOOK_EVERY_S, self._leave_with_the_terminal)
+        self.set_interval(garbage.LOOK_EVERY_S, garbage.set_aside)
         text.wear(None)
         if self.review is not None:
             self._adopt(self.review)
@@ -209,6 +210,7 @@ class SurveyorApp(Paired):
 
     def open_review(self, review: Review, repository: Path | None = None) -> None:
         """Makes `review` the one that the screens show, and goes to where it was left."""
+        garbage.take_back()
         for mode in REVIEW_MODES:
             if mode != self.current_mode:
                 self.remove_mode(mode)

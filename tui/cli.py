@@ -55,6 +55,11 @@ def observing(command: Any) -> Any:
             "--pg-bin", type=click.Path(path_type=Path), metavar="DIR", help="PostgreSQL's programs for the shadow."
         ),
         click.option(
+            "--index-budget",
+            metavar="SIZE",
+            help="Choose new indexes for the whole workload in the shadow, of this size together (as 500MB).",
+        ),
+        click.option(
             "--max-load", is_flag=True, help="Stop observing where the server is busy, or sessions wait for locks."
         ),
         click.option(
@@ -167,9 +172,12 @@ def review(**options: Any) -> None:
 @seated
 def walk(review: str, **seat: Any) -> None:
     """Open a saved review in the terminal program, where it was left; several terminals may have it open."""
+    from tui.garbage import put_off
+
     _need_terminal()
     if progress := _progress():
         progress("opening the review")
+    put_off()
     opened = _open_review(review)
     _open_terminal_program(seat, review=opened)
 

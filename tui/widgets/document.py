@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 from textual.content import Content
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
-from textual.visual import Visual
 
 from tui.actions import bindings
+from tui.widgets.strips import strip_of
 
 EMPTY = Content("")
 
@@ -53,10 +54,22 @@ class Document(ScrollView, can_focus=True):
     def show(self, paragraphs: Sequence[Paragraph], *, keep_place: bool = False) -> None:
         """Shows `paragraphs` from the top, or where one was reading with `keep_place`."""
         self._paragraphs = tuple(paragraphs)
+        before = self._lines
         self._wrap()
         if not keep_place:
             self.scroll_to(y=0, animate=False)
-        self.refresh()
+        self._redraw_after(before)
+
+    def _redraw_after(self, before: Sequence[Content]) -> None:
+        """Draws what differs from those lines."""
+        count = max(len(before), len(self._lines))
+        changed = [
+            row
+            for row, (old, new) in enumerate(zip_longest(before, self._lines))
+            if old is None or new is None or old.plain != new.plain or old.spans != new.spans
+        ]
+        if changed:
+            self.refresh_lines(changed[0], count - changed[0])
 
     @property
     def text(self) -> str:
@@ -94,8 +107,7 @@ class Document(ScrollView, can_focus=True):
         row = self.scroll_offset.y + y
         if row >= len(self._lines) or width < 1:
             return Strip.blank(width, style.rich_style)
-        strips = Visual.to_strips(self, self._lines[row].truncate(width), width, 1, style)
-        return (strips[0] if strips else Strip.blank(width)).adjust_cell_length(width, style.rich_style)
+        return strip_of(self, self._lines[row], style, width)
 
     def action_scroll(self, by: int) -> None:
         self.scroll_to(y=self.scroll_offset.y + by, animate=False)

@@ -11,10 +11,10 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
-from textual.visual import Visual
 
 from tui.actions import bindings
 from tui.widgets.document import resize_content
+from tui.widgets.strips import strip_of
 
 Draw = Callable[[int, int], Content]
 
@@ -122,8 +122,7 @@ class RowList(ScrollView, can_focus=True):
         if row >= self._count or width < 4:
             return Strip.blank(width, style.rich_style)
         content = bar if blank else bar + self._draw(row, width - 2)
-        strips = Visual.to_strips(self, content.truncate(width - 1, ellipsis=True), width, 1, style)
-        return (strips[0] if strips else Strip.blank(width)).adjust_cell_length(width, style.rich_style)
+        return strip_of(self, content.truncate(width - 1, ellipsis=True), style, width)
 
     def on_focus(self) -> None:
         self.refresh()
