@@ -151,6 +151,7 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
     "preflight": (
         Action("start", "enter s", "Start the review", short="start", shown=True),
         Action("again", "r", "Ask the server again", short="ask again", shown=True),
+        Action("analyze", "a", "Run costly SELECTs too, or not", "Each once, after your yes: EXPLAIN ANALYZE", "analyze", True),
         Action("copy_grants", "y", "Copy the GRANTs", short="copy grants", shown=True),
         Action("back", "escape", "Start page", "Nothing has been read yet", "start page", True),
     ),
@@ -202,6 +203,11 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
     "confirm": (
         Action("answer('yes')", "y", "Yes"),
         Action("answer('no')", "n escape", "No"),
+    ),
+    "approve": (
+        Action("answer('yes')", "y ctrl+s", "Run it once"),
+        Action("answer('no')", "n escape", "Not this one"),
+        Action("answer('no_more')", "x", "No more of them"),
     ),
     "help": (Action("close", "escape", "Close"),),
     "pick": (Action("close", "escape", "Close"),),

@@ -41,7 +41,11 @@ class Foresight(msgspec.Struct, frozen=True):
 LIMITS = (
     f"every transaction READ ONLY and rolled back; statement_timeout {STATEMENT_TIMEOUT_S:.0f} s, lock_timeout {LOCK_TIMEOUT}",
     "one connection, application_name pgsurveyor; no parallel workers, no lock above ACCESS SHARE but for an EXPLAIN's own",
-    "EXPLAIN of single statements, never ANALYZE; nothing that would call code of yours is planned",
+)
+EXPLAINED = "EXPLAIN of single statements, never ANALYZE; nothing that would call code of yours is planned"
+RUN = (
+    "costly SELECTs are run once (EXPLAIN ANALYZE), for 30 s at most: those known to read only, and you are asked before each, "
+    "with its values"
 )
 READ = (
     "the catalog: tables, columns, indexes, constraints, functions, policies",

@@ -30,7 +30,7 @@ AFTER_FIRST_FRAME_S = 0.05
 PROMISES = (
     "Reads catalogs, settings and statistics, in `READ ONLY` transactions",
     "`statement_timeout` 5 s, `lock_timeout` 200 ms",
-    "Plans statements with `EXPLAIN`, never with `ANALYZE`",
+    "Plans statements with `EXPLAIN`; runs none without your yes",
     "Reads the repository's files; runs nothing of it",
     "Writes nothing to the database, and locks nobody out",
     "Stores no row values, SQL literals or passwords",
@@ -64,6 +64,10 @@ class Connect(SurveyScreen):
                 yield Static(line(""), id="dsn-note", classes="field-note")
                 yield Static(line("Repository"), classes="field-label")
                 yield Input(id="repository", compact=True, placeholder="path of the application's code")
+                yield Static(line("Plans"), classes="field-label")
+                yield Input(
+                    id="plans", compact=True, placeholder="files of EXPLAIN or auto_explain, with commas between"
+                )
                 with Horizontal(id="start-line"):
                     yield Button("Start the review", id="start", compact=True)
                     yield Static(line(""), id="start-note")
@@ -182,6 +186,7 @@ class Connect(SurveyScreen):
         self.query_one("#repository").focus()
 
     @on(Input.Submitted, "#repository")
+    @on(Input.Submitted, "#plans")
     @on(Button.Pressed, "#start")
     def action_start(self) -> None:
         """Hands the target to the preflight. What the field shows afterwards has no password in it."""
@@ -209,10 +214,19 @@ class Connect(SurveyScreen):
             self.surveyor.tell("Give a database, a repository, or both", severity="error")
             field.focus()
             return
+        plans = tuple(
+            Path(word.strip()).expanduser().absolute()
+            for word in self.query_one("#plans", Input).value.split(",")
+            if word.strip()
+        )
+        if absent := next((plan for plan in plans if not plan.is_file()), None):
+            self.surveyor.tell(f"{absent} is no file", title="Plans", severity="error")
+            self.query_one("#plans").focus()
+            return
         if given and dsn is not None:
             self._entered[kept] = dsn
             field.value = kept
-        self.surveyor.look_ahead(Target(dsn, repository, (), cache=True, shadow=True))
+        self.surveyor.look_ahead(Target(dsn, repository, (), cache=True, shadow=True, plans=plans))
 
 
 def words_of(target: RecentTarget) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+import msgspec
 from textual.app import ComposeResult
 
 from checks.errors import ReviewError
@@ -83,8 +84,8 @@ class Preflight(SurveyScreen):
             return shown
         if self.seen is None:
             return [*shown, Paragraph(line(("asking the server who it is ...", "$muted")), line(" "))]
-        shown += foresight_paragraphs(self.seen)
         target = self.surveyor.target
+        shown += foresight_paragraphs(self.seen, runs=target is not None and target.analyze)
         if target is not None and target.shadow and not target.redact_names:
             from checks.shadow.dump import LOCK_WAIT_MS, WALL_S
 
@@ -97,6 +98,8 @@ class Preflight(SurveyScreen):
             return self.seen is not None or (self.problem is not None and self._has_repository)
         if action == "again":
             return self.seen is not None or self.problem is not None
+        if action == "analyze":
+            return self.seen is not None and self.seen.server is not None
         if action == "copy_grants":
             return bool(self._grants())
         return super().check_action(action, parameters)
@@ -116,6 +119,13 @@ class Preflight(SurveyScreen):
     def action_again(self) -> None:
         self._ask()
 
+    def action_analyze(self) -> None:
+        """Statements are run too, or no more."""
+        target = self.surveyor.target
+        if target is not None:
+            self.surveyor.target = msgspec.structs.replace(target, analyze=not target.analyze)
+            self._paint()
+
     def action_copy_grants(self) -> None:
         self.surveyor.copy("The GRANTs", "\n".join(self._grants()))
 
@@ -124,9 +134,9 @@ class Preflight(SurveyScreen):
         self.surveyor.action_go("connect")
 
 
-def foresight_paragraphs(seen: Foresight) -> list[Paragraph]:
-    """The page of what will and won't be seen."""
-    from tui.foresight import LIMITS, READ, READ_OF_REPOSITORY
+def foresight_paragraphs(seen: Foresight, *, runs: bool = False) -> list[Paragraph]:
+    """The page of what will and won't be seen. `runs`: statements are run too, each after a yes."""
+    from tui.foresight import EXPLAINED, LIMITS, READ, READ_OF_REPOSITORY, RUN
 
     shown: list[Paragraph] = []
     server = seen.server
@@ -155,6 +165,9 @@ def foresight_paragraphs(seen: Foresight) -> list[Paragraph]:
         return shown
     shown += _heading("Under which limits")
     shown += [Paragraph(prose(words), line((" ✓ ", "$success"))) for words in LIMITS]
+    shown.append(
+        Paragraph(prose(RUN if runs else EXPLAINED), line((" ! ", "$warning") if runs else (" ✓ ", "$success")))
+    )
     shown += _heading("What will stay unknown")
     for spot in seen.blind:
         shown.append(Paragraph(prose(spot.what), line((" ? ", "$warning"))))

@@ -23,8 +23,10 @@ from checks.checklist import sort_key
 from checks.errors import ReviewError
 from checks.model import Area, CheckResult, Finding, Outcome
 from tui.actions import Action, bindings
+from tui.approval import NO_MORE
 from tui.background import Finished, send, start
 from tui.pace import duration
+from tui.screens.approve import Approve, Asking, asker
 from tui.screens.base import SurveyScreen
 from tui.text import Part, line, prose, severity_mark
 from tui.widgets.bars import spread
@@ -162,6 +164,13 @@ class Run(SurveyScreen):
         self._findings[result.area] += len(result.findings)
         self.found += result.findings[: max(0, LISTED - len(self.found))]
         self._stale = True
+
+    def on_asking(self, event: Asking) -> None:
+        event.stop()
+        self.app.push_screen(
+            Approve(event.proposal, hides=self.surveyor.presenting),
+            lambda answer: event.reply(answer or NO_MORE),
+        )
 
     def on_finished(self, event: Finished) -> None:
         event.stop()
@@ -420,6 +429,7 @@ def review_target(
         progress=lambda words: report(Looking(words)),
         cancelled=cancelled,
         clock=how["clock"],
+        ask=asker(report, cancelled),
     )
     evidence = observation.evidence
     if cancelled.is_set() and evidence.find(Catalog) is None and evidence.find(Repository) is None:
