@@ -118,6 +118,28 @@ def reviewed_indexes(catalog: Catalog) -> list[Index]:
     return found
 
 
+def root_of(catalog: Catalog, table: Table) -> Table:
+    """The partitioned table at the top of the tree that a partition is in; any other table itself."""
+    seen = {table.oid}
+    while table.is_partition and table.parent in catalog.table_by_oid and table.parent not in seen:
+        table = catalog.table_by_oid[table.parent]
+        seen.add(table.oid)
+    return table
+
+
+def local_indexes(catalog: Catalog) -> list[Index]:
+    """Indexes that partitions of the reviewed tables have of their own: no index of the partitioned table is above them."""
+    return [
+        index
+        for index in catalog.indexes
+        if index.parent is None
+        and index.extension is None
+        and (table := catalog.table_by_oid.get(index.table)) is not None
+        and table.is_partition
+        and is_reviewed(root_of(catalog, table))
+    ]
+
+
 def is_usable(index: Index) -> bool:
     """Whether the planner may use the index."""
     return index.valid and index.ready and not index.being_built

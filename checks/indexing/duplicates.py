@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -12,10 +12,12 @@ from checks.families import once_per_family
 from checks.indexing.coverage import collation
 from checks.model import Confidence, Examined, Finding, Fix, Severity, qualified_name, quote_identifier
 from checks.registry import check
-from checks.relations import index_parts, is_usable, quote_literal, reviewed_indexes, size_bytes
+from checks.relations import index_parts, is_usable, local_indexes, quote_literal, reviewed_indexes, root_of, size_bytes
 
 _TUNED_METHODS = frozenset({"hnsw", "ivfflat", "brin", "bloom"})
 _MUCH_SMALLER = 3
+_SHOWN = 5
+_DROPPED = 100
 
 
 @check("indexing.duplicate-index", catalogue="I02", severity=Severity.MEDIUM, needs=[Catalog])
@@ -30,13 +32,14 @@ def duplicate_index(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Source: PostgreSQL manual, "System Catalogs", pg_index; "DROP INDEX"
 
-    Observed: duplicate_of, table, size_bytes, unique, referenced_by, scans.
+    Observed: duplicate_of, table, size_bytes, unique, referenced_by, scans, partitions.
     """
     catalog = evidence.get(Catalog)
     indexes = reviewed_indexes(catalog)
     for redundant, kept in _duplicates(catalog):
         if redundant.unique == kept.unique and redundant.exclusion == kept.exclusion:
             yield _finding(evidence, redundant, kept, f"Index {redundant.subject.name} duplicates {kept.subject.name}")
+    yield from _of_partitions(evidence)
     yield Examined(len(indexes), len(indexes), "indexes")
 
 
@@ -98,10 +101,55 @@ def redundant_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     yield Examined(len(indexes), len(indexes), "indexes")
 
 
+def _of_partitions(evidence: Evidence) -> Iterator[Finding]:
+    """Indexes that partitions have of their own beside an equal one, which may come from the partitioned table: those over the
+    same columns of one table once."""
+    catalog = evidence.get(Catalog)
+    own = local_indexes(catalog)
+    partitions = {index.table for index in own}
+    pairs = _duplicates_among(catalog, [index for oid in partitions for index in catalog.indexes_of(oid)])
+    trees: dict[tuple[object, ...], list[tuple[Index, Index]]] = {}
+    for redundant, kept in pairs:
+        if redundant.parent is None:
+            root = root_of(catalog, catalog.table_by_oid[redundant.table])
+            names = tuple(
+                catalog.column(redundant.table, number).name if number else "" for number in redundant.columns
+            )
+            trees.setdefault((root.oid, names, redundant.method, redundant.definition_hash), []).append(
+                (redundant, kept)
+            )
+    for found in trees.values():
+        (redundant, kept), *others = sorted(found, key=lambda pair: pair[0].subject.path)
+        finding = _finding(evidence, redundant, kept, f"Index {redundant.subject.name} duplicates {kept.subject.name}")
+        yield _with_partitions(evidence, finding, [redundant, *(index for index, _ in others)]) if others else finding
+
+
+def _with_partitions(evidence: Evidence, finding: Finding, indexes: list[Index]) -> Finding:
+    """The finding for the first of these indexes, which are equal on partitions of one table, for all of them."""
+    catalog = evidence.get(Catalog)
+    size = sum(size_bytes(catalog, index) for index in indexes)
+    more = "one more partition" if len(indexes) == 2 else f"{len(indexes) - 1} more partitions"
+    drops = [f"DROP INDEX CONCURRENTLY {qualified_name(index.schema, index.name)};" for index in indexes[:_DROPPED]]
+    if len(indexes) > _DROPPED:
+        drops.append(f"-- and so on {len(indexes) - _DROPPED} more partitions")
+    return msgspec.structs.replace(
+        finding,
+        title=f"{finding.title}, as on {more}",
+        severity=Severity.MEDIUM if size >= evidence.limit("unused_index_bytes") else Severity.LOW,
+        observed={**finding.observed, "size_bytes": size, "partitions": len(indexes)},
+        fix=msgspec.structs.replace(finding.fix, sql="\n".join(drops)),
+        related=(*finding.related, *(index.subject for index in indexes[1:_SHOWN])),
+    )
+
+
 def _duplicates(catalog: Catalog) -> list[tuple[Index, Index]]:
     """Each redundant index with the equal one to keep."""
+    return _duplicates_among(catalog, reviewed_indexes(catalog))
+
+
+def _duplicates_among(catalog: Catalog, indexes: Iterable[Index]) -> list[tuple[Index, Index]]:
     groups: dict[tuple[object, ...], list[Index]] = {}
-    for index in reviewed_indexes(catalog):
+    for index in indexes:
         if is_usable(index):
             groups.setdefault((index.table, *_signature(index)), []).append(index)
     found = []
@@ -142,9 +190,10 @@ def _forwards(keys: tuple[IndexKey, ...]) -> tuple[IndexKey, ...]:
     )
 
 
-def _importance(catalog: Catalog, index: Index) -> tuple[bool, bool, bool, bool, bool, int]:
-    """Sorts the index that most depends on first; of equals the older."""
+def _importance(catalog: Catalog, index: Index) -> tuple[bool, bool, bool, bool, bool, bool, int]:
+    """Sorts the index that most depends on first, a part of a partitioned index before others; of equals the older."""
     return (
+        index.parent is None,
         not index.primary,
         not index.replica_identity,
         not _referencing(catalog, index),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
 
 from checks.evidence import patterns
 from checks.evidence.database.facts import Catalog, Constraint, PlannerStatistics, Table, TableUsage, Usage
@@ -10,9 +13,17 @@ from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern
 from checks.families import once_per_family
 from checks.indexing.coverage import covering_index
-from checks.model import Confidence, Examined, Finding, Fix, Severity, qualified_name, quote_identifier
+from checks.model import Confidence, Examined, Finding, Fix, NotApplicable, Severity, qualified_name, quote_identifier
 from checks.registry import check
-from checks.relations import column_list, column_names, counters_believed, estimated_rows, new_name
+from checks.relations import (
+    column_list,
+    column_names,
+    counters_believed,
+    estimated_rows,
+    is_reviewed,
+    new_name,
+    root_of,
+)
 from checks.schema.foreign_keys import reviewed_foreign_keys
 
 _LARGE_ROWS = 100_000
@@ -38,26 +49,27 @@ def foreign_key_without_index(evidence: Evidence) -> Iterator[Finding | Examined
     """
     catalog = evidence.get(Catalog)
     usage, statistics = evidence.find(Usage), evidence.find(PlannerStatistics)
-    keys = reviewed_foreign_keys(catalog)
+    keys = _keys(catalog)
     workload = [entry for entry in patterns.workload(evidence) if entry.query_id]
     unmet = 0
-    for key in keys:
-        table, parent = catalog.table_by_oid[key.table], catalog.table_by_oid.get(key.referenced_table or 0)
+    for key, asked, further in keys:
+        table, parent = catalog.table_by_oid[asked.table], catalog.table_by_oid.get(key.referenced_table or 0)
         rows = estimated_rows(evidence, table)
         if rows is not None and 0 < rows < evidence.limit("parent_rows_min"):
             continue
-        if covering_index(catalog, key, statistics, rows) or _is_lookup(evidence, parent):
+        if covering_index(catalog, asked, statistics, rows) or _is_lookup(evidence, parent):
             continue
         names = column_names(catalog, key.table, key.columns)
-        used = [entry for entry in workload if _looks_up(entry, catalog, key)]
+        used = [entry for entry in workload if _looks_up(entry, catalog, asked)]
         counted = usage.table_by_oid.get(parent.oid) if usage and parent else None
         severity = _severity(evidence, rows, counted, bool(used))
         unmet += severity.rank < Severity.LOW.rank
         subject = catalog.constraint_subject(key)
+        more = f", as on {further} more partition{'s' if further > 1 else ''}" if further else ""
         yield Finding(
             subject,
-            f"Foreign key {subject.name} has no index on ({column_list(names)})",
-            _fix(evidence, key, statistics),
+            f"Foreign key {subject.name} has no index on ({column_list(names)}){more}",
+            _fix(evidence, asked, statistics),
             severity=severity,
             confidence=Confidence.MEASURED if table.rows is not None else Confidence.INFERRED,
             observed={
@@ -73,6 +85,40 @@ def foreign_key_without_index(evidence: Evidence) -> Iterator[Finding | Examined
             related=(table.subject, *((parent.subject,) if parent else ())),
         )
     yield Examined(len(keys), len(keys), "foreign keys", unmet=unmet)
+
+
+class _Key(NamedTuple):
+    """A foreign key; where partitions alone have it, `asked` is what it would be of the partitioned table, and `further` counts
+    the other partitions that have it."""
+
+    key: Constraint
+    asked: Constraint
+    further: int = 0
+
+
+def _keys(catalog: Catalog) -> list[_Key]:
+    """Foreign keys of the reviewed tables, and those that partitions without an index for it have of their own, once for all.
+    Raises NotApplicable if there is none."""
+    found: dict[tuple[int, tuple[str, ...], int | None], list[Constraint]] = {}
+    for key in catalog.constraints:
+        table = catalog.table_by_oid[key.table]
+        if key.kind != "foreign_key" or key.parent is not None or not table.is_partition:
+            continue
+        root = root_of(catalog, table)
+        if is_reviewed(root) and covering_index(catalog, key) is None:
+            names = tuple(column_names(catalog, key.table, key.columns))
+            found.setdefault((root.oid, names, key.referenced_table), []).append(key)
+    of_partitions = []
+    for (oid, names, _), keys in found.items():
+        columns = [column.number for name in names if (column := catalog.column_named(oid, name))]
+        asked = msgspec.structs.replace(keys[0], table=oid, columns=tuple(columns))
+        of_partitions.append(_Key(keys[0], asked, len(keys) - 1))
+    try:
+        return [*(_Key(key, key) for key in reviewed_foreign_keys(catalog)), *of_partitions]
+    except NotApplicable:
+        if of_partitions:
+            return of_partitions
+        raise
 
 
 def _is_lookup(evidence: Evidence, parent: Table | None) -> bool:

@@ -259,3 +259,36 @@ def test_an_index_that_begins_with_a_key(database: Database) -> None:
     )
 
     assert names(examine(database, "indexing.redundant-index")) == {"public.t_id_a", "public.t_a_b_id"}
+
+
+def test_indexes_that_partitions_have_of_their_own_are_compared_once(database: Database) -> None:
+    database.execute(
+        """
+        CREATE TABLE parted (id bigint, owner bigint, day date, note text) PARTITION BY RANGE (day);
+        CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
+        CREATE TABLE parted_2 PARTITION OF parted FOR VALUES FROM ('2026-02-01') TO ('2026-03-01');
+        CREATE TABLE parted_3 PARTITION OF parted FOR VALUES FROM ('2026-03-01') TO ('2026-04-01');
+        CREATE INDEX parted_1_old ON parted_1 (owner);
+        CREATE INDEX parted_1_new ON parted_1 (owner);
+        CREATE INDEX parted_2_old ON parted_2 (owner);
+        CREATE INDEX parted_2_new ON parted_2 (owner);
+        CREATE INDEX parted_3_only ON parted_3 (owner);
+        CREATE INDEX parted_1_note ON parted_1 (note) INCLUDE (id);
+        CREATE INDEX ON parted (note);
+        CREATE INDEX parted_day ON parted (day);
+        CREATE INDEX parted_3_day ON ONLY parted_3 (day);
+        """
+    )
+
+    result = examine(database, "indexing.duplicate-index")
+
+    assert {found.subject.name: found.observed.get("partitions") for found in result.findings} == {
+        "public.parted_1_new": 2,
+        "public.parted_3_day": None,
+    }
+    found = finding(result, "public.parted_1_new")
+    assert found.title == ("Index public.parted_1_new duplicates public.parted_1_old, as on one more partition")
+    assert found.fix.sql == (
+        "DROP INDEX CONCURRENTLY public.parted_1_new;\nDROP INDEX CONCURRENTLY public.parted_2_new;"
+    )
+    assert finding(result, "public.parted_3_day").observed["duplicate_of"] == "public.parted_3_day_idx"

@@ -188,3 +188,28 @@ def test_no_foreign_keys(database: Database) -> None:
     result = examine(database, "indexing.foreign-key-without-index")
 
     assert (result.outcome, result.fact) == (Outcome.NOT_APPLICABLE, "no foreign keys")
+
+
+def test_foreign_keys_that_partitions_have_of_their_own(database: Database) -> None:
+    database.execute(
+        """
+        CREATE TABLE owners (id bigint PRIMARY KEY);
+        CREATE TABLE parted (id bigint, owner_id bigint, maker_id bigint, day date) PARTITION BY RANGE (day);
+        CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
+        CREATE TABLE parted_2 PARTITION OF parted FOR VALUES FROM ('2026-02-01') TO ('2026-03-01');
+        CREATE TABLE parted_3 PARTITION OF parted FOR VALUES FROM ('2026-03-01') TO ('2026-04-01');
+        ALTER TABLE parted_1 ADD CONSTRAINT first_owner FOREIGN KEY (owner_id) REFERENCES owners;
+        ALTER TABLE parted_2 ADD CONSTRAINT second_owner FOREIGN KEY (owner_id) REFERENCES owners;
+        ALTER TABLE parted_1 ADD CONSTRAINT first_maker FOREIGN KEY (maker_id) REFERENCES owners;
+        ALTER TABLE parted_2 ADD CONSTRAINT second_maker FOREIGN KEY (maker_id) REFERENCES owners;
+        CREATE INDEX ON parted_1 (maker_id);
+        CREATE INDEX ON parted_2 (maker_id);
+        """
+    )
+
+    result = examine(database, "indexing.foreign-key-without-index")
+
+    assert names(result) == {"public.parted_1.first_owner"}
+    found = finding(result, "public.parted_1.first_owner")
+    assert found.title.endswith("has no index on (owner_id), as on 1 more partition")
+    assert found.fix.sql == "CREATE INDEX parted_owner_id_idx ON public.parted (owner_id);"
