@@ -47,14 +47,15 @@ _MAXIMUM_DEPTH = 60
 
 class Expressions:
     """`entity` gives the model and the alias that a name stands for; `is_query` tells whether a name holds a piece of SQL that is
-    not read here; `subselect` gives the SQL of a query that stands as a value, `assigned` what a variable was
-    given last. What cannot be read is None."""
+    not read here; `subselect` gives the SQL of a query that stands as a value, `existing` that of one whose rows are only asked
+    whether there are any, `assigned` what a variable was given last. What cannot be read is None."""
 
     def __init__(self, entity: Callable[[str], tuple[Model, str] | None], is_query: Callable[[str], bool]) -> None:
         self.entity = entity
         self.is_query = is_query
         self.assigned: Callable[[Node], Node | None] = lambda _: None
         self.subselect: Callable[[Node], str | None] = lambda _: None
+        self.existing: Callable[[Node], str | None] = lambda _: None
 
     def model(self, node: Node) -> tuple[Model, str] | None:
         """A mapped class, alias or table that the expression names."""
@@ -171,6 +172,8 @@ class Expressions:
             return f"({f' {word} '.join(side for side in sides if side)})" if word and all(sides) else None
         if node.type in ("true", "none") or text(node) in ("true()", "sa.true()"):
             return ""
+        if node.type in ("call", "identifier") and (inner := self.existing(node)) is not None:
+            return f"EXISTS ({inner})"
         if node.type == "call":
             return self._called(node, depth)
         return self.column(node)
@@ -213,6 +216,8 @@ class Expressions:
         first = positional[0]
         if name in _TESTS:
             constant = _CONSTANTS.get(text(first).removesuffix("()").rpartition(".")[2])
+            if constant is None and self.value(first):
+                return f"{left} IS {'NOT ' if name == 'is_' else ''}DISTINCT FROM {VALUE}"
             return f"{left} {_TESTS[name]} {constant}" if constant else None
         if name in _LISTS:
             value = self.value(first)
@@ -249,7 +254,7 @@ class Expressions:
 
 def _negated(condition: str) -> str:
     """As SQLAlchemy writes it: a single comparison with the opposite operator, all else within NOT (...)."""
-    if not re.search(r"^\(| AND | OR |^NOT ", condition):
+    if not re.search(r"^\(| AND | OR |^NOT |SELECT ", condition):
         for operator, opposite in _OPPOSITES.items():
             if operator in condition:
                 return condition.replace(operator, opposite, 1)

@@ -86,6 +86,7 @@ class _Reader:
         self.steps = Steps(self.expressions, models, source.file.path)
         self.subqueries = Subqueries(source, models, self.expressions, self._built)
         self.expressions.subselect = lambda node: self.subqueries.inline(node, self.function)
+        self.expressions.existing = self._existing
         self.expressions.assigned = self._column_in
         self.variables = Variables(source, self.expressions)
         self.calls: list[OrmCall] = []
@@ -171,7 +172,8 @@ class _Reader:
         if context is None:
             return
         if verb == "select":
-            query = self._selected(_flat(positional), steps)
+            query = self._asked(_flat(positional)) if not steps else None
+            query = query or self._selected(_flat(positional), steps)
         else:
             found = self.expressions.model(positional[0]) if positional else None
             query = Query(verb, found[0], found[1]) if found else None
@@ -185,6 +187,19 @@ class _Reader:
         for name, step in (*steps, *more):
             if name == "options":
                 self._loaded(step)
+
+    def _asked(self, arguments: list[Node]) -> Query | None:
+        """What `select(exists(...))` asks for: whether there is a row."""
+        node = arguments[0] if len(arguments) == 1 else None
+        if node is not None and node.type == "unary_operator" and text(node).startswith("~") and named(node):
+            node = named(node)[0]
+        return self.subqueries.existing(node, self.function) if node is not None and "exists" in text(node) else None
+
+    def _existing(self, node: Node) -> str | None:
+        if node.type == "call" and "exists" not in text(node):
+            return None
+        query = self.subqueries.existing(node, self.function)
+        return query.sql() if query is not None else None
 
     def _built(self, call: Node, steps: list[Step]) -> Query | None:
         query = self._selected(_flat(arguments_of(call)[0]), steps)

@@ -10,7 +10,7 @@ from checks.evidence.repository.facts import Model, ModelColumn
 from checks.evidence.repository.orm.models import Models
 from checks.evidence.repository.orm.python_chains import Step, chain_above, mentions_of
 from checks.evidence.repository.orm.python_expressions import Expressions
-from checks.evidence.repository.orm.query import Query, quoted
+from checks.evidence.repository.orm.query import COLUMNS, EXPRESSIONS, Query, quoted
 from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name, string_of
 from checks.evidence.repository.orm.syntax import Source, field, named, text, unwrapped
 
@@ -46,6 +46,35 @@ class Subqueries:
         else:
             query = self._query(node)
         return query.sql() if query is not None and not query.partial and not self.used(query.sql()) else None
+
+    def existing(self, node: Node, function: Node | None) -> Query | None:
+        """The query within `exists(...)` or before `.exists()`, also of a variable that holds such a thing; None where a part of
+        it could not be read."""
+        value = unwrapped(node)
+        if value.type == "identifier" and function is not None:
+            made = [node for node in mentions_of(function).get(text(value), []) if node.type == "assignment"]
+            value = unwrapped(right) if len(made) == 1 and (right := field(made[0], "right")) is not None else value
+        begin = _begin(value) if value.type == "call" else None
+        if begin is None or self._depth > _MAXIMUM_DEPTH:
+            return None
+        steps = [step for step in chain_above(begin)[1] if step[1].end_byte <= value.end_byte]
+        if call_name(begin) == "exists":
+            positional = arguments_of(begin)[0]
+            inner = unwrapped(positional[0]) if len(positional) == 1 else None
+            if inner is not None and inner.type == "call" and _begin(inner) is not None:
+                begin = _begin(inner) or begin
+                steps = [step for step in chain_above(begin)[1] if step[1].end_byte <= inner.end_byte] + steps
+        elif not steps or steps[-1][0] != "exists":
+            return None
+        if call_name(begin) not in ("select", "query", "exists"):
+            return None
+        self._depth += 1
+        query = self._build(begin, [step for step in steps if step[0] not in (*_KEPT, "exists")])
+        self._depth -= 1
+        if query is None or query.partial - {COLUMNS, EXPRESSIONS}:
+            return None
+        query.columns, query.partial = ["1"], set()
+        return query if not self.used(query.sql()) else None
 
     def used(self, sql: str) -> dict[str, Query]:
         """The subqueries that a statement of the last function names, and those that they name, in the order they were made."""

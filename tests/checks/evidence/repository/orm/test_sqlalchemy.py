@@ -211,7 +211,7 @@ def test_a_base_out_of_sight_and_joined_inheritance_leave_the_model_incomplete()
 
 
 def calls_of(
-    code: str, header: str = "from sqlalchemy import and_, delete, func, insert, or_, select, update"
+    code: str, header: str = "from sqlalchemy import and_, delete, exists, func, insert, or_, select, update"
 ) -> list[str]:
     body = "\n".join(f"    {line}" for line in code.strip().splitlines())
     imports = f"{header}\nfrom app.models import Post, User, tags\nfrom app import models\n"
@@ -270,6 +270,21 @@ USERS, POSTS = 'FROM "app"."users"', 'FROM "posts"'
         (
             "session.execute(update(User).where(User.id == value).values(name=other))",
             'UPDATE "app"."users" SET "name" = $1, "updated_at" = $2 WHERE "users"."id" = $3',
+        ),
+        (
+            "held = select(Post.id).where(Post.author_id == User.id).exists()\nsession.execute(select(User).where(~held))",
+            f'{USERS} WHERE NOT (EXISTS (SELECT 1 FROM "posts" WHERE "posts"."author_id" = "users"."id"))',
+        ),
+        (
+            "session.execute(select(User).where(exists().where(Post.author_id == User.id)))",
+            f'{USERS} WHERE EXISTS (SELECT 1 FROM "posts" WHERE "posts"."author_id" = "users"."id")',
+        ),
+        ("session.scalar(select(~exists(select(Post.id).where(Post.id == value))))", f'{POSTS} WHERE "posts"."id" = $1'),
+        (
+            "batch = select(Post.id).where(Post.title.is_(value)).limit(10)\n"
+            "session.execute(delete(Post).where(Post.id.in_(batch)))",
+            'DELETE FROM "posts" WHERE "posts"."id" IN '
+            '(SELECT "posts"."id" FROM "posts" WHERE "posts"."title" IS NOT DISTINCT FROM $1 LIMIT $2)',
         ),
         ("session.execute(insert(Post).values(title=value))", 'INSERT INTO "posts" ("title") VALUES ($1)'),
         ("session.execute(insert(Post), rows)", 'INSERT INTO "posts" VALUES ($1) columns'),
