@@ -22,6 +22,7 @@ test: environment
 test-all: environment
 	scripts/install-debian-packages
 	$(BIN)/python scripts/fetch-servers
+	scripts/fetch-sarif-schema
 	$(PYTEST) -m all $(ARGS)
 	for major in 14 15 16 17; do $(PYTEST) -m "not all" --major $$major $(ARGS) || exit 1; done
 
