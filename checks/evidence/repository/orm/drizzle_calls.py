@@ -29,6 +29,7 @@ from checks.evidence.repository.orm.script import (
     holder_of,
     is_shadowed,
     known_entries,
+    resolved,
 )
 from checks.evidence.repository.orm.syntax import (
     Source,
@@ -62,6 +63,8 @@ _TAKES_SUBQUERIES = frozenset(
     "and or not with".split()
 )
 
+_MAXIMUM_DEPTH = 8
+
 Step = tuple[str, Node]
 
 
@@ -74,7 +77,8 @@ class _Reader:
         self.source = source
         self.models = models
         self.imports = Imports(source.file.text)
-        self.expressions = Expressions(self.entity)
+        self.expressions = Expressions(self.entity, self.subselect)
+        self.depth = 0
         self.parameters: dict[str, Model] = {}
         self.calls: list[OrmCall] = []
 
@@ -125,15 +129,37 @@ class _Reader:
 
     # Statements
 
+    def subselect(self, node: Node) -> str | None:
+        """The SQL of a query that stands within another one, also in a variable; None where a part of it could not be read."""
+        value = unwrapped(node)
+        if value.type == "identifier":
+            value = unwrapped(definition_of(text(value), value) or value)
+        start: Node | None = value
+        while start is not None and start.type == "call_expression" and not called(start).startswith("select"):
+            holder = holder_of(start)
+            start = unwrapped(holder) if holder is not None else None
+        if start is None or start.type != "call_expression" or self.depth > _MAXIMUM_DEPTH:
+            return None
+        steps = [step for step in chain_above(start)[1] if step[1].end_byte <= value.end_byte]
+        self.depth += 1
+        query = self._selected(start, steps)
+        self.depth -= 1
+        return query.sql() if query is not None and not query.partial else None
+
     def _select(self, call: Node) -> None:
         top, steps = chain_above(call)
+        state = self._state(top, steps)
+        query = self._selected(call, steps) if state is not None else None
+        if query is not None and state is not None:
+            query.partial |= state
+            self._finish(query, call)
+
+    def _selected(self, call: Node, steps: list[Step]) -> Query | None:
         target = next((arguments_of(step)[:1] for name, step in steps if name == "from"), [])
         found = self.entity(target[0]) if target else None
-        state = self._state(top, steps)
-        if found is None or state is None:
-            return
+        if found is None:
+            return None
         query = Query("select", *found)
-        query.partial |= state
         self._joins(query, steps)
         arguments = arguments_of(call)
         if called(call) == "selectDistinctOn":
@@ -143,7 +169,7 @@ class _Reader:
         elif query.joins:
             self._all_columns(query, [found, *(joined for joined in self._joined(steps) if joined)])
         self._apply(query, steps)
-        self._finish(query, call)
+        return query
 
     def _write(self, verb: str, call: Node) -> None:
         arguments = arguments_of(call)
@@ -318,8 +344,13 @@ class _Reader:
         query.partial |= set() if whole else {COLUMNS}
 
     def _columns(self, query: Query, node: Node) -> None:
-        entries, whole = known_entries(node)
+        chosen = resolved(node)
+        entries, whole = known_entries(chosen)
         query.columns = []
+        spreads = [named(entry)[0] for entry in named(chosen) if entry.type == "spread_element" and named(entry)]
+        tables = [table for spread in spreads if (table := self._columns_of(spread)) is not None]
+        self._all_columns(query, tables)
+        whole |= len(tables) == len(spreads) and len(entries) + len(spreads) == len(named(chosen))
         for value in entries.values():
             if found := self.entity(value):
                 query.columns += [f"{quoted(found[1])}.{quoted(column.name)}" for column in found[0].columns]
@@ -328,6 +359,12 @@ class _Reader:
             else:
                 query.partial |= {COLUMNS, EXPRESSIONS}
         query.partial |= set() if whole else {COLUMNS, EXPRESSIONS}
+
+    def _columns_of(self, node: Node) -> tuple[Model, str] | None:
+        """The table whose columns `getTableColumns(users)` gives, also in a variable."""
+        value = definition_of(text(node), node) if node.type == "identifier" else node
+        arguments = arguments_of(value) if called(value) in ("getTableColumns", "getColumns") else []
+        return self.entity(arguments[0]) if len(arguments) == 1 else None
 
     def _all_columns(self, query: Query, tables: list[tuple[Model, str]]) -> None:
         query.columns = [

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from tree_sitter import Node
 
 from checks.evidence.repository.facts import Model
-from checks.evidence.repository.orm.query import VALUE, column_of, quoted
+from checks.evidence.repository.orm.query import VALUE, column_of, quoted, relation
 from checks.evidence.repository.orm.script import (
     arguments_of,
     called,
@@ -41,10 +41,14 @@ _MAXIMUM_DEPTH = 60
 
 
 class Expressions:
-    """`entity` gives the model and the alias that a name stands for. What cannot be read is None."""
+    """`entity` gives the model and the alias that a name stands for, `subselect` the SQL of a query that stands within another
+    one. What cannot be read is None."""
 
-    def __init__(self, entity: Callable[[Node], tuple[Model, str] | None]) -> None:
+    def __init__(
+        self, entity: Callable[[Node], tuple[Model, str] | None], subselect: Callable[[Node], str | None]
+    ) -> None:
         self.entity = entity
+        self.subselect = subselect
 
     def column(self, node: Node) -> str | None:
         """`users.email`, `schema.users.email`."""
@@ -89,6 +93,7 @@ class Expressions:
         if body is None or depth > _MAXIMUM_DEPTH:
             return None
         parts: list[str] = []
+        selects = re.search(r"\bselect\b", text(body), re.IGNORECASE) is not None
         for child in body.named_children:
             if child.type == "string_fragment":
                 parts.append(text(child))
@@ -98,12 +103,14 @@ class Expressions:
                 return None
             written = self.scalar(inner, depth + 1) or self.value(inner)
             if written is None and (found := self.entity(inner)):
-                written = quoted(found[1])
+                model, alias = found
+                named_so = relation(model) if alias == model.table else f"{relation(model)} AS {quoted(alias)}"
+                written = named_so if selects else quoted(alias)
             if written is None:
                 return None
             parts.append(written)
         code = " ".join("".join(parts).split())
-        if ";" in code or "--" in code or "/*" in code or re.search(r"\bselect\b", code, re.IGNORECASE):
+        if ";" in code or "--" in code or "/*" in code:
             return None
         return _masked(code)
 
@@ -147,9 +154,14 @@ class Expressions:
         if name == "not" and len(arguments) == 1:
             inner = self.condition(arguments[0], depth + 1)
             return f"NOT ({inner})" if inner else None
+        if name in ("exists", "notExists") and len(arguments) == 1:
+            inner = self.subselect(arguments[0])
+            return f"{'NOT ' if name == 'notExists' else ''}EXISTS ({inner})" if inner else None
         left = self.scalar(arguments[0]) if arguments else None
         if left is None:
             return None
+        if name in ("inArray", "notInArray") and len(arguments) == 2 and (inner := self.subselect(arguments[1])):
+            return f"{left} {'IN' if name == 'inArray' else 'NOT IN'} ({inner})"
         if name in ("isNull", "isNotNull"):
             return f"{left} IS {'NULL' if name == 'isNull' else 'NOT NULL'}"
         others = [self.scalar(argument) or self.value(argument) for argument in arguments[1:]]
@@ -170,6 +182,8 @@ class Expressions:
             return [], False
         if node.type == "identifier" and (value := definition_of(text(node), node)) is not None:
             return self.conditions(value, depth + 1)
+        if node.type == "ternary_expression":
+            return self._either(node, depth)
         if called(node) != "and":
             read = self.condition(node, depth)
             return ([read] if read else []), read is not None
@@ -184,6 +198,14 @@ class Expressions:
             found += known
             whole &= all_known
         return found, whole
+
+    def _either(self, node: Node, depth: int) -> tuple[list[str], bool]:
+        """What both sides of `value ? one : other` ask for."""
+        sides = [field(node, "consequence"), field(node, "alternative")]
+        (one, all_one), (other, all_other) = (
+            self.conditions(side, depth + 1) if side is not None else ([], False) for side in sides
+        )
+        return [part for part in one if part in other], one == other and all_one and all_other
 
     def _listed(self, spread: Node, depth: int) -> tuple[list[str], bool]:
         """`...conditions` of an array that the function begins with certain elements."""

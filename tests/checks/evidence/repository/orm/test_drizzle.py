@@ -157,6 +157,40 @@ def test_calls_become_sql(code: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
+        ("await db.select().from(posts).where(sql`exists (select 1 from ${users} where ${users.id} = ${posts.authorId})`)",
+         'FROM "posts" WHERE (exists (select $1 from "users" where "users"."id" = "posts"."author_id"))'),
+        ("const theirs = db.select({ id: users.id }).from(users).where(eq(users.role, value));\n"
+         "await db.select().from(posts).where(inArray(posts.authorId, theirs))",
+         'FROM "posts" WHERE "posts"."author_id" IN (SELECT "users"."id" FROM "users" WHERE "users"."role" = $1)'),
+        ("await db.delete(posts).where(notExists(db.select().from(users).where(eq(users.id, posts.authorId))))",
+         'DELETE FROM "posts" WHERE NOT EXISTS (SELECT "users"."id", "users"."mail", "users"."role", "users"."embedding", '
+         '"users"."data", "users"."created_at", "users"."updated_at" FROM "users" WHERE "users"."id" = "posts"."author_id")'),
+    ],
+)  # fmt: skip
+def test_queries_within_others_are_read(code: str, expected: str) -> None:
+    assert calls_of(code) == [expected]
+
+
+def test_all_columns_of_a_table_may_be_spread() -> None:
+    tables = """
+        export const posts = pgTable("posts", { id: serial().primaryKey(), title: text() });
+    """
+    code = """
+        import { posts } from "./schema";
+        const columns = getTableColumns(posts);
+        const chosen = { ...columns, lower: sql`lower(${posts.title})` };
+        export const all = (db) => db.select(chosen).from(posts);
+    """
+    call = only(read({"schema.ts": tables, "app.ts": code})[1])
+    assert (call.text, call.partial) == (
+        'SELECT "posts"."id", "posts"."title", lower("posts"."title") FROM "posts"',
+        (),
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
         ("await db.select().from(posts).where(and(eq(posts.id, value), other ? eq(posts.title, other) : undefined))",
          f'{POSTS} WHERE "posts"."id" = $1 where'),
         ("const all = [eq(posts.id, value)];\nif (other) all.push(eq(posts.title, other));\n"
@@ -166,7 +200,9 @@ def test_calls_become_sql(code: str, expected: str) -> None:
         ("await db.select().from(posts).where(restrict(value))", f"{POSTS} where"),
         ("await db.select().from(posts).where(or(eq(posts.id, value), other))", f"{POSTS} where"),
         ("await db.select().from(posts).where(inArray(posts.id, db.select({ id: links.a }).from(other)))", f"{POSTS} where"),
-        ("await db.select().from(posts).where(sql`exists (select 1 from x)`)", f"{POSTS} where"),
+        ("await db.select().from(posts).where(sql`exists (select 1 from ${other(users)})`)", f"{POSTS} where"),
+        ("const where = value ? and(eq(posts.id, 1), eq(posts.title, value)) : eq(posts.id, 1);\n"
+         "await db.select().from(posts).where(where)", f'{POSTS} WHERE "posts"."id" = $1 where'),
         ("await db.select().from(posts).where(sql`${posts.title} = 'a' ${other} nonsense`)", f"{POSTS} where"),
         ("let q = db.select().from(posts).$dynamic();\nif (value) q = q.where(eq(posts.id, value));\nawait q",
          f"{POSTS} {EVERYTHING}"),
