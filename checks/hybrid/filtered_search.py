@@ -20,6 +20,7 @@ from checks.hybrid.searches import (
     in_force,
     is_iterative,
     plan_uses,
+    returns_more_than,
     rows_returned,
     search_figures,
     search_places,
@@ -37,6 +38,7 @@ from checks.workload import place_in_words, unread_statements
 ASSUMED_LIMIT = 10
 FILTERS_COUNTED = (0, 8)
 _FEW_VALUES = 20
+_LAST = {"hnsw": "hnsw.max_scan_tuples", "ivfflat": "ivfflat.max_probes"}
 _FULL = 0.9
 
 
@@ -57,6 +59,8 @@ def filtered_search_loses_rows(evidence: Evidence) -> Iterator[Finding | Examine
     The vector index gives its nearest rows (hnsw.ef_search, 40 by default), and the filter is applied to those alone. If one
     row in a hundred matches, LIMIT 10 returns no row or one, without any error. It happens only where the planner takes the
     vector index; a selective index on the filter makes the search exact.
+
+    An iterative scan goes on, but no further than hnsw.max_scan_tuples.
 
     Fix: SET LOCAL hnsw.iterative_scan = 'strict_order' (pgvector 0.8), a partial index or partitions for fixed filters, or
     an index on the filter where it leaves few rows.
@@ -147,7 +151,9 @@ def rows_scanned(evidence: Evidence, table: Table, index: Index, breadth: float)
 
 
 def _loses(evidence: Evidence, table: Table, search: Search, index: Index, serving: list[Index], kept: Kept) -> bool:
-    if is_iterative(evidence, index, search) is not False or plan_uses(evidence, search, serving) is False:
+    used = plan_uses(evidence, search, serving)
+    iterative = is_iterative(evidence, index, search)
+    if used is False or iterative is None or (iterative and kept.guessed):
         return False
     catalog = evidence.get(Catalog)
     columns = catalog.columns_of(table.oid)
@@ -158,13 +164,38 @@ def _loses(evidence: Evidence, table: Table, search: Search, index: Index, servi
     partitioned = table.kind == "partitioned" and any(name in kept.columns for name in _partition_keys(catalog, table))
     if partial or partitioned:
         return False
-    breadth = breadth_of(evidence, index, search)
-    if breadth is None or (table.kind == "table" and not columns):
+    scan = scan_of(evidence, table, index, search)
+    if scan is None or (table.kind == "table" and not columns):
         return False
-    expected = rows_scanned(evidence, table, index, breadth) * kept.share
-    if plan_uses(evidence, search, serving) is None and _planner_goes_by_filter(evidence, table, search):
+    if used is None and (
+        _planner_goes_by_filter(evidence, table, search) or returns_more_than(evidence, search, scan.rows)
+    ):
         return False
-    return expected < (search.limit or ASSUMED_LIMIT) or (kept.guessed and not _returns_enough(evidence, search))
+    wanted, matching = search.limit or ASSUMED_LIMIT, (estimated_rows(evidence, table) or 0) * kept.share
+    if iterative:
+        return scan.rows * kept.share < min(wanted, matching)
+    return scan.rows * kept.share < wanted or (kept.guessed and not _returns_enough(evidence, search))
+
+
+class Scan(msgspec.Struct, frozen=True):
+    """What ends a scan of the index: a setting with its value, and the `rows` that the scan gives at most."""
+
+    setting: str
+    value: int
+    rows: float
+
+
+def scan_of(evidence: Evidence, table: Table, index: Index, search: Search) -> Scan | None:
+    """ef_search or probes; of an iterative scan how many rows or lists it may look at before it gives up. None if it cannot be
+    known."""
+    name = breadth_setting(index)
+    if name and is_iterative(evidence, index, search):
+        name = _LAST[index.method]
+    setting = in_force(evidence, name, search) if name else None
+    if name is None or setting is None or not setting.known or not setting.value.isdigit():
+        return None
+    value = int(setting.value)
+    return Scan(name, value, rows_scanned(evidence, table, index, value))
 
 
 def _returns_enough(evidence: Evidence, search: Search) -> bool:
@@ -207,10 +238,9 @@ def _losing(evidence: Evidence, table: Table, column: Column, found: list[tuple[
     searches = [search for search, _, _ in found]
     first, index, kept = found[0]
     subject = evidence.get(Catalog).column_subject(column)
-    name = breadth_setting(index) or ""
-    breadth = breadth_of(evidence, index, first) or 0
+    scan = scan_of(evidence, table, index, first) or Scan("", 0, 0)
     rows = estimated_rows(evidence, table) or 0
-    expected = min(rows_scanned(evidence, table, index, breadth) * kept.share, (first.limit or math.inf))
+    expected = min(scan.rows * kept.share, first.limit or math.inf)
     returned = rows_returned(evidence, first)
     places = search_places(evidence, searches)
     proven = any(plan_uses(evidence, search, [index]) for search in searches)
@@ -218,9 +248,11 @@ def _losing(evidence: Evidence, table: Table, column: Column, found: list[tuple[
     wanted = f"LIMIT {first.limit}" if first.limit else "its LIMIT"
     filters = ", ".join(kept.columns[:3])
     if kept.guessed:
-        title = f"A search of {subject.name} filters by {filters} after the index gave {breadth} rows"
+        title = f"A search of {subject.name} filters by {filters} after the index gave {scan.rows:,.0f} rows"
         if returned is not None and proven:
             title += f", and returns {returned:,.1f} on average"
+        elif not proven:
+            title += ", where the planner takes it"
     else:
         title = f"A search of {subject.name} filtered by {filters} finds about {expected:,.1f} rows for {wanted}"
     large = rows > evidence.limit("vector_rows")
@@ -231,13 +263,13 @@ def _losing(evidence: Evidence, table: Table, column: Column, found: list[tuple[
     return Finding(
         subject,
         f"{title}{place_in_words(places)}",
-        _filter_fix(index),
+        _filter_fix(index, scan, wider=scan.setting in _LAST.values()),
         severity=severity,
         confidence=Confidence.MEASURED if proven else Confidence.INFERRED,
         observed={
             "limit": first.limit or None,
-            "breadth": breadth,
-            "setting": f"{name} = {breadth} ({in_force(evidence, name, first).origin})",
+            "breadth": scan.value,
+            "setting": f"{scan.setting} = {scan.value} ({in_force(evidence, scan.setting, first).origin})",
             "matching_share": None if kept.guessed else round(kept.share, 4),
             "expected_rows": None if kept.guessed else round(expected, 1),
             "returned_rows": None if returned is None else round(returned, 2),
@@ -252,7 +284,14 @@ def _losing(evidence: Evidence, table: Table, column: Column, found: list[tuple[
     )
 
 
-def _filter_fix(index: Index) -> Fix:
+def _filter_fix(index: Index, scan: Scan, *, wider: bool) -> Fix:
+    if wider:
+        return Fix(
+            "Let the scan look at more rows before it gives up, with more hnsw.scan_mem_multiplier for them; where the filter "
+            "leaves few rows, an index on it makes the search exact.",
+            sql=f"SET LOCAL {scan.setting} = {scan.value * 10};",
+            undo=f"SET LOCAL {scan.setting} = {scan.value};",
+        )
     order = "strict_order" if index.method == "hnsw" else "relaxed_order"
     return Fix(
         "Let the index scan go on until it has its rows: in the transaction of the search, in its function or for its role. "

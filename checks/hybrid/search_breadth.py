@@ -19,6 +19,7 @@ from checks.hybrid.searches import (
     in_force,
     is_iterative,
     plan_uses,
+    returns_more_than,
     rows_returned,
     search_figures,
     search_places,
@@ -81,7 +82,7 @@ def _short(evidence: Evidence, table: Table, search: Search, index: Index) -> It
     if is_iterative(evidence, index, search) is False and (index.method == "hnsw" or rows > 0):
         returned = rows_returned(evidence, search)
         cut = returned is not None and index.method == "hnsw" and search.limit == 0 and returned == breadth
-        if (search.limit or 0) > given or cut:
+        if cut or ((search.limit or 0) > given and not returns_more_than(evidence, search, given)):
             yield "limit"
     lists = int(index.options.get("lists", DEFAULT_LISTS))
     # Lists that do not fit the rows are another finding, and change what is right here.

@@ -37,6 +37,7 @@ DEFAULTS = {
     "hnsw.ef_search": "40", "hnsw.iterative_scan": "off", "hnsw.max_scan_tuples": "20000", "ivfflat.probes": "1",
     "ivfflat.iterative_scan": "off", "ivfflat.max_probes": "32768",
 }  # fmt: skip
+EQUAL_VECTORS = 1.3
 BREADTH = {"hnsw": "hnsw.ef_search", "ivfflat": "ivfflat.probes"}
 
 
@@ -176,6 +177,13 @@ def rows_returned(evidence: Evidence, search: Search) -> float | None:
     if not calls or (not search.function and len(search.pattern.searches) > 1):
         return None
     return sum(entry.rows for entry in entries) / calls
+
+
+def returns_more_than(evidence: Evidence, search: Search, given: float) -> bool:
+    """Whether more rows come back than an index scan of `given` rows can give, so that no such scan answers. Rows with equal
+    vectors stand in one element of a graph and come together: a scan gives some more than it was asked for."""
+    returned = rows_returned(evidence, search)
+    return returned is not None and returned > EQUAL_VECTORS * given
 
 
 # Which index serves a search

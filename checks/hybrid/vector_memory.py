@@ -1,15 +1,15 @@
-"""Memory that vector indexes need, to be searched and to be built; what halves it, and up to what size it lasts."""
+"""Memory that vector indexes need, to be searched and to be built, and what halves it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from checks.evidence.database.facts import Catalog, Column, Index, Server, Settings, Statements, Table
+from checks.evidence.database.facts import Catalog, Column, Index, Server, Settings, Table
 from checks.evidence.evidence import Evidence
 from checks.families import once_per_family
 from checks.figures import bytes_in_words
-from checks.hybrid.searches import ann_indexes, searches_of
+from checks.hybrid.searches import ann_indexes
 from checks.hybrid.sizing import build_bytes_per_row, hnsw_bytes_per_row, indexed_kind, m_of, vector_bytes
 from checks.hybrid.vectors import dimensions, vector_columns
 from checks.model import (
@@ -45,15 +45,16 @@ def _indexed(evidence: Evidence) -> list[tuple[Table, Column, Index]]:
     return found
 
 
-def _buffers(evidence: Evidence) -> float:
+def shared_buffers(evidence: Evidence) -> float:
+    """In bytes. Raises Unknown where the role may not see it."""
     found = size_in_bytes(evidence.get(Settings), "shared_buffers")
     if found is None:
         raise Unknown(Reason.NOT_PERMITTED, grant(evidence, "pg_read_all_settings"))
     return found
 
 
-def _cache(evidence: Evidence) -> float | None:
-    """effective_cache_size, where somebody has said it: its default says nothing of this machine."""
+def cache_size(evidence: Evidence) -> float | None:
+    """effective_cache_size in bytes, where somebody has said it: its default says nothing of this machine."""
     settings = evidence.get(Settings)
     entry = settings.by_name.get("effective_cache_size")
     return size_in_bytes(settings, "effective_cache_size") if entry and entry.source != "default" else None
@@ -75,7 +76,7 @@ def vector_index_exceeds_memory(evidence: Evidence) -> Iterator[Finding | Examin
     Observed: index_bytes, shared_buffers_bytes, cache_bytes, rows, bytes_per_row, rows_that_fit
     """
     indexes = _indexed(evidence)
-    buffers, cache = _buffers(evidence), _cache(evidence)
+    buffers, cache = shared_buffers(evidence), cache_size(evidence)
     catalog = evidence.get(Catalog)
     for table, column, index in indexes:
         size, rows = size_bytes(catalog, index), estimated_rows(evidence, table) or 0
@@ -134,93 +135,6 @@ def _halved(table: Table, column: Column, count: int) -> Fix:
         rewrites=True,
         undo=f"{alter} vector({count}); (the lost digits stay lost)",
     )
-
-
-@check("hybrid.vector-capacity", catalogue="N11", severity=Severity.NOTE, needs=[Catalog, Settings, Server])
-@once_per_family
-def vector_capacity(evidence: Evidence) -> Iterator[Finding | Examined]:
-    """How far the present layout of vectors lasts.
-
-    PostgreSQL is enough for vectors as long as the index is in memory and one node answers all searches: with 1,536 dimensions
-    an HNSW index takes 8 kB a row, a million rows 8 GB. The sum for this database is shown, and the size at which it stops:
-    where that is nearer than the growth of the data, halfvec comes first, then partitions, then another store.
-
-    Fix: Nothing yet. Write down at how many rows which step is taken.
-
-    Source: pgvector README, "Scaling"; sizes as measured (8,194 bytes a row with 1,536 dimensions)
-
-    Observed: rows, dimensions, bytes_per_row, index_bytes, memory_bytes, rows_that_fit, rows_that_fit_as_halfvec, headroom,
-    searches_per_s
-    """
-    catalog = evidence.get(Catalog)
-    columns = vector_columns(catalog)
-    buffers, cache = _buffers(evidence), _cache(evidence)
-    memory = max(buffers, cache or 0)
-    needed = {
-        column.table: rows * hnsw_bytes_per_row(count, column.base_type)
-        for table, column in columns
-        if (count := dimensions(column)) and (rows := estimated_rows(evidence, table))
-    }
-    total = sum(needed.values())
-    large = [
-        (table, column)
-        for table, column in columns
-        if column.table in needed and (estimated_rows(evidence, table) or 0) > evidence.limit("vector_rows")
-    ]
-    yield Examined(len(large), len(columns), "vector columns", unmet=0)
-    if large and memory < total * evidence.limit("vector_headroom"):
-        yield _capacity(evidence, sorted(large, key=lambda pair: -needed[pair[1].table]), memory, memory / total)
-
-
-def _capacity(evidence: Evidence, large: list[tuple[Table, Column]], memory: float, headroom: float) -> Finding:
-    """About the column that takes most, with the others."""
-    catalog = evidence.get(Catalog)
-    table, column = large[0]
-    subject, rows, count = catalog.column_subject(column), estimated_rows(evidence, table) or 0, dimensions(column) or 0
-    each, half = hnsw_bytes_per_row(count, column.base_type), hnsw_bytes_per_row(count, "halfvec")
-    fit = memory / each
-    title = (
-        f"{subject.name}: {rows:,.0f} rows take {bytes_in_words(each)} each in an HNSW index; {bytes_in_words(memory)} of "
-        f"memory hold {fit:,.0f}"
-    )
-    if headroom < 1:
-        title += ": the present layout is past its size"
-    else:
-        title += f", and {headroom:,.1f} times what all vectors need today"
-    return Finding(
-        subject,
-        title,
-        Fix(
-            f"As halfvec the same memory holds {memory / half:,.0f} rows. Beyond that: partitions by tenant, of which a search "
-            "needs one, a larger machine, or a store of its own for vectors. Write down which, and at how many rows."
-        ),
-        severity=Severity.NOTE,
-        confidence=Confidence.INFERRED,
-        observed={
-            "rows": round(rows),
-            "dimensions": count,
-            "bytes_per_row": round(each),
-            "index_bytes": sum(size_bytes(catalog, index) for index in ann_indexes(catalog, column)) or None,
-            "memory_bytes": round(memory),
-            "rows_that_fit": round(fit),
-            "rows_that_fit_as_halfvec": round(memory / half),
-            "headroom": round(headroom, 2),
-            "searches_per_s": _searches_per_second(evidence, column),
-        },
-        related=(table.subject, *(catalog.column_subject(other) for _, other in large[1:SHOWN])),
-        locations=evidence.locations(subject),
-    )
-
-
-def _searches_per_second(evidence: Evidence, column: Column) -> float | None:
-    """Searches of the column as pg_stat_statements counted them."""
-    statements, server = evidence.find(Statements), evidence.find(Server)
-    if statements is None or server is None or statements.since is None:
-        return None
-    seconds = (server.observed_at - statements.since).total_seconds()
-    ids = {search.pattern.query_id for search in searches_of(evidence, column)} - {None}
-    calls = sum(statements.by_id[each].calls for each in ids if each in statements.by_id)
-    return round(calls / seconds, 3) if seconds > 0 else None
 
 
 @check("hybrid.vector-build-memory", catalogue="H31", severity=Severity.MEDIUM, needs=[Catalog, Settings, Server])

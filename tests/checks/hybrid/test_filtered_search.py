@@ -18,7 +18,9 @@ QUERY = "[1,2,3,4]"
 SEARCH = "SELECT id FROM {0} WHERE tenant_id = %s ORDER BY embedding <=> %s::vector LIMIT 10"
 
 
-def table(name: str, index: str = "USING hnsw (embedding vector_cosine_ops)", more: str = "", tenants: int = 100) -> str:
+def table(
+    name: str, index: str = "USING hnsw (embedding vector_cosine_ops)", more: str = "", tenants: int = 100
+) -> str:
     return (
         f"CREATE TABLE {name} (id int PRIMARY KEY, tenant_id int, live bool DEFAULT true, metadata jsonb DEFAULT '{{}}',"
         f" embedding vector(4)); INSERT INTO {name} (id, tenant_id, embedding) SELECT i, i % {tenants},"
@@ -112,6 +114,15 @@ def test_settings_that_make_a_filter_safe(
 
     database.execute(f"ALTER DATABASE {database.name} SET hnsw.iterative_scan = 'relaxed_order'")
     assert examine(database, FILTERED, limits=LIMITS).outcome is Outcome.PASSED
+    assert len(send(database.connect(), SEARCH.format("losing"), [(7, QUERY)])) == 10
+
+    # A scan that may look at 200 rows gives up: two of them are the tenant's.
+    database.execute(f"ALTER DATABASE {database.name} SET hnsw.max_scan_tuples = 200")
+    assert len(send(database.connect(), SEARCH.format("losing"), [(7, QUERY)])) < 10
+    (found,) = examine(database, FILTERED, limits=LIMITS).findings
+    assert found.observed["setting"].startswith("hnsw.max_scan_tuples = 200")
+    assert found.observed["expected_rows"] == pytest.approx(2, abs=0.2)
+    assert found.fix.sql == "SET LOCAL hnsw.max_scan_tuples = 2000;"
 
 
 def test_a_filter_by_a_key_of_a_document(database: Database) -> None:
@@ -171,7 +182,9 @@ def test_a_function_that_filters_documents(database: Database) -> None:
 
     assert found.severity is Severity.MEDIUM
     assert found.confidence is Confidence.INFERRED
-    assert found.title == "A search of public.docs.embedding filters by metadata after the index gave 40 rows"
+    assert found.title == (
+        "A search of public.docs.embedding filters by metadata after the index gave 40 rows, where the planner takes it"
+    )
     assert [subject.name for subject in found.related if subject.kind == "function"] == [
         "public.match_docs(q public.vector, match_count integer, filter jsonb)"
     ]

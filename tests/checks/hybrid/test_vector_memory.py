@@ -175,3 +175,34 @@ def test_without_indexes(database: Database) -> None:
     for check in (EXCEEDS, BUILD):
         assert conclude(evidence, check).outcome is Outcome.NOT_APPLICABLE
     assert conclude(evidence, CAPACITY).outcome is Outcome.PASSED
+
+
+def test_sums_of_exact_search(database: Database) -> None:
+    """2,100 dimensions, which an index takes as halfvec only: nothing is past its size, for nothing is indexed yet."""
+    connection = database.connect()
+    connection.execute("CREATE EXTENSION vector; CREATE EXTENSION pg_stat_statements")
+    connection.execute(
+        "CREATE TABLE wide (id int PRIMARY KEY, embedding vector(2100));"
+        "INSERT INTO wide SELECT i, array_fill(i, ARRAY[2100])::vector FROM generate_series(1, 300) i; ANALYZE wide"
+    )
+    for number in (1, 2, 3):
+        connection.execute(
+            f"SELECT id FROM wide ORDER BY embedding <-> (SELECT embedding FROM wide WHERE id = {number}) LIMIT 5".encode()
+        )
+    evidence = with_settings(
+        survey(database, limits={"vector_rows": 100}), shared_buffers=("200", "8kB", "configuration file")
+    )
+
+    (found,) = conclude(evidence, CAPACITY).findings
+
+    each = hnsw_bytes_per_row(2100, "halfvec")
+    assert found.title == (
+        f"public.wide.embedding: 300 rows would take 8.0 kB each in an HNSW index of halfvec; 1.6 MB of memory hold "
+        f"{200 * 8192 / each:,.0f}: less than all vectors would need"
+    )
+    assert found.observed["indexed"] is False
+    mean = found.observed["search_ms"]
+    assert found.observed["searches_per_s_of_a_core"] == pytest.approx(1000 / mean, rel=0.01)
+    assert found.observed["rows_at_one_second"] == pytest.approx(300 * 1000 / mean, rel=0.01)
+    assert "one core answers" in found.fix.summary
+    assert "a second at" in found.fix.summary
