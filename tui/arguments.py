@@ -46,6 +46,18 @@ def default_repository() -> Path | None:
     return next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), None)
 
 
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(|B|kB|MB|GB|TB)", re.IGNORECASE)
+_UNITS = {"": 1, "B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
+
+
+def parse_size(text: str) -> int:
+    """`240MB` or `1.5 GB` in bytes; units as PostgreSQL's settings have them. Raises UsageError."""
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise UsageError(f"{text!r} is no size", "as in 240MB or 1.5GB")
+    return round(float(found[1]) * _UNITS[found[2].upper()])
+
+
 _PASSWORDS = (
     re.compile(r"://[^/?#@]*?:([^/?#]*)@"),
     re.compile(r"(?:^|[\s?&])password\s*=\s*'((?:[^'\\]|\\.)*)'", re.IGNORECASE),

@@ -31,7 +31,7 @@ from scorecards.remembered import results_of
 from scorecards.session import Review
 from scorecards.store import default_root, find
 from tui.approval import asker
-from tui.arguments import default_dsn, default_repository, split_words
+from tui.arguments import default_dsn, default_repository, parse_size, split_words
 from tui.cli import DEFECT, DONE, GATE_FAILED, INTERRUPTED, NOT_REACHED
 
 Progress = Callable[[str], None] | None
@@ -50,10 +50,17 @@ def resolve_target(options: dict[str, Any]) -> Target:
         repository = default_repository()
     if dsn is None and repository is None:
         raise UsageError("there is nothing to review", "give a DSN, a repository, or both; or set DATABASE_URL")
+    budget = options["index_budget"]
+    if budget is not None and (options["no_shadow"] or options["redact_names"] or options["no_database"]):
+        raise UsageError(
+            "--index-budget needs a shadow",
+            "leave --no-shadow, --redact-names and --no-database out; grow makes no advice",
+        )
     return Target(
         dsn,
         repository,
         tuple(options["replicas"]),
+        index_budget=parse_size(budget) if budget is not None else None,
         watch_s=options["watch"],
         max_load=options["max_load"],
         redact_names=options["redact_names"],

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
+from checks.advice import Advice
 from checks.configuration import Configuration
 from checks.evidence.database.facts import (
     Access,
@@ -47,6 +48,9 @@ NOT_GROWN = Unobserved(
     Reason.NO_SHADOW, "`pgsurveyor grow` plans the statements at 10, 100 and 1,000 times the size, in a shadow"
 )
 NOT_PROVEN = Unobserved(Reason.NO_SHADOW, "fixes are tried in a shadow unless --no-shadow is given")
+NOT_ADVISED = Unobserved(
+    Reason.NOT_OPTED_IN, "--index-budget SIZE chooses new indexes for the whole workload, in a shadow"
+)
 NOT_THEN_OBSERVED = Unobserved(Reason.NOT_RUN, "this evidence was collected before this was observed: collect it again")
 NO_PLANS_GIVEN = Unobserved(
     Reason.NOT_OPTED_IN,
@@ -86,6 +90,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     recall: Recall | Unobserved = NOT_MEASURED
     growth: Growth | Unobserved = NOT_GROWN
     proofs: Proofs | Unobserved = NOT_PROVEN
+    advice: Advice | Unobserved = NOT_ADVISED
     replicas: tuple[Replica, ...] = ()
     unreached_replicas: tuple[str, ...] = ()
     repository: Repository | Unobserved = NO_REPOSITORY
@@ -197,9 +202,10 @@ SECTIONS: dict[type, str] = {
     Recall: "recall",
     Growth: "growth",
     Proofs: "proofs",
+    Advice: "advice",
     Repository: "repository",
 }
 
 DATABASE_SECTIONS = tuple(
-    name for section, name in SECTIONS.items() if section not in (Repository, Growth, Proofs, GivenPlans)
+    name for section, name in SECTIONS.items() if section not in (Repository, Growth, Proofs, Advice, GivenPlans)
 )

@@ -43,6 +43,7 @@ class Target(msgspec.Struct, frozen=True):
     `measure_recall`: search a sample of stored vectors, exactly and by their indexes. `plans`: files with plans.
     `analyze`: run the costliest SELECTs once, each with a person's yes.
     `shadow`: try fixes in an embedded server, of the bin folder `programs` if one is given; not with names redacted.
+    `index_budget`: choose new indexes for the whole workload there, of so many bytes together at most.
     """
 
     dsn: str | None = None
@@ -57,6 +58,7 @@ class Target(msgspec.Struct, frozen=True):
     analyze: bool = False
     shadow: bool = False
     programs: Path | None = None
+    index_budget: int | None = None
 
 
 class Observation(msgspec.Struct, frozen=True):
@@ -80,20 +82,22 @@ def observe(
     cancelled: threading.Event | None = None,
     clock: Callable[[], dt.datetime] = now,
     ask: Ask | None = None,
+    meter: Meter | None = None,
 ) -> Observation:
     """Everything that can be seen of the target. `user_folder` holds the reviewer's own pgsurveyor.toml, and the key of hashes.
-    `ask` gets the person's answer before a statement is run, if the target says `analyze`; without, none is run.
+    `ask` gets the person's answer before a statement is run, if the target says `analyze`; without, none is run. `meter` counts
+    what it costs the server while it does.
 
     Raises TargetError if nothing of what was asked for could be observed, UsageError for a mistake in the reviewer's own file,
     StoreError if names are to be redacted and there can be no key.
     """
     if not target.redact_names:
-        seen = _with_plans(target, _observe(target, user_folder, progress, cancelled, clock, ask))
+        seen = _with_plans(target, _observe(target, user_folder, progress, cancelled, clock, ask, meter))
         return _with_proofs(target, seen, progress, cancelled)
     from checks.evidence.redaction import names_key, redact
 
     key = names_key(user_folder)
-    observation = _with_plans(target, _observe(target, user_folder, progress, cancelled, clock, ask))
+    observation = _with_plans(target, _observe(target, user_folder, progress, cancelled, clock, ask, meter))
     return msgspec.structs.replace(observation, evidence=redact(observation.evidence, key))
 
 
@@ -105,7 +109,12 @@ def _with_proofs(
     from checks.shadow.step import with_proofs
 
     evidence = with_proofs(
-        observation.evidence, target.dsn, programs=target.programs, progress=progress, cancelled=cancelled
+        observation.evidence,
+        target.dsn,
+        index_budget=target.index_budget,
+        programs=target.programs,
+        progress=progress,
+        cancelled=cancelled,
     )
     return msgspec.structs.replace(observation, evidence=store.decode(store.encode(evidence)))
 
@@ -134,6 +143,7 @@ def _observe(
     cancelled: threading.Event | None,
     clock: Callable[[], dt.datetime],
     ask: Ask | None,
+    meter: Meter | None,
 ) -> Observation:
     problems: list[ReviewError] = []
     repository: Repository | Unobserved = NO_REPOSITORY
@@ -165,7 +175,7 @@ def _observe(
             ),
             tuple(problems),
         )
-    return _with_database(target, repository, configuration, problems, progress, cancelled, clock, active_sessions, ask)
+    return _with_database(target, repository, configuration, problems, progress, cancelled, clock, active_sessions, ask, meter)
 
 
 def _with_database(
@@ -178,6 +188,7 @@ def _with_database(
     clock: Callable[[], dt.datetime],
     active_sessions: int | None,
     ask: Ask | None,
+    meter: Meter | None,
 ) -> Observation:
     from checks.evidence.database.node import Manner
     from checks.evidence.database.observe import observe_database

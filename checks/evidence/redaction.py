@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from checks.advice import Advice, AdvisedIndex, AdvisedStatement
 from checks.configuration import Configuration, Override, Prices, Waiver
 from checks.errors import StoreError
 from checks.evidence.database import facts
@@ -186,6 +187,9 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
     code.ModelIndex: {"columns": NAME, "name": NAME, "*": KEEP},
     code.OrmCall: {"text": SQL, "function": NAME, "*": KEEP},
     facts.CollationVersion: {"name": NAME, "*": KEEP},
+    AdvisedIndex: {"table": NAME, "definition": SQL, "*": KEEP},
+    AdvisedStatement: {"*": KEEP},
+    Advice: {"*": KEEP},
     Proof: {"note": WORDS, "*": KEEP},
     ProvenStatement: {"plan_before": SQL, "plan_after": SQL, "*": KEEP},
     Lacking: {"name": NAME, "relations": SQL, "reason": WORDS, "*": KEEP},

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from checks.advised import advised_fix
 from checks.evidence.database.facts import Catalog, PlannerStatistics, Statements
 from checks.evidence.evidence import Evidence
 from checks.families import once_per_family
@@ -145,7 +146,9 @@ def _fix(evidence: Evidence, candidate: Candidate) -> Fix:
     summary = "Create an index with the columns compared for equality first."
     if keys and candidate.predicate is None:
         summary += f" It serves the foreign key {catalog.constraint_subject(keys[0]).name} too."
-    return creation(catalog, candidate, summary + cost_in_words(write_cost(evidence, candidate)))
+    own = creation(catalog, candidate, summary + cost_in_words(write_cost(evidence, candidate)))
+    table = catalog.table_by_oid[candidate.table]
+    return advised_fix(evidence, (table.schema, table.name), candidate.statements, own)
 
 
 def _gap(evidence: Evidence, unknown: int) -> Unobserved | None:

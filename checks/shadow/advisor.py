@@ -22,7 +22,7 @@ from checks.model import qualified_name, quote_identifier
 from checks.shadow.advice_pool import Proposed, pool
 from checks.shadow.clone import Shadow
 from checks.shadow.growth import with_limits
-from checks.shadow.proof import predicted_sizes
+from checks.shadow.sizing import predicted_sizes
 
 STATEMENTS = 100
 CANDIDATES = 400

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -15,11 +14,9 @@ from checks.evidence.evidence import Evidence
 from checks.evidence.repository.facts import Repository
 from checks.model import Finding, qualified_name
 from checks.proofs import Lacking, Proof, Proofs, ProvenStatement, Verdict
-from checks.shadow.blueprint import RelationSize
 from checks.shadow.clone import Shadow
-from checks.shadow.index_size import IndexContents, predict
-from checks.shadow.queries import INDEX_DETAILS, INDEXES_BELOW
-from checks.shadow.scaling import least_distinct
+from checks.shadow.queries import INDEXES_BELOW
+from checks.shadow.sizing import predicted_sizes
 from checks.shadow.trials import Trial, trials
 
 STATEMENTS = 200
@@ -28,7 +25,6 @@ CODE_STATEMENTS = 100
 PLAN_LINES = 40
 CHANGED_SHOWN = 10
 LACKING_SHOWN = 200
-_EQUAL_IMAGE_AT = 64
 _SAME = 0.01
 
 Progress = Callable[[str], None]
@@ -254,65 +250,3 @@ def _shape(root: PlanNode) -> tuple[tuple[str, str | None, str | None], ...]:
 
 def _relations(plan: PlanNode) -> frozenset[Path]:
     return frozenset((node.schema, node.relation) for node in plan.walk() if node.schema and node.relation)
-
-
-def predicted_sizes(shadow: Shadow, indexes: Sequence[Path]) -> dict[Path, RelationSize]:
-    """Predicted sizes of indexes that were just created, from the shadow's own estimates of their tables."""
-    if not indexes:
-        return {}
-    found: dict[Path, RelationSize] = {}
-    with shadow.superuser() as superuser:
-        rows = superuser.execute(
-            INDEX_DETAILS, [[path[0] for path in indexes], [path[1] for path in indexes]]
-        ).fetchall()
-    for schema, name, table_schema, table, method, options, columns, keys, predicate, file, kind, unique in rows:
-        heap = shadow.sizes.get((table_schema, table))
-        if heap is None or kind != "i":
-            continue
-        where = f" WHERE {predicate}" if predicate else ""
-        source = f"FROM ONLY {qualified_name(table_schema, table)}{where}"
-        entries = shadow.explain(f"SELECT {', '.join(keys)} {source}")
-        groups = shadow.explain(f"SELECT {', '.join(keys)} {source} GROUP BY {', '.join(keys)}")
-        if not isinstance(entries, PlanNode):
-            continue
-        varying = any(length < 0 for length, _ in columns)
-        given = dict(option.split("=", 1) for option in options or () if "=" in option)
-        contents = IndexContents(
-            method,
-            entries.rows,
-            max(
-                groups.rows if isinstance(groups, PlanNode) and not unique else entries.rows,
-                least_distinct(shadow.blueprint, (table_schema, table), keys) if not predicate else 1.0,
-            ),
-            entries.width if varying else _laid_out(columns),
-            method == "btree" and _equal_image(shadow, file),
-            heap.pages,
-            int(given.get("fillfactor", "90")) if given.get("fillfactor", "90").isdigit() else 90,
-            {key: value for key, value in given.items() if value.isdigit()},
-            varying_bytes=max(0, entries.width - sum(length for length, _ in columns if length > 0))
-            if varying
-            else 0.0,
-        )
-        predicted = predict(contents)
-        found[schema, name] = RelationSize(
-            schema, name, "i", predicted.pages, predicted.pages, entries.rows, method=method,
-            table=(table_schema, table), level=predicted.level,
-        )  # fmt: skip
-    return found
-
-
-def _laid_out(columns: Sequence[Sequence[int]]) -> int:
-    """Bytes of columns of fixed lengths, each (length, alignment), one after the other."""
-    end = 0
-    for length, alignment in columns:
-        end = -(-end // alignment) * alignment + length
-    return end
-
-
-def _equal_image(shadow: Shadow, file: str) -> bool:
-    """Whether the server deduplicates the keys of this B-tree: it has written so into its meta page (btm_allequalimage)."""
-    with (shadow.data / file).open("rb") as stream:
-        meta = stream.read(_EQUAL_IMAGE_AT + 1)
-    if len(meta) <= _EQUAL_IMAGE_AT:
-        return False
-    return bool(struct.unpack_from("=?", meta, _EQUAL_IMAGE_AT)[0])

@@ -83,7 +83,29 @@ INDEX_DETAILS = """
             SELECT FROM pg_catalog.pg_index AS u
             WHERE u.indrelid = i.indrelid AND u.indisunique AND u.indpred IS NULL AND u.indexprs IS NULL
                 AND (i.indkey::int2[])[:i.indnkeyatts - 1] @> (u.indkey::int2[])[:u.indnkeyatts - 1]
-        )
+        ),
+        EXISTS (
+            SELECT FROM pg_catalog.pg_statistic_ext AS s
+            WHERE s.stxrelid = i.indrelid AND 'd' = ANY (s.stxkind)
+                AND pg_catalog.cardinality(ARRAY(
+                    SELECT pg_catalog.unnest(s.stxkeys::int2[])
+                    INTERSECT SELECT pg_catalog.unnest((i.indkey::int2[])[:i.indnkeyatts - 1])
+                )) > 1
+        ),
+        ARRAY(
+            SELECT pg_catalog.jsonb_build_object(
+                'schema', pn.nspname, 'table', p.relname,
+                'keys', ARRAY(
+                    SELECT pg_catalog.array_position(i.indkey::int2[], k) + 1 FROM pg_catalog.unnest(f.conkey) AS k
+                )
+            )
+            FROM pg_catalog.pg_constraint AS f
+            JOIN pg_catalog.pg_class AS p ON p.oid = f.confrelid
+            JOIN pg_catalog.pg_namespace AS pn ON pn.oid = p.relnamespace
+            WHERE f.conrelid = i.indrelid AND f.contype = 'f' AND pg_catalog.cardinality(f.conkey) > 1
+                AND (i.indkey::int2[])[:i.indnkeyatts - 1] @> f.conkey
+        ),
+        i.indnkeyatts::int
     FROM unnest(%s::text[], %s::text[]) AS v (schema, name)
     JOIN pg_catalog.pg_namespace AS n ON n.nspname = v.schema
     JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = v.name

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import msgspec
 
+from checks.advice import Advice
 from checks.checklist import run_checks
 from checks.errors import TargetError
 from checks.evidence.database.facts import Catalog
 from checks.evidence.database.session import Cancelled, ConnectionLost
 from checks.evidence.evidence import Evidence
-from checks.model import Reason, Unobserved
+from checks.model import Finding, Reason, Unobserved
 from checks.shadow.trials import trials
 
 # A clone of so many tables takes about half a minute, and pg_dump locks each of them for that long.
@@ -31,35 +32,45 @@ def with_proofs(
     evidence: Evidence,
     dsn: str,
     *,
+    index_budget: int | None = None,
     programs: Path | None = None,
     progress: Callable[[str], None] | None = None,
     cancelled: threading.Event | None = None,
 ) -> Evidence:
-    """The evidence with a proof of every fix that can be tried, or the reason why there is none. Where nothing is to be tried,
-    nothing of the target is read."""
+    """The evidence with a proof of every fix that can be tried, or the reason why there is none; before, with the indexes that
+    are best within `index_budget` bytes, if one is given. Where nothing is to be tried, nothing of the target is read."""
     tell = progress or (lambda _: None)
     if evidence.find(Catalog) is None or (cancelled is not None and cancelled.is_set()):
         return evidence
+    from checks.shadow.advisor import advise
     from checks.shadow.clone import Shadow
     from checks.shadow.proof import asked, prove
 
-    if not asked(evidence):
-        return msgspec.structs.replace(evidence, proofs=NO_STATEMENT)
-    if len(evidence.get(Catalog).tables) > MAXIMUM_TABLES:
-        return msgspec.structs.replace(evidence, proofs=TOO_MANY_TABLES)
-    findings = [finding for result in run_checks(evidence) for finding in result.findings]
-    if not trials(findings):
-        return msgspec.structs.replace(evidence, proofs=NOTHING_TO_PROVE)
+    def without(gap: Unobserved) -> Evidence:
+        if index_budget is None or evidence.find(Advice) is not None:
+            return msgspec.structs.replace(evidence, proofs=gap)
+        return msgspec.structs.replace(evidence, proofs=gap, advice=gap)
 
+    if not asked(evidence):
+        return without(NO_STATEMENT)
+    if len(evidence.get(Catalog).tables) > MAXIMUM_TABLES:
+        return without(TOO_MANY_TABLES)
+    if index_budget is None and not trials(_findings(evidence)):
+        return without(NOTHING_TO_PROVE)
     try:
         with Shadow.of_target(dsn, evidence, programs=programs, progress=tell, cancelled=cancelled) as shadow:
-            return msgspec.structs.replace(
-                evidence, proofs=prove(shadow, evidence, findings, progress=tell, cancelled=cancelled)
-            )
+            if index_budget is not None:
+                advice = advise(shadow, evidence, budget_bytes=index_budget, progress=tell, cancelled=cancelled)
+                evidence = msgspec.structs.replace(evidence, advice=advice)
+            proofs = prove(shadow, evidence, _findings(evidence), progress=tell, cancelled=cancelled)
+            return msgspec.structs.replace(evidence, proofs=proofs)
     except Cancelled:
-        return msgspec.structs.replace(evidence, proofs=CANCELLED)
+        return without(CANCELLED)
     except ConnectionLost:
-        return msgspec.structs.replace(evidence, proofs=NOT_READ)
+        return without(NOT_READ)
     except TargetError as error:
-        words = f"no shadow: {error}" + (f"; {error.hint}" if error.hint else "")
-        return msgspec.structs.replace(evidence, proofs=Unobserved(Reason.NO_SHADOW, words))
+        return without(Unobserved(Reason.NO_SHADOW, f"no shadow: {error}" + (f"; {error.hint}" if error.hint else "")))
+
+
+def _findings(evidence: Evidence) -> list[Finding]:
+    return [finding for result in run_checks(evidence) for finding in result.findings]

@@ -4,10 +4,18 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
+from checks.advice import Advice
+from checks.advised import makings
+from checks.checklist import run_checks
 from checks.evidence.database.facts import PlanNode, Statement, Statements, Usage
+from checks.evidence.observe import Target, observe
 from checks.shadow.advisor import advise
 from checks.shadow.clone import Shadow
+from scorecards.exports import render
+from scorecards.exports.schema import scorecard_schema
+from scorecards.session import Review
 from tests.checks.survey import survey
 from tests.servers import Database, cache_folder
 
@@ -53,3 +61,44 @@ def test_a_set_within_its_budget(database: Database, programs: Path | None) -> N
     assert all(entry.cost_after <= entry.cost_before * 1.01 for entry in ample.statements)
     assert none.indexes == ()
     assert none.saved == 0.0
+
+
+def test_a_budget_of_a_review(database: Database, programs: Path | None) -> None:
+    database.execute(
+        "CREATE EXTENSION pg_stat_statements",
+        *SCHEMA,
+        "SELECT pg_stat_force_next_flush()" if database.major >= 15 else "SELECT pg_sleep(1)",
+        "SELECT pg_stat_reset()",
+        "SELECT pg_stat_statements_reset()",
+        *(text.replace("$1", "'7'") for text in (BY_USER, BY_EMAIL) * 20),
+    )
+    budget = 3 << 20
+
+    evidence = observe(Target(database.dsn, shadow=True, programs=programs, index_budget=budget)).evidence
+
+    advice = evidence.get(Advice)
+    made = {entry.advised.table[1]: entry.sql for entry in makings(evidence)}
+    assert set(made) == {"messages", "users"}
+    assert 0 < advice.bytes <= advice.bytes_at_most <= budget
+    with database.connect() as connection:
+        for sql in made.values():
+            connection.execute(sql.replace("CONCURRENTLY ", "").encode())
+        row = connection.execute(
+            "SELECT pg_catalog.sum(pg_catalog.pg_relation_size(indexrelid))::bigint FROM pg_catalog.pg_index "
+            "WHERE indrelid IN ('messages'::regclass, 'users'::regclass) AND NOT indisprimary"
+        ).fetchone()
+    assert row is not None
+    assert row[0] <= budget
+    assert abs(row[0] - advice.bytes) <= 0.1 * row[0]
+
+    results = run_checks(evidence)
+    missing = next(one for one in results if one.check == "indexing.missing-index").findings
+    assert [finding.fix.sql for finding in missing] == [made["messages"]]
+    assert all("within 3.0 MB" in finding.fix.summary for finding in missing)
+    assert all(finding.proof is not None and finding.proof.better for finding in missing)
+    card = Review.derived(evidence, results).scorecard()
+    for name in ("markdown", "html", "json", "sql"):
+        page = render(card, name)
+        assert all(sql.split(" ON ")[0].split()[-1] in page for sql in made.values()), name
+    assert "## New indexes within 3.0 MB" in render(card, "markdown")
+    Draft202012Validator(scorecard_schema()).validate(msgspec.json.decode(render(card, "json")))

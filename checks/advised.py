@@ -1,0 +1,94 @@
+"""The advised indexes as statements to run: each with a name of its own, its lock and how to undo it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple, cast
+
+from checks.advice import Advice, AdvisedIndex
+from checks.evidence.database.facts import Catalog
+from checks.evidence.evidence import Evidence
+from checks.evidence.tokens import Kind, significant
+from checks.figures import bytes_in_words
+from checks.model import Fix, qualified_name, quote_identifier
+from checks.relations import new_name
+
+LOCK = "SHARE UPDATE EXCLUSIVE"
+
+
+class Making(NamedTuple):
+    """`sql` creates the index, `undo` drops it."""
+
+    advised: AdvisedIndex
+    sql: str
+    undo: str
+
+
+def makings(evidence: Evidence) -> tuple[Making, ...]:
+    """Of each advised index, in the advice's order; nothing where there is no advice. Computed once per evidence."""
+    known = vars(evidence)
+    if "_makings" not in known:
+        known["_makings"] = tuple(_make(evidence))
+    return cast("tuple[Making, ...]", known["_makings"])
+
+
+def _make(evidence: Evidence) -> Iterable[Making]:
+    advice, catalog = evidence.find(Advice), evidence.find(Catalog)
+    if advice is None or catalog is None:
+        return
+    given: set[tuple[str, str]] = set()
+    for index in advice.indexes:
+        schema, table = index.table
+        name, number = new_name(catalog, schema, table, *_columns(index), "idx"), 1
+        while (schema, name) in given:
+            number += 1
+            name = new_name(catalog, schema, table, *_columns(index), f"idx{number}")
+        given.add((schema, name))
+        yield Making(
+            index,
+            f"CREATE INDEX CONCURRENTLY {quote_identifier(name)} ON {qualified_name(schema, table)} {index.definition};",
+            f"DROP INDEX CONCURRENTLY {qualified_name(schema, name)};",
+        )
+
+
+def _columns(index: AdvisedIndex) -> list[str]:
+    """The words between the first parentheses."""
+    found: list[str] = []
+    depth = 0
+    for token in significant(index.definition):
+        depth += {"(": 1, ")": -1}.get(token.text, 0)
+        if depth and token.kind is Kind.WORD:
+            found.append(token.text.lower())
+        elif depth and token.kind is Kind.QUOTED:
+            found.append(token.text[1:-1].replace('""', '"'))
+        elif not depth and found:
+            break
+    return list(dict.fromkeys(found))[:3]
+
+
+def advised_fix(evidence: Evidence, table: tuple[str, str], statements: Iterable[str], own: Fix) -> Fix:
+    """The fix of a missing index: those of the advised set that serve its statements on that table instead of `own`; `own` with a
+    word where the set does without."""
+    advice = evidence.find(Advice)
+    if advice is None:
+        return own
+    wanted = set(statements)
+    budget = bytes_in_words(advice.budget_bytes)
+    mine = [entry for entry in makings(evidence) if entry.advised.table == table and wanted & set(entry.advised.statements)]
+    if not mine:
+        return Fix(
+            f"{own.summary} The indexes chosen for the whole workload within {budget} do without it.",
+            own.sql,
+            lock=own.lock,
+            rewrites=own.rewrites,
+            undo=own.undo,
+        )
+    count = len({id for entry in mine for id in entry.advised.statements})
+    size = bytes_in_words(sum(entry.advised.bytes for entry in mine))
+    return Fix(
+        f"Chosen for the whole workload within {budget}: {'it serves' if len(mine) == 1 else f'{len(mine)} indexes that serve'} "
+        f"{count} statement{'' if count == 1 else 's'}, predicted size {size}.",
+        "\n".join(entry.sql for entry in mine),
+        lock=LOCK,
+        undo="\n".join(entry.undo for entry in mine),
+    )

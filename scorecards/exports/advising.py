@@ -1,0 +1,67 @@
+"""The indexes chosen for the whole workload within a budget, in Markdown; the words are those of HTML too."""
+
+from __future__ import annotations
+
+from checks.figures import bytes_in_words
+from scorecards.exports.escape import code
+from scorecards.model import AdviceEntry, AdvisedIndexEntry, Scorecard
+
+LISTED = 40
+_LEAST_CHANGE = 0.01
+
+
+def advised_indexes(scorecard: Scorecard) -> str:
+    """What they are and what they save; empty where no budget was given."""
+    advice = scorecard.advice
+    if advice is None:
+        return ""
+    words = summary_words(advice)
+    if not advice.indexes:
+        return words
+    lines = ["| | Index | Size | Serves | Lost without it |", "|---|---|---|---|---|"]
+    for number, entry in enumerate(advice.indexes[:LISTED], 1):
+        lines.append(
+            f"| {number} | {code(entry.sql, cell=True)} | {bytes_in_words(entry.bytes)} | {serves_words(entry)} "
+            f"| {entry.loss:.1%} |"
+        )
+    if len(advice.indexes) > LISTED:
+        lines.append(f"\nand {len(advice.indexes) - LISTED} more in the JSON.")
+    return f"{words}\n\n" + "\n".join(lines) + f"\n\n{basis_words(advice)}"
+
+
+def title(advice: AdviceEntry) -> str:
+    return f"New indexes within {bytes_in_words(advice.budget_bytes)}"
+
+
+def summary_words(advice: AdviceEntry) -> str:
+    """What the set saves, and of how many bytes it is."""
+    if not advice.indexes:
+        return f"None of {advice.candidates} indexes tried saves enough of the workload's planner cost to be worth its size."
+    count = len(advice.indexes)
+    cheaper = sum(1 for entry in advice.statements if entry.cost_after < entry.cost_before * (1 - _LEAST_CHANGE))
+    dearer = sum(1 for entry in advice.statements if entry.cost_after > entry.cost_before * (1 + _LEAST_CHANGE))
+    indexes, save = ("new indexes", "save") if count > 1 else ("new index", "saves")
+    return (
+        f"{count} {indexes}, {bytes_in_words(advice.bytes)} as predicted (at most {bytes_in_words(advice.bytes_at_most)}), "
+        f"{save} {advice.saved:.1%} of the workload's planner cost: of {len(advice.statements)} statements {cheaper} get "
+        f"cheaper and {dearer or 'none'} dearer."
+    )
+
+
+def serves_words(entry: AdvisedIndexEntry) -> str:
+    count = len(entry.statements)
+    return f"{count} statement{'' if count == 1 else 's'}"
+
+
+def basis_words(advice: AdviceEntry) -> str:
+    """How it was found."""
+    words = f"Chosen among {advice.candidates} that were tried in a shadow, by calls and planner cost"
+    if advice.write_cost:
+        words += ", writers' cost counted"
+    if advice.unplanned:
+        words += f"; {advice.unplanned} statements could not be planned"
+    if advice.server_major != advice.target_major:
+        words += f"; planned by {advice.server_major}, the target is {advice.target_major}"
+    if advice.cut_short:
+        words += "; the time for the choice was over before everything was compared"
+    return f"{words}. A statement is known without its constants, so that none of these is for a certain value."
