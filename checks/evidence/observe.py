@@ -15,6 +15,7 @@ from checks.errors import ReviewError, TargetError
 from checks.evidence import store
 from checks.evidence.consent import Ask
 from checks.evidence.database.facts import Catalog, GivenPlans, Statements
+from checks.evidence.database.meter import Meter
 from checks.evidence.evidence import DATABASE_SECTIONS, NO_DATABASE, NO_REPOSITORY, Effort, Evidence
 from checks.evidence.repository.facts import Repository
 from checks.model import Reason, Unobserved
@@ -175,7 +176,9 @@ def _observe(
             ),
             tuple(problems),
         )
-    return _with_database(target, repository, configuration, problems, progress, cancelled, clock, active_sessions, ask, meter)
+    return _with_database(
+        target, repository, configuration, problems, progress, cancelled, clock, active_sessions, ask, meter
+    )
 
 
 def _with_database(
@@ -206,7 +209,7 @@ def _with_database(
             progress=progress,
             cancelled=cancelled,
             manner=Manner(
-                target.watch_s, active_sessions, target.measure_recall, searches, ask if target.analyze else None
+                target.watch_s, active_sessions, target.measure_recall, searches, ask if target.analyze else None, meter
             ),
         )
     except TargetError as error:

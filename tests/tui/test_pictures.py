@@ -153,7 +153,8 @@ async def test_before_and_while_looking(make_app: MakeApp, review: Review, size:
         assert isinstance(run, Run)
         run._ended = run._begun + 7
         run.on_looking(Looking("reading the catalog"))
-        run.on_checking(Checking("support", {result.area: 4 for result in review.results}, 63, 120.0))  # type: ignore[arg-type]
+        run.meter.statements, run.meter.server_ms = 63, 120.0
+        run.on_checking(Checking("support", {result.area: 4 for result in review.results}))  # type: ignore[arg-type]
         for result in review.results[:4]:
             run.on_checked(Checked(result))
         run._paint()

@@ -21,6 +21,7 @@ from textual.screen import ModalScreen
 
 from checks.checklist import sort_key
 from checks.errors import ReviewError
+from checks.evidence.database.meter import Meter
 from checks.model import Area, CheckResult, Finding, Outcome
 from tui.actions import Action, bindings
 from tui.approval import NO_MORE
@@ -47,6 +48,7 @@ LOOKS_SHOWN = 4
 COUNT = re.compile(r"(\d+) of (\d+)")
 NOTICES_SHOWN = 6
 LISTED = 2_000
+WIDE = 96
 
 
 class Looking(Message):
@@ -60,12 +62,10 @@ class Looking(Message):
 class Checking(Message):
     """Observing has ended; so many checks are to be run in each area."""
 
-    def __init__(self, target: str, totals: Counter[Area], statements: int, server_ms: float) -> None:
+    def __init__(self, target: str, totals: Counter[Area]) -> None:
         super().__init__()
         self.target = target
         self.totals = totals
-        self.statements = statements
-        self.server_ms = server_ms
 
 
 class Checked(Message):
@@ -100,8 +100,7 @@ class Run(SurveyScreen):
         self._outcomes: Counter[tuple[Area, Outcome]] = Counter()
         self._findings: Counter[Area] = Counter()
         self.found: list[Finding] = []
-        self._statements: int | None = None
-        self._server_ms = 0.0
+        self.meter = Meter()
         self._failure: ReviewError | None = None
         self._done: Outcomes | None = None
         self._stale = True
@@ -130,12 +129,13 @@ class Run(SurveyScreen):
         surveyor.state.remember_target(targets.recent(target))
         selection, configuration, cache = surveyor.selection, surveyor.configuration_folder, surveyor.cache_folder
         cancelled, user, root, clock = surveyor.cancelled, surveyor.user, surveyor.reviews_folder, surveyor.clock
+        meter = self.meter
         surveyor.running = start(
             "run",
             self,
             lambda: review_target(
                 target, selection, lambda message: send(self, message), cancelled,
-                configuration=configuration, root=root, reviewer=user, clock=clock, cache=cache,
+                configuration=configuration, root=root, reviewer=user, clock=clock, cache=cache, meter=meter,
             ),
         )  # fmt: skip
         self.show_bars()
@@ -155,7 +155,6 @@ class Run(SurveyScreen):
         self._totals = event.totals
         self.surveyor.target_words = event.target
         self.show_bars()
-        self._statements, self._server_ms = event.statements, event.server_ms
         self._stale = True
 
     def on_checked(self, event: Checked) -> None:
@@ -218,7 +217,7 @@ class Run(SurveyScreen):
         finding = self.found[row]
         assert finding.severity is not None
         left = line(" ", severity_mark(finding.severity), " ", (finding.title[: width * 2], "$foreground"))
-        return spread(left, line((finding.check, "$muted")), width)
+        return spread(left, line((finding.check, "$muted")), width) if width >= WIDE else left
 
     @property
     def _elapsed(self) -> float:
@@ -255,9 +254,8 @@ class Run(SurveyScreen):
         share = min(1.0, int(match[1]) / int(match[2]))
         filled = round(BAR * share)
         spent = time.monotonic() - self._looking_since
-        left = (
-            f"  about {duration(dt.timedelta(seconds=spent / share - spent))} more" if share > 0 and spent > 3 else ""
-        )
+        rest = spent / share - spent if share > 0 and spent > 3 else 0
+        left = f"  about {duration(dt.timedelta(seconds=rest))} more" if rest >= 1 else ""
         return line("  ", ("━" * filled, "bold $accent"), ("─" * (BAR - filled), "$faint"), (left, "$muted"))
 
     def _headline(self) -> Content:
@@ -304,11 +302,9 @@ class Run(SurveyScreen):
         return rows
 
     def _effort(self) -> Content:
-        if self._statements is None:
-            return line((" statements are counted when observing has ended", "$muted"))
         return line(
-            (" statements sent ", "$muted"), f"{self._statements:,}",
-            ("   time on the server ", "$muted"), figure("server_ms", self._server_ms),
+            (" statements sent ", "$muted"), f"{self.meter.statements:,}",
+            ("   time on the server ", "$muted"), figure("server_ms", self.meter.server_ms),
         )  # fmt: skip
 
     def _conclusion(self, done: Outcomes) -> list[Paragraph]:
@@ -430,13 +426,14 @@ def review_target(
         cancelled=cancelled,
         clock=how["clock"],
         ask=asker(report, cancelled),
+        meter=how["meter"],
     )
     evidence = observation.evidence
     if cancelled.is_set() and evidence.find(Catalog) is None and evidence.find(Repository) is None:
         raise TargetError("cancelled before anything was observed", "start again")
     totals = Counter(check.area for check in all_checks().values())
     title = target_words(evidence)
-    report(Checking(title, totals, evidence.effort.statements, evidence.effort.server_ms))
+    report(Checking(title, totals))
     results = run_checks(evidence, selection or EVERYTHING, lambda result: report(Checked(result)))
     folder = ReviewFolder.create(
         how["root"] or default_root(),

@@ -1,5 +1,5 @@
-"""One line of Content as it goes to the screen. Textual's own way also wraps, aligns, selects and looks for links, which takes three
-times as long, and a page has seventy lines."""
+"""One line of Content as it goes to the screen. Textual's own way also wraps, aligns, selects and looks for links, which takes
+three times as long, and a page has seventy lines."""
 
 from __future__ import annotations
 

@@ -34,6 +34,7 @@ from checks.evidence.database.facts import (
 )
 from checks.evidence.database.host import observe_host
 from checks.evidence.database.load import Load
+from checks.evidence.database.meter import Meter
 from checks.evidence.database.own_reads import with_own_reads
 from checks.evidence.database.rates import Look, look, rates
 from checks.evidence.database.replication import observe_replication
@@ -62,13 +63,14 @@ class _Part(NamedTuple):
 class Manner(NamedTuple):
     """How to look: twice, so many seconds apart (0: once), and not where more than so many sessions are active (None: always);
     with a measurement of recall or without. `searches` are SQL texts of the code with their LIMIT, where that is known. `ask`:
-    whom to ask which statements may be run, if any."""
+    whom to ask which statements may be run, if any. `meter` counts what it costs."""
 
     watch_s: float = 0.0
     max_load: int | None = None
     measure_recall: bool = False
     searches: tuple[tuple[str, int | None], ...] = ()
     ask: Ask | None = None
+    meter: Meter | None = None
 
 
 UNWATCHED = Manner()
@@ -108,7 +110,7 @@ class Node:
     def _connected(self, observe: Callable[[], None]) -> None:
         self._progress(f"connecting to {self.dsn.display}")
         try:
-            self._session = Session(self.dsn, self._cancelled)
+            self._session = Session(self.dsn, self._cancelled, self._manner.meter)
         except Cancelled:
             return
         self._load = Load(self._session, self._manner.max_load, self.notices)

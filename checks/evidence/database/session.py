@@ -21,6 +21,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import namedtuple_row
 
 from checks.evidence.database.dsn import Dsn
+from checks.evidence.database.meter import Meter
 from checks.evidence.database.unreachable import unreachable
 
 APPLICATION_NAME = "pgsurveyor"
@@ -90,13 +91,15 @@ class _TolerantJsonLoader(adapt.Loader):
 
 
 class Session:
-    """A connection to one node. `statements_sent` counts statements, `server_ms` the time from sending to the last row.
+    """A connection to one node. `statements_sent` counts statements, `server_ms` the time from sending to the last row; `meter`
+    counts them too.
 
     Raises TargetError where the node cannot be reached.
     """
 
-    def __init__(self, dsn: Dsn, cancelled: threading.Event | None = None) -> None:
+    def __init__(self, dsn: Dsn, cancelled: threading.Event | None = None, meter: Meter | None = None) -> None:
         self.dsn = dsn
+        self._meter = meter or Meter()
         self.statements_sent = 0
         self.server_ms = 0.0
         self._cancelled = cancelled or threading.Event()
@@ -266,7 +269,9 @@ class Session:
             yield
         finally:
             self._deadline = None
-            self.server_ms += (time.monotonic() - begun) * 1000
+            spent_ms = (time.monotonic() - begun) * 1000
+            self.server_ms += spent_ms
+            self._meter.add(spent_ms)
 
     def _check(self) -> None:
         if self._cancelled.is_set() and not self._cleaning:
