@@ -65,7 +65,8 @@ _KNOWN_BASES: dict[str, list[Field]] = {
 
 
 class Class(msgspec.Struct):
-    """A class that may be a model, the abstract base of one, or a manager. `label` is its application's."""
+    """A class that may be a model, the abstract base of one, or a manager. `label` is its application's. `hides` are the fields
+    that its own delete() sets, where it keeps the row."""
 
     name: str
     path: str
@@ -82,22 +83,24 @@ class Class(msgspec.Struct):
     indexes: list[ModelIndex] = []
     managers: dict[str, str] = {}
     methods: set[str] = set()
+    hides: tuple[str, ...] = ()
     queryset: Node | None = None
     choices: dict[str, tuple[str, ...]] = {}
 
 
 class Manager(msgspec.Struct):
     """What a manager adds to every query: the steps of its get_queryset(), all of them `read` or not; and the methods of
-    Django's that it has its own of."""
+    Django's that it has its own of. `hides`: see Class."""
 
     steps: list[tuple[str, Node]] = []
     read: bool = True
     overridden: frozenset[str] = frozenset()
+    hides: tuple[str, ...] = ()
 
 
 class Declared(msgspec.Struct):
     """A model with what only its own calls need: `ordering` of Meta, its managers by name, and whether it `deletes` in its own
-    way."""
+    way, and which fields that sets if it keeps the row."""
 
     model: Model
     label: str
@@ -105,6 +108,7 @@ class Declared(msgspec.Struct):
     ordering: tuple[str, ...] = ()
     managers: dict[str, Manager] = {}
     deletes: bool = False
+    hides: tuple[str, ...] = ()
 
 
 class Project:
@@ -190,11 +194,21 @@ def _read_class(node: Node, source: Source) -> Class:
                 own.choices[name] = choices_of(definition)
         elif definition.type == "function_definition":
             own.methods.add(text(field(definition, "name")))
+            if text(field(definition, "name")) == "delete":
+                own.hides = _hidden_by(text(definition))
             if text(field(definition, "name")) == "get_queryset":
                 own.queryset = definition
         elif statement.type == "expression_statement" and statement.children:
             _read_assignment(statement.children[0], own, source)
     return own
+
+
+def _hidden_by(code: str) -> tuple[str, ...]:
+    """What a delete() sets that calls update(), or sets and saves."""
+    updated = re.search(r"\.update\(\s*((?:\w+\s*=\s*[^,()]*(?:\([^()]*\))?\s*,?\s*)+)\)", code[:2_000])
+    if updated is not None:
+        return tuple(re.findall(r"(?:^|,)\s*(\w+)\s*=", updated.group(1)))
+    return tuple(re.findall(r"\bself\.(\w+)\s*=(?!=)", code[:2_000])) if "self.save(" in code else ()
 
 
 def _read_assignment(assignment: Node, own: Class, source: Source) -> None:
@@ -352,7 +366,8 @@ class _Builder:
         }
         plain = {"_default_manager": Manager(), "_base_manager": Manager()}
         deletes = any("delete" in part.methods for part in whole)
-        return Declared(model, entry.label, list(fields.values()), ordering, plain | known_managers, deletes)
+        hides = next((part.hides for part in whole if "delete" in part.methods), ())
+        return Declared(model, entry.label, list(fields.values()), ordering, plain | known_managers, deletes, hides)
 
     def _is_manager(self, name: str, path: str) -> bool:
         near = self.nearest(name, path)
@@ -371,7 +386,7 @@ class _Builder:
         known = {base for part in lineage for base in part.bases}
         complete |= bool(known & _MANAGERS)
         found = Manager(read=complete)
-        methods = {method for part in lineage for method in part.methods}
+        parts = list(lineage)
         for part in lineage:
             if part.queryset is None:
                 continue
@@ -383,11 +398,12 @@ class _Builder:
             found.steps = [*steps, *found.steps]
             other = self.nearest(root, part.path)
             if other is not None:
-                methods |= {method for each in self.lineages[id(other)][0] for method in each.methods}
+                parts += self.lineages[id(other)][0]
                 found.read &= not any(each.queryset for each in self.lineages[id(other)][0])
             if root != "super":
                 break
-        found.overridden = frozenset(methods)
+        found.overridden = frozenset(method for part in parts for method in part.methods)
+        found.hides = next((part.hides for part in parts if "delete" in part.methods), ())
         return found
 
     def _column(self, each: Field, entry: Class) -> ModelColumn:

@@ -139,12 +139,20 @@ class _Reader:
         paths = Paths(self.project, query)
         read = Steps(self.project, paths, Expressions(paths, self._subquery), query)
         known = declared.managers.get(manager) if declared is not None else None
-        if known is None or any(plain_name(name) in known.overridden for name, _ in steps if plain_name(name) in SENDS):
+        if known is None:
+            return None
+        own = {plain_name(name) for name, _ in steps if plain_name(name) in SENDS} & known.overridden
+        hides = own == {"delete"} and known.hides and not arguments_of(steps[-1][1])[1]
+        if own and not hides:
             return None
         query.partial |= set() if known.read else {WHERE}
         for name, call in (*known.steps, *steps):
             if plain_name(name) not in _STATEMENTS_OF_TWO:
                 read.apply(plain_name(name), call)
+        if hides:
+            query.verb, query.sets_on_update = "update", False
+            for name in known.hides:
+                query.write(name)
         return None if read.skipped else read
 
     def _subquery(self, node: Node, one_column: bool) -> str | None:
@@ -321,7 +329,9 @@ class _Reader:
             model, new = made
             declared = self.project.declared(model)
             if method == "delete" and declared is not None and declared.deletes:
-                continue
+                if not declared.hides or arguments_of(call)[1]:
+                    continue
+                method = "save"
             query = Query("delete" if method == "delete" else "insert" if new else "update", model)
             if method == "delete":
                 self._by_key(query)
@@ -426,6 +436,7 @@ def _followed(name: str, begun: Node, function: Node) -> tuple[list[Step], set[s
     steps: list[Step] = []
     partial: set[str] = set()
     sent = False
+    end = function.end_byte
     block = begun.parent.parent if begun.parent is not None else None
     mentions = mentions_of(function).get(name, [])
     if len(mentions) > _MAXIMUM_MENTIONS:
@@ -433,10 +444,12 @@ def _followed(name: str, begun: Node, function: Node) -> tuple[list[Step], set[s
     for node in mentions:
         if node.start_byte <= begun.end_byte:
             continue
+        if node.start_byte > end:
+            break
         if node.type == "assignment":
             right = field(node, "right")
             if right is None or not re.match(rf"\(?\s*{re.escape(name)}\b", text(right)):
-                break
+                end = node.end_byte
             continue
         parent = node.parent
         if parent is None or (parent.type == "assignment" and field(parent, "left") == node):

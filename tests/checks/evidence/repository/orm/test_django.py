@@ -299,3 +299,46 @@ def view(request):
 )  # fmt: skip
 def test_hostile_code_never_crashes(code: str) -> None:
     calls(code)
+
+
+def test_rows_that_a_delete_of_their_own_keeps_are_updated() -> None:
+    declared = """
+        from django.db import models
+
+        class Kept(models.QuerySet):
+            def delete(self, soft=True):
+                return self.update(deleted_at=timezone.now()) if soft else super().delete()
+
+        class Keeping(models.Manager):
+            def get_queryset(self):
+                return Kept(self.model, using=self._db).filter(deleted_at__isnull=True)
+
+        class Page(models.Model):
+            title = models.CharField(max_length=40)
+            deleted_at = models.DateTimeField(null=True)
+            objects = Keeping()
+
+            def delete(self, soft=True):
+                self.deleted_at = timezone.now()
+                self.save()
+    """
+    code = """
+        from pages.models import Page
+
+        def work(title):
+            Page.objects.filter(title=title).delete()
+            Page.objects.filter(title=title).delete(soft=False)
+            page = Page.objects.get(id=1)
+            page.delete()
+            found = Page.objects.filter(title=title).values_list("id")
+            found = [entry for entry in found]
+            return found
+    """
+    _, calls = read({"pages/models.py": declared, "pages/views.py": code})
+    texts = [tail(call) for call in calls]
+    assert texts == [
+        'UPDATE "pages_page" SET "deleted_at" = $1 WHERE "pages_page"."deleted_at" IS NULL AND "pages_page"."title" = $2',
+        'FROM "pages_page" WHERE "pages_page"."deleted_at" IS NULL AND "pages_page"."id" = $1 LIMIT $2',
+        'UPDATE "pages_page" SET "title" = $1, "deleted_at" = $2 WHERE "pages_page"."id" = $3',
+        'FROM "pages_page" WHERE "pages_page"."deleted_at" IS NULL AND "pages_page"."title" = $1',
+    ]
