@@ -95,6 +95,19 @@ def uniqueness_only_in_code(evidence: Evidence) -> Iterator[Finding | Examined]:
     yield Examined(total, total, "promises of the code")
 
 
+def promised_by_looks(evidence: Evidence) -> set[tuple[int, frozenset[str]]]:
+    """Tables and columns that uniqueness-only-in-code tells of because code looks before it inserts."""
+    catalog = evidence.get(Catalog)
+    migrated = Migrated(evidence)
+    return {
+        (promise.table.oid, promise.columns)
+        for promise in _promises(evidence)
+        if promise.by == _LOOK
+        and not migrated.declares_unique(promise.table, promise.columns)
+        and not _kept(catalog, promise)
+    }
+
+
 _LOOK = "the code looks for a row before it inserts one"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from checks.evidence.database.facts import Access, Catalog
@@ -15,6 +16,10 @@ from checks.registry import check
 from checks.schema.exposure import rights_of
 
 _SHOWN = 10
+_PUT_IN = re.compile(r"\$[0-9]+")
+_NUMBERS = re.compile(
+    r"\$[0-9]+::(?:big|small)?int(?:eger)?\b|ARRAY\[\$[0-9]+\]::(?:big|small)?int(?:eger)?\[\]", re.IGNORECASE
+)
 
 
 @check("schema.dynamic-sql", catalogue="N32", severity=Severity.HIGH, needs=[Repository])
@@ -52,7 +57,13 @@ def dynamic_sql(evidence: Evidence) -> Iterator[Finding | Examined]:
                 "Write a placeholder where the value stands and pass it beside the statement. Where the text is a model's, run "
                 "it as a role that may only read what it needs, in a READ ONLY transaction with a statement_timeout."
             ),
-            severity=Severity.HIGH if writes or not role else Severity.MEDIUM,
+            severity=(
+                Severity.LOW
+                if all(_puts_in_numbers(entry.text) for entry in found)
+                else Severity.HIGH
+                if writes or not role
+                else Severity.MEDIUM
+            ),
             confidence=Confidence.INFERRED,
             observed={
                 "statements": [entry.text[:300] for entry in found[:_SHOWN]],
@@ -64,6 +75,11 @@ def dynamic_sql(evidence: Evidence) -> Iterator[Finding | Examined]:
         )
     unmet = sum(map(len, dynamic.values()))
     yield Examined(len(statements), len(statements), "SQL statements in code", unmet=unmet)
+
+
+def _puts_in_numbers(text: str) -> bool:
+    """Whether each value is cast to a number where it stands: it was meant for one, and mostly is one."""
+    return len(_PUT_IN.findall(text)) == len(_NUMBERS.findall(text))
 
 
 def _is_ours(evidence: Evidence, statement: CodeStatement) -> bool:

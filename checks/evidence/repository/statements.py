@@ -33,6 +33,9 @@ _OTHER_DRIVERS = re.compile(
     r"""|MySqlConnector\b|android\.|androidx\.room)""",
     re.MULTILINE,
 )
+_RUST_TESTS = re.compile(
+    r"^#\[cfg\(test\)\]\s*(?:#\[[^\]\n]*\]\s*)*(?:pub(?:\([a-z]+\))?\s+)?mod\s+\w+\s*\{", re.MULTILINE
+)
 _OUR_DRIVERS = re.compile(
     r"psycopg|asyncpg|pg8000|postgres|[\"']pg[\"']|sqlalchemy|prisma|drizzle|pgx|lib/pq|npgsql", re.IGNORECASE
 )
@@ -74,7 +77,12 @@ def read_statements(file: SourceFile) -> list[CodeStatement]:
     else:
         return []
     found: dict[tuple[object, str], CodeStatement] = {}
+    # Rust keeps the tests of a module at its end.
+    tests = _RUST_TESTS.search(file.text) if file.extension == "rs" else None
+    end = file.text.count("\n", 0, tests.start()) + 1 if tests else None
     for literal in literals:
+        if end is not None and literal.line > end:
+            break
         statement = read_statement(literal, file.path, source)
         if statement is not None:
             if names:

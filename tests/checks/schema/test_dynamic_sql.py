@@ -15,6 +15,18 @@ def search(cursor, word, table, column):
     cursor.execute(f"SELECT id FROM {table} WHERE {column} = %s", [word])
     cursor.execute(f"SELECT id, body FROM notes ORDER BY id LIMIT {word} OFFSET {column}")
 """,
+    "app/tree.py": """
+def tree(cursor, node, ids):
+    cursor.execute(f"SELECT id FROM notes WHERE id = {node}::bigint OR id = ANY (ARRAY[{ids}]::bigint[])")
+""",
+    "src/lib.rs": """
+fn f(c: &mut C) { c.batch_execute(&format!("DELETE FROM notes WHERE id = {}", N)); }
+#[cfg(test)]
+#[expect(clippy::indexing_slicing)]
+mod tests {
+  fn g(c: &mut C) { c.batch_execute(&format!("DELETE FROM notes WHERE body = '{}'", N)); }
+}
+""",
     "app/crm.py": """
 def accounts(client, limit):
     return client.query(f"SELECT Id, Name FROM Account WHERE Size = {limit}")
@@ -38,7 +50,10 @@ def test_values_in_the_text_of_statements(
 
     result = examine(database, "schema.dynamic-sql", root)
 
-    assert names(result) == {"app/search.py"}
+    assert {entry.subject.name: entry.severity for entry in result.findings} == {
+        "app/search.py": Severity.MEDIUM, "app/tree.py": Severity.LOW, "src/lib.rs": Severity.MEDIUM,
+    }  # fmt: skip
+    assert finding(result, "src/lib.rs").locations == (Location("src/lib.rs", 2),)
     found = finding(result, "app/search.py")
     assert found.locations == (Location("app/search.py", 3),)
     assert (found.severity, found.observed["role"], found.observed["role_may"]) == (Severity.MEDIUM, reader, ["read"])
@@ -50,7 +65,7 @@ def test_values_in_the_text_of_statements(
 def test_without_a_database_the_migrations_tell_its_tables(repository: Callable[..., Path]) -> None:
     result = examine(None, "schema.dynamic-sql", repository(CODE))
 
-    assert names(result) == {"app/search.py"}
+    assert names(result) == {"app/search.py", "app/tree.py", "src/lib.rs"}
 
 
 def test_code_without_sql(repository: Callable[..., Path]) -> None:
