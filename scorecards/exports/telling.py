@@ -21,6 +21,7 @@ from scorecards.rubric import load_rubric
 
 HELD_BACK = 3
 FEW = 1 / 3
+OPTION_WORDS = 2
 NEEDS_ANSWER = ("needs_answer", "stale_answer")
 OBSERVED = 8
 NEVER_KEPT = (
@@ -188,7 +189,8 @@ def provisional(scorecard: Scorecard) -> str:
 
 def is_code(words: str) -> bool:
     """Whether it is a command, an option or SQL rather than words."""
-    return words.startswith(("--", "pgsurveyor ")) or words.partition(" ")[0].isupper()
+    option = words.startswith("--") and len(words.split()) <= OPTION_WORDS
+    return option or words.startswith("pgsurveyor ") or words.partition(" ")[0].isupper()
 
 
 def is_sql(words: str) -> bool:
