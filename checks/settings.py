@@ -18,6 +18,11 @@ _OWN_STORAGE = frozenset({"neon", "aurora", "alloydb"})
 
 _MILLISECONDS = {"us": 0.001, "ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _BYTES = {"B": 1, "kB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
+_TRIED_OUT = re.compile(
+    r"(?:^|/)(?:tests?|examples?|samples?|e2e|docs?|dev|local|\.devcontainer|__tests__|\.github|ci)/"
+    r"|[._-](?:dev|development|test|tests|testing|ci|e2e|local|build|example|sample)\b",
+    re.IGNORECASE,
+)
 _VALUE = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d|B|kB|MB|GB|TB)?\s*")
 _UNIT = re.compile(r"(\d*)(us|ms|s|min|h|d|B|kB|MB|GB|TB)")
 
@@ -105,7 +110,13 @@ def settings_in_code(evidence: Evidence, name: str) -> tuple[Location, ...]:
 
 
 def server_locations(evidence: Evidence) -> tuple[Location, ...]:
-    """Where deployment files describe the server itself."""
+    """Where deployment files describe the server itself, those that are for development and tests last."""
     repository = evidence.find(Repository)
     facts = repository.deployment if repository else ()
-    return tuple(fact.location for fact in facts if fact.kind == "server_image")
+    found = {fact.location for fact in facts if fact.kind == "server_image"}
+    return tuple(sorted(found, key=lambda place: (is_tried_out(place.path), place.path.count("/"), place)))
+
+
+def is_tried_out(path: str) -> bool:
+    """Whether a deployment file is, by its name or folder, for development, tests, examples or building images."""
+    return _TRIED_OUT.search(path) is not None

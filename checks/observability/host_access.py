@@ -11,7 +11,7 @@ from checks.evidence.repository.facts import DeploymentFact, Repository
 from checks.model import Confidence, Examined, Finding, Fix, Reason, Severity, Subject, Unknown
 from checks.registry import check
 from checks.relations import user_name
-from checks.settings import is_managed, is_on
+from checks.settings import is_managed, is_on, is_tried_out
 
 _FILE = Subject("file", ("pg_hba.conf",))
 _NEAR = frozenset({"socket", "this machine"})
@@ -218,4 +218,5 @@ def _listens(evidence: Evidence) -> bool:
 
 def _deployed(evidence: Evidence) -> list[DeploymentFact]:
     repository = evidence.find(Repository)
-    return [fact for fact in (repository.deployment if repository else ()) if fact.kind == "host_access"]
+    facts = repository.deployment if repository else ()
+    return [fact for fact in facts if fact.kind == "host_access" and not is_tried_out(fact.location.path)]

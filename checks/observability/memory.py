@@ -12,10 +12,9 @@ from checks.figures import bytes_in_words
 from checks.model import Confidence, Examined, Finding, Fix, NotApplicable, Reason, Severity, Unknown
 from checks.registry import check
 from checks.relations import grant
-from checks.settings import is_managed, server_locations, setting_fix, setting_subject, size_in_bytes
+from checks.settings import is_managed, is_tried_out, server_locations, setting_fix, setting_subject, size_in_bytes
 
 _MEMORY = re.compile(r"(\d{1,20}) \((.*)\)")
-_TESTS = re.compile(r"(?:^|/)(?:tests?|examples?|e2e|dev|docs?)/|[.-](?:dev|test|ci|local|e2e)[.-]", re.IGNORECASE)
 # shared_buffers beyond that leave too little for sessions and for the operating system's cache.
 BUFFERS_SHARE = 0.75
 
@@ -90,7 +89,7 @@ def _memory(evidence: Evidence) -> tuple[int, DeploymentFact]:
     found = [
         (int(matched[1]), fact)
         for fact in facts
-        if (matched := _MEMORY.fullmatch(fact.detail)) and not _TESTS.search(fact.location.path)
+        if (matched := _MEMORY.fullmatch(fact.detail)) and not is_tried_out(fact.location.path)
     ]
     if found:
         return min(found, key=lambda entry: (entry[0], entry[1].location))

@@ -211,7 +211,7 @@ def pools_exceed_connections(evidence: Evidence) -> Iterator[Finding | Examined]
     yield Examined(len(pools), len(pools), "pools")
     overflow = sum(number for number, fact in pools if "overflow" in fact.detail.lower())
     sizes = [number for number, fact in pools if "overflow" not in fact.detail.lower()]
-    processes = _processes(evidence)
+    processes = process_count(evidence) or 1
     wanted = (max(sizes, default=5) + overflow) * processes
     available = activity.max_connections - activity.reserved_connections
     if wanted > available:
@@ -233,9 +233,11 @@ def pools_exceed_connections(evidence: Evidence) -> Iterator[Finding | Examined]
         )
 
 
-def _processes(evidence: Evidence) -> int:
-    """Worker processes of a copy times copies, of the service with most of each."""
+def process_count(evidence: Evidence) -> int | None:
+    """Worker processes of a copy times copies, of the service with most of each; None where the repository does not say."""
     facts = [fact for fact in _facts(evidence, "processes") if not _tests(fact.location)]
+    if not facts:
+        return None
     copies = max((_numbered(fact) for fact in facts if "replicas" in fact.detail), default=1)
     workers = max((_numbered(fact) for fact in facts if "replicas" not in fact.detail), default=1)
     return max(1, copies) * max(1, workers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scorecards.facts import hybrid, migrations, schema, server, workload
+from scorecards.facts import hybrid, migrations, schema, server, topology, workload
 from scorecards.facts.verdict import Precondition, Predicate, Verdict
 
 __all__ = ["FACTS", "PRECONDITIONS", "Verdict"]
@@ -41,7 +41,10 @@ FACTS: dict[str, Predicate] = {
         server.synchronous_standby_streams,
         server.archiver_not_failing,
         server.backup_in_deployment,
-        server.pools_fit,
+        topology.pools_fit,
+        topology.topology_documented,
+        topology.reads_on_replicas,
+        topology.pooler_stands_close,
         server.replication_alerts,
         server.transaction_pooling,
         server.retries_back_off,

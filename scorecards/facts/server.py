@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
-from checks.evidence.database.facts import Activity, Replication, Server, Settings, Slot
+from checks.evidence.database.facts import Replication, Server, Settings, Slot
 from checks.evidence.evidence import Evidence
 from checks.evidence.repository.facts import Repository
 from checks.figures import bytes_in_words
@@ -16,7 +14,6 @@ from scorecards.rubric import Strength
 
 UNLIMITED_SLOT_BYTES = 10 * 10**9
 SLOW_MS = 1_000
-POOLS_SHARE = 0.8
 
 
 def autovacuum_on(evidence: Evidence) -> Verdict:
@@ -181,24 +178,6 @@ def archiver_not_failing(evidence: Evidence) -> Verdict:
     if failing_s > evidence.limit("archiver_failing_s"):
         return unmet(f"the archiver has been failing for {failing_s / 3600:.1f} h")
     return undecided("the archiver failed lately")
-
-
-def pools_fit(evidence: Evidence) -> Verdict:
-    """The pool sizes that one file of the repository sets, added up: the file with the largest sum, because another may set
-    the same pools again. How many instances run it does not say. So too large a sum is an inference, and one that fits
-    decides nothing."""
-    limit = evidence.get(Activity).max_connections
-    repository = evidence.find(Repository)
-    sums: dict[str, int] = {}
-    for fact in repository.deployment if repository else ():
-        number = re.search(r"\d{1,9}", fact.detail) if fact.kind == "pool_size" else None
-        if number:
-            sums[fact.location.path] = sums.get(fact.location.path, 0) + int(number[0])
-    if not sums or not limit:
-        return undecided("no pool size seen in the repository" if limit else "")
-    path = max(sums, key=lambda path: (sums[path], path))
-    words = f"{path} sets pools of {sums[path]} for {limit} connections, with one instance of each service"
-    return unmet(words, Strength.INFERRED) if sums[path] > POOLS_SHARE * limit else undecided(words)
 
 
 def backup_in_deployment(evidence: Evidence) -> Verdict:

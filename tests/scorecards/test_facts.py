@@ -26,6 +26,7 @@ from checks.evidence.database.facts import (
     Recall,
     RecallAt,
     RecallMeasurement,
+    Replica,
     Replication,
     RoleSetting,
     SentSetting,
@@ -131,6 +132,30 @@ def with_size(size: int | None) -> Evidence:
 def with_deployed(kind: str, *details: str, **more: object) -> Evidence:
     facts = tuple(DeploymentFact(kind, detail, Location("compose.yaml", 1)) for detail in details)
     return evidence(repository=msgspec.structs.replace(repository(), deployment=facts), **more)
+
+
+def with_facts(**details: str) -> Evidence:
+    """One fact of the deployment of each kind, all in one file."""
+    facts = tuple(DeploymentFact(kind, detail, Location("compose.yaml", 1)) for kind, detail in details.items())
+    return evidence(repository=msgspec.structs.replace(repository(), deployment=facts))
+
+
+def with_standbys(*names: str, **described: str) -> Evidence:
+    """Standbys that stream, and what the deployment says."""
+    streaming = tuple(Standby(name, "streaming", "async", 0, 0.0) for name in names)
+    return msgspec.structs.replace(with_facts(**described), replication=Replication(standbys=streaming), replicas=())
+
+
+def with_replica(text: str | None, total_ms: float) -> Evidence:
+    """A replica that spent so long on that statement, beside a primary that read for one second."""
+    primary = with_statement(1_000, 1)
+    entry = Statement("1", text or "", 1, total_ms, total_ms, 1)
+    since = NOW - dt.timedelta(days=10)
+    replica = Replica(
+        "standby1", STANDBY, Usage(), Replication(), Settings(),
+        None if text is None else Statements("1.12", since, 0, 0, (entry,)),
+    )  # fmt: skip
+    return msgspec.structs.replace(primary, replicas=(replica,))
 
 
 def with_statement(mean_ms: float, calls: int, text: str = "SELECT $1") -> Evidence:
@@ -307,6 +332,29 @@ CASES: list[tuple[str, Evidence, str]] = [
     ("backup_in_deployment", with_deployed("backup", "pgbackrest"), "met"),
     ("pools_fit", with_deployed("pool_size", "pool_size=50", "max: 31"), "unmet"),
     ("pools_fit", with_deployed("pool_size", "pool_size=50", "max: 30"), "unknown"),
+    ("pools_fit", with_facts(pool_size="20 (max)", processes="4 (replicas)"), "met"),
+    ("pools_fit", with_facts(pool_size="21 (max)", processes="4 (replicas)"), "unmet"),
+    ("pools_fit", with_facts(pool_size="21 (max)", processes="4 (replicas)", pooler="pgbouncer"), "unknown"),
+    ("topology_documented", with_standbys("standby1"), "unknown"),
+    ("topology_documented", with_standbys("standby1", standby="1 of 2 instances"), "met"),
+    ("topology_documented", with_standbys("standby1", standby="2 of 3 instances"), "unmet"),
+    ("topology_documented", with_standbys(standby="primary_conninfo"), "unmet"),
+    ("topology_documented", with_standbys("standby1", high_availability="Patroni"), "met"),
+    ("topology_documented", with_standbys(), "unknown"),
+    ("topology_documented", evidence(server=STANDBY), "unknown"),
+    ("topology_documented", evidence(server=server(flavour="rds")), "unknown"),
+    ("reads_on_replicas", with_replica("SELECT a FROM t", 9_000), "met"),
+    ("reads_on_replicas", with_replica("SELECT a FROM t", 500), "unknown"),
+    ("reads_on_replicas", with_replica("SELECT a FROM t", 1), "unmet"),
+    ("reads_on_replicas", with_replica("SELECT a FROM t FOR UPDATE", 9_000), "unmet"),
+    ("reads_on_replicas", with_replica("WITH w AS (INSERT INTO t VALUES ($1) RETURNING a) SELECT a FROM w", 9_000), "unmet"),
+    ("reads_on_replicas", with_replica(None, 0), "unknown"),
+    ("reads_on_replicas", with_standbys("standby1"), "unknown"),
+    ("pooler_stands_close", with_facts(pooler="pgbouncer", server_image="postgres:18"), "unknown"),
+    ("pooler_stands_close",
+     with_facts(pooler="pgbouncer", server_image="postgres:18", pooler_timeout="server_idle_timeout = 60"), "met"),
+    ("pooler_stands_close", with_facts(pooler="pgbouncer", pooler_timeout="server_idle_timeout = 60"), "unknown"),
+    ("pooler_stands_close", evidence(), "unknown"),
     ("pools_fit", evidence(), "unknown"),
     ("replication_alerts", with_deployed("alert_rules", "disk full"), "unknown"),
     ("replication_alerts", with_deployed("alert_rules", "ReplicationLag"), "met"),

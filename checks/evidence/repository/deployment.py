@@ -69,6 +69,11 @@ _POOLERS = frozenset("pgbouncer pgcat odyssey supavisor pgpool pgbouncer-exporte
 _POOL_MODE = re.compile(
     r"""\b(?:pool_mode|POOL_MODE|PGBOUNCER_POOL_MODE|poolMode|pooler_mode)\b["']?\s*[:=]\s*["']?(session|transaction|statement)\b"""
 )
+_POOLER_TIMEOUT = re.compile(
+    r"""^\s*(?:-\s*)?["']?(?:PGBOUNCER_)?(server_idle_timeout|client_idle_timeout|idle_transaction_timeout)["']?\s*[:=]"""
+    r"""\s*["']?(\d{1,7})\b""",
+    re.IGNORECASE,
+)
 _BACKUP_WORDS = {
     "wal-g": re.compile(r"\bwal-g\b", re.IGNORECASE),
     "pgBackRest": re.compile(r"\bpgbackrest\b", re.IGNORECASE),
@@ -221,6 +226,8 @@ def _deployed(file: SourceFile) -> Iterator[tuple[str, str, int]]:
             yield from processes_of(line, number)
         if mode := _POOL_MODE.search(line):
             yield "pooler", f"pool_mode = {mode.group(1)}", number
+        if idle := _POOLER_TIMEOUT.match(line):
+            yield "pooler_timeout", f"{idle.group(1).lower()} = {idle.group(2)}", number
         for tool, pattern in _BACKUP_WORDS.items() if not in_ci else ():
             if pattern.search(line):
                 yield "backup", tool, number
