@@ -217,15 +217,17 @@ def run(**options: Any) -> None:
 @pgsurveyor.command()
 @observing
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Where the evidence goes.")
-def collect(output: Path, **options: Any) -> None:
+@click.option(
+    "--with-statistics",
+    is_flag=True,
+    help="Keep the schema and the planner's statistics too, for a shadow without the target. They hold values of columns.",
+)
+@click.option("--yes", is_flag=True, help="Keep those values without being asked.")
+def collect(output: Path, with_statistics: bool, yes: bool, **options: Any) -> None:
     """Observe a target and save the evidence only."""
-    from checks.evidence import store
-    from tui.unattended import gather, report_problems
+    from tui.collecting import collect_evidence
 
-    observation = gather(options, _progress())
-    store.save(observation.evidence, output)
-    click.echo(f"evidence saved to {output}", err=True)
-    sys.exit(report_problems(observation.problems))
+    sys.exit(collect_evidence(output, options, _progress(), with_statistics=with_statistics, yes=yes))
 
 
 @pgsurveyor.command()

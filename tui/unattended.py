@@ -83,7 +83,7 @@ def gather(options: dict[str, Any], progress: Progress) -> Observation:
                 "saved evidence is not observed again",
                 "leave --watch, --max-load, --measure-recall, --plan and --analyze out",
             )
-        return Observation(_redacted(store.load(options["evidence"]), options))
+        return Observation(_redacted(_tried(store.load(options["evidence"]), options, progress), options))
     target = resolve_target(options)
     with _cancel_on_interrupt() as cancelled:
         observation = observe(
@@ -94,6 +94,25 @@ def gather(options: dict[str, Any], progress: Progress) -> Observation:
             ask=asker(cancelled) if target.analyze else None,
         )
     return msgspec.structs.replace(observation, interrupted=cancelled.is_set())
+
+
+def _tried(evidence: Evidence, options: dict[str, Any], progress: Progress) -> Evidence:
+    """With what a shadow of the statistics in the file tells, if they are there and wanted."""
+    budget = parse_size(options["index_budget"]) if options["index_budget"] is not None else None
+    blueprint = None if options["no_shadow"] or options["redact_names"] else store.load_blueprint(options["evidence"])
+    if blueprint is None:
+        if budget is not None:
+            raise UsageError(
+                "there is no shadow to choose indexes in", "collect --with-statistics, without --redact-names"
+            )
+        return evidence
+    from checks.shadow.step import with_proofs
+
+    with _cancel_on_interrupt() as cancelled:
+        tried = with_proofs(
+            evidence, blueprint, index_budget=budget, programs=options["pg_bin"], progress=progress, cancelled=cancelled
+        )
+    return store.decode(store.encode(tried))
 
 
 def _redacted(evidence: Evidence, options: dict[str, Any]) -> Evidence:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -15,7 +16,11 @@ from checks.evidence.database.facts import Catalog
 from checks.evidence.database.session import Cancelled, ConnectionLost
 from checks.evidence.evidence import Evidence
 from checks.model import Finding, Reason, Unobserved
+from checks.shadow.blueprint import Blueprint
 from checks.shadow.trials import trials
+
+if TYPE_CHECKING:
+    from checks.shadow.clone import Shadow
 
 # A clone of so many tables takes about half a minute, and pg_dump locks each of them for that long.
 MAXIMUM_TABLES = 3_000
@@ -30,7 +35,7 @@ NOT_READ = Unobserved(Reason.CONNECTION_LOST, "the connection was lost: run agai
 
 def with_proofs(
     evidence: Evidence,
-    dsn: str,
+    source: str | Blueprint,
     *,
     index_budget: int | None = None,
     programs: Path | None = None,
@@ -38,12 +43,12 @@ def with_proofs(
     cancelled: threading.Event | None = None,
 ) -> Evidence:
     """The evidence with a proof of every fix that can be tried, or the reason why there is none; before, with the indexes that
-    are best within `index_budget` bytes, if one is given. Where nothing is to be tried, nothing of the target is read."""
+    are best within `index_budget` bytes, if one is given. `source` is a DSN, or what was read of the target before. Where nothing
+    is to be tried, nothing of the target is read."""
     tell = progress or (lambda _: None)
     if evidence.find(Catalog) is None or (cancelled is not None and cancelled.is_set()):
         return evidence
     from checks.shadow.advisor import advise
-    from checks.shadow.clone import Shadow
     from checks.shadow.proof import asked, prove
 
     def without(gap: Unobserved) -> Evidence:
@@ -58,7 +63,7 @@ def with_proofs(
     if index_budget is None and not trials(_findings(evidence)):
         return without(NOTHING_TO_PROVE)
     try:
-        with Shadow.of_target(dsn, evidence, programs=programs, progress=tell, cancelled=cancelled) as shadow:
+        with _shadow(source, evidence, programs, tell, cancelled) as shadow:
             if index_budget is not None:
                 advice = advise(shadow, evidence, budget_bytes=index_budget, progress=tell, cancelled=cancelled)
                 evidence = msgspec.structs.replace(evidence, advice=advice)
@@ -70,6 +75,20 @@ def with_proofs(
         return without(NOT_READ)
     except TargetError as error:
         return without(Unobserved(Reason.NO_SHADOW, f"no shadow: {error}" + (f"; {error.hint}" if error.hint else "")))
+
+
+def _shadow(
+    source: str | Blueprint,
+    evidence: Evidence,
+    programs: Path | None,
+    progress: Callable[[str], None],
+    cancelled: threading.Event | None,
+) -> Shadow:
+    from checks.shadow.clone import Shadow
+
+    if isinstance(source, Blueprint):
+        return Shadow.of_blueprint(source, evidence, programs=programs, progress=progress)
+    return Shadow.of_target(source, evidence, programs=programs, progress=progress, cancelled=cancelled)
 
 
 def _findings(evidence: Evidence) -> list[Finding]:
