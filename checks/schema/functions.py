@@ -67,7 +67,8 @@ def function_search_path_mutable(evidence: Evidence) -> Iterator[Finding | Exami
             continue
         yield Finding(
             Subject("schema", (schema,)),
-            f"{len(found)} functions of schema {quote_identifier(schema)} run under their caller's search_path",
+            f"{len(found)} function{'s' if len(found) > 1 else ''} of schema {quote_identifier(schema)} "
+            f"run{'' if len(found) > 1 else 's'} under {'their' if len(found) > 1 else 'its'} caller's search_path",
             _search_path_fix(found[0]),
             severity=Severity.NOTE,
             observed={"functions": [function.subject.name for function in found[:20]]},
