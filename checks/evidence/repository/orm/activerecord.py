@@ -49,7 +49,7 @@ class Table(NamedTuple):
 
 class Declaration(NamedTuple):
     """A class that may be a model. `scopes` are by name the body of their lambda, as a file's code; `methods` the class's own,
-    `scoped` the relations with conditions of their own."""
+    `scoped` the relations with conditions of their own, `own_writes` the methods of a row that it has written anew."""
 
     name: str
     parent: str
@@ -62,6 +62,7 @@ class Declaration(NamedTuple):
     methods: frozenset[str] = frozenset()
     has_default_scope: bool = False
     scoped: frozenset[str] = frozenset()
+    own_writes: frozenset[str] = frozenset()
 
 
 def read_schema(file: SourceFile) -> list[Table]:
@@ -163,12 +164,15 @@ def _declaration(source: Source, node: Node, name: str, parent: str) -> Declarat
     scopes: list[tuple[str, str]] = []
     methods: set[str] = set()
     scoped: set[str] = set()
+    written: set[str] = set()
     for statement in named(field(node, "body")):
         if statement.type == "assignment":
             left = text(field(statement, "left"))
             if left == "self.table_name":
                 table = string_of(field(statement, "right")) or table
             abstract |= left == "self.abstract_class" and text(field(statement, "right")) == "true"
+        elif statement.type == "method":
+            written.add(text(field(statement, "name")))
         elif statement.type == "singleton_method":
             methods.add(text(field(statement, "name")))
         elif statement.type == "singleton_class":
@@ -177,6 +181,7 @@ def _declaration(source: Source, node: Node, name: str, parent: str) -> Declarat
             }
         elif statement.type == "call":
             word = method_of(statement)
+            written |= {"destroy", "delete"} if _KEEPS_ROWS.match(word) else set()
             default |= word == "default_scope"
             if word == "scope" and (scope := _scope(statement)):
                 scopes.append(scope)
@@ -198,6 +203,7 @@ def _declaration(source: Source, node: Node, name: str, parent: str) -> Declarat
         frozenset(methods),
         default,
         frozenset(scoped),
+        frozenset(written & WRITES),
     )
 
 
@@ -253,6 +259,14 @@ def _uniqueness(word: str, call: Node) -> list[ModelIndex]:
         for argument in arguments_of(call)
         if (attribute := name_of(argument))
     ]
+
+
+# Methods of a row that send a statement.
+WRITES = frozenset(
+    "save save! update update! update_attributes update_attributes! update_attribute update_column update_columns touch "
+    "destroy destroy! delete".split()
+)
+_KEEPS_ROWS = re.compile(r"acts_as_paranoid|has_soft_delet|soft_delet")
 
 
 class Entry(NamedTuple):

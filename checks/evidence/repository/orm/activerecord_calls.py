@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from tree_sitter import Node
 
 from checks.evidence.repository.facts import OrmCall
 from checks.evidence.repository.orm.activerecord import Entry
+from checks.evidence.repository.orm.activerecord_classes import Classes, scope_of
+from checks.evidence.repository.orm.activerecord_rows import read_rows
 from checks.evidence.repository.orm.activerecord_steps import EVERYTHING, SENDS, STEPS, Steps
 from checks.evidence.repository.orm.query import COLUMNS, VALUE, Query, quoted
 from checks.evidence.repository.orm.ruby import camelized, chain_above, method_of
-from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, text, whole_text
+from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, whole_text
 
 CANDIDATE = re.compile(r"[\w)\]]\s*&?\.[a-z]")
 _CLASS = re.compile(rb"(?<![\w:.@])((?:::)?[A-Z]\w*(?:::[A-Z]\w*)*)(?=\s*&?\.\s*[a-z])")
@@ -38,28 +40,6 @@ _UPDATES = frozenset(["update_all", "touch_all"])
 _DELETES = frozenset(["delete_all", "delete_by"])
 
 
-class Classes:
-    """The models, by what a constant in a file may mean."""
-
-    def __init__(self, entries: Mapping[str, Entry]) -> None:
-        self.entries = entries
-        self._by_last: dict[str, list[Entry]] = {}
-        for name, entry in entries.items():
-            self._by_last.setdefault(name.rpartition("::")[2], []).append(entry)
-
-    def find(self, name: str, scope: str = "") -> Entry | None:
-        """The model that the name means within the modules of `scope`."""
-        name = name.removeprefix("::")
-        while scope:
-            if found := self.entries.get(f"{scope}::{name}"):
-                return found
-            scope = scope.rpartition("::")[0]
-        if found := self.entries.get(name):
-            return found
-        same = self._by_last.get(name, ()) if "::" not in name else ()
-        return same[0] if len(same) == 1 else None
-
-
 def read_calls(source: Source, classes: Classes) -> list[OrmCall]:
     return _Reader(source, classes).read()
 
@@ -73,18 +53,19 @@ class _Reader:
     def read(self) -> list[OrmCall]:
         for entry, condition, start, steps in self._starts():
             self._chain(entry, condition, start, steps)
+        self.calls += read_rows(self.source, self.classes)
         return self.calls
 
     def _starts(self) -> Iterator[tuple[Entry, str | None, Node, list[tuple[str, Node]]]]:
         """Where relations begin: at a class, at an association of a variable that is called like its class, and in a class's
         own methods."""
         for match, node in self.source.found(_CLASS, _CLASSES):
-            entry = self.classes.find(match.group(1).decode(), _scope_of(node))
+            entry = self.classes.find(match.group(1).decode(), scope_of(node))
             if entry is not None:
                 yield entry, None, node, chain_above(node)[1]
         for match, node in self.source.found(_VARIABLE, _VARIABLES):
             name = match.group(1).decode().lstrip("@").removeprefix("current_")
-            entry = self.classes.find(camelized(name), _scope_of(node))
+            entry = self.classes.find(camelized(name), scope_of(node))
             steps = chain_above(node)[1]
             if entry is None or len(steps) < 2:
                 continue
@@ -101,7 +82,7 @@ class _Reader:
             ):
                 continue
             method = _around(call, "singleton_method")
-            entry = self.classes.find(_scope_of(call)) if method is not None else None
+            entry = self.classes.find(scope_of(call)) if method is not None else None
             if entry is not None:
                 yield entry, None, call, [(match.group(1).decode(), call), *chain_above(call)[1]]
 
@@ -119,7 +100,7 @@ class _Reader:
         for match, node in self.source.found(re.compile(rf"(?<![\w:.@])({spelled})(?=&?\.[a-z])".encode()), _OWN_NODES):
             name = match.group(1).decode()
             method = function_around(node)
-            entry = self.classes.find(_scope_of(node))
+            entry = self.classes.find(scope_of(node))
             if method is None or method.type != "method" or entry is None:
                 continue
             if re.search(rf"(?<![\w.]){re.escape(name)}\s*(?:\|\||&&|[-+])?=(?!=)", whole_text(method)):
@@ -201,17 +182,6 @@ def _around(node: Node, kind: str) -> Node | None:
             return current
         current = current.parent
     return None
-
-
-def _scope_of(node: Node) -> str:
-    """The modules and classes that the node stands in."""
-    names: list[str] = []
-    current = node.parent
-    while current is not None:
-        if current.type in ("class", "module"):
-            names.append(text(field(current, "name")))
-        current = current.parent
-    return "::".join(reversed(names))
 
 
 def _is_part(steps: list[tuple[str, Node]]) -> bool:

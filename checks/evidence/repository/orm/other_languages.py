@@ -10,7 +10,15 @@ from collections.abc import Callable, Iterable
 from checks.evidence.repository.cache import Cache, facts_key, file_key
 from checks.evidence.repository.facts import Model, OrmCall
 from checks.evidence.repository.files import SourceFile
-from checks.evidence.repository.orm import activerecord, activerecord_calls, diesel, diesel_calls, gorm, gorm_calls
+from checks.evidence.repository.orm import (
+    activerecord,
+    activerecord_calls,
+    activerecord_classes,
+    diesel,
+    diesel_calls,
+    gorm,
+    gorm_calls,
+)
 from checks.evidence.repository.orm.models import Models
 from checks.evidence.repository.orm.ruby import underscored
 from checks.evidence.repository.orm.syntax import Source, source_of
@@ -94,7 +102,7 @@ class OtherLanguages:
         entries = activerecord.build_models(self._classes, self._rails)
         if entries:
             models += [entry.model for entry in entries.values()]
-            classes = activerecord_calls.Classes(entries)
+            classes = activerecord_classes.Classes(entries)
             last = {name.rpartition("::")[2] for name in entries}
             words = last | {underscored(name) for name in last} | {f"current_{underscored(name)}" for name in last}
             read_all(

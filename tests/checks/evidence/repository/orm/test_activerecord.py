@@ -160,6 +160,40 @@ def test_associations_of_a_class_are_asked_in_its_own_methods() -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("@note = Blog::Note.new(title: t)\n@note.author = me\n@note.save!",
+         ['INSERT INTO "blog_posts" ("title", "author_id") VALUES ($1, $2) columns']),
+        ("post = current_person.posts.build(:title => t)\nreturn if post.save",
+         ['INSERT INTO "blog_posts" ("author_id", "title") VALUES ($1, $2) columns']),
+        ("current_person.name = n\ncurrent_person.save", ['UPDATE "people" SET "name" = $1 WHERE "people"."id" = $2 columns']),
+        ("@person.update!(name: n, status: 1)", ['UPDATE "people" SET "name" = $1, "status" = $2 WHERE "people"."id" = $3']),
+        ("person.update_attribute(:name, n)", ['UPDATE "people" SET "name" = $1 WHERE "people"."id" = $2']),
+        ("person.update(person_params)", ['UPDATE "people" SET $1 WHERE "people"."id" = $2 columns']),
+        ("person = Person.find(1)\nperson.destroy",
+         ['DELETE FROM "people" WHERE "people"."id" = $1', 'FROM "people" WHERE "people"."id" = $1 LIMIT $2']),
+        ("person.save", []),
+        ("person = parse(text)\nperson.destroy", []),
+        ("names.each { |person| person.destroy }", []),
+        ("cache.delete(key)", []),
+        ("person.delete(:name)", []),
+    ],
+)  # fmt: skip
+def test_rows_that_are_written(body: str, expected: list[str]) -> None:
+    _, calls = read(of(body))
+    mine = [call for call in calls if call.location.path == "app/x.rb"]
+    assert sorted(f"{tail(call)} {','.join(call.partial)}".strip() for call in mine) == expected
+
+
+def test_a_class_writes_its_own_row_but_where_it_says_how() -> None:
+    person = PERSON.replace("default_scopes = 1", "def hide\n  update!(status: 0)\nend\ndef destroy\n  hide\nend")
+    _, calls = read(of("person = Person.new\nperson.destroy") | {"app/models/person.rb": person})
+    assert [tail(call) for call in calls if call.text.startswith(("UPDATE", "DELETE"))] == [
+        'UPDATE "people" SET "status" = $1 WHERE "people"."id" = $2'
+    ]
+
+
+@pytest.mark.parametrize(
     "code",
     [
         "class A < B\n" * 5_000, "Person.where(" * 3_000, "Person" + ".where(id: 1)" * 3_000,

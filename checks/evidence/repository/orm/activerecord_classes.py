@@ -1,0 +1,43 @@
+"""Which model a constant of Ruby code means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tree_sitter import Node
+
+from checks.evidence.repository.orm.activerecord import Entry
+from checks.evidence.repository.orm.syntax import field, text
+
+
+class Classes:
+    """The models, by what a constant in a file may mean."""
+
+    def __init__(self, entries: Mapping[str, Entry]) -> None:
+        self.entries = entries
+        self._by_last: dict[str, list[Entry]] = {}
+        for name, entry in entries.items():
+            self._by_last.setdefault(name.rpartition("::")[2], []).append(entry)
+
+    def find(self, name: str, scope: str = "") -> Entry | None:
+        """The model that the name means within the modules of `scope`."""
+        name = name.removeprefix("::")
+        while scope:
+            if found := self.entries.get(f"{scope}::{name}"):
+                return found
+            scope = scope.rpartition("::")[0]
+        if found := self.entries.get(name):
+            return found
+        same = self._by_last.get(name, ()) if "::" not in name else ()
+        return same[0] if len(same) == 1 else None
+
+
+def scope_of(node: Node) -> str:
+    """The modules and classes that the node stands in."""
+    names: list[str] = []
+    current = node.parent
+    while current is not None:
+        if current.type in ("class", "module"):
+            names.append(text(field(current, "name")))
+        current = current.parent
+    return "::".join(reversed(names))

@@ -1,0 +1,196 @@
+"""Calls of ActiveRecord that write one row: `post.save`, `@user.update!(name: name)`, `comment.destroy`."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from tree_sitter import Node
+
+from checks.evidence.repository.facts import Model, OrmCall
+from checks.evidence.repository.orm.activerecord import WRITES, Entry
+from checks.evidence.repository.orm.activerecord_classes import Classes, scope_of
+from checks.evidence.repository.orm.query import COLUMNS, VALUE, WHERE, Query, column_of, quoted
+from checks.evidence.repository.orm.ruby import arguments_of, camelized, chain_above, entries_of, method_of, name_of
+from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, text, whole_text
+
+_ROWS = re.compile(
+    rb"(?<![\w:.@$])(@?[a-z_]\w*)(?=\s*&?\.\s*(?:save|update|update_attributes?|update_columns?|touch|destroy|delete)\b)"
+)
+_NAMES = frozenset(["identifier", "instance_variable", "self"])
+_OWN = re.compile(rb"(?<![\w:.@$])(update!?|update_columns?|update_attribute)(?=[ (])")
+_FINDS = frozenset(
+    "find find_by find_by! find_sole_by first first! last last! take take! second third sole create create! find_or_create_by "
+    "find_or_create_by! create_or_find_by create_or_find_by!".split()
+)
+_MAKES = frozenset(["new", "build"])
+_MAXIMUM_DEPTH = 200
+
+
+class Row(NamedTuple):
+    """The row that a variable holds: `made` by the call if that is new, None where it is not told."""
+
+    entry: Entry
+    new: bool | None
+    made: Node | None = None
+    keys: tuple[str, ...] = ()
+
+
+def read_rows(source: Source, classes: Classes) -> list[OrmCall]:
+    """The statements of such calls, where the code shows what the row is of."""
+    reader = _Reader(source, classes)
+    found = []
+    for _, node in source.found(_ROWS, _NAMES):
+        call = node.parent
+        if call is None or call.type != "call" or field(call, "receiver") != node:
+            continue
+        row = reader.row(node)
+        query = reader.written(row, call, node) if row is not None else None
+        if query is not None:
+            found.append(query.finish(source.location(node), "activerecord", function_name(function_around(node))))
+    for _, node in source.found(_OWN, frozenset(["identifier"])):
+        call = node.parent
+        method = function_around(node)
+        if call is None or call.type != "call" or field(call, "method") != node or field(call, "receiver") is not None:
+            continue
+        entry = classes.find(scope_of(node)) if method is not None and method.type == "method" else None
+        query = reader.written(Row(entry, False), call, node) if entry is not None else None
+        if query is not None:
+            found.append(query.finish(source.location(node), "activerecord", function_name(method)))
+    return found
+
+
+class _Reader:
+    def __init__(self, source: Source, classes: Classes) -> None:
+        self.source = source
+        self.classes = classes
+
+    def row(self, node: Node) -> Row | None:
+        """What the variable holds: by what its method gave it last, else by its name."""
+        name = text(node)
+        scope = scope_of(node)
+        if name == "self":
+            method = function_around(node)
+            entry = self.classes.find(scope) if method is not None and method.type == "method" else None
+            return Row(entry, False) if entry is not None else None
+        assigned, known = self._assigned(name, node)
+        if assigned is not None:
+            return self._of_value(assigned, scope)
+        if known:
+            return None
+        entry = self.classes.find(camelized(name.lstrip("@").removeprefix("current_")), scope)
+        return Row(entry, False if name.startswith(("current_", "@current_")) else None) if entry is not None else None
+
+    def _assigned(self, name: str, node: Node) -> tuple[Node | None, bool]:
+        """What was assigned last before that place, and whether the method has the name from elsewhere: a block gives it."""
+        value = None
+        current = node.parent
+        for _ in range(_MAXIMUM_DEPTH):
+            if current is None:
+                break
+            for child in current.named_children:
+                if child.start_byte >= node.start_byte:
+                    break
+                if child.type in ("assignment", "operator_assignment") and text(field(child, "left")) == name:
+                    value = field(child, "right")
+            if value is not None:
+                return value, True
+            parameters = field(current, "parameters") if current.type in ("block", "do_block") else None
+            if parameters is not None and re.search(rf"\b{re.escape(name)}\b", text(parameters)):
+                return None, True
+            if current.type in ("method", "singleton_method"):
+                break
+            current = current.parent
+        return None, False
+
+    def _of_value(self, value: Node, scope: str) -> Row | None:
+        """`Post.find(id)`, `Post.new(title: title)`, `current_user.posts.build`."""
+        start = value
+        for _ in range(_MAXIMUM_DEPTH):
+            receiver = field(start, "receiver") if start.type == "call" else None
+            if receiver is None:
+                break
+            start = receiver
+        steps = [step for step in chain_above(start)[1] if step[1].end_byte <= value.end_byte]
+        if not steps:
+            return None
+        last, call = steps[-1]
+        keys: tuple[str, ...] = ()
+        if start.type in ("constant", "scope_resolution"):
+            entry = self.classes.find(text(start), scope)
+        else:
+            name = text(start).lstrip("@").removeprefix("current_")
+            holder = self.classes.find(camelized(name), scope) if start.type in _NAMES else None
+            links = holder.model.relations if holder is not None else ()
+            link = next((link for link in links if link.attribute == steps[0][0] and link.many), None)
+            entry = self.classes.find(link.target, scope) if link is not None and len(steps) > 1 else None
+            keys = link.references if link is not None else ()
+        if entry is None or (last not in _FINDS and last not in _MAKES):
+            return None
+        return Row(entry, last in _MAKES, call if last in _MAKES else None, keys)
+
+    def written(self, row: Row, call: Node, node: Node) -> Query | None:
+        """The statement by which the call writes the row."""
+        method = method_of(call)
+        model, own = row.entry.model, row.entry.declaration.own_writes
+        if method not in WRITES or method in own or method.removesuffix("!") in own:
+            return None
+        if method.startswith(("destroy", "delete")):
+            return _by_key(Query("delete", model)) if row.new is not True and not arguments_of(call) else None
+        changed = self._changed(node, row)
+        if method in ("save", "save!"):
+            if row.new is None and not changed:
+                return None
+            query = Query("insert" if row.new else "update", model)
+            query.partial.add(COLUMNS)
+        else:
+            query = Query("update", model)
+        if query.verb == "insert":
+            query.written |= dict.fromkeys(row.keys)
+        _write(query, row.made)
+        for name in changed:
+            _write_one(query, name)
+        if method in ("update_attribute", "update_column"):
+            _write_one(query, name_of(next(iter(arguments_of(call)), None)) or "")
+        elif method not in ("save", "save!", "touch"):
+            _write(query, call)
+            query.partial |= {COLUMNS} if arguments_of(call) else set()
+        if query.verb == "update":
+            if column_of(model, "updated_at") and not method.startswith("update_column"):
+                query.written["updated_at"] = None
+            _by_key(query)
+        return query if query.written or query.partial else None
+
+    def _changed(self, node: Node, row: Row) -> list[str]:
+        """The attributes that the method sets before."""
+        method = function_around(node)
+        begin = row.made.start_byte if row.made is not None else method.start_byte if method is not None else 0
+        code = whole_text(method).encode("utf-8", "replace")
+        offset = method.start_byte if method is not None else 0
+        before = code[max(begin - offset, 0) : max(node.start_byte - offset, 0)].decode("utf-8", "replace")
+        return re.findall(rf"(?<![\w.@]){re.escape(text(node))}\.(\w+)\s*(?:\|\||[-+])?=(?![=~>])", before)
+
+
+def _write(query: Query, call: Node | None) -> None:
+    entries, whole = entries_of(call) if call is not None else ({}, True)
+    for name in entries:
+        _write_one(query, name)
+    query.partial |= set() if whole else {COLUMNS}
+
+
+def _write_one(query: Query, name: str) -> None:
+    link = _link(query.model, name)
+    query.write(link if link is not None and column_of(query.model, name) is None else name)
+
+
+def _link(model: Model, name: str) -> str | None:
+    """The column of a `belongs_to` of that name."""
+    links = (link for link in model.relations if link.attribute == name and len(link.columns) == 1)
+    return next((link.columns[0] for link in links), None)
+
+
+def _by_key(query: Query) -> Query:
+    keys = [column.name for column in query.model.columns if column.primary_key]
+    query.where += [f"{quoted(query.alias)}.{quoted(name)} = {VALUE}" for name in keys]
+    query.partial |= set() if keys else {WHERE}
+    return query
