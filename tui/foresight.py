@@ -39,7 +39,8 @@ class Foresight(msgspec.Struct, frozen=True):
 
 
 LIMITS = (
-    f"every transaction READ ONLY and rolled back; statement_timeout {STATEMENT_TIMEOUT_S:.0f} s, lock_timeout {LOCK_TIMEOUT.removesuffix('ms')} ms",
+    f"every transaction READ ONLY and rolled back; statement_timeout {STATEMENT_TIMEOUT_S:.0f} s, "
+    f"lock_timeout {LOCK_TIMEOUT.removesuffix('ms')} ms",
     "one connection, application_name pgsurveyor; no parallel workers, no lock above ACCESS SHARE but for an EXPLAIN's own",
 )
 EXPLAINED = "EXPLAIN of single statements, never ANALYZE; nothing that would call code of yours is planned"

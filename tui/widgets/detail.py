@@ -13,14 +13,13 @@ from checks.growth import GrownStatement, Growth
 from checks.model import Finding
 from checks.text import visible
 from scorecards.effects import Effect
-from scorecards.entries import proof_entry
-from scorecards.exports.proving import changes, plans, proof_words
 from scorecards.review import Decision, Event, Note
 from tui.queue import STATUSES
 from tui.text import SEVERITY_SYMBOLS, STATUS_SYMBOLS, Part, block, line, prose, severity_style
 from tui.widgets.document import EMPTY, Paragraph
 from tui.widgets.growth import growth_paragraphs
 from tui.widgets.plan import plan_paragraphs
+from tui.widgets.proving import proof_paragraphs
 from tui.words import figure, label, plural
 
 PLACES_SHOWN = 8
@@ -60,11 +59,11 @@ def detail(finding: Finding, seen: Surroundings, width: int = 0) -> list[Paragra
         *_heading(finding),
         *_conflict(seen.conflict),
         *_decided(seen.decision, seen.owner, seen.notes),
-        *_facts(finding),
-        *_observed(finding, width),
-        *_section("Why it matters"),
         *_why(finding.why),
-        *_fix(finding),
+        *_section("Evidence"),
+        *_facts(finding, width),
+        *_observed(finding, width),
+        *_fix(finding, width),
         *_effect(seen.effect),
         *_statements(seen, width),
         *_excerpt(seen.excerpt),
@@ -88,11 +87,13 @@ def _heading(finding: Finding) -> list[Paragraph]:
     ]
 
 
-def _facts(finding: Finding) -> list[Paragraph]:
+def _facts(finding: Finding, width: int) -> list[Paragraph]:
     shown = [_labelled("subject", line(f"{finding.subject.kind} ", (finding.subject.name, "$code")))]
+    room = max(20, (width or 96) - LABEL - 1)
     for number, location in enumerate(finding.locations[:PLACES_SHOWN]):
-        where = line((location.path, "$code"), (f":{location.line}", "$code"))
-        shown.append(_labelled("" if number else "where", where))
+        place = f"{location.path}:{location.line}"
+        for part, words in enumerate(folded(place, room)):
+            shown.append(_labelled("" if number or part else "where", line((words, "$code"))))
     if len(finding.locations) > PLACES_SHOWN:
         shown.append(_labelled("", line((f"and {len(finding.locations) - PLACES_SHOWN} more places", "$muted"))))
     if finding.related:
@@ -102,17 +103,29 @@ def _facts(finding: Finding) -> list[Paragraph]:
     return shown
 
 
+def folded(path: str, room: int) -> list[str]:
+    """A long path on several lines, folded behind its slashes, so that a name stays whole where it can."""
+    lines: list[str] = []
+    while len(path) > room:
+        at = path.rfind("/", 0, room) + 1
+        if at <= 0:
+            break
+        lines.append(path[:at])
+        path = path[at:]
+    return [*lines, path]
+
+
 def _observed(finding: Finding, width: int) -> list[Paragraph]:
     """Labels and figures: long ones on lines of their own, then short ones in two columns where the pane is wide."""
     if not finding.observed:
         return []
-    shown = _section("Observed")
+    shown: list[Paragraph] = []
     named = [(visible(label(key), 60), figure(key, value)) for key, value in finding.observed.items()]
     half = (width - 1) // 2
     short = [(name, words) for name, words in named if len(name) <= SHORT_LABEL and len(words) < half - SHORT_LABEL - 2]
     if len(short) < 4:
         short = []
-    column = min(28, max(len(name) for name, _ in named) + 2)
+    column = max(LABEL, min(28, max(len(name) for name, _ in named) + 2))
     for name, words in named:
         if (name, words) not in short:
             shown.append(Paragraph(block(words, limit=2_000), line((f" {name:<{column}}", "$muted"))))
@@ -214,7 +227,7 @@ def _why(why: str) -> list[Paragraph]:
     return shown
 
 
-def _fix(finding: Finding) -> list[Paragraph]:
+def _fix(finding: Finding, width: int) -> list[Paragraph]:
     fix = finding.fix
     shown = [*_section("Fix"), Paragraph(prose(fix.summary), INDENT)]
     if fix.sql:
@@ -227,16 +240,7 @@ def _fix(finding: Finding) -> list[Paragraph]:
     if fix.undo:
         shown.append(_labelled("undo", prose(fix.undo)))
     if finding.proof is not None:
-        proof = proof_entry(finding.proof)
-        shown += [*_section("Proof"), Paragraph(prose(proof_words(proof)), INDENT)]
-        shown += [Paragraph(prose(words), INDENT) for words in changes(proof)]
-        if told := plans(proof):
-            shown += [
-                Paragraph(),
-                *sql_paragraphs(told[0]),
-                Paragraph(prose("becomes", "$muted"), INDENT),
-                *sql_paragraphs(told[1]),
-            ]
+        shown += proof_paragraphs(finding.proof, width or 80)
     return shown
 
 
