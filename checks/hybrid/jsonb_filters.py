@@ -50,7 +50,7 @@ def jsonb_filter_without_index(evidence: Evidence) -> Iterator[Finding | Examine
 
     Source: PostgreSQL manual, "jsonb Indexing"; "Indexes on Expressions"
 
-    Observed: operators, key, rows, statements, statement, calls, mean_ms
+    Observed: operators, key, keys, rows, statements, statement, calls, mean_ms
     """
     catalog = evidence.get(Catalog)
     columns = document_columns(catalog, "jsonb")
@@ -77,9 +77,20 @@ def jsonb_filter_without_index(evidence: Evidence) -> Iterator[Finding | Examine
                     continue
                 if compares(catalog, comparison, column) and not is_served(catalog, column, way):
                     unserved.setdefault(way.discriminator, []).append((pattern, way))
-        for found in unserved.values():
+        for found in _by_statements(unserved):
             yield _unserved(evidence, catalog, table, column, rows, found)
     yield Examined(len(columns), len(columns), "jsonb columns", gap=unread_statements(evidence))
+
+
+def _by_statements(
+    unserved: dict[str, list[tuple[AccessPattern, Way]]],
+) -> list[list[tuple[AccessPattern, Way]]]:
+    """Ways of the same statements are one finding: whoever compares three keys at once needs one index."""
+    grouped: dict[tuple[bool, frozenset[AccessPattern]], list[tuple[AccessPattern, Way]]] = {}
+    for found in unserved.values():
+        of_key = found[0][1].json_operator is not None
+        grouped.setdefault((of_key, frozenset(pattern for pattern, _ in found)), []).extend(found)
+    return list(grouped.values())
 
 
 def _narrowed_by_index(catalog: Catalog, pattern: AccessPattern, table: Table) -> bool:
@@ -107,7 +118,8 @@ def _unserved(
     found: list[tuple[AccessPattern, Way]],
 ) -> Finding:
     patterns = list(dict.fromkeys(pattern for pattern, _ in found))
-    way = found[0][1]
+    ways = list({each.discriminator: each for _, each in found}.values())
+    way = ways[0]
     operators = sorted({operator for _, each in found for operator in each.operators})
     subject = catalog.column_subject(column)
     places: tuple[Location, ...] = tuple(
@@ -119,17 +131,20 @@ def _unserved(
         if way.json_operator
         else "/".join(operators)
     )
+    if len(ways) > 1:
+        inside += f" and {len(ways) - 1} more key{'s' if len(ways) > 2 else ''}"
     count = "A statement filters" if len(patterns) == 1 else f"{len(patterns)} statements filter"
     ran = any(pattern.query_id for pattern in patterns)
     return Finding(
         subject,
         f"{count} {rows:,.0f} rows by {subject.name} {inside}, which no index serves{place_in_words(places)}",
-        _index_fix(catalog, table, column, way, key, operators),
+        _index_fix(catalog, table, column, way, key, operators, others=len(ways) - 1),
         severity=Severity.HIGH if ran and rows > 10 * evidence.limit("seq_scan_rows") else Severity.MEDIUM,
         confidence=Confidence.MEASURED if ran else Confidence.INFERRED,
         observed={
             "operators": operators,
             "key": key,
+            "keys": sorted({each.key for each in ways if each.key and "$" not in each.key}),
             "rows": round(rows),
             "statements": len(patterns),
             **statement_figures(evidence, patterns[0]),
@@ -147,7 +162,9 @@ def _plain(way: Way) -> bool:
     )
 
 
-def _index_fix(catalog: Catalog, table: Table, column: Column, way: Way, key: str | None, operators: list[str]) -> Fix:
+def _index_fix(
+    catalog: Catalog, table: Table, column: Column, way: Way, key: str | None, operators: list[str], others: int
+) -> Fix:
     name = quote_identifier(column.name)
     if way.json_operator is None:
         existence = bool(EXISTENCE & set(operators))
@@ -170,6 +187,8 @@ def _index_fix(catalog: Catalog, table: Table, column: Column, way: Way, key: st
     index = new_name(catalog, table.schema, table.name, suffix, "idx")
     concurrently = "" if table.kind == "partitioned" else "CONCURRENTLY "
     relation = qualified_name(table.schema, table.name)
+    if others:
+        summary += "; on the key whose values leave the fewest rows"
     return Fix(
         f"{summary}.",
         sql=f"CREATE INDEX {concurrently}{quote_identifier(index)} ON {relation} {what}; ANALYZE {relation};",

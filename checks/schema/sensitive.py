@@ -6,13 +6,14 @@ from checks.evidence.database.facts import Catalog, Column, Table
 from checks.schema.columns import words
 
 _SECRETS = frozenset(
-    "password passwd pwd passphrase secret token jwt apikey otp cvv cvc ssn iban passport fingerprint biometric".split()
+    "password passwd pwd passphrase secret token jwt apikey otp cvv cvc ssn iban passport biometric".split()
 )
 _PHRASES = (
     ("api", "key"), ("private", "key"), ("secret", "key"), ("access", "key"), ("auth", "key"), ("ssh", "key"), ("pgp", "key"),
     ("recovery", "code"), ("backup", "code"), ("verification", "code"), ("auth", "code"), ("two", "factor"), ("2fa",),
     ("social", "security"), ("tax", "id"), ("national", "id"), ("drivers", "license"), ("driver", "license"),
     ("credit", "card"), ("card", "number"), ("bank", "account"), ("account", "number"), ("routing", "number"),
+    ("fingerprint", "template"), ("fingerprint", "scan"), ("fingerprint", "image"), ("fingerprint", "data"),
     ("health", "record"), ("medical", "record"), ("session", "key"), ("date", "of", "birth"), ("birth", "date"), ("birthdate",),
 )  # fmt: skip
 # Counts, kinds and times of such things are no secrets themselves.

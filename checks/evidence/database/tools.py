@@ -21,12 +21,10 @@ def reads_catalogs_only(text: str, tables: Container[str]) -> bool:
     if not words or words[0].text.lower() not in {"select", "with", "("}:
         return False
     named = _named_queries(words)
-    relations = _relations(words)
+    # A query of a WITH alone is no relation: what it calls may read anything, as PostgREST's calls of functions do.
+    relations = [(schema, name) for schema, name in _relations(words) if schema is not None or name not in named]
     return bool(relations) and all(
-        schema in _CATALOG_SCHEMAS
-        or (schema is None and name in named)
-        or (name.startswith("pg_") and name not in tables)
-        for schema, name in relations
+        schema in _CATALOG_SCHEMAS or (name.startswith("pg_") and name not in tables) for schema, name in relations
     )
 
 

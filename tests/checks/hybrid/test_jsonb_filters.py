@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
 from checks.model import Confidence, Severity
 from tests.checks.survey import examine
 from tests.checks.workload import prepare, send
@@ -63,3 +66,31 @@ def test_small_tables_need_no_index(database: Database) -> None:
     send(database.connect(), containing("bare"), [('{"kind": "k1"}',)] * 12)
 
     assert examine(database, NAME).findings == ()
+
+
+def test_several_keys_of_one_statement(
+    database: Database, repository: Callable[[Mapping[str, str | bytes]], Path]
+) -> None:
+    """One cause, one finding; a key that another statement compares alone has its own."""
+    prepare(database, table("bare"), table("apart"))
+    both = "SELECT id FROM {} WHERE metadata ->> 'kind' = %s AND metadata ->> 'n' = %s"
+    code = repository(
+        {
+            "a.py": f'import psycopg\ndef f(c, v):\n    c.execute("{both.format("bare")}", v)\n'
+            f'def g(c, v):\n    c.execute("{both.format("apart")}", v)\n'
+            f'def h(c, v):\n    c.execute("{by_key("apart")}", v)\n'
+        }
+    )
+
+    result = examine(database, NAME, code, limits=LIMITS)
+
+    assert sorted((entry.subject.name, tuple(entry.observed["keys"])) for entry in result.findings) == [
+        ("public.apart.metadata", ("kind",)),
+        ("public.apart.metadata", ("n",)),
+        ("public.bare.metadata", ("kind", "n")),
+    ]
+    (bare,) = (entry for entry in result.findings if entry.subject.name == "public.bare.metadata")
+    assert bare.title == (
+        "A statement filters 3,000 rows by public.bare.metadata ->> 'kind' = and 1 more key, which no index serves (a.py:3)"
+    )
+    database.execute(*(bare.fix.sql or "").split("; "))

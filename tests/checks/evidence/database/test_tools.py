@@ -48,6 +48,7 @@ def test_a_statement_of_a_tool(text: str) -> None:
         "INSERT INTO users SELECT * FROM pg_class",
         "WITH gone AS (DELETE FROM users RETURNING *) SELECT * FROM gone, pg_class",
         "",
+        'WITH called AS (SELECT c.* FROM "public"."match_documents"("query" := $1) c) SELECT called.id FROM called LIMIT $2',
     ],
 )
 def test_a_statement_of_an_application(text: str) -> None:
