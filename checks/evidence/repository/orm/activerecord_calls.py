@@ -19,7 +19,7 @@ from checks.evidence.repository.orm.syntax import Source, field, function_around
 CANDIDATE = re.compile(r"[\w)\]]\s*&?\.[a-z]")
 _CLASS = re.compile(rb"(?<![\w:.@])((?:::)?[A-Z]\w*(?:::[A-Z]\w*)*)(?=\s*&?\.\s*[a-z])")
 _CLASSES = frozenset(["constant", "scope_resolution"])
-_VARIABLE = re.compile(rb"(?<![\w:.@])(@?[a-z_]\w*)(?=&?\.[a-z_]\w*\.[a-z_])")
+_VARIABLE = re.compile(rb"(?<![\w:.@])(@?[a-z_]\w*)(?=\s*&?\.[a-z_]\w*\s*\.[a-z_])")
 _VARIABLES = frozenset(["identifier", "instance_variable"])
 _OWN = re.compile(
     rb"(?<![\w:.@])(where|find_by!?|find_or_create_by!?|joins|left_joins|order|exists\?|update_all|delete_all|insert_all!?|pluck)"

@@ -15,7 +15,7 @@ from checks.evidence.repository.orm.ruby import arguments_of, camelized, chain_a
 from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, text, whole_text
 
 _ROWS = re.compile(
-    rb"(?<![\w:.@$])(@?[a-z_]\w*)(?=\s*&?\.\s*(?:save|update|update_attributes?|update_columns?|touch|destroy|delete)\b)"
+    rb"(?<![\w:@$])(@?[a-z_]\w*)(?=\s*&?\.\s*(?:save|update|update_attributes?|update_columns?|touch|destroy|delete)\b)"
 )
 _NAMES = frozenset(["identifier", "instance_variable", "self"])
 _OWN = re.compile(rb"(?<![\w:.@$])(update!?|update_columns?|update_attribute)(?=[ (])")
@@ -41,10 +41,11 @@ def read_rows(source: Source, classes: Classes) -> list[OrmCall]:
     reader = _Reader(source, classes)
     found = []
     for _, node in source.found(_ROWS, _NAMES):
-        call = node.parent
-        if call is None or call.type != "call" or field(call, "receiver") != node:
+        held = node.parent if node.parent is not None and field(node.parent, "method") == node else node
+        call = held.parent
+        if call is None or call.type != "call" or field(call, "receiver") != held:
             continue
-        row = reader.row(node)
+        row = reader.row(node) if held == node else reader.linked(held)
         query = reader.written(row, call, node) if row is not None else None
         if query is not None:
             found.append(query.finish(source.location(node), "activerecord", function_name(function_around(node))))
@@ -69,17 +70,26 @@ class _Reader:
         """What the variable holds: by what its method gave it last, else by its name."""
         name = text(node)
         scope = scope_of(node)
-        if name == "self":
+        assigned, known = self._assigned(name, node)
+        if name == "self" or (name == "clone" and not known):
             method = function_around(node)
             entry = self.classes.find(scope) if method is not None and method.type == "method" else None
             return Row(entry, False) if entry is not None else None
-        assigned, known = self._assigned(name, node)
         if assigned is not None:
             return self._of_value(assigned, scope)
         if known:
             return None
         entry = self.classes.find(camelized(name.lstrip("@").removeprefix("current_")), scope)
         return Row(entry, False if name.startswith(("current_", "@current_")) else None) if entry is not None else None
+
+    def linked(self, call: Node) -> Row | None:
+        """What `@report.issue` is."""
+        receiver = field(call, "receiver")
+        holder = self.row(receiver) if receiver is not None and receiver.type in _NAMES else None
+        links = holder.entry.model.relations if holder is not None else ()
+        link = next((link for link in links if link.attribute == method_of(call) and not link.many), None)
+        entry = self.classes.find(link.target, scope_of(call)) if link is not None else None
+        return Row(entry, False) if entry is not None else None
 
     def _assigned(self, name: str, node: Node) -> tuple[Node | None, bool]:
         """What was assigned last before that place, and whether the method has the name from elsewhere: a block gives it."""

@@ -35,7 +35,8 @@ SENDS = frozenset(
     "each_with_object map flat_map find_each find_in_batches in_batches index_by group_by to_set create create! insert insert! "
     "insert_all insert_all! upsert upsert_all update_all touch_all delete_all destroy_all delete_by destroy_by find_or_create_by "
     "find_or_create_by! find_or_initialize_by first_or_create first_or_create! first_or_initialize create_or_find_by "
-    "create_or_find_by! filter_map reduce inject collect reject present? blank? update_counters".split()
+    "create_or_find_by! filter_map reduce inject collect reject present? blank? update_counters "
+    "find_by_token_for find_by_token_for! find_signed find_signed!".split()
 )
 _HARMLESS = frozenset(
     "all includes preload readonly strict_loading unscoped extending annotate load_async optimizer_hints to_a to_ary records "
@@ -96,6 +97,8 @@ class Steps:
             self._first(_FIRST.get(name, 1), arguments)
         elif name == "find":
             self._find(arguments)
+        elif name.startswith(("find_by_token_for", "find_signed")):
+            self._find(arguments[:1])
         elif name in ("take", "take!", "sole", "pick"):
             query.limit = 1
             self._columns(arguments if name == "pick" else [])
