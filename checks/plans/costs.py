@@ -9,6 +9,7 @@ from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern
 from checks.figures import bytes_in_words
 from checks.model import Examined, Finding, Fix, NotApplicable, Severity
+from checks.plans.sequential_scans import wasteful_scans
 from checks.registry import check
 from checks.settings import is_on
 from checks.workload import (
@@ -162,12 +163,21 @@ def block_heavy_statement(evidence: Evidence) -> Iterator[Finding | Examined]:
     counted_days(evidence, "window_days")
     yield _examined(evidence, statements)
     total = sum(_blocks(entry) for entry in statements.entries) or 1
-    for entry, pattern in _costly(
-        evidence, statements, _blocks,
-        lambda entry: _blocks(entry) >= evidence.limit("heavy_share") * total
-        and _blocks(entry) / entry.calls >= evidence.limit("blocks_per_call")
-        and _blocks(entry) / max(entry.rows, entry.calls) >= evidence.limit("blocks_per_row"),
-    ):  # fmt: skip
+    known = pattern_by_query_id(evidence)
+    explained = {plan.query_id for plan, _, _ in wasteful_scans(evidence)}
+
+    def reads_much(entry: Statement) -> bool:
+        """A count or a sum reads many rows for one; a table that is read whole for few is plans.wasteful-sequential-scan's."""
+        pattern = known.get(entry.query_id)
+        if entry.query_id in explained or (pattern is not None and pattern.aggregates):
+            return False
+        return (
+            _blocks(entry) >= evidence.limit("heavy_share") * total
+            and _blocks(entry) / entry.calls >= evidence.limit("blocks_per_call")
+            and _blocks(entry) / max(entry.rows, entry.calls) >= evidence.limit("blocks_per_row")
+        )
+
+    for entry, pattern in _costly(evidence, statements, _blocks, reads_much):
         each = _blocks(entry) / entry.calls
         yield _finding(
             evidence, pattern, f"touches {bytes_in_words(each * BLOCK_BYTES)} of blocks each time",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from checks.evidence.database.facts import Catalog, Statement, Statements
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern
@@ -9,7 +11,9 @@ from checks.workload import equality_columns, rows_per_call
 
 LISTED_ROWS = 2
 # An ORM that keeps what it has loaded looks up a little less often than it lists.
-LOOKUP_SHARE_OF_LISTED = (0.9, 1.1)
+TOLERANCE = 0.1
+# Of so many pairs of statements whose calls have nothing to do with each other, one or none has a ratio that near to one.
+PAIRS_BY_CHANCE = 10
 
 
 def looks_up(catalog: Catalog, pattern: AccessPattern) -> bool:
@@ -46,16 +50,39 @@ def _numbers(catalog: Catalog, pattern: AccessPattern) -> set[int]:
 
 
 def listing_of(
-    evidence: Evidence, catalog: Catalog, lookup: AccessPattern, entry: Statement, selects: list[AccessPattern]
+    evidence: Evidence,
+    catalog: Catalog,
+    lookup: AccessPattern,
+    entry: Statement,
+    selects: list[AccessPattern],
+    tolerance: float = TOLERANCE,
 ) -> AccessPattern | None:
     """The statement whose rows are looked up one by one: it reads a table tied to the lookup's by a foreign key, returns
     several rows a call, and the lookup runs about once for each row that it returned."""
+    best: tuple[float, AccessPattern] | None = None
+    for off, pattern in _listings(evidence, catalog, lookup, entry, selects):
+        if off <= tolerance and (best is None or off < best[0]):
+            best = (off, pattern)
+    return best[1] if best else None
+
+
+def tolerance_of(
+    evidence: Evidence, catalog: Catalog, lookups: list[tuple[AccessPattern, Statement]], selects: list[AccessPattern]
+) -> float:
+    """How far the calls may be from one for each row. Among very many pairs of statements some ratio is near one by chance alone:
+    the more pairs, the nearer it has to be, so that less than one is expected to be."""
+    pairs = sum(1 for pattern, entry in lookups for _ in _listings(evidence, catalog, pattern, entry, selects))
+    return min(TOLERANCE, PAIRS_BY_CHANCE * TOLERANCE / max(pairs, 1))
+
+
+def _listings(
+    evidence: Evidence, catalog: Catalog, lookup: AccessPattern, entry: Statement, selects: list[AccessPattern]
+) -> Iterator[tuple[float, AccessPattern]]:
+    """Statements whose rows the lookup may be sent for, and how far its calls are from one for each of them (0: one)."""
     statements = evidence.get(Statements)
     looked_up = lookup.tables[0]
     tied = foreign_key_parents(catalog, lookup)
     single = by_unique_key(catalog, lookup)
-    low, high = LOOKUP_SHARE_OF_LISTED
-    best: tuple[float, AccessPattern] | None = None
     for pattern in selects:
         listing = statements.by_id[pattern.query_id or ""]
         if pattern.query_id == lookup.query_id or looked_up in pattern.tables:
@@ -64,10 +91,7 @@ def listing_of(
             continue
         if rows_per_call(listing) < LISTED_ROWS or entry.calls / listing.calls < evidence.limit("n_plus_one_calls"):
             continue
-        ratio = entry.calls / listing.rows
-        if low <= ratio <= high and (best is None or abs(1 - ratio) < best[0]):
-            best = (abs(1 - ratio), pattern)
-    return best[1] if best else None
+        yield abs(1 - entry.calls / listing.rows), pattern
 
 
 def _lists_keys_of(catalog: Catalog, pattern: AccessPattern, looked_up: int) -> bool:

@@ -41,6 +41,9 @@ from checks.workload import (
 # With two workers and the leader, each process's share of the rows is the whole divided by 2.4 (cost_seqscan).
 PARALLEL_DIVISOR = 2.4
 BLOCKING_NODES = frozenset({"Sort", "Incremental Sort", "Aggregate", "Hash", "WindowAgg", "Materialize", "SetOp"})
+# An index that leaves more than this share of a table is worth less than one on the column that it is joined by.
+WEAK_SHARE = 0.02
+SHOWN = 5
 RANGE_OPERATORS = frozenset({"<", "<=", ">", ">=", "between"})
 
 
@@ -69,14 +72,31 @@ def wasteful_sequential_scan(evidence: Evidence) -> Iterator[Finding | Examined]
 
     Source: PostgreSQL manual, "Using EXPLAIN"; "Indexes"
 
-    Observed: table, table_rows, estimated_rows, filter, calls, mean_ms, share, statement
+    Statements that the same index would serve are told once, with the one that takes most time.
+
+    Observed: table, table_rows, estimated_rows, filter, calls, mean_ms, share, statement, served_too
     """
-    plans, statements = evidence.get(Plans), evidence.get(Statements)
-    known = pattern_by_query_id(evidence)
+    plans = evidence.get(Plans)
     unplanned, gap = left_unplanned(evidence, plans)
     if not plans.plans and gap is None:
         raise NotApplicable("no statement ran that has a plan")
     yield Examined(len(plans.plans), len(plans.plans) + unplanned, "most expensive statements", gap=gap)
+    catalog = evidence.get(Catalog)
+    by_cause: dict[tuple[int, str], list[tuple[Plan, AccessPattern, Scan]]] = {}
+    for plan, pattern, scan in wasteful_scans(evidence):
+        columns = _index_columns(evidence, pattern, catalog.table_by_oid[scan.table], scan.held)
+        by_cause.setdefault((scan.table, columns[0] if columns else plan.query_id), []).append((plan, pattern, scan))
+    for (plan, pattern, scan), *others in by_cause.values():
+        yield _wasteful(evidence, plan, pattern, scan, [other for _, other, _ in others])
+
+
+def wasteful_scans(evidence: Evidence) -> list[tuple[Plan, AccessPattern, Scan]]:
+    """The scans that waste, of the statement that takes most time first."""
+    plans, statements = evidence.find(Plans), evidence.find(Statements)
+    if plans is None or statements is None or evidence.find(Catalog) is None:
+        return []
+    known = pattern_by_query_id(evidence)
+    found = []
     for plan in plans.plans:
         entry = statements.by_id.get(plan.query_id)
         if entry is None or entry.calls == 0:
@@ -86,29 +106,36 @@ def wasteful_sequential_scan(evidence: Evidence) -> Iterator[Finding | Examined]
             if scan.held * scan.read <= evidence.limit("seq_scan_rows") or _blind_to_index(evidence, pattern, scan):
                 continue
             if scan.rows < evidence.limit("seq_scan_selectivity") * scan.held:
-                yield _wasteful(evidence, plan, pattern, scan)
+                found.append((entry.total_ms, plan, pattern, scan))
+    return [(plan, pattern, scan) for _, plan, pattern, scan in sorted(found, key=lambda entry: -entry[0])]
 
 
-def _wasteful(evidence: Evidence, plan: Plan, pattern: AccessPattern, scan: Scan) -> Finding:
+def _wasteful(
+    evidence: Evidence, plan: Plan, pattern: AccessPattern, scan: Scan, others: list[AccessPattern]
+) -> Finding:
     catalog, rows = evidence.get(Catalog), scan.held
     table = catalog.table_by_oid[scan.table]
     figures = statement_figures(evidence, pattern)
     places = statement_places(evidence, pattern)
-    serving = _index_in_the_way(catalog, pattern, table)
+    serving = _index_in_the_way(evidence, pattern, table, rows)
     words = statement_in_words(pattern, catalog)
     name = table_in_words(catalog, scan.table)
     title = f"reads all {rows:,.0f} rows of {name} to return about {scan.rows:,.0f}"
     if scan.read < 1:
         title = f"reads the {rows:,.0f} rows of {name} one by one until its LIMIT is reached"
+    if others:
+        title += f", as {len(others)} other statement{'s do' if len(others) > 1 else ' does'}"
     return Finding(
         statement_subject(pattern),
         f"{as_subject(words)} {title}{place_in_words(places)}",
         _fix(evidence, pattern, table, serving, rows),
-        severity=_severity(evidence, pattern, rows),
+        severity=min((_severity(evidence, each, rows) for each in (pattern, *others)), key=lambda each: each.rank),
         confidence=Confidence.MEASURED if scan.read == 1 else Confidence.INFERRED,
         observed={**figures, "table": table.subject.name, "table_rows": round(rows), "estimated_rows": round(scan.rows),
-                  "filter": scan.filter, "table_bytes": table.heap_bytes, "planned_as": plan.planned_as},
-        related=(table.subject, *((serving.subject,) if serving else ())),
+                  "filter": scan.filter, "table_bytes": table.heap_bytes, "planned_as": plan.planned_as,
+                  **({"served_too": [statement_in_words(each, catalog) for each in others[:SHOWN]]} if others else {})},
+        related=(table.subject, *((serving.subject,) if serving else ()),
+                 *(statement_subject(each) for each in others[:SHOWN])),
         locations=places,
         discriminator=table.subject.name,
     )  # fmt: skip
@@ -179,9 +206,15 @@ def _with_share_read(node: PlanNode, share: float) -> list[tuple[PlanNode, float
     return found
 
 
-def _index_columns(catalog: Catalog, pattern: AccessPattern, table: Table) -> list[str]:
-    """Columns for a B-tree: those compared for equality, then the one that is ordered by, or else compared by range."""
+def _index_columns(evidence: Evidence, pattern: AccessPattern, table: Table, rows: float) -> list[str]:
+    """Columns for a B-tree: those compared for equality, then the one that is ordered by, or else compared by range. Where that
+    leaves many rows and the table is joined by a column, that one: its rows are wanted for few of the other table's."""
+    catalog = evidence.get(Catalog)
     columns = equality_columns(pattern, table.oid)
+    left = rows_left_by_equalities(evidence, pattern, table.oid, rows)
+    joined = _joined_by(catalog, pattern, table)
+    if joined and (not columns or (left is not None and left > WEAK_SHARE * rows)):
+        return joined[:1]
     ordered = [
         key.column.column for key in pattern.order_by if key.column and key.column.table == table.oid and key.bare
     ]
@@ -203,9 +236,23 @@ def _index_columns(catalog: Catalog, pattern: AccessPattern, table: Table) -> li
     return known[:3] if equality_columns(pattern, table.oid) or ranged else []
 
 
-def _index_in_the_way(catalog: Catalog, pattern: AccessPattern, table: Table) -> Index | None:
+def _joined_by(catalog: Catalog, pattern: AccessPattern, table: Table) -> list[str]:
+    """Plain columns that are compared with another table's, and with which no index begins."""
+    names = [
+        entry.column.column
+        for entry in pattern.comparisons
+        if entry.column.table == table.oid and entry.operator == "=" and not (entry.under_or or entry.function)
+        and entry.other is not None and entry.other.table not in (None, table.oid) and entry.json_operator is None
+    ]  # fmt: skip
+    first = {index.columns[0] for index in catalog.indexes_of(table.oid) if index.valid and index.columns}
+    columns = [catalog.column_named(table.oid, name) for name in dict.fromkeys(names)]
+    return [column.name for column in columns if column is not None and column.number not in first]
+
+
+def _index_in_the_way(evidence: Evidence, pattern: AccessPattern, table: Table, rows: float) -> Index | None:
     """An index that begins with a compared column and that the planner did not take all the same."""
-    compared = set(_index_columns(catalog, pattern, table))
+    catalog = evidence.get(Catalog)
+    compared = set(_index_columns(evidence, pattern, table, rows))
     for index in catalog.indexes_of(table.oid):
         first = catalog.columns_of(table.oid).get(index.columns[0]) if index.keys else None
         if index.valid and index.method == "btree" and index.predicate is None and first and first.name in compared:
@@ -215,7 +262,7 @@ def _index_in_the_way(catalog: Catalog, pattern: AccessPattern, table: Table) ->
 
 def _fix(evidence: Evidence, pattern: AccessPattern, table: Table, serving: Index | None, rows: float) -> Fix:
     catalog = evidence.get(Catalog)
-    columns = _index_columns(catalog, pattern, table)
+    columns = _index_columns(evidence, pattern, table, rows)
     left = rows_left_by_equalities(evidence, pattern, table.oid, rows)
     documents = [
         entry.column.column for entry in pattern.comparisons if entry.column.table == table.oid and way_of(entry)

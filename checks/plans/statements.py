@@ -10,7 +10,7 @@ from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern
 from checks.evidence.repository.facts import Repository
 from checks.model import Confidence, Examined, Finding, Fix, NotApplicable, Severity, Subject
-from checks.plans.lookups import by_unique_key, listing_of, looks_up
+from checks.plans.lookups import by_unique_key, listing_of, looks_up, tolerance_of
 from checks.registry import check
 from checks.workload import (
     TEXT_LIMIT,
@@ -123,13 +123,17 @@ def chatty_statement(evidence: Evidence) -> Iterator[Finding | Examined]:
         if place.ran is not None
     }
     yield Examined(len(selects), len(selects), "SELECT statements", gap=unread_statements(evidence))
-    for pattern in lookups:
-        entry = statements.by_id[pattern.query_id or ""]
-        if entry.calls < evidence.limit("chatty_calls_min") or not entry.toplevel:
-            continue
+    counted = [
+        (pattern, entry)
+        for pattern in lookups
+        if (entry := statements.by_id[pattern.query_id or ""]).toplevel
+        and entry.calls >= evidence.limit("chatty_calls_min")
+    ]
+    tolerance = tolerance_of(evidence, catalog, counted, selects)
+    for pattern, entry in counted:
         share = entry.calls / all_calls
         rate = entry.calls / (days * 86_400) if days >= MINIMUM_RATE_WINDOW_DAYS else None
-        parent = listing_of(evidence, catalog, pattern, entry, selects)
+        parent = listing_of(evidence, catalog, pattern, entry, selects, tolerance)
         if parent is not None and entry.query_id in in_loops:
             # plans.n-plus-one names the loop.
             continue

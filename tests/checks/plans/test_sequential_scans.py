@@ -153,3 +153,37 @@ def test_statements_over_tables_that_are_no_more_are_no_gap(database: Database) 
     result = examine(database, "plans.wasteful-sequential-scan")
     assert result.outcome is Outcome.PASSED, result
     assert result.examined == result.of
+
+
+def test_statements_that_one_index_would_serve_are_told_once(database: Database) -> None:
+    prepare(
+        database,
+        """
+        CREATE TABLE chats (id int PRIMARY KEY, owner int);
+        CREATE TABLE messages (id int PRIMARY KEY, chat int, role int, made timestamptz);
+        INSERT INTO chats SELECT n, n % 2000 FROM generate_series(1, 40000) n;
+        INSERT INTO messages SELECT n, n % 40000, n % 4, now() FROM generate_series(1, 80000) n;
+        """,
+    )
+    connection = database.connect()
+    send(connection, "SELECT id FROM messages WHERE chat = %s ORDER BY made", [(number,) for number in range(30)])
+    send(
+        connection,
+        "SELECT id FROM messages WHERE chat = %s AND made > %s",
+        [(number, "2026-01-01") for number in range(6)],
+    )
+    send(
+        connection,
+        "SELECT count(*) FROM messages m JOIN chats c ON m.chat = c.id WHERE c.owner = %s AND m.role = %s",
+        [(number, 1) for number in range(4)],
+    )
+
+    result = examine(database, "plans.wasteful-sequential-scan", limits={"seq_scan_selectivity": 0.3})
+
+    assert {(found.observed["table"], (found.fix.sql or "").partition(" ON ")[2]) for found in result.findings} == {
+        ("public.messages", "public.messages (chat);"),
+        ("public.chats", "public.chats (owner);"),
+    }
+    messages = next(found for found in result.findings if found.observed["table"] == "public.messages")
+    assert "as 2 other statements do" in messages.title
+    assert len(messages.observed["served_too"]) == 2

@@ -156,3 +156,19 @@ def test_counters_that_outlived_a_restart_are_divided_by_their_own_age(database:
         statements=msgspec.structs.replace(statements, since=server.observed_at - dt.timedelta(days=40)),
     )
     assert counted_days(restarted, "window_days") == 40
+
+
+def test_among_very_many_statements_a_ratio_near_one_is_chance(database: Database) -> None:
+    prepare(database, CHAT)
+    connection = database.connect()
+    # Twelve lists of conversations and three lookups: 36 pairs, in which a ratio that is off by 4 % says nothing.
+    for number in range(12):
+        listing = f"SELECT id FROM conversations WHERE user_id = %s ORDER BY id{' + id' * number}"
+        send(connection, listing, [(user,) for user in range(1, 3 + 2 * number)])
+    for column in ("body", "id", "conversation_id"):
+        lookup = f"SELECT {column} FROM messages WHERE conversation_id = %s ORDER BY id LIMIT 1"
+        send(connection, lookup, [(number,) for number in range(1, 212)])
+
+    result = examine(database, "plans.chatty-statement", limits={**NO_WINDOW, "chatty_calls_min": 100})
+
+    assert result.findings == ()
