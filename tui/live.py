@@ -11,8 +11,9 @@ import msgspec
 from checks.errors import TargetError
 from checks.evidence.database.activity import observe_activity
 from checks.evidence.database.dsn import understand
-from checks.evidence.database.facts import Activity, Rates
+from checks.evidence.database.facts import Activity, Rates, Standby
 from checks.evidence.database.rates import look, rates
+from checks.evidence.database.replication import observe_standbys
 from checks.evidence.database.server import check_version, observe_server
 from checks.evidence.database.session import Cancelled, ConnectionLost, Session
 from checks.evidence.database.statements import EXTENSION
@@ -29,6 +30,14 @@ class Sample(msgspec.Struct, frozen=True):
     activity: Activity
     statements_sent: int
     server_ms: float
+    standbys: tuple[Standby, ...] = ()
+
+    @property
+    def lag_bytes(self) -> int | None:
+        """Of the standby or subscriber that is furthest behind; None where none is seen."""
+        return max(
+            (entry.replay_lag_bytes for entry in self.standbys if entry.replay_lag_bytes is not None), default=None
+        )
 
     @property
     def active(self) -> int:
@@ -42,12 +51,6 @@ class Sample(msgspec.Struct, frozen=True):
     @property
     def idle_in_transaction(self) -> int:
         return sum((session.state or "").startswith("idle in transaction") for session in self.activity.sessions)
-
-    @property
-    def mean_ms(self) -> float | None:
-        """Mean execution time of the statements that ended since the look before; None if none did."""
-        calls = sum(entry.calls_per_s for entry in self.rates.statements)
-        return sum(entry.ms_per_s for entry in self.rates.statements) / calls if calls else None
 
 
 class Everything(Container[str]):
@@ -80,8 +83,9 @@ def watch(
                         max_connections=sight.max_connections,
                         reserved_connections=sight.reserved_connections,
                     )
+                    standbys = observe_standbys(session)
                 found = rates(before, after, known or Everything())
-                report(Sample(found, activity, session.statements_sent, session.server_ms))
+                report(Sample(found, activity, session.statements_sent, session.server_ms, standbys))
                 before = after
     except Cancelled:
         return

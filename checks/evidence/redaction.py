@@ -122,6 +122,7 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
     facts.Statement: {"text": SQL, "users": NAME, "*": KEEP},
     facts.Statements: {"*": KEEP},
     facts.StatementRate: {"*": KEEP},
+    facts.Sighting: {"*": KEEP},
     facts.Setting: {"name": SETTING, "value": KEEP, "boot_value": KEEP, "*": KEEP},
     facts.Settings: {"login_roles": NAME, "privileged_roles": NAME},
     facts.Session: {"application_name": NAME, "user": NAME, "database": NAME, "*": KEEP},

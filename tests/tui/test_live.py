@@ -4,10 +4,11 @@ import threading
 import time
 from collections.abc import Iterator
 
+import msgspec
 import psycopg
 import pytest
 
-from checks.evidence.database.facts import Activity, Rates, StatementRate, WaitCount
+from checks.evidence.database.facts import Activity, Rates, Standby, StatementRate, WaitCount
 from checks.evidence.database.facts import Session as ClientSession
 from checks.evidence.observe import Target
 from tests.servers import Database
@@ -25,7 +26,9 @@ def client(**more: object) -> ClientSession:
 
 def sample(calls: float = 0.0, *sessions: ClientSession) -> Sample:
     found = Rates(2.0, 10.0, 1.0, 2_048.0, calls, (StatementRate("7", calls, calls * 4),) if calls else ())
-    return Sample(found, Activity(sessions, 100, waits=(WaitCount("Lock", "transactionid", 2),)), 9, 12.0)
+    found = msgspec.structs.replace(found, mean_ms=4.0 if calls else None, mean_ms_ever=3.0)
+    standbys = (Standby("near", "streaming", "sync", 0, 0.0), Standby("far", "streaming", "async", 1024**3, 12.5))
+    return Sample(found, Activity(sessions, 100, waits=(WaitCount("Lock", "transactionid", 2),)), 9, 12.0, standbys)
 
 
 @pytest.fixture
@@ -119,6 +122,9 @@ def test_the_page_in_words(width: int) -> None:
     assert "Lock: transactionid" in shown
     assert "4.0 ms" in shown
     assert "statement" in shown
+    assert "ever 3.0 ms" in shown
+    assert "of 100" in shown
+    assert "far 1.0 GB behind, 12.5 s   streaming, async" in " ".join(shown.split("\n"))
     assert "nobody waits for a lock" in text(samples, width)
 
 

@@ -26,7 +26,8 @@ from tui.words import figure, plural
 STATEMENTS_SHOWN = 8
 WAITS_SHOWN = 6
 BLOCKED_SHOWN = 6
-NARROWEST, FIGURES, WIDE = 12, 40, 84
+STANDBYS_SHOWN = 6
+NARROWEST, FIGURES, WIDE = 12, 54, 96
 
 
 class Sampled(Message):
@@ -131,33 +132,52 @@ def live_paragraphs(
 ) -> list[Paragraph]:
     """The page for those samples, the newest last. `texts` are statements by their ids."""
     last = samples[-1]
-    bar = max(NARROWEST, min(60, width - FIGURES - (26 if width >= WIDE else 0)))
+    bar = max(NARROWEST, min(60, width - FIGURES - (24 if width >= WIDE else 0)))
     state: Part = ("Paused", "bold $warning") if paused else ("Live", "bold $success")
     ours = f"{plural(last.statements_sent, 'statement')}, {last.server_ms:,.0f} ms"
     effort = f"   every {EVERY_S:g} s; our own looks so far: {ours}"
     shown = [Paragraph(), Paragraph(line(" ", state, (effort, "$muted"))), Paragraph()]
-    for name, value, words in ROWS:
+    for name, value, words, compared in ROWS:
         values = [value(sample) for sample in samples]
         known = [one for one in values if one is not None]
         now = "-" if values[-1] is None else words(values[-1])
-        highest = words(max(known)) if known and width >= WIDE else ""
-        shown.append(Paragraph(sparkline(name, values, now, highest, bar), wrapped=False))
-    return [*shown, *_sessions(last), *_waits(last), *_statements(last, texts, width)]
+        beside = [compared(last)] if compared is not None else []
+        if known and width >= WIDE:
+            beside.append(f"highest {words(max(known))}")
+        shown.append(Paragraph(sparkline(name, values, now, ", ".join(filter(None, beside)), bar), wrapped=False))
+    if last.activity.states_hidden:
+        hidden = "what others do is hidden from this role; pg_monitor shows it"
+        shown.append(Paragraph(line((hidden, "$muted")), line((" ? ", "$warning"))))
+    return [*shown, *_sessions(last), *_replication(last), *_waits(last), *_statements(last, texts, width)]
 
 
 def _rate(value: float) -> str:
     return f"{value:,.0f}/s" if value >= 10 or value == int(value) else f"{value:,.1f}/s"
 
 
-ROWS: tuple[tuple[str, Callable[[Sample], float | None], Callable[[float], str]], ...] = (
-    ("mean latency", lambda sample: sample.mean_ms, lambda value: figure("mean_ms", value)),
-    ("statements", lambda sample: sample.rates.calls_per_s, _rate),
-    ("transactions", lambda sample: sample.rates.transactions_per_s, _rate),
-    ("writing transactions", lambda sample: sample.rates.write_transactions_per_s, _rate),
-    ("WAL", lambda sample: sample.rates.wal_bytes_per_s, lambda value: f"{bytes_in_words(value)}/s"),
-    ("active sessions", lambda sample: float(sample.active), lambda value: f"{value:.0f}"),
-    ("idle in transaction", lambda sample: float(sample.idle_in_transaction), lambda value: f"{value:.0f}"),
-    ("waiting for a lock", lambda sample: float(sample.blocked), lambda value: f"{value:.0f}"),
+def _ever(sample: Sample) -> str:
+    ever = sample.rates.mean_ms_ever
+    return "" if ever is None else f"ever {figure('mean_ms', ever)}"
+
+
+def _most(sample: Sample) -> str:
+    return f"of {sample.activity.max_connections:,}"
+
+
+# What is drawn, its value in a sample, that in words, and what it is compared with.
+ROWS: tuple[
+    tuple[str, Callable[[Sample], float | None], Callable[[float], str], Callable[[Sample], str] | None], ...
+] = (
+    ("mean latency", lambda sample: sample.rates.mean_ms, lambda value: figure("mean_ms", value), _ever),
+    ("statements", lambda sample: sample.rates.calls_per_s, _rate, None),
+    ("transactions", lambda sample: sample.rates.transactions_per_s, _rate, None),
+    ("writing transactions", lambda sample: sample.rates.write_transactions_per_s, _rate, None),
+    ("WAL", lambda sample: sample.rates.wal_bytes_per_s, lambda value: f"{bytes_in_words(value)}/s", None),
+    ("connections", lambda sample: float(len(sample.activity.sessions)), lambda value: f"{value:.0f}", _most),
+    ("active sessions", lambda sample: float(sample.active), lambda value: f"{value:.0f}", None),
+    ("idle in transaction", lambda sample: float(sample.idle_in_transaction), lambda value: f"{value:.0f}", None),
+    ("waiting for a lock", lambda sample: float(sample.blocked), lambda value: f"{value:.0f}", None),
+    ("replication lag", lambda sample: sample.lag_bytes, bytes_in_words, None),
 )
 
 
@@ -173,8 +193,7 @@ def _sessions(sample: Sample) -> list[Paragraph]:
         (session for session in sample.activity.sessions if session.blocked or session.blocks),
         key=lambda session: (-session.blocks, -(session.transaction_age_s or 0)),
     )
-    count = len(sample.activity.sessions)
-    shown = _heading("Locks", f"{plural(count, 'session')} of {sample.activity.max_connections:,} connections")
+    shown = _heading("Locks")
     if not held:
         shown.append(
             Paragraph(line(("nobody waits for a lock of another session", "$muted")), line((" ✓ ", "$success")))
@@ -193,6 +212,27 @@ def _sessions(sample: Sample) -> list[Paragraph]:
                 line((" ▲ ", "$warning")),
             )
         )
+    return shown
+
+
+def _replication(sample: Sample) -> list[Paragraph]:
+    if not sample.standbys:
+        return [
+            *_heading("Replication"),
+            Paragraph(line(("nobody receives WAL from this server", "$muted")), line(" ")),
+        ]
+    shown = _heading("Replication", plural(len(sample.standbys), "receiver"))
+    furthest = sorted(sample.standbys, key=lambda entry: -(entry.replay_lag_bytes or 0))
+    for entry in furthest[:STANDBYS_SHOWN]:
+        behind = (
+            "how far is hidden"
+            if entry.replay_lag_bytes is None
+            else f"{bytes_in_words(entry.replay_lag_bytes)} behind"
+        )
+        late = f", {entry.replay_lag_s:,.1f} s" if entry.replay_lag_bytes and entry.replay_lag_s else ""
+        state = ", ".join(filter(None, (entry.state, entry.sync_state, "logical" if entry.logical else "")))
+        name = visible(entry.application_name or "unnamed", 60)
+        shown.append(Paragraph(line((name, "$code"), f" {behind}{late}", (f"   {state}", "$muted")), line(" ")))
     return shown
 
 

@@ -21,12 +21,12 @@ def blocks(values: Sequence[float | None], width: int) -> str:
     return drawn.rjust(width)
 
 
-def sparkline(name: str, values: Sequence[float | None], words: str, highest: str, width: int) -> Content:
-    """`name`, the blocks, the present value, and, where it is given, the highest."""
+def sparkline(name: str, values: Sequence[float | None], words: str, beside: str, width: int) -> Content:
+    """`name`, the blocks, the present value, and, where it is given, what stands beside it."""
     parts: list[Part] = [
         (f" {name:<22}", "$muted"),
         (blocks(values, width), "$accent"),
         (f"  {words:>12}", "bold $strong"),
-        (f"   highest {highest}" if highest else "", "$muted"),
+        (f"  {beside}" if beside else "", "$muted"),
     ]
     return line(*parts)

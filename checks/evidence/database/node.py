@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import psycopg
 
 from checks.evidence.consent import Ask
@@ -36,7 +37,7 @@ from checks.evidence.database.host import observe_host
 from checks.evidence.database.load import Load
 from checks.evidence.database.meter import Meter
 from checks.evidence.database.own_reads import with_own_reads
-from checks.evidence.database.rates import Look, look, rates
+from checks.evidence.database.rates import Look, look, rates, sighting
 from checks.evidence.database.replication import observe_replication
 from checks.evidence.database.sequences import with_sequence_values
 from checks.evidence.database.server import Sight, check_version, observe_server, with_identity
@@ -49,6 +50,10 @@ from checks.evidence.evidence import DATABASE_SECTIONS, NOT_MEASURED
 from checks.model import Unobserved, qualified_name
 
 Progress = Callable[[str], None]
+
+# How often sessions are looked at while the server is watched: at most so many times, and not more often than that.
+_SIGHTINGS = 60
+_SIGHTING_S = 1.0
 
 
 class _Part(NamedTuple):
@@ -286,10 +291,16 @@ class Node:
             return gaps.CANCELLED
         began, first = self._first_look
         self._session.rest()
-        self._cancelled.wait(max(0.0, began + self._manner.watch_s - time.monotonic()))
+        ends, sightings = began + self._manner.watch_s, []
+        every = max(_SIGHTING_S, self._manner.watch_s / _SIGHTINGS)
+        while (left := ends - time.monotonic()) > every and not self._cancelled.is_set():
+            sightings.append(sighting(self._session, time.monotonic() - began))
+            self._cancelled.wait(min(every, left))
+        self._cancelled.wait(max(0.0, ends - time.monotonic()))
         self._look()
         statements = self.sections["statements"]
-        return rates(first, self._first_look[1], statements.by_id if isinstance(statements, Statements) else ())
+        found = rates(first, self._first_look[1], statements.by_id if isinstance(statements, Statements) else ())
+        return msgspec.structs.replace(found, sightings=tuple(sightings))
 
     def _users_code(self) -> UserCode:
         if self._user_code is None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from checks.evidence.database.facts import Extension, Rates, StatementRate, TableRate
+from checks.evidence.database.facts import Extension, Rates, Sighting, StatementRate, TableRate
 from checks.evidence.database.query import query
 from checks.evidence.database.session import Session
 from checks.evidence.database.statements import EXTENSION
@@ -57,6 +57,7 @@ def rates(first: Look, second: Look, known: Container[str]) -> Rates:
         if calls and query_id in known:
             statements.append(StatementRate(query_id, calls, spent or 0.0))
     counted = first.statements is not None and second.statements is not None
+    ended = sum(entry.calls_per_s for entry in statements) if counted else 0.0
     return Rates(
         seconds=round(seconds, 3),
         transactions_per_s=per_second(first.server.commits, second.server.commits),
@@ -66,7 +67,31 @@ def rates(first: Look, second: Look, known: Container[str]) -> Rates:
         statements=tuple(sorted(statements, key=lambda entry: (-entry.ms_per_s, entry.query_id))) if counted else (),
         tables=tables,
         reset=per_second.went_back,
+        mean_ms=round(sum(entry.ms_per_s for entry in statements) / ended, 4) if ended else None,
+        mean_ms_ever=_mean_ever(second, known),
     )
+
+
+def sighting(session: Session, after_s: float) -> Sighting:
+    """Who is connected now. In a transaction of its own. Raises psycopg.Error."""
+    with session.transaction(ends=True):
+        row = session.rows(query("sighting", session.major))[0]
+    return Sighting(
+        round(after_s, 1),
+        row.connections,
+        row.active,
+        row.idle_in_transaction,
+        row.blocked,
+        row.hidden,
+        row.lag_bytes,
+        row.waits or {},
+    )
+
+
+def _mean_ever(seen: Look, known: Container[str]) -> float | None:
+    counted = [row for query_id, row in (seen.statements or {}).items() if query_id in known]
+    calls = sum(row.calls for row in counted)
+    return round(sum(row.total_ms for row in counted) / calls, 4) if calls else None
 
 
 class _PerSecond:

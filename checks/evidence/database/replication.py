@@ -43,6 +43,11 @@ def observe_replication(session: Session, *, is_standby: bool, sees_all_stats: b
     )
 
 
+def observe_standbys(session: Session) -> tuple[Standby, ...]:
+    """Who receives this node's WAL now. In the transaction at hand."""
+    return tuple(_standby(row) for row in session.rows(query("standbys", session.major)))
+
+
 def _publication(row: Any) -> Publication:
     verbs = {"insert": row.inserts, "update": row.updates, "delete": row.deletes, "truncate": row.truncates}
     return Publication(

@@ -167,9 +167,26 @@ class TableRate(msgspec.Struct, frozen=True):
     read_per_s: float
 
 
+class Sighting(msgspec.Struct, frozen=True):
+    """Who was connected at one moment between two looks, ours left out, `after_s` seconds after the first. `blocked` wait for a
+    lock; `lag_bytes` is how far the furthest standby or subscriber was behind, None where none is seen. `waits` counts active
+    sessions by what they wait for (`Lock:tuple`), '' for none. `hidden` sessions do not show this role what they do."""
+
+    after_s: float
+    connections: int
+    active: int
+    idle_in_transaction: int
+    blocked: int
+    hidden: int = 0
+    lag_bytes: int | None = None
+    waits: dict[str, int] = {}
+
+
 class Rates(msgspec.Struct, frozen=True, tag=True, dict=True):
     """What happened between two looks, `seconds` apart, our own part left out where it can be told. Only what moved is listed.
 
+    `mean_ms` is the mean execution time of the statements that ended in between, `mean_ms_ever` that of all that
+    pg_stat_statements counts for this database; None where none did, or it cannot be read. `sightings` were made in between.
     `write_transactions_per_s` counts transaction ids assigned on the whole server. `calls_per_s` is None without
     pg_stat_statements, and `reset` says that counters went back in between, so that some rates are missing.
     """
@@ -182,6 +199,9 @@ class Rates(msgspec.Struct, frozen=True, tag=True, dict=True):
     statements: tuple[StatementRate, ...] = ()
     tables: tuple[TableRate, ...] = ()
     reset: bool = False
+    mean_ms: float | None = None
+    mean_ms_ever: float | None = None
+    sightings: tuple[Sighting, ...] = ()
 
     @cached_property
     def statement_by_id(self) -> dict[str, StatementRate]:

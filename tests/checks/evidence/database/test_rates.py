@@ -167,3 +167,26 @@ def test_a_role_that_sees_no_load_is_told_so(database: Database) -> None:
         database.execute("DROP ROLE r_blind")
     assert isinstance(evidence.catalog, Catalog)
     assert sum("--max-load" in notice for notice in evidence.notices) == 1
+
+
+def test_who_was_seen_while_it_was_watched(database: Database) -> None:
+    database.execute("CREATE EXTENSION pg_stat_statements; CREATE TABLE a (id int)", "SELECT count(*) FROM a")
+    holder, waiter = database.connect(autocommit=False), database.connect()
+    holder.execute("LOCK TABLE a")
+    waiting = threading.Thread(target=lambda: waiter.execute("SELECT * FROM a"))
+    waiting.start()
+    try:
+        rates = observe_database(database.dsn, manner=Manner(watch_s=2.6)).rates
+    finally:
+        holder.rollback()
+        waiting.join()
+
+    assert isinstance(rates, Rates)
+    assert 1 <= len(rates.sightings) <= 3
+    seen = rates.sightings[-1]
+    assert (seen.blocked, seen.active, seen.idle_in_transaction, seen.hidden) == (1, 1, 1, 0)
+    assert seen.connections >= 2
+    assert seen.waits == {"Lock:relation": 1}
+    assert seen.lag_bytes is None
+    assert rates.mean_ms_ever is not None
+    assert rates.mean_ms_ever >= 0
