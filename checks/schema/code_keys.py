@@ -67,12 +67,12 @@ def uniqueness_only_in_code(evidence: Evidence) -> Iterator[Finding | Examined]:
     if not promises:
         raise NotApplicable("the code promises no uniqueness")
     migrated = Migrated(evidence)
-    broken: dict[tuple[int, frozenset[str]], list[Promise]] = {}
+    broken: _Broken = {}
     for promise in promises:
         declared = migrated.declares_unique(promise.table, promise.columns)
         if not declared and not _kept(catalog, promise):
             broken.setdefault((promise.table.oid, promise.columns), []).append(promise)
-    for (oid, names), entries in broken.items():
+    for (oid, names), entries in _with_null_cases(catalog, broken).items():
         table = catalog.table_by_oid[oid]
         columns = [column.name for column in catalog.columns_of(oid).values() if column.name in names]
         rows = estimated_rows(evidence, table)
@@ -93,6 +93,26 @@ def uniqueness_only_in_code(evidence: Evidence) -> Iterator[Finding | Examined]:
         )
     total = len({(entry.table.oid, entry.columns) for entry in promises})
     yield Examined(total, total, "promises of the code")
+
+
+_Broken = dict[tuple[int, frozenset[str]], list[Promise]]
+
+
+def _with_null_cases(catalog: Catalog, broken: _Broken) -> _Broken:
+    """Looks that leave a nullable column out of a wider promise are its case where that is null: one promise."""
+    merged: _Broken = {}
+    for (oid, names), entries in sorted(broken.items(), key=lambda item: -len(item[0][1])):
+        known = catalog.column_names.get(oid, {})
+        wider = [
+            key
+            for key in merged
+            if key[0] == oid and names < key[1] and not any(known[name].not_null for name in key[1] - names)
+        ]
+        if wider and all(entry.by == _LOOK for entry in entries):
+            merged[wider[0]].extend(entries)
+        else:
+            merged[oid, names] = list(entries)
+    return merged
 
 
 def promised_by_looks(evidence: Evidence) -> set[tuple[int, frozenset[str]]]:

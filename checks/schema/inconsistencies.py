@@ -13,6 +13,7 @@ from checks.model import Confidence, Examined, Finding, Fix, Severity
 from checks.registry import check
 from checks.schema.code_relations import relations_of
 from checks.schema.columns import TEXTS, reviewed_columns, words
+from checks.schema.remarks import without_key_on_purpose
 
 _SHOWN = 5
 _OTHERS = frozenset(
@@ -54,8 +55,9 @@ def inconsistent_column_type(evidence: Evidence) -> Iterator[Finding | Examined]
     flags = [(table, column) for table, column in reviewed if _is_flag(column)]
     odd = _related(evidence, referring) + _named_alike(catalog, named, referring) + _not_boolean(flags)
     told: set[tuple[int, int]] = set()
+    on_purpose = without_key_on_purpose(evidence)
     for entry in odd:
-        left = [column for column in entry.columns if (column.table, column.number) not in told]
+        left = [column for column in entry.columns if (column.table, column.number) not in told | on_purpose]
         told |= {(column.table, column.number) for column in left}
         if left:
             yield _inconsistent(catalog, msgspec.structs.replace(entry, columns=tuple(left)))

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from checks.evidence import patterns
 from checks.evidence.database.facts import Catalog, Server, Usage
 from checks.evidence.evidence import Evidence
-from checks.evidence.repository.facts import Repository
 from checks.families import once_per_family
 from checks.model import Confidence, Examined, Finding, Fix, NotApplicable, Severity, qualified_name, quote_identifier
 from checks.registry import check
@@ -15,6 +14,7 @@ from checks.relations import estimated_rows, is_reviewed, new_name
 from checks.schema.code_relations import declared_relations
 from checks.schema.habits import CROWD, once_per_habit
 from checks.schema.inference import Reference, undeclared_references
+from checks.schema.remarks import without_key_on_purpose
 
 
 @check("schema.missing-foreign-key", catalogue="S10", severity=Severity.MEDIUM, needs=[Catalog])
@@ -44,10 +44,11 @@ def missing_foreign_key(evidence: Evidence) -> Iterator[Finding | Examined]:
         for entry in catalog.constraints
         if entry.kind == "foreign_key" and entry.parent is None and is_reviewed(catalog.table_by_oid[entry.table])
     ]
+    on_purpose = without_key_on_purpose(evidence)
     missing = [
         reference
         for reference in undeclared_references(catalog, patterns.workload(evidence), declared_relations(evidence))
-        if not _on_purpose(evidence, reference)
+        if (reference.column.table, reference.column.number) not in on_purpose
     ]
     total = len(declared) + len(missing)
     if not total:
@@ -82,37 +83,6 @@ def missing_foreign_key(evidence: Evidence) -> Iterator[Finding | Examined]:
         )  # fmt: skip
     unmet = len(missing) + sum(not (entry.validated and entry.enforced) for entry in declared)
     yield Examined(total, total, "references", unmet=unmet)
-
-
-def _on_purpose(evidence: Evidence, reference: Reference) -> bool:
-    """Whether a comment at the column, in a model or a migration, says that it has no foreign key."""
-    repository = evidence.find(Repository)
-    if repository is None or not repository.remarks:
-        return False
-    catalog, name = evidence.get(Catalog), reference.column.name
-    table = catalog.table_by_oid[reference.column.table]
-    places = {(each.location.path, each.location.line) for each in repository.remarks}
-    if any(
-        (place.path, place.line) in places for place in evidence.locations(catalog.column_subject(reference.column))
-    ):
-        return True
-    for model in repository.models:
-        if model.table != table.name or model.schema not in (None, table.schema):
-            continue
-        lines = [column.location.line for column in model.columns]
-        for column in model.columns:
-            if column.name != name:
-                continue
-            if (column.location.path, column.location.line) in places:
-                return True
-            if any(
-                {column.attribute, name} & set(remark.names)
-                and remark.location.path == column.location.path
-                and min(lines) <= remark.location.line <= max(lines)
-                for remark in repository.remarks
-            ):
-                return True
-    return False
 
 
 def _severity(evidence: Evidence, rows: float | None, parent_deletes: int | None) -> Severity:

@@ -149,7 +149,7 @@ def test_validations_of_rails(database: Database, repository: Repositories) -> N
 
 LOOK = """
 from sqlalchemy import select
-from models import User, Member
+from models import Folder, Member, User
 
 def add(session, email):
     found = session.execute(select(User).where(User.email == email)).scalar_one_or_none()
@@ -160,6 +160,16 @@ def join(session, org):
     found = session.execute(select(Member).where(Member.org == org)).scalar_one_or_none()
     if found is None:
         session.add(Member(org=org, person=1))
+
+def top(session, name):
+    found = session.execute(select(Folder).where(Folder.name == name, Folder.parent.is_(None))).scalar_one_or_none()
+    if found is None:
+        session.add(Folder(name=name))
+
+def below(session, name, parent):
+    found = session.execute(select(Folder).where(Folder.name == name, Folder.parent == parent)).scalar_one_or_none()
+    if found is None:
+        session.add(Folder(name=name, parent=parent))
 """
 MODELS = """
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -177,6 +187,12 @@ class Member(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     org: Mapped[int]
     person: Mapped[int]
+
+class Folder(Base):
+    __tablename__ = "folders"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    parent: Mapped[int | None]
 """
 
 
@@ -185,8 +201,13 @@ def test_a_look_before_an_insert(database: Database, repository: Repositories) -
         "CREATE TABLE users (id serial PRIMARY KEY, email text NOT NULL)",
         "CREATE TABLE members (id serial PRIMARY KEY, org int NOT NULL, person int NOT NULL, UNIQUE (org, person))",
     )
+    database.execute("CREATE TABLE folders (id serial PRIMARY KEY, name text NOT NULL, parent int)")
     evidence = survey(database, repository({"models.py": MODELS, "app.py": LOOK}))
-    (unique,) = conclude(evidence, "schema.uniqueness-only-in-code").findings
+    unique, folders = sorted(
+        conclude(evidence, "schema.uniqueness-only-in-code").findings, key=lambda found: -len(found.subject.path)
+    )
+    assert (folders.subject.name, folders.observed["columns"]) == ("public.folders", ["name", "parent"])
+    assert [place.line for place in folders.locations] == [21, 16]
     assert (unique.subject.name, unique.severity) == ("public.users.email", Severity.MEDIUM)
     assert [(place.path, place.line) for place in unique.locations] == [("app.py", 6)]
 
