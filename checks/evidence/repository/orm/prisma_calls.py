@@ -19,6 +19,7 @@ from checks.evidence.repository.orm.query import (
     VALUE,
     WHERE,
     Query,
+    column_of,
     quoted,
 )
 from checks.evidence.repository.orm.script import (
@@ -98,22 +99,55 @@ class _Reader:
         verb = "update" if method.startswith("update") else "delete" if method.startswith("delete") else verb
         query = Query(verb, model)
         query.partial |= set() if whole else _EVERYTHING
-        if method != "upsert" and "where" in options:
+        if "where" in options and method != "upsert":
             self._where(query, options["where"])
         if verb == "select":
             self._select(query, method, options)
         elif method == "upsert":
-            query.partial.add(COLUMNS)
             self._data(query, options.get("create"))
         elif verb != "delete":
             self._data(query, options.get("data"))
-        sent = [query]
+        sent = [query] if method != "upsert" else [*self._upserted(query, options), query]
         if verb in ("insert", "update"):
             sent += self._created(model, options.get("create" if method == "upsert" else "data"), 0)
         if method not in _WITHOUT_ROWS and not self.joins_relations:
             sent += self._related(model, options, 0)
         location, function = self.source.location(name), function_name(function_around(call))
         self.calls += [one.finish(location, "prisma", function) for one in sent[:_MAXIMUM_STATEMENTS]]
+
+    def _upserted(self, insert: Query, options: dict[str, Node]) -> list[Query]:
+        """What an upsert sends besides its INSERT: nothing where Prisma has the database do it, by ON CONFLICT; else it looks for
+        the row first, and updates the one it found.
+
+        Source: Prisma's reference, "Database upserts"
+        """
+        model = insert.model
+        created, changed = (
+            known_entries(_row(options[word]))[0] if word in options else {} for word in ("create", "update")
+        )
+        keys, _ = known_entries(resolved(options["where"])) if "where" in options else ({}, True)
+        if len(keys) == 1:
+            compound, _ = known_entries(next(iter(keys.values())))
+            keys = compound or keys
+        related = {entry.attribute for entry in model.relations}
+        update = Query("update", model)
+        self._data(update, options.get("update"))
+        chosen = {*known_entries(options.get("select"))[0], *known_entries(options.get("include"))[0]}
+        same = all(name in created and text(created[name]) == text(value) for name, value in keys.items())
+        columns = [column.name for name in keys if (column := column_of(model, name)) is not None]
+        if keys and same and len(columns) == len(keys) and related.isdisjoint({*created, *changed, *chosen}):
+            names = ", ".join(quoted(name) for name in columns)
+            written = ", ".join(f"{quoted(name)} = {VALUE}" for name in update.assigned())
+            insert.suffix = f" ON CONFLICT ({names}) DO " + (f"UPDATE SET {written}" if written else "NOTHING")
+            insert.partial |= update.partial
+            return []
+        found = Query("select", model)
+        found.limit = 1
+        found.partial.add(COLUMNS)
+        for query in (found, update):
+            if "where" in options:
+                self._where(query, options["where"])
+        return [found, update] if update.assigned() or update.partial else [found]
 
     # Reading
 

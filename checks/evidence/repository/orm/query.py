@@ -125,12 +125,14 @@ class Query:
         values = ", ".join(VALUE for _ in self.written)
         return f"INSERT INTO {relation(self.model)} ({names}) VALUES ({values}){self.suffix}"
 
+    def assigned(self) -> list[str]:
+        """The columns that an update sets."""
+        known = [column.name for column in self.model.columns if column.on_update and self.sets_on_update]
+        return list(dict.fromkeys([*self.written, *known]))
+
     def _update(self) -> str:
-        for column in self.model.columns:
-            if column.on_update and self.sets_on_update:
-                self.written[column.name] = None
         # A bare parameter stands for assignments that could not be read, as in dynamic SQL.
-        names = [f"{quoted(name)} = {VALUE}" for name in self.written] or [VALUE]
+        names = [f"{quoted(name)} = {VALUE}" for name in self.assigned()] or [VALUE]
         return f"UPDATE {self._target()} SET {', '.join(names)}{self._conditions()}"
 
     def _delete(self) -> str:

@@ -142,8 +142,6 @@ def test_calls_become_sql(code: str, expected: str) -> None:
         ("await prisma.post.findMany(options)", f"{POSTS} {EVERYTHING}"),
         ("await prisma.post.update({ where: { id: value }, data })",
          'UPDATE "Post" SET $1 WHERE "Post"."id" = $2 columns'),
-        ("await prisma.user.upsert({ where: { id: value }, create: { email: other }, update: {} })",
-         'INSERT INTO "app"."users" ("mail") VALUES ($1) columns'),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_said(code: str, expected: str) -> None:
@@ -167,6 +165,23 @@ def test_relations_are_read_and_written_by_statements_of_their_own() -> None:
     assert calls_of(f"await prisma.user.create({{ data: {data} }})") == [
         'INSERT INTO "Post" ("author_id", "slug") VALUES ($1, $2)',
         'INSERT INTO "app"."users" ("mail") VALUES ($1) columns',
+    ]
+
+
+def test_an_upsert_is_the_databases_own_where_it_can_be() -> None:
+    assert calls_of(
+        "await prisma.post.upsert({ where: { id: value }, create: { id: value, slug: other }, update: { slug } })"
+    ) == ['INSERT INTO "Post" ("id", "slug") VALUES ($1, $2) ON CONFLICT ("id") DO UPDATE SET "slug" = $3']
+    key = "projectId_slug: { projectId: value, slug: other }"
+    assert calls_of(
+        f"await prisma.post.upsert({{ where: {{ {key} }}, create: {{ projectId: value, slug: other }}, update: {{}} }})"
+    ) == ['INSERT INTO "Post" ("projectId", "slug") VALUES ($1, $2) ON CONFLICT ("projectId", "slug") DO NOTHING']
+    assert calls_of(
+        "await prisma.user.upsert({ where: { id: value }, create: { email: other }, update: { name: null } })"
+    ) == [
+        'INSERT INTO "app"."users" ("mail") VALUES ($1)',
+        f'{USERS} WHERE "users"."id" = $1 LIMIT $2 columns',
+        'UPDATE "app"."users" SET "name" = $1, "updated_at" = $2 WHERE "users"."id" = $3',
     ]
 
 
