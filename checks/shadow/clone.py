@@ -26,45 +26,22 @@ from checks.evidence.database.explain import role_settings
 from checks.evidence.database.facts import PlanNode, Server, Settings
 from checks.evidence.evidence import Evidence
 from checks.shadow import btree, files
-from checks.shadow.binaries import find_binaries_like
 from checks.shadow.blueprint import Blueprint, Omission, RelationSize
 from checks.shadow.end_rows import write_end_rows
 from checks.shadow.planning import NotPlanned, Planning
+from checks.shadow.prepared import Prepared
 from checks.shadow.queries import EXTENSIONS_ON_PATH, HEAPS_BELOW, RANGE_COLUMNS, RELATION_FILES
 from checks.shadow.reading import read_blueprint
 from checks.shadow.restore import OWNER, STATEMENT_TIMEOUT, connect, restore
 from checks.shadow.script import read_script
-from checks.shadow.server import EmbeddedServer, start
+from checks.shadow.server import EmbeddedServer
 from checks.shadow.statistics import write_columns, write_extended, write_sizes
 
 LARGEST_DISK_BYTES = 250 * 1024 * 1024
 Progress = Callable[[str], None]
 
-# Nothing of it outlives the process, nothing may vacuum or analyse holes, and its write-ahead log stays small.
-_SETTINGS = {
-    "autovacuum": "off",
-    "fsync": "off",
-    "synchronous_commit": "off",
-    "full_page_writes": "off",
-    "wal_level": "minimal",
-    "max_wal_senders": "0",
-    "min_wal_size": "8MB",
-    "max_wal_size": "32MB",
-    "checkpoint_timeout": "1d",
-    "shared_buffers": "64MB",
-    "shared_preload_libraries": "",
-    "max_connections": "12",
-    "max_locks_per_transaction": "1024",
-    "max_parallel_maintenance_workers": "0",
-    "temp_file_limit": "64MB",
-    "log_min_messages": "fatal",
-    "log_min_error_statement": "panic",
-    "compute_query_id": "on",
-    "track_counts": "off",
-}
 RANGES_SHOWN_SINCE = 17
 RANGES_HIDDEN = "pg_stats shows the bounds of ranges from 17 on: estimates for this column are PostgreSQL's defaults"
-_CHECKSUMS_BY_DEFAULT_SINCE = 18
 
 
 class File(msgspec.Struct, frozen=True):
@@ -106,15 +83,16 @@ class Shadow:
         evidence: Evidence | None = None,
         *,
         programs: Path | None = None,
+        prepared: Prepared | None = None,
         progress: Progress = _silent,
         cancelled: threading.Event | None = None,
     ) -> Shadow:
         """The shadow of a live target, read by one bounded pg_dump and set-based statements. `evidence` of the same target tells
-        the settings of its roles; `programs` is the bin folder that --pg-bin names. Raises TargetError where there can be
-        none."""
+        the settings of its roles; `programs` is the bin folder that --pg-bin names; `prepared` a server made before. Raises
+        TargetError where there can be none."""
         settings = evidence.find(Settings) if evidence is not None else None
         blueprint = read_blueprint(dsn, settings, programs=programs, progress=progress, cancelled=cancelled)
-        return cls.of_blueprint(blueprint, evidence, programs=programs, progress=progress)
+        return cls.of_blueprint(blueprint, evidence, programs=programs, prepared=prepared, progress=progress)
 
     @classmethod
     def of_blueprint(
@@ -123,13 +101,12 @@ class Shadow:
         evidence: Evidence | None = None,
         *,
         programs: Path | None = None,
+        prepared: Prepared | None = None,
         progress: Progress = _silent,
     ) -> Shadow:
         """The shadow of what was read before. Raises TargetError."""
         progress("starting the shadow")
-        server = start(
-            _SETTINGS, binaries=find_binaries_like(blueprint.major, programs), initdb=_initdb_options, guarded=True
-        )
+        server = (prepared or Prepared(blueprint.major, programs)).take()
         shadow = cls(server, blueprint, evidence)
         try:
             shadow._fill(progress)
@@ -345,7 +322,3 @@ class Shadow:
         if self._switching is not None:
             self._switching.close()
             self._switching = None
-
-
-def _initdb_options(major: int) -> Sequence[str]:
-    return ("--no-data-checksums",) if major >= _CHECKSUMS_BY_DEFAULT_SINCE else ()

@@ -6,6 +6,7 @@ import datetime as dt
 import itertools
 import math
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -61,10 +62,13 @@ def grow(
     factors: Sequence[float] = FACTORS,
     asked: Mapping[str, float] = {},
     budget_ms: float = BUDGET_MS,
+    statements_at_most: int = STATEMENTS,
+    within_s: float = math.inf,
     progress: Progress = _silent,
     cancelled: threading.Event | None = None,
 ) -> Growth:
-    """Plans the statements of the workload at each factor; the shadow is then as it was before.
+    """Plans the statements of the workload at each factor; the shadow is then as it was before. A factor that is not done
+    `within_s` is left out, and all after it.
 
     `asked` names tables (`name` or `schema.name`) with the factor that each has where the axis ends; all others are then held
     still. Raises UsageError for a table that is not there or not unique.
@@ -74,7 +78,8 @@ def grow(
     wanted = _asked(catalog, asked)
     known = as_asked(catalog, wanted, axis[-1]) if asked else paces(evidence)
     exponents = {oid: pace.exponent for oid, pace in known.items()}
-    statements = _statements(evidence)
+    statements = _statements(evidence)[:statements_at_most]
+    end = time.monotonic() + within_s
     plans: list[dict[str, Planned]] = []
     tried: list[float] = []
     skipped: list[float] = []
@@ -94,11 +99,15 @@ def grow(
                 _apply(shadow, catalog, scales, sizes)
             at_factor: dict[str, Planned] = {}
             for entry in statements:
+                if time.monotonic() > end:
+                    break
                 planned = _plan(shadow, entry)
                 if planned is not None:
                     at_factor[entry.query_id] = planned
                 elif factor == 1.0:
                     unplanned.add(entry.query_id)
+            if time.monotonic() > end:
+                break
             plans.append(at_factor)
             tried.append(factor)
     finally:

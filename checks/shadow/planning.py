@@ -11,6 +11,7 @@ import psycopg
 from checks.evidence.database.facts import PlanNode
 from checks.evidence.database.plan_tree import read_plan
 from checks.evidence.database.session import MANNERS
+from checks.evidence.masked import as_sql
 from checks.evidence.sql import highest_parameter
 from checks.model import Reason
 from checks.shadow.restore import PLANNER, connect
@@ -46,7 +47,7 @@ class Planning:
     def explain(self, statement: str, settings: Mapping[str, str]) -> PlanNode | NotPlanned:
         """The plan of a statement with placeholders `$n` as the generic plan of a prepared statement. Never raises
         psycopg.Error."""
-        text = statement.strip().rstrip(";").rstrip()
+        text = as_sql(statement.strip().rstrip(";").rstrip())
         try:
             connection = self._connected()
             _set(connection, settings, local=True)

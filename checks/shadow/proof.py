@@ -113,18 +113,7 @@ def asked(evidence: Evidence) -> list[Asked]:
 
 def _create(shadow: Shadow, chosen: Sequence[Trial], entries: list[Proof]) -> list[_Made]:
     """Creates the indexes of all trials, each sized, and hides them again. A trial that cannot be made goes to `entries`."""
-    standing = []
-    for trial in chosen:
-        try:
-            if trial.creates:
-                shadow.apply([creation.sql for creation in trial.creates])
-        except psycopg.Error as error:
-            words = (error.diag.message_primary or str(error))[:200]
-            entries.append(
-                Proof(trial.finding.id, shadow.major, Verdict.UNTRIED, note=f"the shadow refuses it: {words}")
-            )
-            continue
-        standing.append(trial)
+    standing = _standing(shadow, chosen, entries)
     with shadow.superuser() as superuser:
         below: dict[str, list[tuple[Path, Path]]] = {}
         for root, root_schema, schema, name, table_schema, table in superuser.execute(INDEXES_BELOW).fetchall():
@@ -156,6 +145,22 @@ def _create(shadow: Shadow, chosen: Sequence[Trial], entries: list[Proof]) -> li
         )
     shadow.switch({path: False for made in found for path in made.shown})
     return found
+
+
+def _standing(shadow: Shadow, chosen: Sequence[Trial], entries: list[Proof]) -> list[Trial]:
+    """Those that could be made: together, else one by one."""
+    statements = [creation.sql for trial in chosen for creation in trial.creates]
+    try:
+        if statements:
+            shadow.apply(statements)
+    except psycopg.Error as error:
+        if len(chosen) > 1:
+            return [trial for one in chosen for trial in _standing(shadow, [one], entries)]
+        words = (error.diag.message_primary or str(error))[:200]
+        note = f"the shadow refuses it: {words}"
+        entries += [Proof(trial.finding.id, shadow.major, Verdict.UNTRIED, note=note) for trial in chosen]
+        return []
+    return list(chosen)
 
 
 def _try(

@@ -35,7 +35,7 @@ def write_sizes(superuser: psycopg.Connection[Any], relations: Iterable[Relation
             [entry.schema for entry in entries],
             [entry.name for entry in entries],
             [min(entry.relpages, 2**31 - 1) for entry in entries],
-            [entry.reltuples for entry in entries],
+            [float(entry.reltuples) for entry in entries],
             [min(entry.all_visible, 2**31 - 1) for entry in entries],
             [min(entry.all_frozen, 2**31 - 1) for entry in entries],
         ],

@@ -9,13 +9,13 @@ from checks.evidence.tokens import Kind, Token, significant
 from checks.model import Area, Finding, quote_identifier
 from checks.shadow.script import split
 
-_AREAS = (Area.INDEXING, Area.PLANS, Area.HYBRID)
+AREAS = (Area.INDEXING, Area.PLANS, Area.HYBRID)
 _IDLE = ("analyze", "set", "reset", "comment", "vacuum")
 _PREFIX = "pgsurveyor_tried_"
 
 
 class Creation(NamedTuple):
-    """A CREATE INDEX under a name of ours, so that it cannot meet one that is taken."""
+    """A CREATE INDEX under a name of ours, so that it cannot meet one that is taken; it may be run again."""
 
     name: str
     sql: str
@@ -39,7 +39,7 @@ def trials(findings: Iterable[Finding]) -> list[Trial]:
     """The findings on plans whose fix does nothing but create and drop indexes."""
     found = []
     for number, finding in enumerate(findings):
-        if finding.area not in _AREAS:
+        if finding.area not in AREAS:
             continue
         trial = _trial(finding, number)
         if trial is not None:
@@ -85,7 +85,9 @@ def _creation(text: str, words: list[Token], name: str) -> Creation | None:
     if on is None:
         return None
     unique = "UNIQUE " if words[1].text.lower() == "unique" else ""
-    return Creation(name, f"CREATE {unique}INDEX {quote_identifier(name)} {text[on.start :].rstrip().rstrip(';')}")
+    return Creation(
+        name, f"CREATE {unique}INDEX IF NOT EXISTS {quote_identifier(name)} {text[on.start :].rstrip().rstrip(';')}"
+    )
 
 
 def _name(words: list[Token]) -> tuple[str, ...]:
