@@ -197,7 +197,7 @@ def demo(only_prepare: bool, **seat: Any) -> None:
         if only_prepare:
             click.echo(f"dsn={sample.dsn}\nrepository={sample.repository}")
         else:
-            target = Target(sample.dsn, sample.repository, tuple(sample.replica_dsns))
+            target = Target(sample.dsn, sample.repository, tuple(sample.replica_dsns), cache=True, shadow=True)
             _open_terminal_program(seat, target=target, start="walk")
     finally:
         sample.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections import Counter
 from collections.abc import Callable
 
@@ -27,6 +28,7 @@ from tui.widgets.detail import Surroundings, detail
 from tui.widgets.document import Document, Paragraph
 from tui.widgets.rows import RowList
 
+IN_PUBLIC = re.compile(r"\bpublic\.(?=[\w\"])")
 REPEAT_S = 0.1
 REMEMBER_S = 0.5
 FILTER_S = 0.05
@@ -165,7 +167,7 @@ class Walk(Deciding):
             ("▪" if standing.noted else " ", "$muted"),
             (AREA_SHORT[finding.area], "$muted"),
         )
-        title = finding.title[: width * 2]
+        title = IN_PUBLIC.sub("", finding.title[: width * 2])
         begin = line(
             ("* " if standing.marked else "  ", "bold $accent"),
             severity_mark(finding.severity) if not decided else line((severity_mark(finding.severity).plain, "$muted")),
@@ -240,6 +242,9 @@ class Walk(Deciding):
         state, links = self._state, self.surveyor.links
         ids = statement_ids(finding)
         quick = settled or len(self.queue) < MANY
+        effects = self.surveyor.known_effects if quick else None
+        effect = effects.fixed(finding) if effects else None
+        named = (*effect.criteria, *(id for id, _ in effect.held_by)) if effect else ()
         return Surroundings(
             owner=self.standing(finding.id).owner,
             decision=state.decisions.get(finding.id),
@@ -249,7 +254,8 @@ class Walk(Deciding):
             excerpt=excerpt_of(self.surveyor.repository, finding.locations[0] if finding.locations else None),
             plans=tuple(plan for id in ids if (plan := links.plan(id))),
             related=links.related(finding) if quick else (),
-            effect=effects.fixed(finding) if quick and (effects := self.surveyor.known_effects) else None,
+            effect=effect,
+            criteria={id: effects.judged[id].criterion.statement for id in named} if effects else {},
             conflict=state.conflicts.get(finding.id),
             growth=tuple(grown for id in ids if (grown := links.growth(id))),
         )

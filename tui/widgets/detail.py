@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 from textual.content import Content
@@ -38,7 +39,8 @@ _KEYWORD = re.compile(
 
 class Surroundings(msgspec.Struct, frozen=True):
     """What stands around a finding: what people said, oldest first, and what evidence and repository have on it. `conflict` are
-    two decisions that did not know of each other; `effect` is what fixing it would change, None while that is not known."""
+    two decisions that did not know of each other; `effect` is what fixing it would change, None while that is not known, and
+    `criteria` says in words what the criteria are that it names."""
 
     owner: str = ""
     decision: Decision | None = None
@@ -49,6 +51,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     plans: tuple[Plan, ...] = ()
     related: tuple[Finding, ...] = ()
     effect: Effect | None = None
+    criteria: Mapping[str, str] = msgspec.field(default_factory=dict)
     conflict: tuple[Event, Event] | None = None
     growth: tuple[tuple[Growth, GrownStatement], ...] = ()
 
@@ -62,9 +65,9 @@ def detail(finding: Finding, seen: Surroundings, width: int = 0) -> list[Paragra
         *_why(finding.why),
         *_section("Evidence"),
         *_facts(finding, width),
-        *_observed(finding, width),
+        *_observed(finding, width, {statement.query_id for statement in seen.statements}),
         *_fix(finding, width),
-        *_effect(seen.effect),
+        *_effect(seen.effect, seen.criteria),
         *_statements(seen, width),
         *_excerpt(seen.excerpt),
         *_related(seen.related),
@@ -115,12 +118,14 @@ def folded(path: str, room: int) -> list[str]:
     return [*lines, path]
 
 
-def _observed(finding: Finding, width: int) -> list[Paragraph]:
-    """Labels and figures: long ones on lines of their own, then short ones in two columns where the pane is wide."""
-    if not finding.observed:
+def _observed(finding: Finding, width: int, statements: Collection[str]) -> list[Paragraph]:
+    """Labels and figures: long ones on lines of their own, then short ones in two columns where the pane is wide. The numbers of
+    `statements` tell nothing, for these are shown below."""
+    observed = {key: value for key, value in finding.observed.items() if not _stands_below(value, statements)}
+    if not observed:
         return []
     shown: list[Paragraph] = []
-    named = [(visible(label(key), 60), figure(key, value)) for key, value in finding.observed.items()]
+    named = [(visible(label(key), 60), figure(key, value)) for key, value in observed.items()]
     half = (width - 1) // 2
     short = [(name, words) for name, words in named if len(name) <= SHORT_LABEL and len(words) < half - SHORT_LABEL - 2]
     if len(short) < 4:
@@ -141,17 +146,23 @@ def _observed(finding: Finding, width: int) -> list[Paragraph]:
     return shown
 
 
-def _effect(effect: Effect | None) -> list[Paragraph]:
+def _stands_below(value: object, statements: Collection[str]) -> bool:
+    if isinstance(value, str):
+        return value in statements
+    return isinstance(value, list | tuple) and bool(value) and all(one in statements for one in value)
+
+
+def _effect(effect: Effect | None, criteria: Mapping[str, str]) -> list[Paragraph]:
     if effect is None or not (effect.words or effect.criteria or effect.held_by):
         return []
     shown = _section("If it is fixed")
     if effect.words:
         shown.append(Paragraph(line((effect.words, "bold $success")), line((" ▸ ", "$accent"))))
-    if effect.criteria:
-        shown.append(Paragraph(line(("meets ", "$muted"), ", ".join(effect.criteria)), line((" ✓ ", "$success"))))
+    for id in effect.criteria:
+        shown.append(Paragraph(line(f"{id} ", (criteria.get(id, "is met"), "$muted")), line((" ✓ ", "$success"))))
     for id, others in effect.held_by:
-        words = line(f"{id} ", (f"stays unmet: {plural(others, 'other finding')} of its kind", "$muted"))
-        shown.append(Paragraph(words, line((" ✗ ", "$muted"))))
+        held = f"{criteria.get(id, '')} Still unmet: {plural(others, 'other finding')} of its kind."
+        shown.append(Paragraph(line(f"{id} ", (held.strip(), "$muted")), line((" ✗ ", "$muted"))))
     return shown
 
 
@@ -200,7 +211,7 @@ def _statements(seen: Surroundings, width: int) -> list[Paragraph]:
     for statement in statements[:STATEMENTS_SHOWN]:
         shown += _section("The statement" if len(statements) == 1 else f"Statement {statement.query_id}")
         times = f"{statement.calls:,} calls, mean {figure('mean_ms', statement.mean_ms)}, {statement.rows:,} rows"
-        shown += [Paragraph(line((times, "$muted")), INDENT), *sql_paragraphs(visible(statement.text, 1_500))]
+        shown += [Paragraph(line((times, "$muted")), INDENT), *sql_paragraphs(visible(dedented(statement.text), 1_500))]
         if statement.query_id in planned:
             shown += plan_paragraphs(planned[statement.query_id], width or 80, "Its plan")
         if statement.query_id in grown:
@@ -242,6 +253,12 @@ def _fix(finding: Finding, width: int) -> list[Paragraph]:
     if finding.proof is not None:
         shown += proof_paragraphs(finding.proof, width or 80)
     return shown
+
+
+def dedented(sql: str) -> str:
+    """As it would stand without the indentation that it has in the program, which its first line lacks."""
+    first, newline, rest = sql.strip().partition("\n")
+    return first + newline + textwrap.dedent(rest.expandtabs(4))
 
 
 def sql_paragraphs(sql: str) -> list[Paragraph]:
