@@ -27,6 +27,7 @@ STATEMENTS_SHOWN = 8
 WAITS_SHOWN = 6
 BLOCKED_SHOWN = 6
 STANDBYS_SHOWN = 6
+NEGLIGIBLE = 0.005
 NARROWEST, FIGURES, WIDE = 12, 54, 96
 
 
@@ -191,7 +192,8 @@ def _heading(title: str, about: str = "") -> list[Paragraph]:
 def _sessions(sample: Sample) -> list[Paragraph]:
     held = sorted(
         (session for session in sample.activity.sessions if session.blocked or session.blocks),
-        key=lambda session: (-session.blocks, -(session.transaction_age_s or 0)),
+        # Who waits for nobody is where a chain begins.
+        key=lambda session: (session.blocked, -session.blocks, -(session.transaction_age_s or 0)),
     )
     shown = _heading("Locks")
     if not held:
@@ -199,7 +201,8 @@ def _sessions(sample: Sample) -> list[Paragraph]:
             Paragraph(line(("nobody waits for a lock of another session", "$muted")), line((" ✓ ", "$success")))
         )
     for session in held[:BLOCKED_SHOWN]:
-        role = f"holds up {plural(session.blocks, 'session')}" if session.blocks else "waits"
+        holds = f"holds up {plural(session.blocks, 'session')}"
+        role = ("waits, and " * session.blocked + holds) if session.blocks else "waits"
         age = (
             f", transaction open for {session.transaction_age_s:,.0f} s"
             if session.transaction_age_s is not None
@@ -209,9 +212,11 @@ def _sessions(sample: Sample) -> list[Paragraph]:
         shown.append(
             Paragraph(
                 line((who, "$code"), f" {role}{age}", (f"   {session.state or ''}", "$muted")),
-                line((" ▲ ", "$warning")),
+                line((" ▲ ", "$warning") if not session.blocked else " "),
             )
         )
+    if len(held) > BLOCKED_SHOWN:
+        shown.append(Paragraph(line((f"and {len(held) - BLOCKED_SHOWN} more", "$muted")), line(" ")))
     return shown
 
 
@@ -252,12 +257,16 @@ def _statements(sample: Sample, texts: dict[str, str], width: int) -> list[Parag
             *_heading("Statements"),
             Paragraph(line(("pg_stat_statements cannot be read", "$muted")), line((" ? ", "$warning"))),
         ]
-    shown = _heading("Statements that took the most time", "" if entries else "none ended")
+    shown = _heading("Statements that took the most time", "share, waits included" if entries else "none ended")
+    total = sum(entry.ms_per_s for entry in entries)
     for entry in entries[:STATEMENTS_SHOWN]:
+        share = entry.ms_per_s / total if total else 0.0
+        if share < NEGLIGIBLE:
+            break
         mean = entry.ms_per_s / entry.calls_per_s if entry.calls_per_s else 0.0
-        figures = line((f" {entry.ms_per_s / 10:>5.1f}% of a core", "bold"), (f"  {_rate(entry.calls_per_s):>9}", "$foreground"),
+        figures = line((f" {share:>6.1%}", "bold"), (f"  {_rate(entry.calls_per_s):>9}", "$foreground"),
                        (f"  {figure('mean_ms', mean):>9}  ", "$muted"))  # fmt: skip
-        text = " ".join(visible(texts.get(entry.query_id, f"statement {entry.query_id}"), 300).split())
+        text = " ".join(visible(texts.get(entry.query_id, f"not seen by the review ({entry.query_id})"), 300).split())
         room = max(10, width - figures.cell_length)
         shown.append(Paragraph(line(figures, line((text, "$code")).truncate(room, ellipsis=True)), wrapped=False))
     return shown
