@@ -8,6 +8,7 @@ from tree_sitter import Node
 
 from checks.evidence.repository.facts import Model, OrmCall
 from checks.evidence.repository.orm.drizzle_expressions import Expressions
+from checks.evidence.repository.orm.drizzle_shared import declared, object_of
 from checks.evidence.repository.orm.models import Models
 from checks.evidence.repository.orm.query import (
     COLUMNS,
@@ -15,8 +16,10 @@ from checks.evidence.repository.orm.query import (
     JOINS,
     LIMIT,
     ORDER,
+    VALUE,
     WHERE,
     Query,
+    column_of,
     quoted,
     relation,
 )
@@ -27,6 +30,7 @@ from checks.evidence.repository.orm.script import (
     chain_above,
     definition_of,
     holder_of,
+    is_changed,
     is_shadowed,
     known_entries,
     resolved,
@@ -79,6 +83,7 @@ class _Reader:
         self.imports = Imports(source.file.text)
         self.expressions = Expressions(self.entity, self.subselect)
         self.depth = 0
+        self.functions: dict[str, Node] | None = None
         self.parameters: dict[str, Model] = {}
         self.calls: list[OrmCall] = []
 
@@ -298,7 +303,7 @@ class _Reader:
             elif name == "onConflictDoNothing":
                 query.suffix = " ON CONFLICT DO NOTHING"
             elif name == "onConflictDoUpdate":
-                query.partial.add(COLUMNS)
+                self._conflict(query, arguments)
             elif name == "for":
                 query.suffix = (
                     " FOR UPDATE SKIP LOCKED"
@@ -323,25 +328,53 @@ class _Reader:
             elif ORDER not in query.partial:
                 query.order.append(key)
 
+    def _conflict(self, query: Query, arguments: list[Node]) -> None:
+        """`onConflictDoUpdate({ target, set })`, but with conditions."""
+        options, whole = known_entries(arguments[0]) if arguments else ({}, False)
+        target, changed = options.get("target"), options.get("set")
+        if not whole or target is None or changed is None or not options.keys() <= {"target", "set"}:
+            query.partial.add(COLUMNS)
+            return
+        nodes = named(target) if target.type == "array" else [target]
+        keys = [column_of(query.model, text(field(node, "property"))) for node in nodes]
+        update = Query("update", query.model)
+        self._written(update, changed)
+        query.partial |= update.partial
+        if all(keys) and update.assigned():
+            names = ", ".join(quoted(key.name) for key in keys if key is not None)
+            written = ", ".join(f"{quoted(name)} = {VALUE}" for name in update.assigned())
+            query.suffix = f" ON CONFLICT ({names}) DO UPDATE SET {written}"
+        else:
+            query.partial.add(COLUMNS)
+
     def _written(self, query: Query, node: Node) -> None:
         node = unwrapped(node)
-        if node.type == "identifier":
+        if node.type in ("identifier", "shorthand_property_identifier"):
             value = definition_of(text(node), node)
+            query.partial |= {COLUMNS} if value is None or is_changed(text(node), node) else set()
             if value is None:
-                query.partial.add(COLUMNS)
                 return
-            query.partial.add(COLUMNS)
             node = unwrapped(value)
         if node.type == "array":
             elements = named(node)
             query.partial |= set() if len(elements) == 1 else {COLUMNS}
             node = elements[0] if elements else node
-        if called(node) == "map" and (body := field(arguments_of(node)[0], "body") if arguments_of(node) else None):
-            node = unwrapped(body)
+        if called(node) == "map" and arguments_of(node):
+            made = unwrapped(arguments_of(node)[0])
+            node = self._made(made) if made.type == "identifier" else unwrapped(field(made, "body") or made)
+        elif node.type == "call_expression" and (function := field(node, "function")) is not None:
+            node = self._made(function) if function.type == "identifier" else node
         entries, whole = known_entries(node)
         for key in entries:
             query.write(key)
         query.partial |= set() if whole else {COLUMNS}
+
+    def _made(self, function: Node) -> Node:
+        """The object that a function of this file returns; its name where that is not told."""
+        if self.functions is None:
+            self.functions = dict(declared(self.source))
+        value = self.functions.get(text(function))
+        return (object_of(value) if value is not None else None) or function
 
     def _columns(self, query: Query, node: Node) -> None:
         chosen = resolved(node)

@@ -171,6 +171,26 @@ def test_queries_within_others_are_read(code: str, expected: str) -> None:
     assert calls_of(code) == [expected]
 
 
+def test_rows_that_functions_of_the_file_make() -> None:
+    tables = 'export const posts = pgTable("posts", { id: serial().primaryKey(), title: text(), tag: text() });'
+    code = """
+        import { posts } from "./schema";
+        const toRow = (post: Post) => ({ id: post.id, title: post.title });
+        export const one = (db, post) => {
+          const row = toRow(post);
+          return db.insert(posts).values(row).onConflictDoUpdate({ target: posts.id, set: { title: row.title } });
+        };
+        export const all = (db, found) => db.insert(posts).values(found.map(toRow));
+        export const other = (db, found) => db.insert(posts).values(elsewhere(found));
+    """
+    _, calls = read({"schema.ts": tables, "app.ts": code})
+    assert [(call.text, call.partial) for call in calls] == [
+        ('INSERT INTO "posts" ("id", "title") VALUES ($1, $2) ON CONFLICT ("id") DO UPDATE SET "title" = $3', ()),
+        ('INSERT INTO "posts" ("id", "title") VALUES ($1, $2)', ()),
+        ('INSERT INTO "posts" VALUES ($1)', ("columns",)),
+    ]
+
+
 def test_all_columns_of_a_table_may_be_spread() -> None:
     tables = """
         export const posts = pgTable("posts", { id: serial().primaryKey(), title: text() });
