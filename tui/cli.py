@@ -66,6 +66,11 @@ def observing(command: Any) -> Any:
             "--measure-recall", is_flag=True, help="Search a sample of vectors, exactly and by index, and compare."
         ),
         click.option(
+            "--read-rows",
+            is_flag=True,
+            help="Count the forms of values in up to 1,000 rows of each table; no value is kept.",
+        ),
+        click.option(
             "--plan",
             "plans",
             multiple=True,

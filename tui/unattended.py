@@ -67,6 +67,7 @@ def resolve_target(options: dict[str, Any]) -> Target:
         shadow=not options["no_shadow"],
         programs=options["pg_bin"],
         measure_recall=options["measure_recall"],
+        read_rows=options["read_rows"],
         plans=tuple(options["plans"]),
         analyze=options["analyze"],
         cache=not options["no_cache"],
@@ -78,10 +79,10 @@ def gather(options: dict[str, Any], progress: Progress) -> Observation:
     if options["evidence"] is not None:
         if options["words"] or options["replicas"]:
             raise UsageError("--evidence stands instead of a target", "leave the DSN and the repository out")
-        if any(options[name] for name in ("watch", "max_load", "measure_recall", "plans", "analyze")):
+        if any(options[name] for name in ("watch", "max_load", "measure_recall", "read_rows", "plans", "analyze")):
             raise UsageError(
                 "saved evidence is not observed again",
-                "leave --watch, --max-load, --measure-recall, --plan and --analyze out",
+                "leave --watch, --max-load, --measure-recall, --read-rows, --plan and --analyze out",
             )
         return Observation(_redacted(_tried(store.load(options["evidence"]), options, progress), options))
     target = resolve_target(options)

@@ -24,6 +24,7 @@ from checks.evidence.database.facts import (
     Recall,
     Replica,
     Replication,
+    RowSamples,
     Server,
     Settings,
     Statements,
@@ -43,6 +44,9 @@ NO_DATABASE = Unobserved(Reason.DATABASE_NOT_GIVEN, "give a DSN")
 NOT_WATCHED = Unobserved(Reason.NOT_OPTED_IN, "--watch SECONDS looks twice and tells rates")
 NOT_MEASURED = Unobserved(
     Reason.NOT_OPTED_IN, "--measure-recall searches a sample of stored vectors, exactly and by the index"
+)
+NOT_SAMPLED = Unobserved(
+    Reason.NOT_OPTED_IN, "--read-rows looks at up to 1,000 rows of each table, on the server, and keeps no value"
 )
 NOT_GROWN = Unobserved(
     Reason.NO_SHADOW, "`pgsurveyor grow` plans the statements at 10, 100 and 1,000 times the size, in a shadow"
@@ -88,6 +92,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     rates: Rates | Unobserved = NOT_WATCHED
     embeddings: Embeddings | Unobserved = NOT_THEN_OBSERVED
     recall: Recall | Unobserved = NOT_MEASURED
+    row_samples: RowSamples | Unobserved = NOT_SAMPLED
     growth: Growth | Unobserved = NOT_GROWN
     proofs: Proofs | Unobserved = NOT_PROVEN
     advice: Advice | Unobserved = NOT_ADVISED
@@ -200,6 +205,7 @@ SECTIONS: dict[type, str] = {
     Rates: "rates",
     Embeddings: "embeddings",
     Recall: "recall",
+    RowSamples: "row_samples",
     Growth: "growth",
     Proofs: "proofs",
     Advice: "advice",

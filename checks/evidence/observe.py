@@ -41,7 +41,8 @@ class Target(msgspec.Struct, frozen=True):
     than the reviewer's own limit `active_sessions` allows, or wait for locks.
     `redact_names`: keep a hash instead of each name of the target's own.
     `cache`: keep what is read of the repository in the user's cache folder, for the next review of it.
-    `measure_recall`: search a sample of stored vectors, exactly and by their indexes. `plans`: files with plans.
+    `measure_recall`: search a sample of stored vectors, exactly and by their indexes. `read_rows`: count the forms of values in
+    a sample of each table's rows. `plans`: files with plans.
     `analyze`: run the costliest SELECTs once, each with a person's yes.
     `shadow`: try fixes in an embedded server, of the bin folder `programs` if one is given; not with names redacted.
     `index_budget`: choose new indexes for the whole workload there, of so many bytes together at most.
@@ -55,6 +56,7 @@ class Target(msgspec.Struct, frozen=True):
     redact_names: bool = False
     cache: bool = False
     measure_recall: bool = False
+    read_rows: bool = False
     plans: tuple[Path, ...] = ()
     analyze: bool = False
     shadow: bool = False
@@ -209,7 +211,13 @@ def _with_database(
             progress=progress,
             cancelled=cancelled,
             manner=Manner(
-                target.watch_s, active_sessions, target.measure_recall, searches, ask if target.analyze else None, meter
+                target.watch_s,
+                active_sessions,
+                target.measure_recall,
+                searches,
+                ask if target.analyze else None,
+                meter,
+                read_rows=target.read_rows,
             ),
         )
     except TargetError as error:

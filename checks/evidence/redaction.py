@@ -145,6 +145,7 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
     facts.SentSetting: {"*": KEEP},
     facts.RecallMeasurement: {"filtered_by": NAME, "*": KEEP},
     facts.Recall: {"*": KEEP},
+    facts.RowSamples: {"*": KEEP},
     GrownTable: {"schema": NAME, "name": NAME, "why": KEEP},
     GrownStatement: {"statement": KEEP, "tables": SQL, "plan_now": WORDS, "plan_then": WORDS},
     Breaking: {"reason": KEEP},

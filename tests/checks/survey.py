@@ -17,7 +17,7 @@ from checks.model import CheckResult, Finding
 from checks.registry import all_checks
 
 # Sections of a database's evidence that only an option asks for.
-OPTED_IN = frozenset({"rates", "recall"})
+OPTED_IN = frozenset({"rates", "recall", "row_samples"})
 
 
 class Database(Protocol):

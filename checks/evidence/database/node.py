@@ -28,6 +28,7 @@ from checks.evidence.database.facts import (
     Plans,
     Rates,
     Recall,
+    RowSamples,
     Server,
     Settings,
     Statements,
@@ -46,7 +47,7 @@ from checks.evidence.database.settings import observe_settings
 from checks.evidence.database.statements import EXTENSION, observe_statements
 from checks.evidence.database.usage import observe_planner_statistics, observe_usage, with_server_counters
 from checks.evidence.database.user_code import UserCode, observe_user_code
-from checks.evidence.evidence import DATABASE_SECTIONS, NOT_MEASURED
+from checks.evidence.evidence import DATABASE_SECTIONS, NOT_MEASURED, NOT_SAMPLED
 from checks.model import Unobserved, qualified_name
 
 Progress = Callable[[str], None]
@@ -68,7 +69,8 @@ class _Part(NamedTuple):
 class Manner(NamedTuple):
     """How to look: twice, so many seconds apart (0: once), and not where more than so many sessions are active (None: always);
     with a measurement of recall or without. `searches` are SQL texts of the code with their LIMIT, where that is known. `ask`:
-    whom to ask which statements may be run, if any. `meter` counts what it costs."""
+    whom to ask which statements may be run, if any. `meter` counts what it costs. `read_rows`: look at a sample of the
+    rows of each table."""
 
     watch_s: float = 0.0
     max_load: int | None = None
@@ -76,6 +78,7 @@ class Manner(NamedTuple):
     searches: tuple[tuple[str, int | None], ...] = ()
     ask: Ask | None = None
     meter: Meter | None = None
+    read_rows: bool = False
 
 
 UNWATCHED = Manner()
@@ -100,6 +103,8 @@ class Node:
             self.sections["rates"] = gaps.NOT_WATCHED
         if not manner.measure_recall:
             self.sections["recall"] = NOT_MEASURED
+        if not manner.read_rows:
+            self.sections["row_samples"] = NOT_SAMPLED
         self._progress = progress
         self._cancelled = cancelled or threading.Event()
         self._ended: Unobserved | None = None
@@ -151,6 +156,8 @@ class Node:
         self._alone(_Part("plans", "planning the most expensive statements", self._plans))
         if self._manner.measure_recall:
             self._alone(_Part("recall", "measuring recall of vector searches", self._recall))
+        if self._manner.read_rows:
+            self._alone(_Part("row_samples", "reading samples of rows", self._row_samples))
         if code:
             self._alone(_Part("identified", "looking for the code's statements", lambda: self._identify(code)))
         if self._manner.watch_s:
@@ -350,6 +357,14 @@ class Node:
             if entry.database in {server.database, ""} and not entry.role:
                 in_force[entry.name] = entry.value
         return measure_recall(self._session, catalog, extension, wanted, in_force, progress=self._progress)
+
+    def _row_samples(self) -> RowSamples:
+        from checks.evidence.database.samples import sample_rows
+
+        catalog = self.sections["catalog"]
+        if isinstance(catalog, Unobserved):
+            raise _Missing(catalog)
+        return sample_rows(self._session, catalog, progress=self._progress)
 
     def _grant(self, role: str) -> str:
         server = self.sections["server"]

@@ -24,6 +24,7 @@ from checks.evidence.database.facts import (
     Recall,
     Replica,
     Replication,
+    RowSamples,
     Server,
     Settings,
     Statements,
@@ -53,6 +54,7 @@ class DatabaseEvidence(msgspec.Struct, frozen=True):
     rates: Rates | Unobserved
     embeddings: Embeddings | Unobserved
     recall: Recall | Unobserved
+    row_samples: RowSamples | Unobserved
     replicas: tuple[Replica, ...] = ()
     unreached_replicas: tuple[str, ...] = ()
     identified: dict[str, str] = {}

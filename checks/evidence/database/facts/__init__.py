@@ -72,6 +72,7 @@ from checks.evidence.database.facts.runtime import (
     Settings,
     WaitCount,
 )
+from checks.evidence.database.facts.samples import ColumnSample, RowSamples
 from checks.evidence.database.facts.server import (
     Extension,
     Server,
@@ -107,6 +108,7 @@ __all__ = [
     "CheckpointUsage",
     "CollationVersion",
     "Column",
+    "ColumnSample",
     "ColumnStatistics",
     "Constraint",
     "DefaultGrant",
@@ -144,6 +146,7 @@ __all__ = [
     "Replication",
     "Role",
     "RoleSetting",
+    "RowSamples",
     "Schema",
     "SentSetting",
     "Sequence",
