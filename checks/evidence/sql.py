@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from checks.evidence.masked import as_sql
 from checks.evidence.tokens import Kind, Token, significant, tokens
 from checks.keywords import RESERVED
 from checks.model import quote_identifier
@@ -285,6 +286,9 @@ def _without_nested_comments(sql: str) -> str:
 def parse_tolerantly(sql: str) -> Any | None:
     """As parse(), and for code with parts missing, and for what sqlglot can translate. None where none of that helps."""
     if (tree := parse(sql)) is not None:
+        return tree
+    unmasked = as_sql(sql)
+    if unmasked != sql and (tree := parse(unmasked)) is not None:
         return tree
     repaired = _repair(sql)
     if repaired != sql and (tree := parse(repaired)) is not None:

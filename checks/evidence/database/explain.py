@@ -15,6 +15,7 @@ from checks.evidence.database.facts import Plan, Plans, Server, Settings, Statem
 from checks.evidence.database.plan_tree import read_plan
 from checks.evidence.database.session import MANNERS, MARKER, Session
 from checks.evidence.database.user_code import NOT_PLANNABLE, Refusal, UserCode
+from checks.evidence.masked import as_sql
 from checks.evidence.sql import highest_parameter
 from checks.evidence.tokens import Kind, tokens
 from checks.model import Reason, qualified_name, quote_identifier
@@ -72,7 +73,7 @@ def observe_plans(planner: Planner, statements: Statements, progress: Callable[[
     for number, entry in enumerate(chosen, 1):
         progress(f"planning statement {number} of {len(chosen)}")
         role = entry.users[0] if entry.users else ""
-        refusal = planner.user_code.refusal(entry.text)
+        refusal = planner.user_code.refusal(as_sql(entry.text))
         if refusal is None and time.monotonic() - begun > WALL_S:
             refusal = _OUT_OF_TIME
         if refusal is None and planner.is_too_busy():
@@ -167,7 +168,7 @@ def _busiest_role(entries: Sequence[Statement]) -> str:
 
 def _try(planner: Planner, role: str, text: str) -> _Explained | Refusal:
     session, server = planner.session, planner.server
-    text = text.strip().rstrip(";").rstrip()
+    text = as_sql(text.strip().rstrip(";").rstrip())
     through_prepare = session.major < _GENERIC_PLAN_SINCE and highest_parameter(text) > 0
     if through_prepare and server.through_pooler:
         return _NEEDS_DIRECT_CONNECTION
