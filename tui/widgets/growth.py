@@ -9,6 +9,7 @@ from textual.content import Content
 
 from checks.growth import GrownStatement, Growth
 from tui.text import Part, line
+from tui.widgets.curve import curve_paragraphs, decades
 from tui.widgets.document import Paragraph
 from tui.words import milliseconds_in_words
 
@@ -27,9 +28,11 @@ def growth_paragraphs(growth: Growth, entry: GrownStatement, width: int) -> list
     if first is None:
         return [*shown, Paragraph(line(("its cost could not be told", "$muted")), SPACE)]
     most = max(cost / first for _, cost in known)
-    bar = max(SHORTEST_BAR, min(BAR, width - FIGURES))
+    curve = _curve(known, entry.mean_ms, growth.budget_ms, width)
+    bar = 0 if curve else max(SHORTEST_BAR, min(BAR, width - FIGURES))
     for factor, cost in known:
         shown.append(Paragraph(_row(factor, cost / first, most, entry, growth.budget_ms, bar), wrapped=False))
+    shown += curve
     if entry.breaks_at is not None:
         when = f", by {entry.breaks_at.on}" if entry.breaks_at.on else ""
         words: list[Part] = [
@@ -43,14 +46,37 @@ def growth_paragraphs(growth: Growth, entry: GrownStatement, width: int) -> list
     return [*shown, *_plans(entry, known[-1][0], width)]
 
 
+def _curve(
+    known: Sequence[tuple[float, float]], mean_ms: float | None, budget_ms: float, width: int
+) -> list[Paragraph]:
+    """The mean over the factor where a mean was measured, with the budget as a line."""
+    if mean_ms is None or mean_ms <= 0:
+        return []
+    first = next(cost for _, cost in known if cost > 0)
+    points = [(factor, mean_ms * cost / first) for factor, cost in known if cost > 0]
+    lowest, highest = decades(points, budget_ms)
+    names = [_power(power) for power in range(lowest, highest + 1)]
+    drawn = curve_paragraphs(points, budget_ms, [_times(factor) for factor, _ in points], names, width)
+    if not drawn:
+        return []
+    legend = f"mean time over size, both axes logarithmic; the line across is the budget, {budget_ms:g} ms"
+    return [Paragraph(), *drawn, Paragraph(line((legend, "$muted")), SPACE)]
+
+
+def _power(power: int) -> str:
+    """Ten to that power of milliseconds."""
+    return f"{10.0**power:g} ms" if power < 3 else f"{10 ** (power - 3):,} s"
+
+
 def _planned(growth: Growth) -> Content:
     other = growth.server_major != growth.target_major
     return line((f"   planned in a shadow{f' by PostgreSQL {growth.server_major}' if other else ''}", "$muted"))
 
 
 def _row(factor: float, ratio: float, most: float, entry: GrownStatement, budget_ms: float, bar: int) -> Content:
-    """The bar is as long as the logarithm of the cost; the words say how much it is, so that nothing hangs on the bar."""
-    filled = round(bar * (log10(max(ratio, 1.0)) / log10(most))) if most > 1.0 else 0
+    """The bar, of `bar` cells, is as long as the logarithm of the cost; the words say how much it is, so that nothing hangs on it."""
+    share = log10(max(ratio, 1.0)) / log10(most) if most > 1.0 else 0.0
+    filled = min(bar, max(1, round(bar * share)))
     mean = entry.mean_ms * ratio if entry.mean_ms is not None else None
     over = mean is not None and mean > budget_ms
     look = "bold $error" if over else "$accent"
@@ -58,7 +84,7 @@ def _row(factor: float, ratio: float, most: float, entry: GrownStatement, budget
     estimate = "" if mean is None else f"   {'mean' if factor == 1 else 'about'} {milliseconds_in_words(mean)}"
     changed = "   another plan" if factor in entry.changes_at else ""
     return line(
-        (f" {_times(factor):>8}  ", "$foreground"), ("━" * max(1, filled), look), ("─" * (bar - max(1, filled)), "$faint"),
+        (f" {_times(factor):>8}  ", "$foreground"), ("━" * filled, look), ("─" * (bar - filled), "$faint"),
         (f" {words:>6} times the cost", "$foreground"), (estimate, "bold $error" if over else "$muted"), (changed, "$warning"),
     )  # fmt: skip
 
@@ -70,14 +96,15 @@ def _plans(entry: GrownStatement, factor: float, width: int) -> list[Paragraph]:
 
 
 def before_and_after(name: str, before: Sequence[str], other: str, after: Sequence[str], width: int) -> list[Paragraph]:
-    """Two plans, a line each node: side by side where there is room, else one below the other."""
-    if width < SIDE_BY_SIDE:
+    """Two plans, a line each node: side by side where there is room for every line, else one below the other."""
+    half = (width - 3) // 2
+    longest = max((len(text) for text in (*before[:LINES_SHOWN], *after[:LINES_SHOWN])), default=0)
+    if width < SIDE_BY_SIDE or longest > half:
         shown = []
         for title, lines in ((name, before), (other, after)):
             shown += [Paragraph(), Paragraph(line((title, "bold $accent")), SPACE)]
-            shown += [Paragraph(line((text, "$code"), limit=400), SPACE, wrapped=False) for text in lines[:LINES_SHOWN]]
+            shown += [_node(text) for text in lines[:LINES_SHOWN]]
         return shown
-    half = (width - 3) // 2
     shown = [Paragraph(), Paragraph(line((f" {name:<{half}}  {other}", "bold $accent")), wrapped=False)]
     for number in range(min(LINES_SHOWN, max(len(before), len(after)))):
         left = line((before[number] if number < len(before) else "", "$code"), limit=400).truncate(half, ellipsis=True)
@@ -85,6 +112,12 @@ def before_and_after(name: str, before: Sequence[str], other: str, after: Sequen
         gap = " " * (half - left.cell_length)
         shown.append(Paragraph(line(" ", left, gap, ("│ ", "$faint"), right), wrapped=False))
     return shown
+
+
+def _node(text: str) -> Paragraph:
+    """Wrapped below what it does, not below its indentation."""
+    indent = len(text) - len(text.lstrip(" "))
+    return Paragraph(line((text.lstrip(" "), "$code"), limit=400), line(" " * (indent + 1)), line(" " * (indent + 3)))
 
 
 def _times(factor: float) -> str:
