@@ -100,6 +100,11 @@ def ran_seldom(evidence: Evidence, place: Place) -> bool:
     """Whether its statement ran, and so seldom, in a time long enough, that nobody is kept waiting by it."""
     if place.ran is None or place.ran.calls >= evidence.limit("chatty_calls_min"):
         return False
+    return counted_long(evidence)
+
+
+def counted_long(evidence: Evidence) -> bool:
+    """Whether statements were counted for a time long enough that what ran often is among them."""
     server, statements = evidence.server, evidence.find(Statements)
     if isinstance(server, Unobserved) or statements is None or statements.since is None:
         return False

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checks.behaviours import Place, by_file, code_followed, file_subject, locations_of, places_of, ran_seldom, table_of
+from checks.behaviours import (
+    Place,
+    by_file,
+    code_followed,
+    counted_long,
+    file_subject,
+    locations_of,
+    places_of,
+    ran_seldom,
+    table_of,
+)
 from checks.evidence.database.facts import Catalog, Statements
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern
@@ -15,6 +25,8 @@ from checks.registry import check
 from checks.workload import TEXT_LIMIT, pattern_by_query_id, short_text, statement_in_words, workload_seen
 
 SHOWN = 5
+# A loop whose INSERT begins further below does something before it.
+BESIDE_LINES = 12
 
 
 @check("plans.n-plus-one", catalogue="P57", severity=Severity.MEDIUM, needs=[Repository])
@@ -118,6 +130,10 @@ def _severity(evidence: Evidence, places: list[Place]) -> Severity:
     """A loop that also writes does one piece of work after the other: reading ahead saves it less."""
     if all(ran_seldom(evidence, place) for place in places):
         return Severity.NOTE
+    ran = [place for place in places if place.ran and place.ran.calls >= evidence.limit("chatty_calls_min")]
+    if counted_long(evidence) and not ran:
+        # The server counts statements, and this one is not among those that are sent often.
+        return Severity.LOW
     writing = {
         place.behaviour.other
         for place in places_of(evidence, "query_in_loop", "insert_in_loop")
@@ -125,6 +141,18 @@ def _severity(evidence: Evidence, places: list[Place]) -> Severity:
     }
     only_reads = any(place.behaviour.certain and place.behaviour.other not in writing for place in places)
     return Severity.MEDIUM if only_reads else Severity.LOW
+
+
+def _only_inserts(evidence: Evidence, place: Place) -> bool:
+    """Whether the loop stands beside the INSERT and sends nothing else: one that does a piece of work for each row, a file or
+    a call to a service, is not held up by it."""
+    loop = place.behaviour.other
+    if loop is None or loop.path != place.location.path or abs(loop.line - place.location.line) > BESIDE_LINES:
+        return False
+    return not any(
+        other.behaviour.other == loop and other.behaviour.detail != "insert"
+        for other in places_of(evidence, "query_in_loop", "insert_in_loop")
+    )
 
 
 def _words(evidence: Evidence, place: Place) -> str:
@@ -139,7 +167,7 @@ def _fix(place: Place) -> Fix:
             f"Load {place.behaviour.detail} with the list: selectinload() or joinedload(), prefetch_related(), include."
         )
     return Fix("Collect the keys first and fetch all rows with one statement (a join, or `= ANY($1)`); in an ORM by eager "
-               "loading of that relation.")  # fmt: skip
+               "loading of that relation. A walk up or down a tree is one statement too (WITH RECURSIVE).")  # fmt: skip
 
 
 def _tables(evidence: Evidence, places: list[Place]) -> tuple[Subject, ...]:
@@ -152,7 +180,7 @@ def row_by_row_insert(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Rows are inserted one by one in a loop.
 
     Each INSERT is a round trip, and without a transaction around the loop a commit that waits for the disk. A thousand rows in
-    one statement take about as long as ten alone.
+    one statement take about as long as ten alone. Where the loop does more for each row than to insert it, it is a note.
 
     Fix: INSERT with many VALUES or unnest($1, $2), the ORM's bulk insert (insert().values([...]), bulk_create, createMany), or
     COPY for thousands.
@@ -166,7 +194,7 @@ def row_by_row_insert(evidence: Evidence) -> Iterator[Finding | Examined]:
     for found in by_file(places).values():
         first = max(found, key=lambda place: place.ran.calls if place.ran else 0)
         often = first.ran is not None and first.ran.calls >= 10 * evidence.limit("chatty_calls_min")
-        seldom = all(ran_seldom(evidence, place) for place in found)
+        seldom = all(ran_seldom(evidence, place) or not _only_inserts(evidence, place) for place in found)
         tables = sorted({place.behaviour.table or "a table" for place in found})
         yield Finding(
             file_subject(first),

@@ -106,3 +106,25 @@ def test_rows_inserted_one_by_one(database: Database, repository: Repository) ->
     assert found.title == "Rows of authors are inserted one by one in a loop (app/load.py:5)"
     assert found.severity is Severity.LOW
     assert found.observed["tables"] == ["authors"]
+
+
+def test_a_loop_that_does_more_for_each_row_than_to_insert_it_is_a_note(repository: Repository) -> None:
+    code = repository(
+        {
+            "app/plain.py": "def load(connection, rows):\n    for row in rows:\n"
+            '        connection.execute("INSERT INTO authors (id, name) VALUES (%s, %s)", row)\n',
+            "app/work.py": "def load(connection, rows):\n    for row in rows:\n"
+            '        connection.execute("UPDATE posts SET title = %s WHERE id = %s", row)\n'
+            '        connection.execute("INSERT INTO authors (id, name) VALUES (%s, %s)", row)\n',
+            "app/pair.py": "def pair(connection, source, target):\n    for key in [source, target.id]:\n"
+            '        connection.execute("SELECT name FROM authors WHERE id = %s", (key,))\n',
+        }
+    )
+
+    result = examine(None, "plans.row-by-row-insert", code)
+
+    assert {found.subject.name: found.severity for found in result.findings} == {
+        "app/plain.py": Severity.LOW,
+        "app/work.py": Severity.NOTE,
+    }
+    assert not examine(None, "plans.n-plus-one", code).findings

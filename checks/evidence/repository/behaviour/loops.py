@@ -22,6 +22,8 @@ _IN_PARTS = re.compile(r"batch|chunk|\bpages?\b", re.IGNORECASE)
 _CONSTANT = re.compile(
     r"\s*(?:[\[({]\s*(?:[\"'`]|-?\d|\{|\)|\])|(?:[\w.]+\.)?_?[A-Z][A-Z0-9_]{2,}\b(?!\()|range\(\s*\d+\s*\)|$)"
 )
+_WRITTEN_OUT = re.compile(r"\s*\[[^\[\]()]*\][\s)]*$")
+_OF_OTHERS = re.compile(r"\.\.\.|\*|\bfor\b")
 _OF_VALUES = re.compile(
     r"(?:Object\.(?:keys|values|entries)|enumerate|sorted|list|tuple|zip|Array\.from)\(\s*(.*)", re.DOTALL
 )
@@ -54,11 +56,16 @@ def repeats(loop: Loop) -> bool:
     inner = over
     while (match := _OF_VALUES.match(inner)) is not None and match.group(1) != inner:
         inner = match.group(1).strip()
-    if _CONSTANT.match(inner) or _NAMESPACE.match(over):
+    if _CONSTANT.match(inner) or _NAMESPACE.match(over) or _is_written_out(inner):
         return False
     if inner.startswith(("range(", "count(", "itertools.count")):
         return "len(" in inner and inner.count(",") < 2 and not _FEW.search(over)
     return not _FEW.search(over) and not _FEW.search(loop.variable)
+
+
+def _is_written_out(over: str) -> bool:
+    """Whether it is a list whose few elements stand there: `[source, target.id]`, and not `[...rows]`."""
+    return bool(_WRITTEN_OUT.match(over)) and not _OF_OTHERS.search(over)
 
 
 def loop_around(outline: Outline, offset: int) -> Loop | None:
