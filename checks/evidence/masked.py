@@ -55,7 +55,7 @@ def _fields(words: list[Token], index: int) -> list[Token]:
 
 
 def _field_elsewhere(words: list[Token]) -> str:
-    """The field of another extract() of the statement: one that GROUP BY repeats keeps its own. Else any: plans know no fields."""
+    """The field of another extract() of the statement: one that GROUP BY repeats keeps its own. Else any: no plan knows it."""
     for index in range(2, len(words)):
         if (
             words[index].kind is Kind.WORD

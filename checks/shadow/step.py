@@ -65,7 +65,7 @@ def with_proofs(
     if len(evidence.get(Catalog).tables) > MAXIMUM_TABLES:
         return without(TOO_MANY_TABLES)
     grows = bool((known := evidence.find(Statements)) and known.entries)
-    if index_budget is None and not grows and not trials(_findings(evidence)):
+    if index_budget is None and not grows and not any(not trial.unprovable for trial in trials(_findings(evidence))):
         return without(NOTHING_TO_TRY)
     major = source.major if isinstance(source, Blueprint) else evidence.get(Server).major
     try:
