@@ -30,7 +30,8 @@ class ModelColumn(msgspec.Struct, frozen=True):
 
 class ModelRelation(msgspec.Struct, frozen=True):
     """`attribute` leads to the model named `target`; `columns` of this model refer to `references` of that one, empty where the
-    code does not say it on this side. `on_delete` in words, where it is written."""
+    code does not say it on this side. `on_delete` in words, where it is written. `name` where the code tells several relations
+    between the same models apart by one."""
 
     attribute: str
     target: str
@@ -38,6 +39,7 @@ class ModelRelation(msgspec.Struct, frozen=True):
     references: tuple[str, ...] = ()
     many: bool = False
     on_delete: str = ""
+    name: str = ""
 
 
 class ModelIndex(msgspec.Struct, frozen=True):

@@ -156,6 +156,7 @@ def _column(
 def _relation(attribute: str, target: str, rest: str, many: bool) -> ModelRelation:
     fields = re.search(r"fields:\s*\[([^\]]*)\]", rest)
     references = re.search(r"references:\s*\[([^\]]*)\]", rest)
+    named = re.search(r"@relation\(\s*(?:name:\s*)?\"([^\"\n]*)\"", rest)
     action = re.search(r"onDelete:\s*(\w+)", rest)
     return ModelRelation(
         attribute,
@@ -164,4 +165,5 @@ def _relation(attribute: str, target: str, rest: str, many: bool) -> ModelRelati
         tuple(re.findall(r"\w+", references.group(1))) if references else (),
         many,
         _ACTIONS.get(action.group(1), "") if action else "",
+        named.group(1) if named else "",
     )

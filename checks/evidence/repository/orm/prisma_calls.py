@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from tree_sitter import Node
 
 from checks.evidence.repository.facts import Model, OrmCall
 from checks.evidence.repository.orm.models import Models
+from checks.evidence.repository.orm.prisma_constants import Constants
 from checks.evidence.repository.orm.prisma_where import Conditions, link_of
 from checks.evidence.repository.orm.query import (
     COLUMNS,
@@ -25,8 +26,6 @@ from checks.evidence.repository.orm.query import (
 from checks.evidence.repository.orm.script import (
     arguments_of,
     called,
-    known_entries,
-    resolved,
     string_of,
 )
 from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, named, text, unwrapped
@@ -47,17 +46,19 @@ _MAXIMUM_STATEMENTS = 40
 _MAXIMUM_DEPTH = 10
 
 
-def read_calls(source: Source, models: Models, *, joins_relations: bool) -> list[OrmCall]:
-    """`joins_relations`: the schema turns on Prisma's relationJoins, by which an include changes the statement itself."""
-    return _Reader(source, models, joins_relations).read()
+def read_calls(source: Source, models: Models, *, joins_relations: bool, exported: Mapping[str, str]) -> list[OrmCall]:
+    """`joins_relations`: the schema turns on Prisma's relationJoins, by which an include changes the statement itself.
+    `exported`: see read_constants()."""
+    return _Reader(source, models, joins_relations, exported).read()
 
 
 class _Reader:
-    def __init__(self, source: Source, models: Models, joins_relations: bool) -> None:
+    def __init__(self, source: Source, models: Models, joins_relations: bool, exported: Mapping[str, str]) -> None:
         self.source = source
         self.models = models
         self.joins_relations = joins_relations
-        self.conditions = Conditions(models, source.file.path)
+        self.constants = Constants(exported, source)
+        self.conditions = Conditions(models, source.file.path, self.constants)
         self.calls: list[OrmCall] = []
 
     def read(self) -> list[OrmCall]:
@@ -94,7 +95,7 @@ class _Reader:
 
     def _read(self, method: str, model: Model, call: Node, name: Node) -> None:
         arguments = arguments_of(call)
-        options, whole = known_entries(resolved(arguments[0])) if arguments else ({}, True)
+        options, whole = self.constants.entries(self.constants.resolved(arguments[0])) if arguments else ({}, True)
         verb = "insert" if method.startswith(("create", "upsert")) else "select"
         verb = "update" if method.startswith("update") else "delete" if method.startswith("delete") else verb
         query = Query(verb, model)
@@ -109,7 +110,7 @@ class _Reader:
             self._data(query, options.get("data"))
         sent = [query] if method != "upsert" else [*self._upserted(query, options), query]
         if verb in ("insert", "update"):
-            sent += self._created(model, options.get("create" if method == "upsert" else "data"), 0)
+            sent += self._linked(model, options.get("create" if method == "upsert" else "data"), 0)
         if method not in _WITHOUT_ROWS and not self.joins_relations:
             sent += self._related(model, options, 0)
         location, function = self.source.location(name), function_name(function_around(call))
@@ -123,16 +124,19 @@ class _Reader:
         """
         model = insert.model
         created, changed = (
-            known_entries(_row(options[word]))[0] if word in options else {} for word in ("create", "update")
+            self.constants.entries(self._row(options[word]))[0] if word in options else {}
+            for word in ("create", "update")
         )
-        keys, _ = known_entries(resolved(options["where"])) if "where" in options else ({}, True)
+        keys, _ = (
+            self.constants.entries(self.constants.resolved(options["where"])) if "where" in options else ({}, True)
+        )
         if len(keys) == 1:
-            compound, _ = known_entries(next(iter(keys.values())))
+            compound, _ = self.constants.entries(next(iter(keys.values())))
             keys = compound or keys
         related = {entry.attribute for entry in model.relations}
         update = Query("update", model)
         self._data(update, options.get("update"))
-        chosen = {*known_entries(options.get("select"))[0], *known_entries(options.get("include"))[0]}
+        chosen = {*self.constants.entries(options.get("select"))[0], *self.constants.entries(options.get("include"))[0]}
         same = all(name in created and text(created[name]) == text(value) for name, value in keys.items())
         columns = [column.name for name in keys if (column := column_of(model, name)) is not None]
         if keys and same and len(columns) == len(keys) and related.isdisjoint({*created, *changed, *chosen}):
@@ -179,7 +183,7 @@ class _Reader:
             query.partial.add(COLUMNS)
         if "select" not in options:
             return
-        chosen, whole = known_entries(resolved(options["select"]))
+        chosen, whole = self.constants.entries(self.constants.resolved(options["select"]))
         query.partial |= set() if whole else {COLUMNS}
         query.columns = []
         for name, flag in chosen.items():
@@ -202,7 +206,7 @@ class _Reader:
                 query.group.append(column)
         for key in ("_count", "_sum", "_avg", "_min", "_max"):
             if key in options:
-                fields, _ = known_entries(options[key])
+                fields, _ = self.constants.entries(options[key])
                 names = [query.column(name) or "*" for name in fields] or ["*"]
                 function = key[1:]
                 query.columns += [f"{function}({name})" for name in names if name != "*" or function == "count"]
@@ -211,10 +215,10 @@ class _Reader:
     def _order(self, query: Query, node: Node) -> None:
         node = unwrapped(node)
         for entry in named(node) if node.type == "array" else [node]:
-            keys, whole = known_entries(resolved(entry))
+            keys, whole = self.constants.entries(self.constants.resolved(entry))
             for name, value in keys.items():
                 column = query.column(name)
-                nested, _ = known_entries(value)
+                nested, _ = self.constants.entries(value)
                 direction = string_of(unwrapped(nested.get("sort", value)))
                 nulls = string_of(nested["nulls"]) if "nulls" in nested else None
                 if column is None or direction not in ("asc", "desc"):
@@ -227,7 +231,7 @@ class _Reader:
             query.partial |= set() if whole else {ORDER}
 
     def _where(self, query: Query, node: Node) -> None:
-        found, whole = self.conditions.read(query, resolved(node))
+        found, whole = self.conditions.read(query, self.constants.resolved(node))
         query.where += found
         query.partial |= set() if whole else {WHERE}
 
@@ -236,12 +240,14 @@ class _Reader:
     def _related(self, model: Model, options: dict[str, Node], depth: int) -> Iterator[Query]:
         """The statements by which Prisma reads the relations that `include` and `select` name, one for each."""
         for word in ("include", "select"):
-            chosen, _ = known_entries(resolved(options[word])) if word in options else ({}, True)
+            chosen, _ = (
+                self.constants.entries(self.constants.resolved(options[word])) if word in options else ({}, True)
+            )
             for name, value in chosen.items():
                 link = link_of(self.models, self.source.file.path, model, name)
                 if link is None or text(value) in ("false", "undefined") or depth > _MAXIMUM_DEPTH:
                     continue
-                inner, whole = known_entries(resolved(value))
+                inner, whole = self.constants.entries(self.constants.resolved(value))
                 query = Query("select", link.target)
                 query.where = [f"{quoted(query.alias)}.{quoted(name)} IN ({VALUE})" for name in link.theirs]
                 query.partial |= set() if whole or text(value) == "true" else _EVERYTHING
@@ -260,23 +266,29 @@ class _Reader:
                 yield query
                 yield from self._related(link.target, inner, depth + 1)
 
-    def _created(self, model: Model, node: Node | None, depth: int) -> Iterator[Query]:
-        """The rows of relations that `data` creates with the row."""
-        entries, _ = known_entries(_row(node)) if node is not None else ({}, True)
+    def _linked(self, model: Model, node: Node | None, depth: int) -> Iterator[Query]:
+        """What `data` has done to rows of relations: created with the row, or connected with it and no longer."""
+        entries, _ = self.constants.entries(self._row(node)) if node is not None else ({}, True)
         for name, value in entries.items():
             link = link_of(self.models, self.source.file.path, model, name)
-            orders, _ = known_entries(resolved(value))
-            created = orders.get("create") or orders.get("createMany")
-            if link is None or created is None or depth > _MAXIMUM_DEPTH:
+            orders, _ = self.constants.entries(value)
+            if link is None or depth > _MAXIMUM_DEPTH:
                 continue
-            if "createMany" in orders:
-                created = known_entries(resolved(created))[0].get("data", created)
-            query = Query("insert", link.target)
-            if link.many:
-                query.written = dict.fromkeys(link.theirs)
-            self._data(query, created)
-            yield query
-            yield from self._created(link.target, created, depth + 1)
+            created = orders.get("create") or orders.get("createMany")
+            if created is not None:
+                if "createMany" in orders:
+                    created = self.constants.entries(created)[0].get("data", created)
+                query = Query("insert", link.target)
+                if link.many:
+                    query.written = dict.fromkeys(link.theirs)
+                self._data(query, created)
+                yield query
+                yield from self._linked(link.target, created, depth + 1)
+            if link.many and (moved := orders.get("connect") or orders.get("disconnect")) is not None:
+                query = Query("update", link.target)
+                query.written, query.sets_on_update = dict.fromkeys(link.theirs), False
+                self._where(query, self._row(moved))
+                yield query
 
     # Writing
 
@@ -284,7 +296,16 @@ class _Reader:
         if node is None:
             query.partial.add(COLUMNS)
             return
-        entries, whole = known_entries(_row(node))
+        row = self._row(node)
+        if row.type == "ternary_expression":
+            sides = [side for word in ("consequence", "alternative") if (side := field(row, word)) is not None]
+            (one, all_one), (other, all_other) = (self.constants.entries(self._row(side)) for side in sides)
+            entries, whole = (
+                {key: one[key] for key in one if key in other},
+                all_one and all_other and one.keys() == other.keys(),
+            )
+        else:
+            entries, whole = self.constants.entries(row)
         query.partial |= set() if whole else {COLUMNS}
         links = {relation.attribute: relation for relation in query.model.relations}
         for key, value in entries.items():
@@ -292,16 +313,17 @@ class _Reader:
                 continue
             if key in links:
                 query.partial.add(COLUMNS)
-                query.written |= dict.fromkeys(links[key].columns) if "connect" in known_entries(value)[0] else {}
+                query.written |= (
+                    dict.fromkeys(links[key].columns) if "connect" in self.constants.entries(value)[0] else {}
+                )
             else:
                 query.write(key)
 
-
-def _row(node: Node) -> Node:
-    """The object that `data` stands for, also of each row."""
-    node = resolved(node)
-    if called(node) == "map" and arguments_of(node):
-        node = unwrapped(field(arguments_of(node)[0], "body") or node)
-    if node.type == "array":
-        node = unwrapped(named(node)[0]) if len(named(node)) == 1 else node
-    return node
+    def _row(self, node: Node) -> Node:
+        """The object that `data` stands for, also of each row."""
+        node = self.constants.resolved(node)
+        if called(node) == "map" and arguments_of(node):
+            node = unwrapped(field(arguments_of(node)[0], "body") or node)
+        if node.type == "array":
+            node = unwrapped(named(node)[0]) if len(named(node)) == 1 else node
+        return node

@@ -6,8 +6,8 @@ from tree_sitter import Node
 
 from checks.evidence.repository.facts import Model
 from checks.evidence.repository.orm.models import Models
+from checks.evidence.repository.orm.prisma_constants import Constants
 from checks.evidence.repository.orm.query import VALUE, Query, column_of, quoted, relation
-from checks.evidence.repository.orm.script import known_entries, resolved
 from checks.evidence.repository.orm.syntax import named, text, unwrapped
 
 _FILTERS = {"equals": "=", "not": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
@@ -43,7 +43,9 @@ def link_of(models: Models, path: str, model: Model, attribute: str) -> Link | N
         theirs = [column_of(target, name) for name in entry.references]
         names = tuple(column.name for column in theirs if column is not None)
         return Link(target, entry.columns, names, entry.many) if len(names) == len(entry.columns) else None
-    back = [other for other in target.relations if other.target == model.name and other.columns]
+    back = [
+        other for other in target.relations if other.target == model.name and other.columns and other.name == entry.name
+    ]
     if len(back) != 1:
         return None
     ours = [column_of(model, name) for name in back[0].references]
@@ -54,13 +56,14 @@ def link_of(models: Models, path: str, model: Model, attribute: str) -> Link | N
 class Conditions:
     """Reads filters; what is read of one says whether that is all of it."""
 
-    def __init__(self, models: Models, path: str) -> None:
+    def __init__(self, models: Models, path: str, constants: Constants) -> None:
         self.models = models
         self.path = path
+        self.constants = constants
 
     def read(self, query: Query, node: Node, depth: int = 0) -> Read:
         """The conditions that are certainly ANDed, and whether that is all of them."""
-        entries, whole = known_entries(node)
+        entries, whole = self.constants.entries(node)
         found: list[str] = []
         if depth > _MAXIMUM_DEPTH:
             return [], False
@@ -75,11 +78,11 @@ class Conditions:
         if text(value) == "undefined":
             return [], True
         if key in ("AND", "OR", "NOT"):
-            value = resolved(value)
+            value = self.constants.resolved(value)
             if value.type != "array" and key == "OR":
                 return [], False
             parts = [
-                self.read(query, resolved(part), depth + 1)
+                self.read(query, self.constants.resolved(part), depth + 1)
                 for part in (named(value) if value.type == "array" else [value])
             ]
             if key == "AND":
@@ -94,12 +97,12 @@ class Conditions:
         if column is not None:
             return self._compared(column, value)
         if any(entry.attribute == key for entry in query.model.relations):
-            return self._related(query, key, resolved(value), depth)
+            return self._related(query, key, self.constants.resolved(value), depth)
         return self._compound(query, value)
 
     def _compound(self, query: Query, value: Node) -> Read:
         """`userId_projectId: { userId, projectId }`."""
-        entries, whole = known_entries(value)
+        entries, whole = self.constants.entries(value)
         if not entries or not whole or any(column_of(query.model, name) is None for name in entries):
             return [], False
         found: list[str] = []
@@ -116,16 +119,18 @@ class Conditions:
             return [], False
         if not link.many:
             return self._one(query, link, value, depth)
-        entries, whole = known_entries(value)
+        entries, whole = self.constants.entries(value)
         found: list[str] = []
         for word, inner in entries.items():
-            known, all_known = self._subquery(query, link, resolved(inner), depth, _OF_MANY.get(word), word == "every")
+            known, all_known = self._subquery(
+                query, link, self.constants.resolved(inner), depth, _OF_MANY.get(word), word == "every"
+            )
             found += known
             whole &= all_known
         return found, whole and bool(entries)
 
     def _one(self, query: Query, link: Link, value: Node, depth: int) -> Read:
-        entries, _ = known_entries(value)
+        entries, _ = self.constants.entries(value)
         if text(value) == "null":
             owns = all(any(column.name == name for column in query.model.columns) for name in link.own)
             single = (
@@ -135,9 +140,16 @@ class Conditions:
             )
             return ([f"{quoted(query.alias)}.{quoted(link.own[0])} IS NULL"], True) if single else ([], False)
         if list(entries) == ["is"]:
-            return self._one(query, link, resolved(entries["is"]), depth + 1) if depth < _MAXIMUM_DEPTH else ([], False)
+            return (
+                self._one(query, link, self.constants.resolved(entries["is"]), depth + 1)
+                if depth < _MAXIMUM_DEPTH
+                else ([], False)
+            )
+        if list(entries) == ["isNot"] and text(entries["isNot"]) == "null":
+            known, whole = self._one(query, link, unwrapped(entries["isNot"]), depth)
+            return [condition.replace(" IS NULL", " IS NOT NULL") for condition in known], whole
         if list(entries) == ["isNot"]:
-            return self._subquery(query, link, resolved(entries["isNot"]), depth, "NOT IN", False)
+            return self._subquery(query, link, self.constants.resolved(entries["isNot"]), depth, "NOT IN", False)
         if query.verb != "select":
             return self._subquery(query, link, value, depth, "IN", False)
         alias = f"j{len(query.joins)}"
@@ -164,12 +176,12 @@ class Conditions:
 
     def _compared(self, column: str, value: Node) -> Read:
         if value.type in ("identifier", "shorthand_property_identifier"):
-            value = resolved(value)
+            value = self.constants.resolved(value)
         if text(value) == "null":
             return [f"{column} IS NULL"], True
         if value.type != "object":
             return ([f"{column} = {VALUE}"], True) if _is_value(value) else ([], False)
-        entries, whole = known_entries(value)
+        entries, whole = self.constants.entries(value)
         ignoring_case = text(entries.get("mode")).strip("\"'") == "insensitive"
         found: list[str] = []
         for name, operand in entries.items():

@@ -23,6 +23,7 @@ from checks.evidence.repository.orm import (
     other_languages,
     prisma,
     prisma_calls,
+    prisma_constants,
     sqlalchemy,
     sqlalchemy_calls,
 )
@@ -49,6 +50,7 @@ class OrmReader:
         self._drizzle_tables: list[SourceFile] = []
         self._schemas: list[prisma.Schema] = []
         self._prisma: list[SourceFile] = []
+        self._prisma_constants: list[SourceFile] = []
         self._snake_case = False
         self._clients = NamedTables()
         self._others = other_languages.OtherLanguages(self._cache)
@@ -92,6 +94,8 @@ class OrmReader:
             self._drizzle.append(file)
         if prisma_calls.CANDIDATE.search(file.text):
             self._prisma.append(file)
+        if "Prisma." in file.text and prisma_constants.CANDIDATE.search(file.text):
+            self._prisma_constants.append(file)
         self._snake_case |= "casing" in file.text and drizzle.writes_snake_case(file.text)
 
     def finish(self, cancelled: threading.Event | None = None) -> tuple[tuple[Model, ...], tuple[OrmCall, ...]]:
@@ -131,11 +135,22 @@ class OrmReader:
         read_all("sqlalchemy", sqlalchemy.build_models(self._declarations), self._python, sqlalchemy_calls.read_calls)
         read_all("drizzle", self._tables_of_drizzle(), self._drizzle, drizzle_calls.read_calls)
         joins = any(schema.joins_relations for schema in self._schemas)
-        read_of_prisma = functools.partial(prisma_calls.read_calls, joins_relations=joins)
-        read_all("prisma", prisma.link_models(self._schemas), self._prisma, read_of_prisma, joins)
+        exported = self._constants_of_prisma() if self._schemas else {}
+        read_of_prisma = functools.partial(prisma_calls.read_calls, joins_relations=joins, exported=exported)
+        read_all("prisma", prisma.link_models(self._schemas), self._prisma, read_of_prisma, joins, exported)
         self._clients.finish(models, calls, cancelled)
         self._others.finish(models, calls, cancelled)
         return tuple(models), tuple(sorted(set(calls), key=lambda call: (call.location, call.text)))
+
+    def _constants_of_prisma(self) -> dict[str, str]:
+        """By name the objects that modules export for Prisma's calls, but for names that stand for several."""
+        found: dict[str, str] = {}
+        twice: set[str] = set()
+        for file in self._prisma_constants:
+            read = functools.partial(_read_constants, file)
+            known = self._cache.remember("prisma constants", (file_key(file),), dict[str, str], read)
+            twice |= {name for name, code in known.items() if found.setdefault(name, code) != code}
+        return {name: code for name, code in found.items() if name not in twice}
 
     def _tables_of_drizzle(self) -> list[Model]:
         tables: list[Model] = []
@@ -164,6 +179,10 @@ class OrmReader:
 
 def _read_declarations(file: SourceFile) -> list[sqlalchemy.Declaration]:
     return sqlalchemy.read_declarations(source_of(file))
+
+
+def _read_constants(file: SourceFile) -> dict[str, str]:
+    return prisma_constants.read_constants(source_of(file))
 
 
 def _read_shared(file: SourceFile, *, snake_case: bool) -> drizzle_shared.Shared:

@@ -118,6 +118,11 @@ EVERYTHING = "columns,expressions,joins,limit,order,where"
          f'{USERS} WHERE "users"."id" NOT IN (SELECT "t1"."author_id" FROM "Post" AS "t1")'),
         ("await prisma.user.count({ where: { posts: { every: { slug: value } } } })",
          f'{USERS} WHERE "users"."id" NOT IN (SELECT "t1"."author_id" FROM "Post" AS "t1" WHERE NOT ("t1"."slug" = $1))'),
+        ("await prisma.post.findMany({ where: { author: { isNot: null } } })", f'{POSTS} WHERE "Post"."author_id" IS NOT NULL'),
+        ("const more = { title: other };\nawait prisma.post.findMany({ where: { id: value, ...more } })",
+         f'{POSTS} WHERE "Post"."id" = $1 AND "Post"."title" = $2'),
+        ("await prisma.post.update({ where: { id: value }, data: other ? { slug: other, title: null } : { slug: value } })",
+         'UPDATE "Post" SET "slug" = $1 WHERE "Post"."id" = $2 columns'),
         ("await prisma.post.findMany({ where: { author: null } })", f'{POSTS} WHERE "Post"."author_id" IS NULL'),
     ],
 )  # fmt: skip
@@ -165,6 +170,57 @@ def test_relations_are_read_and_written_by_statements_of_their_own() -> None:
     assert calls_of(f"await prisma.user.create({{ data: {data} }})") == [
         'INSERT INTO "Post" ("author_id", "slug") VALUES ($1, $2)',
         'INSERT INTO "app"."users" ("mail") VALUES ($1) columns',
+    ]
+
+
+def test_rows_are_connected_through_the_relation_of_that_name() -> None:
+    schema = """
+        model Team {
+          id      Int    @id
+          members User[] @relation("membership")
+          admins  User[] @relation(name: "administration")
+        }
+        model User {
+          id      Int   @id
+          teamId  Int?
+          adminId Int?
+          team    Team? @relation(name: "membership", fields: [teamId], references: [id])
+          adminOf Team? @relation("administration", fields: [adminId], references: [id])
+        }
+    """
+    assert calls_of(
+        "await prisma.team.update({ where: { id: value }, data: { admins: { connect: { id: other } } } })", schema
+    ) == [
+        'UPDATE "Team" SET $1 WHERE "Team"."id" = $2 columns',
+        'UPDATE "User" SET "adminId" = $1 WHERE "User"."id" = $2',
+    ]
+    assert calls_of("await prisma.team.findFirst({ select: { members: { select: { id: true } } } })", schema) == [
+        'FROM "User" WHERE "User"."teamId" IN ($1)',
+        'FROM "Team" LIMIT $1 columns',
+    ]
+
+
+def test_objects_that_another_module_exports() -> None:
+    shared = """
+        import { Prisma } from "@prisma/client";
+        const inner = { id: true } satisfies Prisma.UserSelect;
+        export const shown = { ...inner, email: true } satisfies Prisma.UserSelect;
+        export const live = Prisma.validator<Prisma.PostWhereInput>()({ title: null });
+    """
+    code = """
+        import { shown, live as open } from "./shared";
+        export const one = (id) => prisma.user.findFirst({ where: { id }, select: { ...shown, name: true } });
+        export const all = () => prisma.post.count({ where: open });
+        export const some = (live) => prisma.post.count({ where: live });
+    """
+    _, calls = read({"prisma/schema.prisma": SCHEMA, "src/shared.ts": shared, "src/work.ts": code})
+    assert [(call.text, call.partial) for call in calls] == [
+        (
+            'SELECT "users"."id", "users"."mail", "users"."name" FROM "app"."users" WHERE "users"."id" = $1 LIMIT $2',
+            (),
+        ),
+        ('SELECT count(*) FROM "Post" WHERE "Post"."title" IS NULL', ()),
+        ('SELECT count(*) FROM "Post"', ("where",)),
     ]
 
 
