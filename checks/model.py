@@ -133,7 +133,7 @@ class Fix(msgspec.Struct, frozen=True):
     """What to do about a finding. Nothing of it is ever executed on the target.
 
     `lock` is the strongest lock that `sql` takes, in PostgreSQL's words; `rewrites` says whether it rewrites the table;
-    `undo` is SQL or a sentence.
+    `undo` is SQL or a sentence. `rewritten` are other texts for statements, by query id or `file:line`.
     """
 
     summary: str
@@ -141,6 +141,7 @@ class Fix(msgspec.Struct, frozen=True):
     lock: str | None = None
     rewrites: bool = False
     undo: str | None = None
+    rewritten: tuple[tuple[str, str], ...] = ()
 
 
 class Finding(msgspec.Struct, frozen=True):

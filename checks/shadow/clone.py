@@ -32,7 +32,7 @@ from checks.shadow.planning import NotPlanned, Planning
 from checks.shadow.prepared import Prepared
 from checks.shadow.queries import EXTENSIONS_ON_PATH, HEAPS_BELOW, RANGE_COLUMNS, RELATION_FILES
 from checks.shadow.reading import read_blueprint
-from checks.shadow.restore import OWNER, STATEMENT_TIMEOUT, connect, restore
+from checks.shadow.restore import OWNER, STATEMENT_TIMEOUT, add_extension, connect, restore
 from checks.shadow.script import read_script
 from checks.shadow.server import EmbeddedServer
 from checks.shadow.statistics import write_columns, write_extended, write_sizes
@@ -152,6 +152,12 @@ class Shadow:
         if self._planning is None:
             self._planning = Planning(self._server, self.blueprint.settings)
         return self._planning.explain(statement, {**self._settings_of(role), **settings})
+
+    def create_extension(self, name: str) -> str:
+        """Brings an extension that is known to be harmless. Returns why it could not be had, or nothing."""
+        self._leave()
+        with self._superuser() as superuser:
+            return add_extension(superuser, name)
 
     def apply(self, statements: Sequence[str], sizes: Iterable[RelationSize] = ()) -> None:
         """Runs DDL of ours as the tables' owner: CREATE INDEX, CREATE STATISTICS, ALTER TABLE, ... An index counts as empty until

@@ -15,6 +15,7 @@ from checks.evidence.repository.facts import Repository
 from checks.model import Finding, qualified_name
 from checks.proofs import Lacking, Proof, Proofs, ProvenStatement, Verdict
 from checks.shadow.clone import Shadow
+from checks.shadow.growth import with_limits
 from checks.shadow.queries import INDEXES_BELOW
 from checks.shadow.sizing import predicted_sizes
 from checks.shadow.trials import Trial, trials
@@ -60,8 +61,8 @@ def prove(
     progress: Progress = _silent,
     cancelled: threading.Event | None = None,
 ) -> Proofs:
-    """Tries every fix that only creates or drops indexes. The shadow keeps the tried indexes, hidden. What was not reached before
-    `cancelled` was set has no proof."""
+    """Tries every fix that creates or drops indexes or writes statements otherwise. The shadow keeps the tried indexes, hidden.
+    What was not reached before `cancelled` was set has no proof."""
     worst_first = sorted(findings, key=lambda finding: finding.severity.rank if finding.severity else 0)
     chosen = trials(worst_first)[:TRIALS]
     entries: list[Proof] = []
@@ -99,7 +100,14 @@ def asked(evidence: Evidence) -> list[Asked]:
     """The statements that took most time, then those of code that never ran."""
     statements = evidence.find(Statements)
     entries = sorted(statements.entries, key=lambda entry: -entry.total_ms)[:STATEMENTS] if statements else []
-    found = [Asked(entry.query_id, entry.text, entry.users[0] if entry.users else "") for entry in entries]
+    found = [
+        Asked(
+            entry.query_id,
+            with_limits(entry.text, entry.rows, entry.calls),
+            entry.users[0] if entry.users else "",
+        )
+        for entry in entries
+    ]
     repository = evidence.find(Repository)
     if repository is not None:
         ran = {match.location for match in repository.matches}
@@ -113,7 +121,16 @@ def asked(evidence: Evidence) -> list[Asked]:
 
 def _create(shadow: Shadow, chosen: Sequence[Trial], entries: list[Proof]) -> list[_Made]:
     """Creates the indexes of all trials, each sized, and hides them again. A trial that cannot be made goes to `entries`."""
-    standing = _standing(shadow, chosen, entries)
+    possible = []
+    for trial in chosen:
+        lacking = trial.unprovable or next(
+            (f"extension {name}: {why}" for name in trial.extensions if (why := shadow.create_extension(name))), ""
+        )
+        if lacking:
+            entries.append(Proof(trial.finding.id, shadow.major, Verdict.UNTRIED, note=lacking))
+        else:
+            possible.append(trial)
+    standing = _standing(shadow, possible, entries)
     with shadow.superuser() as superuser:
         below: dict[str, list[tuple[Path, Path]]] = {}
         for root, root_schema, schema, name, table_schema, table in superuser.execute(INDEXES_BELOW).fetchall():
@@ -170,13 +187,14 @@ def _try(
     baseline: Mapping[str, PlanNode],
     unplanned: Sequence[Asked],
 ) -> Proof:
-    concerned = [id for id, plan in baseline.items() if made.tables & _relations(plan)]
+    texts = dict(made.trial.rewritten)
+    concerned = [id for id, plan in baseline.items() if made.tables & _relations(plan) or id in texts]
     names = {table.casefold() for _, table in made.tables}
     missed = sum(1 for entry in unplanned if any(name in entry.text.casefold() for name in names))
     changed = {**dict.fromkeys(made.shown, True), **dict.fromkeys(made.hidden, False)}
     shadow.switch(changed)
     try:
-        after = {id: shadow.explain(asked[id].text, asked[id].role) for id in concerned}
+        after = {id: shadow.explain(texts.get(id, asked[id].text), asked[id].role) for id in concerned}
     finally:
         shadow.switch({path: not visible for path, visible in changed.items()})
     statements = []
@@ -215,7 +233,7 @@ def _judged(made: _Made, proof: Proof, statements: Sequence[ProvenStatement]) ->
             "verdict": Verdict.UNTRIED,
             "note": "statements are known without their constants, and this index serves those with certain ones",
         }
-    return {"verdict": Verdict.NO_EFFECT if made.shown else Verdict.HARMLESS}
+    return {"verdict": Verdict.NO_EFFECT if made.shown or made.trial.rewritten else Verdict.HARMLESS}
 
 
 def _compared(id: str, before: PlanNode, after: PlanNode) -> ProvenStatement | None:

@@ -146,29 +146,15 @@ class _Restorer:
         self._superuser = superuser
         self._owner = owner
         self._roles: set[str] = set()
-        rows = superuser.execute("SELECT name FROM pg_catalog.pg_available_extensions").fetchall()
-        self._available = {row[0] for row in rows}
 
     def create_extension(self, statement: Statement) -> None:
         """Those that are known to be harmless, from the server's own files."""
         name = statement.path[0] if statement.path else ""
         found = re.search(r"\bWITH SCHEMA\s+(\"(?:[^\"]|\"\")+\"|\w+)", statement.text)
-        if name not in _KNOWN_EXTENSIONS:
-            self.omissions.append(Omission("extension", name, UNSAFE))
-            return
-        if name not in self._available:
-            self.omissions.append(Omission("extension", name, "not among the extensions of the embedded server"))
-            return
         schema = found[1] if found else "public"
         raw = schema[1:-1].replace('""', '"') if schema.startswith('"') else schema
-        try:
-            self._superuser.execute(
-                sql.SQL("CREATE EXTENSION IF NOT EXISTS {} WITH SCHEMA {} CASCADE").format(
-                    sql.Identifier(name), sql.Identifier(raw)
-                )
-            )
-        except psycopg.Error as error:
-            self.omissions.append(Omission("extension", name, _words(error)))
+        if why := add_extension(self._superuser, name, raw):
+            self.omissions.append(Omission("extension", name, why))
 
     def run(self, statements: Sequence[Statement]) -> None:
         """In their order; those that fail again after the others, for what they need may stand further down."""
@@ -243,6 +229,25 @@ class _Restorer:
         except psycopg.Error:
             return False
         return True
+
+
+def add_extension(superuser: psycopg.Connection[Any], name: str, schema: str = "public") -> str:
+    """Brings an extension that is known to be harmless, from the server's own files. Returns why it could not be had, if it could
+    not."""
+    if name not in _KNOWN_EXTENSIONS:
+        return UNSAFE
+    available = "SELECT 1 FROM pg_catalog.pg_available_extensions WHERE name = %s"
+    if superuser.execute(available, [name]).fetchone() is None:
+        return "not among the extensions of the embedded server"
+    try:
+        superuser.execute(
+            sql.SQL("CREATE EXTENSION IF NOT EXISTS {} WITH SCHEMA {} CASCADE").format(
+                sql.Identifier(name), sql.Identifier(schema)
+            )
+        )
+    except psycopg.Error as error:
+        return _words(error)
+    return ""
 
 
 def _omission(entry: Statement, reason: str) -> Omission:

@@ -1,4 +1,4 @@
-"""What of a finding's fix can be tried in a shadow: indexes that it creates, and indexes that it drops."""
+"""What of a finding's fix can be tried in a shadow: indexes that it creates or drops, statements that it writes otherwise."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from checks.shadow.script import split
 
 AREAS = (Area.INDEXING, Area.PLANS, Area.HYBRID)
 _IDLE = ("analyze", "set", "reset", "comment", "vacuum")
+STATISTICS = "what ANALYZE would find with it is in the rows, of which a shadow has none"
+GENERATED = "no statement names the new column yet, and what stands in it is not known without the rows"
 _PREFIX = "pgsurveyor_tried_"
 
 
@@ -28,15 +30,20 @@ class Creation(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """Of one finding. `drops` are indexes by schema and name."""
+    """Of one finding. `drops` are indexes by schema and name, `extensions` come before the indexes, `rewritten` are other texts
+    for statements by their id. `unprovable` says why a shadow can tell nothing of a fix that does change plans, or is empty."""
 
     finding: Finding
-    creates: tuple[Creation, ...]
-    drops: tuple[tuple[str, str], ...]
+    creates: tuple[Creation, ...] = ()
+    drops: tuple[tuple[str, str], ...] = ()
+    extensions: tuple[str, ...] = ()
+    rewritten: tuple[tuple[str, str], ...] = ()
+    unprovable: str = ""
 
 
 def trials(findings: Iterable[Finding]) -> list[Trial]:
-    """The findings on plans whose fix does nothing but create and drop indexes."""
+    """The findings on plans whose fix creates and drops indexes or writes statements otherwise, and those whose fix cannot be
+    proven though it changes plans."""
     found = []
     for number, finding in enumerate(findings):
         if finding.area not in AREAS:
@@ -50,6 +57,8 @@ def trials(findings: Iterable[Finding]) -> list[Trial]:
 def _trial(finding: Finding, number: int) -> Trial | None:
     creates: list[Creation] = []
     drops: list[tuple[str, str]] = []
+    extensions: list[str] = []
+    unprovable = ""
     for text in split(finding.fix.sql or ""):
         words = significant(text)
         first = [token.text.lower() for token in words[:4]]
@@ -60,6 +69,11 @@ def _trial(finding: Finding, number: int) -> Trial | None:
             if creation is None:
                 return None
             creates.append(creation)
+        elif first[:2] == ["create", "extension"]:
+            path = _name([token for token in words[2:] if token.text.lower() not in ("if", "not", "exists")])
+            extensions += path[:1]
+        elif first[:2] == ["create", "statistics"]:
+            unprovable = STATISTICS
         elif first[:2] == ["drop", "index"]:
             path = _name([token for token in words[2:] if token.text.lower() not in ("concurrently", "if", "exists")])
             if len(path) != 2:
@@ -67,17 +81,21 @@ def _trial(finding: Finding, number: int) -> Trial | None:
             drops.append((path[0], path[1]))
         elif first[:2] == ["alter", "table"] and len(words) > 4:
             table = _name(words[2:])
-            rest = words[2 + 2 * len(table) - 1 :]
-            if (
-                len(table) != 2
-                or [token.text.lower() for token in rest[:2]] != ["drop", "constraint"]
-                or len(rest) != 3
-            ):
+            rest = [token.text.lower() for token in words[2 + 2 * len(table) - 1 :]]
+            if rest[:1] == ["add"] and "generated" in rest and "stored" in rest:
+                unprovable = unprovable or GENERATED
+            elif len(table) == 2 and rest[:2] == ["drop", "constraint"] and len(rest) == 3:
+                drops.append((table[0], _name(words[-1:])[0]))
+            else:
                 return None
-            drops.append((table[0], _name(rest[2:])[0]))
         else:
             return None
-    return Trial(finding, tuple(creates), tuple(drops)) if creates or drops else None
+    if unprovable:
+        return Trial(finding, unprovable=unprovable)
+    rewritten = finding.fix.rewritten
+    if not (creates or drops or rewritten):
+        return None
+    return Trial(finding, tuple(creates), tuple(drops), tuple(extensions), rewritten)
 
 
 def _creation(text: str, words: list[Token], name: str) -> Creation | None:

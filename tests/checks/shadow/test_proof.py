@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import psycopg
 import pytest
 
+from checks.evidence.database.facts import Statements
 from checks.evidence.evidence import Evidence
 from checks.evidence.observe import Target, observe
 from checks.model import Finding, Fix, Subject
@@ -32,7 +34,10 @@ RAN = (
     "SELECT * FROM orders WHERE at > '2026-02-10'",
     "SELECT count(*) FROM orders",
     "SELECT * FROM parts WHERE owner = 12",
+    "SELECT customer FROM orders WHERE state LIKE '%ai%' AND customer > 8990",
+    "SELECT id FROM orders WHERE at::date = '2026-01-09'",
 )
+BY_RANGE = "SELECT id FROM orders WHERE at >= $1::date AND at < $1::date + 1"
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +53,7 @@ def proposal(name: str, sql: str) -> Finding:
 def test_each_fix_is_tried_and_sized(database: Database, programs: Path | None) -> None:
     database.execute(ROWS, "VACUUM ANALYZE", *RAN)
     evidence: Evidence = observe(Target(database.dsn)).evidence
+    by_day = next(one.query_id for one in evidence.get(Statements).entries if "::date" in one.text)
     findings = [
         proposal("helps", "CREATE INDEX CONCURRENTLY orders_customer_idx ON public.orders (customer);"),
         proposal("useless", "CREATE INDEX CONCURRENTLY ON public.orders (state, id); ANALYZE public.orders;"),
@@ -57,7 +63,16 @@ def test_each_fix_is_tried_and_sized(database: Database, programs: Path | None) 
         proposal("partly", "CREATE INDEX partly ON public.orders (customer) WHERE state = 'paid';"),
         proposal("wrong", "CREATE INDEX nowhere ON public.orders (no_such_column);"),
         proposal("other", "ALTER TABLE public.orders ADD COLUMN more int;"),
-    ]
+        proposal("parts of texts", "CREATE EXTENSION IF NOT EXISTS pg_trgm; "
+                 "CREATE INDEX CONCURRENTLY tri ON public.orders USING gin (state gin_trgm_ops);"),
+        proposal("unknown extension", "CREATE EXTENSION file_fdw; CREATE INDEX i ON public.orders (id);"),
+        proposal("statistics", "CREATE STATISTICS s ON customer, state FROM public.orders; ANALYZE public.orders;"),
+        proposal("generated", "ALTER TABLE public.orders ADD COLUMN day date GENERATED ALWAYS AS (id::date) STORED; "
+                 "CREATE INDEX ON public.orders (day);"),
+        msgspec.structs.replace(
+            proposal("written otherwise", ""), fix=Fix("Write it so.", rewritten=((by_day, BY_RANGE),))
+        ),
+    ]  # fmt: skip
     names = {finding.id: finding.title for finding in findings}
 
     with Shadow.of_target(database.dsn, evidence, programs=programs) as shadow:
@@ -72,13 +87,21 @@ def test_each_fix_is_tried_and_sized(database: Database, programs: Path | None) 
         "parted": Verdict.HELPS,
         "partly": Verdict.UNTRIED,
         "wrong": Verdict.UNTRIED,
+        "parts of texts": Verdict.HELPS,
+        "unknown extension": Verdict.UNTRIED,
+        "statistics": Verdict.UNTRIED,
+        "generated": Verdict.UNTRIED,
+        "written otherwise": Verdict.HELPS,
     }
+    assert "extension file_fdw" in found["unknown extension"].note
+    assert "has none" in found["statistics"].note
+    assert "no statement names the new column" in found["generated"].note
     assert proofs.server_major == proofs.target_major
     best = found["helps"].statements[0]
     assert best.better
     assert best.plan_before[0].startswith("Seq Scan on orders")
     assert "using the new index" in " ".join(best.plan_after)
-    assert found["helps"].planned == 3
+    assert found["helps"].planned == 5
     with psycopg.connect(database.dsn, autocommit=True) as connection:
         for statement, name in (
             ("CREATE INDEX made ON orders (customer)", "helps"),
