@@ -14,7 +14,6 @@ from checks.workload import (
     TEXT_LIMIT,
     counters,
     observed_selects,
-    rows_per_call,
     short_text,
     statement_places,
     statement_subject,
@@ -73,7 +72,7 @@ def _starred(evidence: Evidence, catalog: Catalog, table: Table, found: list[Acc
         table.subject,
         f"{count} for every column of {table_in_words(catalog, table.oid)}{weight}",
         Fix("Name the columns that the code reads, in place of *."),
-        severity=Severity.NOTE if not wide else Severity.LOW if _one_by_one(evidence, found) else Severity.MEDIUM,
+        severity=Severity.NOTE if not wide else Severity.LOW if _locks(found) else Severity.MEDIUM,
         confidence=Confidence.MEASURED if any(pattern.query_id for pattern in found) else Confidence.INFERRED,
         observed={
             "statements": len(found),
@@ -86,17 +85,9 @@ def _starred(evidence: Evidence, catalog: Catalog, table: Table, found: list[Acc
     )
 
 
-def _one_by_one(evidence: Evidence, found: list[AccessPattern]) -> bool:
-    """Whether each of them ran, fetches a row at a time, and takes little of all time."""
-    statements = evidence.find(Statements)
-    entries = [statements.by_id.get(pattern.query_id or "") for pattern in found] if statements else []
-    return bool(statements and entries) and all(
-        entry is not None
-        and rows_per_call(entry) <= 1
-        and statements is not None
-        and statements.share(entry) < evidence.limit("heavy_share")
-        for entry in entries
-    )
+def _locks(found: list[AccessPattern]) -> bool:
+    """Whether each of them locks the rows that it asks for: it is sent for that, and for few."""
+    return all("FOR UPDATE" in pattern.text.upper() or "FOR SHARE" in pattern.text.upper() for pattern in found)
 
 
 def _wide_columns(evidence: Evidence, catalog: Catalog, table: Table) -> list[Column]:
