@@ -252,7 +252,7 @@ def _losing(evidence: Evidence, table: Table, column: Column, found: list[tuple[
         if returned is not None and proven:
             title += f", and returns {returned:,.1f} on average"
         elif not proven:
-            title += ", where the planner takes it"
+            title += ", where the planner takes it" + ("" if returned is None else f"; {returned:,.1f} come on average")
     else:
         title = f"A search of {subject.name} filtered by {filters} finds about {expected:,.1f} rows for {wanted}"
     large = rows > evidence.limit("vector_rows")

@@ -42,6 +42,11 @@ _BUILDERS = re.compile(
     r"|bindparam|over|column|table)\s*\(|\.c[.\[]|\.query\(|\bfunc\."
 )
 _JSON_ENDS = frozenset(["astext", "as_string"])
+_JSON_TYPES = frozenset(["JSONB", "JSON"])
+_KEY = re.compile(r"[A-Za-z0-9_.-]{1,63}")
+_KEY_OPERATORS = frozenset(["->>", "->"])
+_CASTS = {"String": "varchar", "Text": "text", "Unicode": "varchar", "Integer": "integer", "BigInteger": "bigint",
+          "Float": "float", "Numeric": "numeric", "Boolean": "boolean", "DateTime": "timestamp", "Date": "date"}  # fmt: skip
 _MAXIMUM_DEPTH = 60
 
 
@@ -88,12 +93,22 @@ class Expressions:
             return self._json(field(node, "object"))
         if node.type == "identifier" and (value := self.assigned(node)) is not None:
             return self.scalar(value, depth + 1)
+        if node.type == "subscript":
+            return self._json(node, "->")
         if node.type != "call":
             return None
         function = field(node, "function")
         if function is None:
             return None
         positional, _ = arguments_of(node)
+        if (written := self._operator(function)) is not None:
+            key = string_of(positional[0]) if len(positional) == 1 else None
+            plain = written[1] in _KEY_OPERATORS and key is not None and _KEY.fullmatch(key)
+            return f"({written[0]} {written[1]} '{key}')" if plain else None
+        if call_name(node) == "cast" and len(positional) == 2:
+            kind = _CASTS.get(text(positional[1]).rpartition(".")[2].removesuffix("()"))
+            inner = self.scalar(positional[0], depth + 1)
+            return f"CAST({inner} AS {kind})" if inner and kind else None
         if function.type == "attribute":
             holder, name = field(function, "object"), text(field(function, "attribute"))
             if holder is not None and text(holder) in ("func", "sa.func", "sqlalchemy.func"):
@@ -118,14 +133,31 @@ class Expressions:
         parts = [self.scalar(argument, depth + 1) or self.value(argument) for argument in arguments]
         return None if any(part is None for part in parts) else f"{name}({', '.join(part for part in parts if part)})"
 
-    def _json(self, node: Node | None) -> str | None:
-        """`column["key"]` before `.astext`."""
-        if node is None or node.type != "subscript":
+    def _json(self, node: Node | None, arrow: str = "->>", depth: int = 0) -> str | None:
+        """`column["key"]["inner"]`, before `.astext` or bare."""
+        if node is None or node.type != "subscript" or depth > _MAXIMUM_DEPTH:
             return None
         holder, key = field(node, "value"), string_of(field(node, "subscript"))
-        column = self.column(holder) if holder is not None else None
-        plain = key is not None and re.fullmatch(r"[A-Za-z0-9_.-]{1,63}", key)
-        return f"({column} ->> '{key}')" if column and plain else None
+        if holder is None or key is None or not _KEY.fullmatch(key):
+            return None
+        inner = self._json(holder, "->", depth + 1) if holder.type == "subscript" else self.column(holder)
+        return f"({inner} {arrow} '{key}')" if inner else None
+
+    def _operator(self, function: Node) -> tuple[str, str] | None:
+        """The column and the operator of `column.op("->>")`, which is then called with the other side."""
+        named_by = field(function, "function") if function.type == "call" else None
+        if named_by is None or named_by.type != "attribute" or text(field(named_by, "attribute")) != "op":
+            return None
+        holder, (arguments, _) = field(named_by, "object"), arguments_of(function)
+        column = self.scalar(holder) if holder is not None else None
+        operator = string_of(arguments[0]) if arguments else None
+        return (column, operator) if column and operator else None
+
+    def _is_document(self, node: Node) -> bool:
+        holder = field(node, "object") if node.type == "attribute" else None
+        found = self.model(holder) if holder is not None else None
+        column = column_of(found[0], text(field(node, "attribute"))) if found else None
+        return column is not None and (column.type or "").rpartition(".")[2] in _JSON_TYPES
 
     def value(self, node: Node) -> str | None:
         """A parameter, if the expression certainly is a plain value."""
@@ -189,8 +221,14 @@ class Expressions:
             return None
         if left and sides[1].type == "none":
             return f"{left} IS {'NULL' if operator == '=' else 'NOT NULL'}"
-        one, other = left or self.value(sides[0]), right or self.value(sides[1])
+        one, other = left or self._side(sides[0]), right or self._side(sides[1])
         return f"{one} {operator} {other}" if one and other else None
+
+    def _side(self, node: Node) -> str | None:
+        """A value, or the one row that a query gives."""
+        if (value := self.value(node)) is not None or node.type not in ("identifier", "call"):
+            return value
+        return f"({inner})" if (inner := self.subselect(node)) is not None else None
 
     def _called(self, node: Node, depth: int) -> str | None:
         name = call_name(node)
@@ -209,11 +247,16 @@ class Expressions:
             inner = self.condition(positional[0], depth + 1)
             return _negated(inner) if inner else None
         function = field(node, "function")
+        written = self._operator(function) if function is not None else None
+        if written is not None and written[1] == "@>" and len(positional) == 1 and self.value(positional[0]):
+            return f"{written[0]} @> {VALUE}"
         holder = field(function, "object") if function is not None and function.type == "attribute" else None
         left = self.scalar(holder) if holder is not None else None
-        if left is None or not positional:
+        if left is None or holder is None or not positional:
             return None
         first = positional[0]
+        if name == "contains" and self._is_document(holder):
+            return f"{left} @> {VALUE}" if first.type == "dictionary" or self.value(first) else None
         if name in _TESTS:
             constant = _CONSTANTS.get(text(first).removesuffix("()").rpartition(".")[2])
             if constant is None and self.value(first):

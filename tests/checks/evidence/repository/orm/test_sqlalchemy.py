@@ -259,6 +259,18 @@ USERS, POSTS = 'FROM "app"."users"', 'FROM "posts"'
             "session.execute(select(User).where(User.extra['plan'].astext == value))",
             f'{USERS} WHERE ("users"."metadata" ->> \'plan\') = $1',
         ),
+        (
+            "session.execute(select(User).where(func.lower(cast(User.extra['a']['b'], String)) == func.lower(value)))",
+            f"{USERS} WHERE lower(CAST(((\"users\".\"metadata\" -> 'a') -> 'b') AS varchar)) = lower($1)",
+        ),
+        (
+            "session.execute(select(User).where(User.extra.op('->>')('plan') == value, User.extra.op('@>')(other)))",
+            f'{USERS} WHERE ("users"."metadata" ->> \'plan\') = $1 AND "users"."metadata" @> $2',
+        ),
+        (
+            "session.execute(select(User).where(User.extra.contains({'plan': value})).order_by(User.extra['n'].astext))",
+            f'{USERS} WHERE "users"."metadata" @> $1 ORDER BY ("users"."metadata" ->> \'n\')',
+        ),
         ("session.query(Post).filter(Post.title.like(value)).first()", f'{POSTS} WHERE "posts"."title" LIKE $1 LIMIT $2'),
         ("session.query(Post.id).filter(Post.author_id == value).count()", f'{POSTS} WHERE "posts"."author_id" = $1'),
         ("await session.get(Post, value)", f'{POSTS} WHERE "posts"."id" = $1'),
