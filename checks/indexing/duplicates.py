@@ -10,9 +10,11 @@ from checks.evidence.database.facts import Catalog, Index, IndexKey, Usage
 from checks.evidence.evidence import Evidence
 from checks.families import once_per_family
 from checks.indexing.coverage import collation
+from checks.indexing.crowds import as_one
 from checks.model import Confidence, Examined, Finding, Fix, Severity, qualified_name, quote_identifier
 from checks.registry import check
 from checks.relations import index_parts, is_usable, local_indexes, quote_literal, reviewed_indexes, root_of, size_bytes
+from checks.schema.habits import CROWD
 
 _TUNED_METHODS = frozenset({"hnsw", "ivfflat", "brin", "bloom"})
 _MUCH_SMALLER = 3
@@ -85,6 +87,7 @@ def redundant_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     catalog = evidence.get(Catalog)
     indexes = reviewed_indexes(catalog)
     reported = {redundant.oid for redundant, _ in _duplicates(catalog)}
+    small, unmet = [], 0
     for index in indexes:
         if index.oid in reported or index.method != "btree" or not is_usable(index) or is_needed(index):
             continue
@@ -92,13 +95,31 @@ def redundant_index(evidence: Evidence) -> Iterator[Finding | Examined]:
         if not wider and (key := _key_it_begins_with(catalog, index)):
             title = f"Index {index.subject.name} begins with the unique {key.subject.name}, which finds the same rows"
             found = _finding(evidence, index, key, title)
+            unmet += 1
             yield msgspec.structs.replace(found, severity=Severity.LOW, confidence=Confidence.INFERRED)
         if not wider:
             continue
-        other = min(wider, key=lambda entry: (len(entry.keys), size_bytes(catalog, entry), entry.oid))
+        unmet += 1
+        # Not one that another makes redundant in its turn.
+        staying = [
+            other for other in wider if is_needed(other) or not any(_begins_with(next_, other) for next_ in wider)
+        ]
+        other = min(staying or wider, key=lambda entry: (len(entry.keys), size_bytes(catalog, entry), entry.oid))
         title = f"Index {index.subject.name} is the beginning of {other.subject.name}"
-        yield _prefix_finding(evidence, _finding(evidence, index, other, title), index, other)
-    yield Examined(len(indexes), len(indexes), "indexes")
+        finding = _prefix_finding(evidence, _finding(evidence, index, other, title), index, other)
+        if size_bytes(catalog, index) < evidence.limit("unused_index_bytes"):
+            small.append(finding)
+        else:
+            yield finding
+    yield from as_one(
+        evidence,
+        small,
+        CROWD,
+        lambda number, schema: f"{number} small indexes of schema {schema} are the beginning of another index",
+        "Drop them, after a look at how much each is read: the longer index serves the same searches.",
+        undo="Keep what pg_get_indexdef() says of each; it makes the index again.",
+    )
+    yield Examined(len(indexes), len(indexes), "indexes", unmet=unmet)
 
 
 def _of_partitions(evidence: Evidence) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern
 from checks.families import once_per_family
 from checks.indexing.coverage import covering_index
+from checks.indexing.crowds import as_one
 from checks.model import Confidence, Examined, Finding, Fix, NotApplicable, Severity, qualified_name, quote_identifier
 from checks.registry import check
 from checks.relations import (
@@ -25,6 +26,7 @@ from checks.relations import (
     root_of,
 )
 from checks.schema.foreign_keys import reviewed_foreign_keys
+from checks.schema.habits import HABIT
 
 _LARGE_ROWS = 100_000
 _LOOKUP_ROWS = 100
@@ -39,7 +41,8 @@ def foreign_key_without_index(evidence: Evidence) -> Iterator[Finding | Examined
     Deleting a parent row, or changing its key, reads the whole child table to see whether anything still refers to it, and
     holds its locks meanwhile; a cascade does so once for every row deleted. Every lookup of the children of a parent reads
     the whole table too. It costs nothing while tables are small and everything once they are not. Small tables, and references
-    to a handful of rows that nobody deletes, are no finding; a table that is empty here is noted, since its size is unknown.
+    to a handful of rows that nobody deletes, are no finding; a table that is empty here is noted, since its size is unknown, and
+    many of them that no statement and no code looks up by the key are noted together.
 
     Fix: Create an index whose leading columns are the foreign key's.
 
@@ -50,8 +53,8 @@ def foreign_key_without_index(evidence: Evidence) -> Iterator[Finding | Examined
     catalog = evidence.get(Catalog)
     usage, statistics = evidence.find(Usage), evidence.find(PlannerStatistics)
     keys = _keys(catalog)
-    workload = [entry for entry in patterns.workload(evidence) if entry.query_id]
-    unmet = 0
+    workload = patterns.workload(evidence)
+    unmet, unread = 0, []
     for key, asked, further in keys:
         table, parent = catalog.table_by_oid[asked.table], catalog.table_by_oid.get(key.referenced_table or 0)
         rows = estimated_rows(evidence, table)
@@ -60,13 +63,14 @@ def foreign_key_without_index(evidence: Evidence) -> Iterator[Finding | Examined
         if covering_index(catalog, asked, statistics, rows) or _is_lookup(evidence, parent):
             continue
         names = column_names(catalog, key.table, key.columns)
-        used = [entry for entry in workload if _looks_up(entry, catalog, asked)]
+        reading = [entry for entry in workload if _looks_up(entry, catalog, asked)]
+        used = [entry for entry in reading if entry.query_id]
         counted = usage.table_by_oid.get(parent.oid) if usage and parent else None
         severity = _severity(evidence, rows, counted, bool(used))
         unmet += severity.rank < Severity.LOW.rank
         subject = catalog.constraint_subject(key)
         more = f", as on {further} more partition{'s' if further > 1 else ''}" if further else ""
-        yield Finding(
+        finding = Finding(
             subject,
             f"Foreign key {subject.name} has no index on ({column_list(names)}){more}",
             _fix(evidence, asked, statistics),
@@ -84,6 +88,18 @@ def foreign_key_without_index(evidence: Evidence) -> Iterator[Finding | Examined
             },
             related=(table.subject, *((parent.subject,) if parent else ())),
         )
+        if rows == 0 and not reading:
+            unread.append(finding)
+        else:
+            yield finding
+    yield from as_one(
+        evidence,
+        unread,
+        HABIT,
+        lambda number, schema: f"{number} foreign keys of schema {schema} have no index; their tables are empty here",
+        "Index those whose tables grow elsewhere and whose parents are deleted or joined; where the parent is a user who made a "
+        "row, that is when an account is erased.",
+    )
     yield Examined(len(keys), len(keys), "foreign keys", unmet=unmet)
 
 

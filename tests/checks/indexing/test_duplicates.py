@@ -171,7 +171,7 @@ def test_indexes_that_begin_another(database: Database) -> None:
     result = examine(database, "indexing.redundant-index")
 
     assert {found.subject.name: found.observed["duplicate_of"] for found in result.findings} == {
-        "public.a_only": "public.a_b",
+        "public.a_only": "public.a_b_c",
         "public.a_b": "public.a_b_c",
         "public.b_only": "public.b_unique",
         "public.c_descending": "public.c_a",
@@ -292,3 +292,46 @@ def test_indexes_that_partitions_have_of_their_own_are_compared_once(database: D
         "DROP INDEX CONCURRENTLY public.parted_1_new;\nDROP INDEX CONCURRENTLY public.parted_2_new;"
     )
     assert finding(result, "public.parted_3_day").observed["duplicate_of"] == "public.parted_3_day_idx"
+
+
+def test_many_small_beginnings_of_other_indexes_are_one_finding(database: Database) -> None:
+    tables = "".join(
+        f"CREATE TABLE t{n} (a int, b int); CREATE INDEX t{n}_a ON t{n} (a); CREATE INDEX t{n}_ab ON t{n} (a, b);"
+        for n in range(20)
+    )
+    database.execute(
+        tables,
+        """
+        CREATE TABLE large (a int, b int);
+        INSERT INTO large SELECT n, n FROM generate_series(1, 100000) n;
+        CREATE INDEX large_a ON large (a);
+        CREATE INDEX large_ab ON large (a, b);
+        """,
+    )
+
+    result = examine(database, "indexing.redundant-index")
+
+    assert names(result) == {"public", "public.large_a"}
+    crowd = finding(result, "public")
+    assert crowd.title == "20 small indexes of schema public are the beginning of another index"
+    assert (crowd.severity, crowd.observed["number"]) == (Severity.LOW, 20)
+    assert crowd.observed["kept"] == [f"{name}b" for name in crowd.observed["names"]]
+    assert (result.examined, result.unmet) == (42, 21)
+
+
+def test_of_a_chain_of_beginnings_the_one_that_stays_is_named(database: Database) -> None:
+    database.execute(
+        """
+        CREATE TABLE t (a int, b int, c int);
+        CREATE INDEX t_a ON t (a);
+        CREATE INDEX t_ab ON t (a, b);
+        CREATE INDEX t_abc ON t (a, b, c);
+        """
+    )
+
+    result = examine(database, "indexing.redundant-index")
+
+    assert {found.subject.name: found.observed["duplicate_of"] for found in result.findings} == {
+        "public.t_a": "public.t_abc",
+        "public.t_ab": "public.t_abc",
+    }

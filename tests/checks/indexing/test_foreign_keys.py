@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
 from checks.model import Outcome, Severity
 from tests.checks.survey import examine, finding, names
 from tests.servers import Database
@@ -213,3 +216,27 @@ def test_foreign_keys_that_partitions_have_of_their_own(database: Database) -> N
     found = finding(result, "public.parted_1.first_owner")
     assert found.title.endswith("has no index on (owner_id), as on 1 more partition")
     assert found.fix.sql == "CREATE INDEX parted_owner_id_idx ON public.parted (owner_id);"
+
+
+def test_foreign_keys_of_empty_tables_that_nothing_looks_up_are_noted_together(
+    database: Database, repository: Callable[[Mapping[str, str]], Path]
+) -> None:
+    database.execute(
+        "CREATE TABLE owners (id bigint PRIMARY KEY)",
+        *(f"CREATE TABLE t{n} (id int, owner_id bigint REFERENCES owners, maker_id bigint)" for n in range(9)),
+    )
+    code = repository({"app.py": "cursor.execute('SELECT id FROM t3 WHERE owner_id = %s', [owner])\n"})
+
+    result = examine(database, "indexing.foreign-key-without-index", code)
+
+    assert names(result) == {"public", "public.t3.t3_owner_id_fkey"}
+    crowd = finding(result, "public")
+    assert crowd.title == "8 foreign keys of schema public have no index; their tables are empty here"
+    assert crowd.observed["names"] == [f"public.t{n}.t{n}_owner_id_fkey" for n in range(9) if n != 3]
+    assert crowd.fix.sql is not None
+    assert crowd.fix.sql.count("CREATE INDEX CONCURRENTLY") == 8
+    assert crowd.fix.undo is not None
+    assert crowd.fix.undo.count("DROP INDEX CONCURRENTLY") == 8
+
+    database.execute("DROP TABLE t8")
+    assert len(names(examine(database, "indexing.foreign-key-without-index", code))) == 8
