@@ -247,9 +247,9 @@ class Expressions:
             inner = self.condition(positional[0], depth + 1)
             return _negated(inner) if inner else None
         function = field(node, "function")
-        written = self._operator(function) if function is not None else None
-        if written is not None and written[1] == "@>" and len(positional) == 1 and self.value(positional[0]):
-            return f"{written[0]} @> {VALUE}"
+        contained = self._operator(function) if function is not None else None
+        if contained is not None and contained[1] == "@>" and len(positional) == 1 and self.value(positional[0]):
+            return f"{contained[0]} @> {VALUE}"
         holder = field(function, "object") if function is not None and function.type == "attribute" else None
         left = self.scalar(holder) if holder is not None else None
         if left is None or holder is None or not positional:
