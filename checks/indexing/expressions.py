@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import msgspec
+
 from checks.evidence.database.facts import Catalog, Column
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import Comparison
+from checks.evidence.rewriting import with_plain_column
 from checks.families import once_per_family
 from checks.indexing.candidates import candidates
 from checks.indexing.needs import Need, needs
-from checks.indexing.proposals import Candidate, Purpose, creation
+from checks.indexing.proposals import Candidate, Key, Purpose, creation
 from checks.indexing.serving import serving_index
 from checks.indexing.special import INDEXABLE_FUNCTIONS, expression_serves
 from checks.indexing.workload import unserved
@@ -76,7 +79,7 @@ def function_on_column(evidence: Evidence) -> Iterator[Finding | Examined]:
         fix = (
             creation(catalog, candidate, "An index on the expression." + cost_in_words(write_cost(evidence, candidate)))
             if candidate
-            else Fix(_rewriting(column, function))
+            else _written_otherwise(evidence, column, function, wanting)
         )
         shown = f"{quote_identifier(column.name)}{function}" if function.startswith("::") else f"{function}(…)"
         yield _finding(
@@ -106,6 +109,28 @@ def _harmless_cast(column: Column, function: str) -> bool:
     if not function.startswith("::") or target == "date":
         return False
     return any(column.base_type in family and target in family for family in families)
+
+
+def _written_otherwise(evidence: Evidence, column: Column, function: str, wanting: list[Need]) -> Fix:
+    """In words; where every statement can be written so that it means the same, with their texts, and the index over the plain
+    column if there is none."""
+    catalog, words = evidence.get(Catalog), _rewriting(column, function)
+    pairs = [(need, with_plain_column(need.pattern.text, column.name, column.base_type)) for need in wanting]
+    known = [(need, found) for need, found in pairs if found is not None]
+    if not known or len(known) < len(pairs):
+        return Fix(words)
+    rewritten = tuple(dict.fromkeys((need.name, found.text) for need, found in known))
+    words = f"{words} Write `{known[0][1].after}` for `{known[0][1].before}`."
+    served = any(
+        index.valid and index.method == "btree" and index.predicate is None and index.keys[0].column == column.number
+        for index in catalog.indexes_of(column.table)
+    )
+    if served:
+        return Fix(words, rewritten=rewritten)
+    key = Key(quote_identifier(column.name), column.name)
+    candidate = Candidate(Purpose.RANGE, column.table, "btree", (key,), tuple(wanting))
+    made = creation(catalog, candidate, f"{words} No index begins with the column yet: make one.")
+    return msgspec.structs.replace(made, rewritten=rewritten)
 
 
 def _rewriting(column: Column, function: str) -> str:

@@ -14,6 +14,7 @@ from checks.proofs import Proofs, Verdict
 from checks.shadow.clone import Shadow
 from checks.shadow.index_size import BLOCK_BYTES
 from checks.shadow.proof import prove
+from tests.checks.survey import conclude
 from tests.servers import Database, cache_folder
 
 ROWS = """
@@ -131,3 +132,15 @@ def test_evidence_of_a_review_holds_its_proofs(database: Database, programs: Pat
     proofs = evidence.get(Proofs)
     assert Verdict.HARMLESS in {entry.verdict for entry in proofs.entries}
     assert proofs.disk_bytes > 0
+
+
+def test_a_filter_that_is_written_otherwise_carries_its_proof(database: Database, programs: Path | None) -> None:
+    database.execute(ROWS, "DROP INDEX orders_at", "VACUUM ANALYZE", *RAN)
+
+    evidence = observe(Target(database.dsn, shadow=True, programs=programs)).evidence
+
+    (found,) = conclude(evidence, "indexing.function-on-column").findings
+    assert found.fix.sql == "CREATE INDEX CONCURRENTLY orders_at_idx ON public.orders (at);"
+    assert "`at >= $1::date AND at < ($1::date + 1)` for `at::date = $1`" in found.fix.summary
+    assert found.proof is not None
+    assert found.proof.verdict is Verdict.HELPS
