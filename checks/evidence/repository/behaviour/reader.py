@@ -14,6 +14,7 @@ from checks.evidence.repository.behaviour.helpers import Helper, Helpers
 from checks.evidence.repository.behaviour.imports import Imports
 from checks.evidence.repository.behaviour.lazy import lazy_loads_of, loaded_lazily
 from checks.evidence.repository.behaviour.libraries import may_call
+from checks.evidence.repository.behaviour.locks import lock_orders_of
 from checks.evidence.repository.behaviour.loops import loops_of
 from checks.evidence.repository.behaviour.outline import Outline
 from checks.evidence.repository.behaviour.races import races_of
@@ -140,6 +141,7 @@ def _behaviours(
     yield from lazy_loads_of(outline, sites, {(model.orm, model.table): model for model in lazy})
     yield from races_of(outline, sites, helpers)
     yield from external_calls_of(outline, sites, helpers)
+    yield from lock_orders_of(outline, sites)
     yield from retries_of(outline, sites)
     yield from fills_of(outline, sites)
     yield from sessions.sessions_of(outline)
