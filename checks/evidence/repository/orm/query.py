@@ -37,6 +37,8 @@ class Query:
         self.alias = alias or model.table
         self.columns: list[str] | None = None
         self.joins: list[str] = []
+        # The models of those joins that are known, with their aliases.
+        self.joined: list[tuple[Model, str]] = []
         self.where: list[str] = []
         self.order: list[str] = []
         self.group: list[str] = []

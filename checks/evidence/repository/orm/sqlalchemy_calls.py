@@ -183,6 +183,8 @@ class _Reader:
         more, partial = context
         self.steps.apply(query, more)
         query.partial |= partial
+        if verb == "insert" and not query.written and (row := _rows_beside(top)) is not None:
+            self._write_row(query, row)
         self._finish(query, call)
         for name, step in (*steps, *more):
             if name == "options":
@@ -215,11 +217,18 @@ class _Reader:
             return
         query = Query("insert", *found)
         rows = [row for row in positional if row.type == "dictionary"]
-        for pair in named(rows[0]) if rows else ():
-            if name := string_of(field(pair, "key")) if pair.type == "pair" else None:
-                query.write(name)
+        if rows:
+            self._write_row(query, rows[0])
         query.partial.add(COLUMNS)
         self._finish(query, call)
+
+    def _write_row(self, query: Query, row: Node) -> None:
+        for pair in named(row):
+            name = string_of(field(pair, "key")) if pair.type == "pair" else None
+            if name is not None:
+                query.write(name)
+            else:
+                query.partial.add(COLUMNS)
 
     def _loaded(self, options: Node) -> None:
         """The children that `selectinload(User.posts)` fetches with a statement of its own."""
@@ -261,6 +270,7 @@ class _Reader:
                 return None
             named_models[first[1]] = first
         joined = {_named_model(self, step) for name, step in steps if name in ("join", "outerjoin")}
+        joined |= {_named_model(self, step, 1) for name, step in steps if name in ("join_from", "outerjoin_from")}
         first = next((found for alias, found in named_models.items() if alias not in joined), first)
         query = Query("select", first[0], first[1])
         query.columns = []
@@ -447,7 +457,17 @@ def _flat(arguments: list[Node]) -> list[Node]:
     return [entry for argument in arguments for entry in (named(argument) if argument.type == "list" else [argument])]
 
 
-def _named_model(reader: _Reader, step: Node) -> str | None:
+def _named_model(reader: _Reader, step: Node, position: int = 0) -> str | None:
     positional, _ = arguments_of(step)
-    found = reader.expressions.model(positional[0]) if positional else None
+    found = reader.expressions.model(positional[position]) if len(positional) > position else None
     return found[1] if found else None
+
+
+def _rows_beside(top: Node) -> Node | None:
+    """The dictionary of each row in `execute(insert(User), [{...} for name in names])`."""
+    arguments = top.parent
+    given = named(arguments) if arguments is not None and arguments.type == "argument_list" else []
+    rows = unwrapped(given[1]) if len(given) > 1 and given[0] == top else None
+    if rows is not None and rows.type in ("list", "list_comprehension", "generator_expression") and named(rows):
+        rows = named(rows)[0]
+    return rows if rows is not None and rows.type == "dictionary" else None

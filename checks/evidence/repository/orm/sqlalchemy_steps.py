@@ -11,7 +11,7 @@ from checks.evidence.repository.orm.models import Models
 from checks.evidence.repository.orm.python_chains import EVERYTHING, HARMLESS, UNREAD, Step
 from checks.evidence.repository.orm.python_expressions import Expressions
 from checks.evidence.repository.orm.query import COLUMNS, JOINS, ORDER, VALUE, WHERE, Query, quoted, relation
-from checks.evidence.repository.orm.sqlalchemy import arguments_of, string_of
+from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name, string_of
 from checks.evidence.repository.orm.syntax import field, named, text
 
 LOADED_APART = re.compile(
@@ -85,7 +85,10 @@ class Steps:
             query.suffix = " FOR UPDATE SKIP LOCKED" if text(keywords.get("skip_locked")) == "True" else " FOR UPDATE"
         elif name == "options":
             for argument in positional:
-                query.partial |= set() if LOADED_APART.match(text(argument)) else {COLUMNS, JOINS}
+                if call_name(argument) == "load_only":
+                    self._loaded_only(query, arguments_of(argument)[0])
+                else:
+                    query.partial |= set() if LOADED_APART.match(text(argument)) else {COLUMNS, JOINS}
         elif name == "on_conflict_do_nothing":
             query.suffix = " ON CONFLICT DO NOTHING"
         elif name == "distinct" and not positional:
@@ -94,6 +97,14 @@ class Steps:
             query.partial |= {COLUMNS} if name.startswith("on_conflict") else set()
         elif name not in HARMLESS and name != "get_children":
             query.partial |= UNREAD.get(name, EVERYTHING)
+
+    def _loaded_only(self, query: Query, columns: list[Node]) -> None:
+        keys = [column for column in query.model.columns if column.primary_key]
+        known = [self.expressions.column(column) for column in columns]
+        written = [f"{quoted(query.alias)}.{quoted(key.name)}" for key in keys] + [column for column in known if column]
+        whole = len(query.columns or ()) == len(query.model.columns) and all(known) and not query.joins
+        query.columns = list(dict.fromkeys(written)) if whole else query.columns
+        query.partial |= set() if whole else {COLUMNS}
 
     def _join(self, query: Query, name: str, positional: list[Node], keywords: dict[str, Node]) -> None:
         outer = name == "outerjoin" or text(keywords.get("isouter")) == "True"
@@ -114,8 +125,11 @@ class Steps:
         if onclause is not None:
             condition = self.expressions.condition(onclause)
         else:
-            condition = _by_foreign_key((query.model, query.alias), target)
+            condition = _by_foreign_key((query.model, query.alias), target) or next(
+                (found for known in query.joined if (found := _by_foreign_key(known, target)) is not None), None
+            )
         query.partial |= {JOINS} if condition is None else set()
+        query.joined.append(target)
         query.joins.append(f"{word} {relation(target[0])} AS {quoted(target[1])} ON {condition or 'true'}")
 
     def _join_from(self, query: Query, positional: list[Node], keywords: dict[str, Node]) -> None:

@@ -298,6 +298,24 @@ USERS, POSTS = 'FROM "app"."users"', 'FROM "posts"'
             'DELETE FROM "posts" WHERE "posts"."id" IN '
             '(SELECT "posts"."id" FROM "posts" WHERE "posts"."title" IS NOT DISTINCT FROM $1 LIMIT $2)',
         ),
+        (
+            "newest = select(Post.id).where(Post.title == value).scalar_subquery()\n"
+            "session.execute(delete(Post).where(Post.id <= newest))",
+            'DELETE FROM "posts" WHERE "posts"."id" <= (SELECT "posts"."id" FROM "posts" WHERE "posts"."title" = $1)',
+        ),
+        (
+            "session.execute(select(Post.id, User).join_from(Post, User))",
+            'FROM "posts" JOIN "app"."users" AS "users" ON "posts"."author_id" = "users"."id"',
+        ),
+        (
+            "session.execute(select(tags.c.id).join(Post).join(User))",
+            'FROM "tags" JOIN "posts" AS "posts" ON "tags"."post_id" = "posts"."id" '
+            'JOIN "app"."users" AS "users" ON "posts"."author_id" = "users"."id"',
+        ),
+        (
+            "session.execute(insert(Post), [{'title': title} for title in value])",
+            'INSERT INTO "posts" ("title") VALUES ($1)',
+        ),
         ("session.execute(insert(Post).values(title=value))", 'INSERT INTO "posts" ("title") VALUES ($1)'),
         ("session.execute(insert(Post), rows)", 'INSERT INTO "posts" VALUES ($1) columns'),
         ("session.add(Post(title=value))", 'INSERT INTO "posts" ("title") VALUES ($1) columns'),
@@ -428,3 +446,14 @@ def test_children_that_are_loaded_apart_are_a_call_of_their_own() -> None:
     )
     _, calls = read({"app/models.py": MODELS, "app/a.py": f"from sqlalchemy import select\n{code}"})
     assert [tail(call) for call in calls] == ['FROM "posts" WHERE "posts"."author_id" IN ($1)', 'FROM "app"."users"']
+
+
+def test_columns_that_are_loaded_only() -> None:
+    code = """
+        from sqlalchemy import select
+        from app.models import Post
+        def work(session):
+            return session.scalars(select(Post).options(load_only(Post.title)))
+    """
+    call = only(read({"app/models.py": MODELS, "app/work.py": code})[1])
+    assert (call.text, call.partial) == ('SELECT "posts"."id", "posts"."title" FROM "posts"', ())
