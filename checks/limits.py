@@ -31,6 +31,7 @@ LIMITS: dict[str, Limit] = {
     "chatty_calls_per_s": Limit(20, "calls/s", "a statement called more often is looked at as chatty"),
     "chatty_calls_share": Limit(0.20, "ratio", "a statement with this share of all calls is looked at as chatty"),
     "chatty_calls_min": Limit(1_000, "calls", "a statement called less often is never chatty"),
+    "sampled_values": Limit(100, "values", "a column with fewer values in a sample of its table is not judged by them"),
     "key_used_note": Limit(0.45, "ratio", "an integer key is reported from this used share on"),
     "key_used_high": Limit(0.70, "ratio", "an integer key this used is a high finding"),
     "key_used_red": Limit(0.90, "ratio", "an integer key this used is a red flag"),

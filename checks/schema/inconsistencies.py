@@ -52,7 +52,7 @@ def inconsistent_column_type(evidence: Evidence) -> Iterator[Finding | Examined]
         for table, column in reviewed
         if len(parts := words(column.name)) > 1 and parts[-1] in {"id", "uuid"} and not _OTHERS & set(parts)
     ]
-    flags = [(table, column) for table, column in reviewed if _is_flag(column)]
+    flags = [(table, column) for table, column in reviewed if is_flag(column)]
     odd = _related(evidence, referring) + _named_alike(catalog, named, referring) + _not_boolean(flags)
     told: set[tuple[int, int]] = set()
     on_purpose = without_key_on_purpose(evidence)
@@ -153,7 +153,8 @@ def _kind(column: Column) -> str:
     return "text" if column.base_type in TEXTS else column.base_type
 
 
-def _is_flag(column: Column) -> bool:
+def is_flag(column: Column) -> bool:
+    """Whether the name of a boolean or small integer says that it is a flag."""
     parts = words(column.name)
     named = (len(parts) > 1 and parts[0] in {"is", "has"}) or (len(parts) == 1 and parts[0] in _FLAGS)
     return named and column.base_type in {"bool", "int2", "int4"}
