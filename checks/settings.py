@@ -19,7 +19,7 @@ _OWN_STORAGE = frozenset({"neon", "aurora", "alloydb"})
 _MILLISECONDS = {"us": 0.001, "ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _BYTES = {"B": 1, "kB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
 _TRIED_OUT = re.compile(
-    r"(?:^|/)(?:tests?|examples?|samples?|e2e|docs?|dev|local|\.devcontainer|__tests__|\.github|ci)/"
+    r"(?:^|/)(?:tests?|examples?|samples?|e2e|(?:\w+_)?docs?|dev|local|\.devcontainer|__tests__|\.github|ci)/"
     r"|[._-](?:dev|development|test|tests|testing|ci|e2e|local|build|example|sample)\b",
     re.IGNORECASE,
 )
@@ -114,7 +114,11 @@ def server_locations(evidence: Evidence) -> tuple[Location, ...]:
     repository = evidence.find(Repository)
     facts = repository.deployment if repository else ()
     found = {fact.location for fact in facts if fact.kind == "server_image"}
-    return tuple(sorted(found, key=lambda place: (is_tried_out(place.path), place.path.count("/"), place)))
+    return tuple(
+        sorted(
+            found, key=lambda place: (is_tried_out(place.path), "prod" not in place.path, place.path.count("/"), place)
+        )
+    )
 
 
 def is_tried_out(path: str) -> bool:

@@ -83,7 +83,8 @@ def memory_overcommit(evidence: Evidence) -> Iterator[Finding | Examined]:
 
 
 def _memory(evidence: Evidence) -> tuple[int, DeploymentFact]:
-    """What the deployment gives the server; the smallest of several, what is only for development and tests left out."""
+    """What the deployment gives the server; the largest of several, because any of them may run; what is only for
+    development and tests is left out."""
     repository = evidence.find(Repository)
     facts = [fact for fact in (repository.deployment if repository else ()) if fact.kind == "memory"]
     found = [
@@ -92,7 +93,7 @@ def _memory(evidence: Evidence) -> tuple[int, DeploymentFact]:
         if (matched := _MEMORY.fullmatch(fact.detail)) and not is_tried_out(fact.location.path)
     ]
     if found:
-        return min(found, key=lambda entry: (entry[0], entry[1].location))
+        return max(found, key=lambda entry: entry[0])
     if repository is None:
         raise Unknown(Reason.REPO_NOT_GIVEN, "give the repository whose deployment says how much memory the server has")
     raise Unknown(

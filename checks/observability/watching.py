@@ -215,10 +215,11 @@ def pools_exceed_connections(evidence: Evidence) -> Iterator[Finding | Examined]
     wanted = (max(sizes, default=5) + overflow) * processes
     available = activity.max_connections - activity.reserved_connections
     if wanted > available:
-        places = tuple(fact.location for _, fact in pools)
+        places = tuple(fact.location for _, fact in sorted(pools, key=lambda entry: -entry[0]))
         yield Finding(
             setting_subject("max_connections"),
-            f"One service may open {wanted} connections, and the server has {available}",
+            f"{'One process' if processes == 1 else f'The {processes} processes of one service'} may open {wanted} connections, "
+            f"and the server has {available}",
             Fix(
                 "Make pool size times processes fit (few connections per process are enough), or put PgBouncer between."
             ),
@@ -249,4 +250,5 @@ def _numbered(fact: DeploymentFact) -> int:
 
 
 def _tests(location: Location) -> bool:
-    return bool(re.search(r"(?:^|/)(?:tests?|examples?|__tests__|e2e|docs)/", location.path))
+    """Or a script that runs once."""
+    return bool(re.search(r"(?:^|/)(?:tests?|examples?|__tests__|e2e|docs|scripts?|tools|migrations?)/", location.path))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from checks.evidence.database.facts import Replication, Server, Settings
 from checks.evidence.evidence import Evidence
+from checks.evidence.repository.deployment import COPY_OF_FILES
 from checks.evidence.repository.facts import Repository
 from checks.model import Confidence, Examined, Finding, Fix, Reason, Severity, Subject, Unknown
 from checks.registry import check
@@ -30,7 +31,8 @@ def no_backup_evidence(evidence: Evidence) -> Iterator[Finding | Examined]:
     """
     server, settings, replication = evidence.get(Server), evidence.get(Settings), evidence.get(Replication)
     repository = evidence.find(Repository)
-    told = [fact for fact in (repository.deployment if repository else ()) if fact.kind == "backup"]
+    found = [fact for fact in (repository.deployment if repository else ()) if fact.kind == "backup"]
+    told = [fact for fact in found if fact.detail != COPY_OF_FILES]
     receivers = [entry.application_name for entry in replication.standbys if entry.application_name in RECEIVERS]
     archives = settings.value("archive_mode") not in {None, "off"}
     if told or receivers or archives:
@@ -49,10 +51,15 @@ def no_backup_evidence(evidence: Evidence) -> Iterator[Finding | Examined]:
     yield Examined(1, 1, "server")
     yield Finding(
         Subject("node", ("primary",)),
-        "Neither the server nor the repository tells of a backup",
-        Fix("If there is one, write down in the repository what makes it, how long it is kept and how it is restored. If there "
-            "is none, begin today: pgBackRest, Barman or WAL-G, and a restore to another machine."),
+        "The only backup that is told of is a copy of the server's files, which only a stopped server can start from"
+        if found
+        else "Neither the server nor the repository tells of a backup",
+        Fix("Make it by pg_basebackup or pg_dump instead, or stop the server meanwhile; then restore one on another machine."
+            if found
+            else "If there is one, write down in the repository what makes it, how long it is kept and how it is restored. If "
+            "there is none, begin today: pgBackRest, Barman or WAL-G, and a restore to another machine."),
         confidence=Confidence.INFERRED,
-        observed={"archive_mode": settings.value("archive_mode"), "receivers": receivers, "deployment_files": []},
-        locations=server_locations(evidence),
+        observed={"archive_mode": settings.value("archive_mode"), "receivers": receivers,
+                  "deployment_files": [fact.location.path for fact in found]},
+        locations=(*(fact.location for fact in found), *server_locations(evidence)),
     )  # fmt: skip

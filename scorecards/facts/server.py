@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from checks.evidence.database.facts import Replication, Server, Settings, Slot
 from checks.evidence.evidence import Evidence
+from checks.evidence.repository.deployment import COPY_OF_FILES
 from checks.evidence.repository.facts import Repository
 from checks.figures import bytes_in_words
 from checks.model import Reason, quote_identifier
@@ -181,7 +182,7 @@ def archiver_not_failing(evidence: Evidence) -> Verdict:
 
 
 def backup_in_deployment(evidence: Evidence) -> Verdict:
-    seen = _deployed(evidence, "backup")
+    seen = [detail for detail in _deployed(evidence, "backup") if detail != COPY_OF_FILES]
     return (
         met(f"deployed: {listed(seen)}", Strength.INFERRED) if seen else undecided("no backup seen in the repository")
     )

@@ -14,7 +14,7 @@ from checks.evidence.repository.facts import DeploymentFact
 from checks.evidence.repository.files import SourceFile, is_test
 from checks.evidence.repository.infrastructure import infrastructure_of, is_infrastructure_code, platform_of
 from checks.evidence.repository.packages import NODE_PACKAGES, PYTHON_PACKAGES, is_manifest, packages_of
-from checks.evidence.repository.pipelines import PIPELINE, pipeline_of, processes_of
+from checks.evidence.repository.pipelines import PIPELINE, is_switched_off, pipeline_of, processes_of
 from checks.evidence.repository.placement import is_host_based_access, placement_of
 from checks.evidence.repository.secrets import secrets_of
 from checks.model import Location
@@ -83,6 +83,12 @@ _BACKUP_WORDS = {
     "pg_basebackup": re.compile(r"\bpg_basebackup\b"),
     "postgres-backup image": re.compile(r"\bpostgres-backup[\w-]*\b"),
 }
+# Copying the files of a server that runs gives no state that it could start from.
+COPY_OF_FILES = "copy of the data folder"
+_COPY_OF_FILES = re.compile(
+    r"""\bbackup\w*\b.*/var/lib/postgresql/data|\b(?:tar|rsync|cp)\b.*(?:/var/lib/postgresql/data|\bpgdata\b).*(?:backup|\.tar|\.tgz)""",
+    re.IGNORECASE,
+)
 _RETENTION = re.compile(
     r"""\b(backup_retention_period|backup_retention_days|backupRetentionPeriod|backupRetentionDays|retained_backups"""
     r"""|point_in_time_recovery_enabled|pointInTimeRecoveryEnabled|transaction_log_retention_days|preferred_backup_window)\b"""
@@ -121,7 +127,8 @@ _POOL_IN_CODE = re.compile(r"""(?<![\w.])(pool_size|max_overflow|poolSize|maxPoo
 _POOL_OF_PSYCOPG = re.compile(r"(?:ConnectionPool|create_pool)\([^)]{0,400}?\b(max_size)\s*=\s*(\d{1,5})\b")
 _POOL_IN_ENVIRONMENT = re.compile(
     r"""^\s*(?:-\s*)?["']?"""
-    r"""((?:[A-Z0-9]+_)*(?:POOL_SIZE|MAX_OVERFLOW|POOL_MAX|MAX_POOL_SIZE|CONNECTION_LIMIT|DB_MAX_CONNECTIONS))"""
+    r"""((?:(?:[A-Z0-9]+_)*(?:DB|DATABASE|PG\w*|POSTGRES\w*|SQL\w*|CONNECTION|CONN|DEFAULT|PRISMA|PGBOUNCER)_)?"""
+    r"""(?:POOL_SIZE|MAX_OVERFLOW|POOL_MAX|MAX_POOL_SIZE|CONNECTION_LIMIT|DB_MAX_CONNECTIONS))"""
     r"""["']?\s*[=:]\s*["']?(\d{1,5})\b"""
 )
 _CONNECTION_LIMIT = re.compile(r"postgres(?:ql)?(?:\+\w+)?://[^\s\"']*[?&]connection_limit=(\d{1,5})")
@@ -208,7 +215,8 @@ def _deployed(file: SourceFile) -> Iterator[tuple[str, str, int]]:
     # What continuous integration starts or dumps is not what runs in production.
     in_ci = ".github/" in file.path
     runs_the_application = not (_OTHER_SERVICES.search(file.path) or "kind: StatefulSet" in file.text)
-    for number, line in enumerate(file.text.splitlines(), 1):
+    lines = file.text.splitlines()
+    for number, line in enumerate(lines, 1):
         stripped = line.strip()
         if not stripped or stripped.startswith(("#", "//", ";")) or len(line) > 2_000:
             continue
@@ -222,7 +230,7 @@ def _deployed(file: SourceFile) -> Iterator[tuple[str, str, int]]:
                 yield "pooler", detail, number
             elif name == "mongo":
                 yield "document_store", "MongoDB", number
-        if not in_ci and runs_the_application:
+        if not in_ci and runs_the_application and not is_switched_off(lines, number):
             yield from processes_of(line, number)
         if mode := _POOL_MODE.search(line):
             yield "pooler", f"pool_mode = {mode.group(1)}", number
@@ -231,6 +239,8 @@ def _deployed(file: SourceFile) -> Iterator[tuple[str, str, int]]:
         for tool, pattern in _BACKUP_WORDS.items() if not in_ci else ():
             if pattern.search(line):
                 yield "backup", tool, number
+        if not in_ci and _COPY_OF_FILES.search(line):
+            yield "backup", COPY_OF_FILES, number
         if (retention := _RETENTION.search(line)) and retention.group(2).lower() not in ("0", "false", "null"):
             yield "backup", f"{retention.group(1)} = {_shown(retention.group(2))}", number
         if about_postgres and (standby := _STANDBY.search(line)):

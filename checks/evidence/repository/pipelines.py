@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from checks.evidence.repository.files import SourceFile
 
 Fact = tuple[str, str, int]
+_BLOCK = 40
 
 PIPELINE = re.compile(
     r"(?:^|/)(?:\.github/workflows/[^/]+\.ya?ml|\.gitlab-ci[^/]*\.ya?ml|\.circleci/config\.yml"
@@ -77,6 +78,18 @@ def pipeline_of(file: SourceFile) -> Iterator[Fact]:
             for tool, pattern in tools.items():
                 if pattern.search(line):
                     yield kind, tool, number
+
+
+def is_switched_off(lines: Sequence[str], number: int) -> bool:
+    """Whether the mapping of YAML that the line stands in says `enabled: false` (autoscaling that nobody has switched on)."""
+    line = lines[number - 1]
+    indent = line[: len(line) - len(line.lstrip(" "))]
+    for other in reversed(lines[max(0, number - 1 - _BLOCK) : number - 1]):
+        if other.strip() and not other.startswith(indent):
+            return False
+        if other.startswith(f"{indent}enabled:"):
+            return other.partition(":")[2].split("#")[0].strip() == "false"
+    return False
 
 
 def processes_of(line: str, number: int) -> Iterator[Fact]:

@@ -160,6 +160,33 @@ def test_pools_that_want_more_than_there_is(database: Database, repository: Repo
     assert conclude(none, "observability.pools-exceed-connections").outcome is Outcome.NOT_APPLICABLE
 
 
+VALUES = """
+app:
+  env:
+    IVM_POOL_SIZE: "400"
+    DB_POOL_SIZE: "20"
+autoscaling:
+  enabled: {enabled}
+  # of the application
+  maxReplicas: 30
+"""
+
+
+@pytest.mark.parametrize("enabled", ["true", "false"])
+def test_pools_that_are_none_and_copies_that_nobody_asked_for(
+    database: Database, repository: Repository, enabled: str
+) -> None:
+    once = "import {Pool} from 'pg'\nconst pool = new Pool({ connectionString, max: 9000 })\n"
+    root = repository({"helm/values.yaml": VALUES.format(enabled=enabled), "packages/db/scripts/backfill.ts": once})
+
+    result = conclude(survey(database, root), "observability.pools-exceed-connections")
+
+    assert [found.observed["wanted"] for found in result.findings] == ([600] if enabled == "true" else [])
+    assert [found.observed["pools"] for found in result.findings] == (
+        [["20 (DB_POOL_SIZE)"]] if enabled == "true" else []
+    )
+
+
 ALERTS = """
 groups:
 - name: database

@@ -140,6 +140,19 @@ def test_a_server_that_came_back(database: Database) -> None:
     assert conclude(since(started - 5 * DAY), "replication.restarts").outcome is Outcome.PASSED
 
 
+def test_a_copy_of_files_is_no_backup(
+    database: Database, repository: Callable[[Mapping[str, str | bytes]], Path]
+) -> None:
+    script = 'backup_container_dir "$FOLDER" "app-db" "/var/lib/postgresql/data" "pgdata"\n'
+
+    (found,) = examine(
+        database, "replication.no-backup-evidence", repository({"deployments/install.sh": script})
+    ).findings
+
+    assert found.title.startswith("The only backup that is told of is a copy of the server's files")
+    assert found.locations[0].path == "deployments/install.sh"
+
+
 @pytest.mark.parametrize("told", ["archive", "receiver", "file", "nothing", "no repository", "provider"])
 def test_what_tells_of_a_backup(
     database: Database, repository: Callable[[Mapping[str, str | bytes]], Path], told: str
