@@ -294,7 +294,11 @@ def index_before_load(evidence: Evidence) -> Iterator[Finding | Examined]:
         loops = [
             entry
             for entry in repository.behaviours
-            if entry.kind == "insert_in_loop" and entry.certain and entry.table == table.name and table.name in known
+            if entry.kind == "insert_in_loop"
+            and entry.certain
+            and entry.table == table.name
+            and table.name in known
+            and _writes(entry.text or "", column.name)
         ]
         if loops:
             first = loops[0].location
@@ -311,3 +315,9 @@ def index_before_load(evidence: Evidence) -> Iterator[Finding | Examined]:
                 locations=tuple(entry.location for entry in loops),
             )
     yield Examined(len(indexed), len(indexed), "indexed vector columns")
+
+
+def _writes(insert: str, column: str) -> bool:
+    """Whether the statement may write the column: rows whose vector comes later are not inserted with it."""
+    columns = re.match(r"\s*INSERT\s+INTO\s+[^\s(]+\s*\(([^)]*)\)", insert, re.IGNORECASE)
+    return columns is None or column in {name.strip(' "') for name in columns[1].split(",")}

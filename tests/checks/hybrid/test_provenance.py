@@ -112,5 +112,9 @@ def test_rows_one_by_one(database: Database) -> None:
     (found,) = conclude(with_code(evidence, behaviours=(loop,)), LOAD).findings
     assert found.subject.name == "public.told.embedding"
     assert [(place.path, place.line) for place in found.locations] == [("load.py", 9)]
+    later = msgspec.structs.replace(loop, text='INSERT INTO "told" ("id") VALUES ($1)')
+    assert conclude(with_code(evidence, behaviours=(later,)), LOAD).outcome is Outcome.PASSED
+    with_vector = msgspec.structs.replace(loop, text='INSERT INTO "told" ("id", "embedding") VALUES ($1, $2)')
+    assert len(conclude(with_code(evidence, behaviours=(with_vector,)), LOAD).findings) == 1
     other = Behaviour("insert_in_loop", Location("load.py", 9), table="documents")
     assert conclude(with_code(evidence, behaviours=(other,)), LOAD).outcome is Outcome.PASSED
