@@ -47,6 +47,8 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
     "app": (
         Action("help", "?", "What can be done here", "A list to search and to run from", "more", True),
         Action("command_palette", ": ctrl+p", "Command palette", "Every command, by name"),
+        Action("jump", "'", "Jump", "A letter on every row and pane; one key goes there"),
+        Action("explain", "f1 !", "What is this?", "The pane with the keyboard: what it shows, and what its signs mean"),
         Action("go('walk')", "W", "Walk the findings"),
         Action("go('browse')", "B", "Browse tables, indexes, statements and files"),
         Action("go('questions')", "Q", "Answer the questions"),
@@ -210,6 +212,8 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
         Action("answer('no_more')", "x", "No more of them"),
     ),
     "help": (Action("close", "escape", "Close"),),
+    "jump": (Action("close", "escape", "Close"),),
+    "explain": (Action("close", "escape enter f1", "Close"),),
     "pick": (Action("close", "escape", "Close"),),
 }  # fmt: skip
 

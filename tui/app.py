@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual.app import App, SuspendNotSupported
 from textual.command import Provider
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 
 from tui import garbage, hangup, text
 from tui.actions import Action, bindings
@@ -22,6 +22,7 @@ from tui.keymap import overrides, read_keymap
 from tui.look import DARK, LIGHT, THEMES
 from tui.paired import OTHERS_S, Paired
 from tui.state import Presence, State
+from tui.widgets.rows import RowList
 
 if TYPE_CHECKING:
     from textual.message_pump import MessagePump
@@ -442,6 +443,8 @@ class SurveyorApp(Paired):
             if mode in {*REVIEW_MODES, "live"} and self.review is None:
                 return False
             return mode != self.current_mode and not self.is_running
+        if action in {"jump", "explain"}:
+            return not isinstance(self.screen, ModalScreen)
         if action in {"follow", "swap_roles", "who"}:
             return self.review is not None
         return super().check_action(action, parameters)
@@ -470,6 +473,25 @@ class SurveyorApp(Paired):
                 self.run_worker(self.perform(action), name="perform")
 
         self.push_screen(Help(self.choices()), run)
+
+    def action_jump(self) -> None:
+        """Letters on all that can be gone to."""
+        from tui.screens.jump import Jump, Spot, spots
+
+        def go(spot: Spot | None) -> None:
+            if spot is not None:
+                spot.widget.focus()
+                if spot.row is not None and isinstance(spot.widget, RowList):
+                    spot.widget.cursor = spot.row
+
+        if found := spots(self.screen):
+            self.push_screen(Jump(found), go)
+
+    def action_explain(self) -> None:
+        """What the pane with the keyboard shows."""
+        from tui.screens.explain import Explain, explanation
+
+        self.push_screen(Explain(*explanation(self.screen)))
 
     def show_finding(self, finding: str) -> None:
         """Goes to that finding in the walk."""

@@ -15,6 +15,7 @@ from checks.evidence import store
 from checks.evidence.database.facts import Catalog
 from checks.evidence.evidence import Evidence
 from checks.growth import Growth
+from checks.shadow.blueprint import Blueprint
 from scorecards.exports.growing import growth_page
 from scorecards.session import Review
 from tui.unattended import gather, keep, report_problems, resolve_target
@@ -37,31 +38,47 @@ def run_growth(options: dict[str, Any], progress: Progress) -> int:
         progress,
     )
     evidence = observation.evidence
-    if options["evidence"] is not None:
-        growth = evidence.find(Growth)
-        if growth is None:
-            raise UsageError(
-                "this evidence holds no growth", "grow a live target; what is found is saved with its review"
-            )
-    else:
-        evidence = _grown(options, evidence, factors, tables, progress)
+    source = _source(options)
+    if source is not None:
+        evidence = _grown(options, source, evidence, factors, tables, progress)
+    elif evidence.find(Growth) is None:
+        raise UsageError("this evidence holds no growth", "collect --with-statistics keeps what a shadow is made of")
     review = Review.derived(evidence, run_checks(evidence, Selection()))
     keep(review)
     sys.stdout.write(growth_page(review.scorecard()))
     return report_problems(observation.problems)
 
 
+def _source(options: dict[str, Any]) -> str | Blueprint | None:
+    """What the shadow is made of: the live target, or the statistics in the file; None for a file without them."""
+    if options["evidence"] is not None:
+        return None if options["redact_names"] else store.load_blueprint(options["evidence"])
+    dsn = resolve_target(options).dsn
+    if dsn is None:
+        raise TargetError("there is no database to grow", "give a DSN that can be reached")
+    return dsn
+
+
 def _grown(
-    options: dict[str, Any], evidence: Evidence, factors: Sequence[float], tables: dict[str, float], progress: Progress
+    options: dict[str, Any],
+    source: str | Blueprint,
+    evidence: Evidence,
+    factors: Sequence[float],
+    tables: dict[str, float],
+    progress: Progress,
 ) -> Evidence:
     from checks.shadow.clone import Shadow
     from checks.shadow.growth import grow
 
-    dsn = resolve_target(options).dsn
-    if dsn is None or evidence.find(Catalog) is None:
+    if evidence.find(Catalog) is None:
         raise TargetError("there is no database to grow", "give a DSN that can be reached")
     tell = progress or (lambda _: None)
-    with Shadow.of_target(dsn, evidence, programs=options.get("pg_bin"), progress=tell) as shadow:
+    programs = options.get("pg_bin")
+    with (
+        Shadow.of_blueprint(source, evidence, programs=programs, progress=tell)
+        if isinstance(source, Blueprint)
+        else Shadow.of_target(source, evidence, programs=programs, progress=tell)
+    ) as shadow:
         growth = grow(shadow, evidence, factors=factors, asked=tables, budget_ms=options["budget"], progress=tell)
     evidence = msgspec.structs.replace(evidence, growth=growth)
     if options["redact_names"]:

@@ -80,7 +80,7 @@ class Paired(App[None]):
         """Who is here: `anna (driver) · bo at Scorecard`; nothing for one person who took no role."""
         parts = [self.seat.words] if self.seat.role or self.seat.partner else []
         for present in self.others[:3]:
-            who = present.seat.words if present.seat.name != self.user else "another terminal of yours"
+            who = present.seat.words if present.seat.name != self.user else "you also"
             parts.append(f"{who} at {present.screen.capitalize()}")
         if self.following and self.others:
             parts.append("following")

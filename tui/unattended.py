@@ -25,7 +25,7 @@ from checks.text import visible
 from scorecards.answers import read_answers
 from scorecards.exports import FORMATS, makes_several_files, render, render_files, write_texts
 from scorecards.gate import baseline_of, judge, parse_minimums
-from scorecards.history import Side, compare_sides, read_side, trend
+from scorecards.history import Side, compare_sides, last_seen, read_side, trend
 from scorecards.model import Gate, Scorecard
 from scorecards.remembered import results_of
 from scorecards.session import Review
@@ -93,6 +93,7 @@ def gather(options: dict[str, Any], progress: Progress) -> Observation:
             progress=progress,
             cancelled=cancelled,
             ask=asker(cancelled) if target.analyze else None,
+            last=lambda evidence: last_seen(evidence, default_root()),
         )
     return msgspec.structs.replace(observation, interrupted=cancelled.is_set())
 

@@ -414,6 +414,7 @@ def review_target(
     from checks.evidence.observe import observe
     from checks.evidence.repository.facts import Repository
     from checks.registry import all_checks
+    from scorecards.history import last_seen
     from scorecards.remembered import keep
     from scorecards.session import Review
     from scorecards.store import ReviewFolder, default_root
@@ -426,6 +427,7 @@ def review_target(
         cancelled=cancelled,
         clock=how["clock"],
         ask=asker(report, cancelled),
+        last=lambda evidence: last_seen(evidence, how["root"] or default_root()),
         meter=how["meter"],
     )
     evidence = observation.evidence

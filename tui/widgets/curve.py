@@ -20,8 +20,8 @@ def curve_paragraphs(
     y_names: Sequence[str],
     width: int,
 ) -> list[Paragraph]:
-    """`points` are positive; `x_names` stand below them, `y_names` beside the powers of ten that `decades` gives. `limit` is drawn as
-    a line. Nothing where there is no room, or nothing to see."""
+    """`points` are positive; `x_names` stand below them, `y_names` beside the powers of ten of `decades`. `limit` is drawn
+    as a line. Nothing where there is no room, or nothing to see."""
     if width < NARROWEST or len(points) < 2:
         return []
     import plotext

@@ -74,7 +74,7 @@ def _planned(growth: Growth) -> Content:
 
 
 def _row(factor: float, ratio: float, most: float, entry: GrownStatement, budget_ms: float, bar: int) -> Content:
-    """The bar, of `bar` cells, is as long as the logarithm of the cost; the words say how much it is, so that nothing hangs on it."""
+    """The bar, of `bar` cells, is as long as the logarithm of the cost; the words say how much it is, so nothing hangs on it."""
     share = log10(max(ratio, 1.0)) / log10(most) if most > 1.0 else 0.0
     filled = min(bar, max(1, round(bar * share)))
     mean = entry.mean_ms * ratio if entry.mean_ms is not None else None

@@ -92,6 +92,13 @@ class RowList(ScrollView, can_focus=True):
         elif self._count:
             self.post_message(self.Moved(self, new))
 
+    def rows_in_sight(self) -> list[tuple[int, int]]:
+        """Those whose first line can be seen, each with how many lines from the top it stands."""
+        top, height = self.scroll_offset.y, self.scrollable_content_region.height
+        first = -(-top // self._high)
+        last = min(self._count, -(-(top + height) // self._high))
+        return [(row, row * self._high - top) for row in range(first, last)]
+
     def refresh_row(self, row: int) -> None:
         """That row says something else."""
         self.refresh_lines(row * self._high, self._high)
