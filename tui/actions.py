@@ -48,7 +48,7 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
         Action("help", "?", "What can be done here", "A list to search and to run from", "more", True),
         Action("command_palette", ": ctrl+p", "Command palette", "Every command, by name"),
         Action("jump", "'", "Jump", "A letter on every row and pane; one key goes there"),
-        Action("explain", "f1 !", "What is this?", "The pane with the keyboard: what it shows, and what its signs mean"),
+        Action("explain", "f1 =", "What is this?", "The pane with the keyboard: what it shows, and what its signs mean"),
         Action("go('walk')", "W", "Walk the findings"),
         Action("go('browse')", "B", "Browse tables, indexes, statements and files"),
         Action("go('questions')", "Q", "Answer the questions"),
