@@ -121,6 +121,8 @@ LIMITS: dict[str, Limit] = {
     "nested_loops": Limit(
         100_000, "loops", "rows for each of which a nested loop or a sub-plan may run its inner side"
     ),
+    "regressed_factor": Limit(3, "ratio", "how many times slower than before a statement has become slower"),
+    "regressed_calls": Limit(50, "calls", "of a statement that ran less often since, no new mean is known"),
     "plan_ms": Limit(50, "ms", "of a plan that ran for less time nothing is a finding"),
     "row_misestimate": Limit(
         100, "ratio", "how far the planner may be from the rows of a node that is larger than seq_scan_rows"

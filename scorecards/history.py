@@ -127,6 +127,24 @@ def previous(scorecard: Scorecard, evidence: Evidence, root: Path) -> ReviewFold
     return None
 
 
+def last_seen(evidence: Evidence, root: Path) -> Evidence | None:
+    """What the newest saved review of the same database saw before this one; what can't be read is passed over."""
+    server = evidence.find(Server)
+    if server is None:
+        return None
+    for summary in recent(root):
+        try:
+            folder = ReviewFolder.open(summary.path)
+            if folder.target.get("database") != server.database:
+                continue
+            other = folder.evidence()
+        except (StoreError, EvidenceError):
+            continue
+        if other.observed_at < evidence.observed_at and not _differs(other, evidence):
+            return other
+    return None
+
+
 def trend_point(scorecard: Scorecard, name: str = "") -> TrendPoint:
     levels = {area.area: area.demonstrated for area in scorecard.areas}
     overall = scorecard.overall

@@ -182,12 +182,17 @@ def compare_reviews(old: str, new: str) -> str:
 def diagnose_role(options: dict[str, Any], progress: Progress) -> int:
     """The whole of `pgsurveyor doctor`; the exit status."""
     from tui.doctor import diagnose
+    from tui.doctor_shadow import shadow_words
 
+    # What a shadow could do is told without making one.
+    options = {**options, "no_shadow": True, "index_budget": None}
     observation = gather({**options, "no_repo": True} if not _names_repository(options) else options, progress)
     server = observation.evidence.find(Server)
     if server is None:
         return report_problems(observation.problems)
     lines, results = diagnose(observation.evidence, server)
+    if options["evidence"] is None and (dsn := resolve_target(options).dsn) is not None:
+        lines += shadow_words(observation.evidence, server, dsn, options["pg_bin"])
     for line in lines:
         click.echo(line)
     return _worst(report_problems(observation.problems), _broken(results))

@@ -14,6 +14,7 @@ from checks.evidence.database.facts import (
     Access,
     Activity,
     Catalog,
+    Earlier,
     Embeddings,
     FreezeAges,
     GivenPlans,
@@ -60,6 +61,10 @@ NO_PLANS_GIVEN = Unobserved(
     Reason.NOT_OPTED_IN,
     "--analyze runs statements that you say yes to; --plan FILE reads plans of EXPLAIN (ANALYZE, BUFFERS) or auto_explain's log",
 )
+NO_EARLIER_REVIEW = Unobserved(
+    Reason.WINDOW_TOO_SHORT,
+    "no earlier review of this database is saved here: review it again later; --watch compares this minute with ever",
+)
 NO_REPOSITORY = Unobserved(Reason.REPO_NOT_GIVEN, "give the path of the application's repository")
 
 
@@ -90,6 +95,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     replication: Replication | Unobserved = NO_DATABASE
     host: Host | Unobserved = NOT_THEN_OBSERVED
     rates: Rates | Unobserved = NOT_WATCHED
+    earlier: Earlier | Unobserved = NO_EARLIER_REVIEW
     embeddings: Embeddings | Unobserved = NOT_THEN_OBSERVED
     recall: Recall | Unobserved = NOT_MEASURED
     row_samples: RowSamples | Unobserved = NOT_SAMPLED
@@ -203,6 +209,7 @@ SECTIONS: dict[type, str] = {
     Replication: "replication",
     Host: "host",
     Rates: "rates",
+    Earlier: "earlier",
     Embeddings: "embeddings",
     Recall: "recall",
     RowSamples: "row_samples",
@@ -213,5 +220,7 @@ SECTIONS: dict[type, str] = {
 }
 
 DATABASE_SECTIONS = tuple(
-    name for section, name in SECTIONS.items() if section not in (Repository, Growth, Proofs, Advice, GivenPlans)
+    name
+    for section, name in SECTIONS.items()
+    if section not in (Repository, Growth, Proofs, Advice, GivenPlans, Earlier)
 )

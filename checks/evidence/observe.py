@@ -14,7 +14,7 @@ from checks.configuration import Configuration, read_configuration
 from checks.errors import ReviewError, TargetError
 from checks.evidence import store
 from checks.evidence.consent import Ask
-from checks.evidence.database.facts import Catalog, GivenPlans, Statements
+from checks.evidence.database.facts import Catalog, Earlier, EarlierStatement, GivenPlans, Statements
 from checks.evidence.database.meter import Meter
 from checks.evidence.evidence import DATABASE_SECTIONS, NO_DATABASE, NO_REPOSITORY, Effort, Evidence
 from checks.evidence.repository.facts import Repository
@@ -86,21 +86,24 @@ def observe(
     clock: Callable[[], dt.datetime] = now,
     ask: Ask | None = None,
     meter: Meter | None = None,
+    last: Callable[[Evidence], Evidence | None] | None = None,
 ) -> Observation:
     """Everything that can be seen of the target. `user_folder` holds the reviewer's own pgsurveyor.toml, and the key of hashes.
     `ask` gets the person's answer before a statement is run, if the target says `analyze`; without, none is run. `meter` counts
-    what it costs the server while it does.
+    what it costs the server while it does. `last` finds what the last review of the same database saw.
 
     Raises TargetError if nothing of what was asked for could be observed, UsageError for a mistake in the reviewer's own file,
     StoreError if names are to be redacted and there can be no key.
     """
     if not target.redact_names:
         seen = _with_plans(target, _observe(target, user_folder, progress, cancelled, clock, ask, meter))
+        seen = _with_earlier(seen, last)
         return _with_proofs(target, seen, progress, cancelled)
     from checks.evidence.redaction import names_key, redact
 
     key = names_key(user_folder)
     observation = _with_plans(target, _observe(target, user_folder, progress, cancelled, clock, ask, meter))
+    observation = _with_earlier(observation, last)
     return msgspec.structs.replace(observation, evidence=redact(observation.evidence, key))
 
 
@@ -119,6 +122,23 @@ def _with_proofs(
         progress=progress,
         cancelled=cancelled,
     )
+    return msgspec.structs.replace(observation, evidence=store.decode(store.encode(evidence)))
+
+
+def _with_earlier(observation: Observation, last: Callable[[Evidence], Evidence | None] | None) -> Observation:
+    """With the counters of the last review, of those statements that there are now."""
+    evidence = observation.evidence
+    present = evidence.find(Statements)
+    before = last(evidence) if last is not None and present is not None else None
+    counted = before.find(Statements) if before is not None else None
+    if present is None or before is None or counted is None:
+        return observation
+    known = [
+        EarlierStatement(entry.query_id, entry.calls, entry.total_ms)
+        for entry in counted.entries
+        if entry.query_id in present.by_id
+    ]
+    evidence = msgspec.structs.replace(evidence, earlier=Earlier(before.observed_at, counted.since, tuple(known)))
     return msgspec.structs.replace(observation, evidence=store.decode(store.encode(evidence)))
 
 

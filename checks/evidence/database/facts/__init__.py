@@ -79,6 +79,8 @@ from checks.evidence.database.facts.server import (
 )
 from checks.evidence.database.facts.usage import (
     CheckpointUsage,
+    Earlier,
+    EarlierStatement,
     IndexUsage,
     Rates,
     Sighting,
@@ -112,6 +114,8 @@ __all__ = [
     "ColumnStatistics",
     "Constraint",
     "DefaultGrant",
+    "Earlier",
+    "EarlierStatement",
     "Embeddings",
     "ExtendedStatistics",
     "Extension",

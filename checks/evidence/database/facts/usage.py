@@ -149,6 +149,26 @@ class Statements(msgspec.Struct, frozen=True, tag=True, dict=True):
         return entry.total_ms / self.total_ms if self.total_ms else 0.0
 
 
+class EarlierStatement(msgspec.Struct, frozen=True):
+    """What a statement's counters said then."""
+
+    query_id: str
+    calls: int
+    total_ms: float
+
+
+class Earlier(msgspec.Struct, frozen=True, tag=True, dict=True):
+    """Counters of statements at the last review of the same database before this one. `since` is when they began to count."""
+
+    observed_at: dt.datetime
+    since: dt.datetime | None = None
+    statements: tuple[EarlierStatement, ...] = ()
+
+    @cached_property
+    def by_id(self) -> dict[str, EarlierStatement]:
+        return {entry.query_id: entry for entry in self.statements}
+
+
 class StatementRate(msgspec.Struct, frozen=True):
     """Between two looks. `ms_per_s` is execution time per second: 1000 is one core's worth."""
 
