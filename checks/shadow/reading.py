@@ -75,7 +75,7 @@ def read_blueprint(
         session.rest()
         progress("dumping the schema for the shadow")
         dump = dump_schema(
-            find_dump_program(session.major, programs),
+            find_dump_program(session.major, programs, tls=reader.tls),
             target,
             tls=reader.tls,
             encoding=reader.database.encoding,

@@ -12,6 +12,7 @@ from checks.configuration import FILE_NAME
 from checks.registry import all_checks
 from checks.text import visible
 from scorecards.exports.json import dumps
+from scorecards.exports.proving import changes, proof_words
 from scorecards.model import FindingEntry, Scorecard
 
 SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -73,7 +74,7 @@ def _result(finding: FindingEntry, index: dict[str, int]) -> dict[str, Any]:
         "ruleId": finding.check,
         "ruleIndex": index[finding.check],
         "level": LEVELS[finding.severity],
-        "message": {"text": _plain(f"{finding.title}. {finding.fix.summary}")},
+        "message": {"text": _plain(_message(finding))},
         "locations": [
             {"physicalLocation": {"artifactLocation": {"uri": _uri(path)}, "region": {"startLine": line}}}
             for path, line in places[:1]
@@ -83,6 +84,15 @@ def _result(finding: FindingEntry, index: dict[str, int]) -> dict[str, Any]:
     if finding.decision and finding.decision.kind == "waive":
         result["suppressions"] = [{"kind": "external", "justification": _plain(finding.decision.reason or "waived")}]
     return result
+
+
+def _message(finding: FindingEntry) -> str:
+    """What it is, what to do, and what became of that in a shadow."""
+    words = f"{finding.title}. {finding.fix.summary}"
+    if finding.proof is None:
+        return words
+    lines = [proof_words(finding.proof), *(f"- {line}" for line in changes(finding.proof))]
+    return f"{words}\n\n" + "\n".join(lines)
 
 
 def _fingerprint(finding: FindingEntry) -> str:
