@@ -129,7 +129,7 @@ def grow(
         tables=tables,
         unplanned=len(unplanned),
         skipped=tuple(skipped),
-        disk_bytes=shadow.disk_bytes,
+        disk_bytes=shadow.rounded_disk_bytes,
     )
 
 

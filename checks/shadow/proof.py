@@ -26,7 +26,6 @@ CODE_STATEMENTS = 100
 PLAN_LINES = 40
 CHANGED_SHOWN = 10
 LACKING_SHOWN = 200
-DISK_GRAIN = 8 << 20
 _SAME = 0.01
 
 Progress = Callable[[str], None]
@@ -90,8 +89,7 @@ def prove(
             Lacking(entry.kind, entry.name, entry.reason, tuple(qualified_name(*path) for path in entry.relations))
             for entry in sorted(set(shadow.omissions))[:LACKING_SHOWN]
         ),
-        # Roughly: tries over the same evidence are to give the same bytes.
-        disk_bytes=-(-shadow.disk_bytes // DISK_GRAIN) * DISK_GRAIN,
+        disk_bytes=shadow.rounded_disk_bytes,
         snapshot_s=shadow.blueprint.snapshot_s,
     )
 
