@@ -129,11 +129,14 @@ class _Reader:
         if start.type in ("constant", "scope_resolution"):
             entry = self.classes.find(text(start), scope)
         else:
+            # `current_user.posts.build`, or `posts.build` in a method of the class that has many posts.
             name = text(start).lstrip("@").removeprefix("current_")
             holder = self.classes.find(camelized(name), scope) if start.type in _NAMES else None
+            wanted, further = (steps[0][0], 1) if holder is not None else (text(start), 0)
+            holder = holder if holder is not None else self.classes.find(scope)
             links = holder.model.relations if holder is not None else ()
-            link = next((link for link in links if link.attribute == steps[0][0] and link.many), None)
-            entry = self.classes.find(link.target, scope) if link is not None and len(steps) > 1 else None
+            link = next((link for link in links if link.attribute == wanted and link.many), None)
+            entry = self.classes.find(link.target, scope) if link is not None and len(steps) > further else None
             keys = link.references if link is not None else ()
         if entry is None or (last not in _FINDS and last not in _MAKES):
             return None
@@ -190,6 +193,10 @@ def _write(query: Query, call: Node | None) -> None:
 
 def _write_one(query: Query, name: str) -> None:
     link = _link(query.model, name)
+    keys = [column.name for column in query.model.columns if column.primary_key]
+    if name == "id" and len(keys) > 1:
+        query.written |= dict.fromkeys(keys)
+        return
     query.write(link if link is not None and column_of(query.model, name) is None else name)
 
 

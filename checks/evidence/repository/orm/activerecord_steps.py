@@ -24,7 +24,7 @@ from checks.evidence.repository.orm.query import (
     quoted,
     relation,
 )
-from checks.evidence.repository.orm.ruby import arguments_of, entries_of, method_of, name_of, string_of
+from checks.evidence.repository.orm.ruby import arguments_of, chain_above, entries_of, method_of, name_of, string_of
 from checks.evidence.repository.orm.syntax import field, named, text
 
 EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS, EXPRESSIONS])
@@ -55,6 +55,7 @@ _UNREAD = {
     "distinct": {EXPRESSIONS}, "group": {EXPRESSIONS}, "having": {EXPRESSIONS}, "none": {WHERE}, "from": set(EVERYTHING),
     "with": set(EVERYTHING), "reverse_order": {ORDER}, "in_order_of": {ORDER}, "unscope": set(EVERYTHING),
 }  # fmt: skip
+_MAXIMUM_DEPTH = 4
 # A value of such a name is a list more often than not.
 _MANY = re.compile(
     r"(?:(?:\b|_)ids|[a-z](?<![sui])s|_list|\.(?:pluck|map|ids|keys|values|to_a|uniq|compact)\b(?:\([^()]*\))?)$"
@@ -68,7 +69,8 @@ class Lookup(Protocol):
 class Steps:
     """Applies methods to one query."""
 
-    def __init__(self, query: Query, entry: Entry, classes: Lookup) -> None:
+    def __init__(self, query: Query, entry: Entry, classes: Lookup, depth: int = 0) -> None:
+        self.depth = depth
         self.query = query
         self.entry = entry
         self.classes = classes
@@ -76,7 +78,10 @@ class Steps:
     def apply(self, name: str, call: Node) -> None:
         query = self.query
         arguments = arguments_of(call)
-        if name in _UNREAD:
+        if name == "in_order_of" and arguments and (column := query.column(name_of(arguments[0]) or "")):
+            query.where.append(f"{column} IN ({VALUE})")
+            query.partial.add(ORDER)
+        elif name in _UNREAD:
             query.partial |= _UNREAD[name]
         elif name in (
             "where",
@@ -213,7 +218,8 @@ class Steps:
         if value.type == "range":
             return self._in_range(column, value, negated=negated)
         if value.type == "call" and self._is_subquery(value):
-            return None
+            inner = self._subquery(value)
+            return f"{column} {'NOT ' * negated}IN ({inner})" if inner is not None else None
         if value.type in ("array", "string_array", "symbol_array") or (
             value.type in ("identifier", "call", "instance_variable", "constant") and _MANY.search(code)
         ):
@@ -251,8 +257,35 @@ class Steps:
         )
         return is_class and not any(step in SENDS - {"select"} for step in steps)
 
+    def _subquery(self, value: Node) -> str | None:
+        """The SQL of a relation that stands as a value; None where a part of it cannot be read."""
+        start = value
+        while (receiver := field(start, "receiver")) is not None and start.type == "call":
+            start = receiver
+        entry = self.classes.find(text(start))
+        if entry is None or entry.inherits or entry.declaration.has_default_scope or self.depth > _MAXIMUM_DEPTH:
+            return None
+        query = Query("select", entry.model)
+        keys = [column.attribute for column in entry.model.columns if column.primary_key]
+        query.columns = [column for key in keys if (column := query.column(key))]
+        inner = Steps(query, entry, self.classes, self.depth + 1)
+        for name, call in chain_above(start)[1]:
+            if call.end_byte > value.end_byte:
+                break
+            if name in entry.scopes and name not in STEPS:
+                inner.scope(name)
+            elif name in STEPS:
+                inner.apply(name, call)
+            else:
+                return None
+        return query.sql() if not query.partial and len(query.columns or ()) == 1 else None
+
     def _find(self, arguments: list[Node]) -> None:
         query, keys = self.query, self._keys()
+        if len(keys) > 1 and len(arguments) == 1 and arguments[0].type == "call":
+            query.where += [f"{column} = {VALUE}" for key in keys if (column := query.column(key))]
+            query.limit = 1
+            return
         column = query.column(keys[0]) if len(keys) == 1 else None
         if column is None or len(arguments) != 1:
             query.partial |= {WHERE, LIMIT}

@@ -108,6 +108,11 @@ class _Reader:
             self._data(query, options.get("create"))
         elif verb != "delete":
             self._data(query, options.get("data"))
+        if verb == "update" and not query.written and not query.partial:
+            # Nothing of the row itself changes: Prisma reads it, and writes the rows of its relations.
+            where, query = query.where, Query("select", model)
+            query.where, query.limit = where, 1
+            query.partial.add(COLUMNS)
         sent = [query] if method != "upsert" else [*self._upserted(query, options), query]
         if verb in ("insert", "update"):
             sent += self._linked(model, options.get("create" if method == "upsert" else "data"), 0)
@@ -151,7 +156,7 @@ class _Reader:
         for query in (found, update):
             if "where" in options:
                 self._where(query, options["where"])
-        return [found, update] if update.assigned() or update.partial else [found]
+        return [found, update] if update.written or update.partial - {WHERE} else [found]
 
     # Reading
 
@@ -312,10 +317,10 @@ class _Reader:
             if text(value) == "undefined":
                 continue
             if key in links:
-                query.partial.add(COLUMNS)
-                query.written |= (
-                    dict.fromkeys(links[key].columns) if "connect" in self.constants.entries(value)[0] else {}
-                )
+                # A key on the other side is written there.
+                known = {"connect", "create", "disconnect", "connectOrCreate"} & self.constants.entries(value)[0].keys()
+                query.partial |= set() if known or links[key].many else {COLUMNS}
+                query.written |= dict.fromkeys(links[key].columns) if known else {}
             else:
                 query.write(key)
 

@@ -109,6 +109,9 @@ def test_columns_of_a_dump() -> None:
          'FROM "blog_posts" JOIN "people" ON "people"."id" = "blog_posts"."author_id" WHERE "people"."email" = $1'),
         ("Blog::Post.where(author: person).update_all(title: 'x')",
          'UPDATE "blog_posts" SET "title" = $1 WHERE "blog_posts"."author_id" = $2'),
+        ("Person.where(id: Blog::Post.where(title: t).select(:author_id)).to_a",
+         'FROM "people" WHERE "people"."id" IN '
+         '(SELECT "blog_posts"."author_id" FROM "blog_posts" WHERE "blog_posts"."title" = $1)'),
         ("Person.where(id: ids).delete_all", 'DELETE FROM "people" WHERE "people"."id" IN ($1)'),
         ("Person.includes(:posts).exists?(email: e)", 'FROM "people" WHERE "people"."email" = $1 LIMIT $2'),
         ("Person.find_each { |p| p }", 'FROM "people" ORDER BY "people"."id" LIMIT $1'),
@@ -127,7 +130,8 @@ def test_calls(body: str, expected: str) -> None:
     [
         ("Person.create!(email: e, name: n)", 'INSERT INTO "people" ("email", "name") VALUES ($1, $2)', ("columns",)),
         ("Person.where(visible(me)).to_a", 'FROM "people"', ("where",)),
-        ("Person.where(id: Blog::Post.select(:author_id)).to_a", 'FROM "people"', ("where",)),
+        ("Person.where(id: Blog::Post.select(:author_id).merge(other)).to_a", 'FROM "people"', ("where",)),
+        ("Person.in_order_of(:id, ids).to_a", 'FROM "people" WHERE "people"."id" IN ($1)', ("order",)),
         ("@people = Person.where(status: 1)", 'FROM "people" WHERE "people"."status" = $1',
          ("expressions", "joins", "limit", "order", "where")),
         ("Person.odd(1).first", 'FROM "people" LIMIT $1', ("expressions", "joins", "limit", "order", "where")),

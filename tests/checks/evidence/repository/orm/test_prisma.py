@@ -101,7 +101,7 @@ EVERYTHING = "columns,expressions,joins,limit,order,where"
         ("await prisma.post.findFirst({ orderBy: [{ title: { sort: 'asc', nulls: 'last' } }, { id: 'asc' }] })",
          f'{POSTS} ORDER BY "Post"."title" NULLS LAST, "Post"."id" LIMIT $1'),
         ("await prisma.post.create({ data: { id: 1, projectId: value, author: { connect: { id: other } } } })",
-         'INSERT INTO "Post" ("id", "projectId", "author_id") VALUES ($1, $2, $3) columns'),
+         'INSERT INTO "Post" ("id", "projectId", "author_id") VALUES ($1, $2, $3)'),
         ("await prisma.user.update({ where: { id: value }, data: { name: other, role: undefined } })",
          'UPDATE "app"."users" SET "name" = $1, "updated_at" = $2 WHERE "users"."id" = $3'),
         ("await prisma.post.deleteMany({ where: { id: { in: ids } } })", 'DELETE FROM "Post" WHERE "Post"."id" IN ($1)'),
@@ -169,7 +169,7 @@ def test_relations_are_read_and_written_by_statements_of_their_own() -> None:
     data = "{ email: value, posts: { create: [{ slug: other }] } }"
     assert calls_of(f"await prisma.user.create({{ data: {data} }})") == [
         'INSERT INTO "Post" ("author_id", "slug") VALUES ($1, $2)',
-        'INSERT INTO "app"."users" ("mail") VALUES ($1) columns',
+        'INSERT INTO "app"."users" ("mail") VALUES ($1)',
     ]
 
 
@@ -191,7 +191,7 @@ def test_rows_are_connected_through_the_relation_of_that_name() -> None:
     assert calls_of(
         "await prisma.team.update({ where: { id: value }, data: { admins: { connect: { id: other } } } })", schema
     ) == [
-        'UPDATE "Team" SET $1 WHERE "Team"."id" = $2 columns',
+        'FROM "Team" WHERE "Team"."id" = $1 LIMIT $2 columns',
         'UPDATE "User" SET "adminId" = $1 WHERE "User"."id" = $2',
     ]
     assert calls_of("await prisma.team.findFirst({ select: { members: { select: { id: true } } } })", schema) == [
