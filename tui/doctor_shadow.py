@@ -31,8 +31,8 @@ def shadow_words(evidence: Evidence, server: Server, dsn: str, programs: Path | 
     lines = [
         head,
         f"  pg_dump {dump.major} would read the schema over this login, no row: one snapshot and ACCESS SHARE on every table,",
-        f"  for {WALL_S:.0f} s at most; it gives up where a lock does not come within {LOCK_WAIT_MS} ms. Sizes, planner statistics",
-        "  and the ends of indexes are read besides.",
+        f"  for {WALL_S:.0f} s at most; it gives up where a lock does not come within {LOCK_WAIT_MS} ms.",
+        "  Sizes, planner statistics and the ends of indexes are read besides.",
         visible(f"  Programs: {binaries}{_of_major(binaries, server.major, programs)}"),
     ]
     statistics = evidence.find(PlannerStatistics)

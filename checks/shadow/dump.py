@@ -36,6 +36,8 @@ _OPTIONS = (
     f"--lock-wait-timeout={LOCK_WAIT_MS}",
 )
 _CHUNK = 1 << 20
+# pg_dump waits for its locks under a statement_timeout of so long.
+_LOCKED = re.compile(r"lock timeout|could not obtain lock|statement timeout")
 _GRACE_S = 2.0
 
 
@@ -236,13 +238,15 @@ def _why(words: list[bytes], overdue: bool, dsn: Dsn) -> str:
     if overdue:
         return f"it took longer than {WALL_S:.0f} s, or its script was larger than {LARGEST_BYTES >> 20} MB"
     text = b"".join(words).decode("utf-8", "replace")
+    if _LOCKED.search(text):
+        return f"a lock on a table did not come within {LOCK_WAIT_MS} ms"
     found = re.findall(r"(?:error|ERROR|FATAL): +(.+)", text)
     return dsn.redact((found[-1] if found else text) or "it says nothing")[:300]
 
 
 def _hint(words: list[bytes], tls: bool) -> str:
     text = b"".join(words).decode("utf-8", "replace")
-    if "lock timeout" in text or "could not obtain lock" in text:
+    if _LOCKED.search(text):
         return "a table was locked: run again later"
     if tls and ("SSL" in text or "sslmode" in text):
         return "this pg_dump has no TLS: name the bin folder of one that has with --pg-bin"

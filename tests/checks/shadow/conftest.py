@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers import cache_folder
+
 
 @pytest.fixture
 def kept() -> Iterator[Path]:
@@ -13,3 +15,10 @@ def kept() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="kept-", dir="/var/tmp") as place:
         Path(place).chmod(0o755)
         yield Path(place) / "kept"
+
+
+@pytest.fixture(scope="session")
+def programs(pytestconfig: pytest.Config) -> Path | None:
+    """The bin folder of the server's own major."""
+    major: int | None = pytestconfig.getoption("major")
+    return None if major is None else cache_folder() / str(major) / "bin"

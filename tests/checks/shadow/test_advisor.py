@@ -3,7 +3,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
-import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from checks.advice import Advice
@@ -17,7 +16,7 @@ from scorecards.exports import render
 from scorecards.exports.schema import scorecard_schema
 from scorecards.session import Review
 from tests.checks.survey import survey
-from tests.servers import Database, cache_folder
+from tests.servers import Database
 
 SCHEMA = (
     "CREATE TABLE users (id int PRIMARY KEY, email text, country text)",
@@ -30,12 +29,6 @@ SCHEMA = (
 BY_USER = "SELECT id, body FROM messages WHERE user_id = $1 ORDER BY sent DESC"
 BY_EMAIL = "SELECT id FROM users WHERE email = $1"
 BY_KEY = "SELECT body FROM messages WHERE id = $1"
-
-
-@pytest.fixture(scope="session")
-def programs(pytestconfig: pytest.Config) -> Path | None:
-    major: int | None = pytestconfig.getoption("major")
-    return None if major is None else cache_folder() / str(major) / "bin"
 
 
 def test_a_set_within_its_budget(database: Database, programs: Path | None) -> None:

@@ -4,7 +4,6 @@ import stat
 from pathlib import Path
 
 import psycopg
-import pytest
 
 from checks.evidence.database.facts import PlanNode
 from checks.shadow.blueprint import RelationSize
@@ -12,14 +11,7 @@ from checks.shadow.clone import LARGEST_DISK_BYTES, Shadow
 from checks.shadow.planning import NotPlanned
 from checks.shadow.server import EmbeddedServer
 from tests.checks.shadow.plans import MANNERS, SCHEMA, STATEMENTS, VIEW_OF_NOTHING, differences, real_plan
-from tests.servers import Database, cache_folder
-
-
-@pytest.fixture(scope="session")
-def programs(pytestconfig: pytest.Config) -> Path | None:
-    """The bin folder of the server's own major."""
-    major: int | None = pytestconfig.getoption("major")
-    return None if major is None else cache_folder() / str(major) / "bin"
+from tests.servers import Database
 
 
 def planned(shadow: Shadow, statement: str) -> PlanNode:

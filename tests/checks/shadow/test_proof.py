@@ -4,7 +4,6 @@ from pathlib import Path
 
 import msgspec
 import psycopg
-import pytest
 
 from checks.evidence.database.facts import Statements
 from checks.evidence.evidence import Evidence
@@ -15,7 +14,7 @@ from checks.shadow.clone import Shadow
 from checks.shadow.index_size import BLOCK_BYTES
 from checks.shadow.proof import prove
 from tests.checks.survey import conclude
-from tests.servers import Database, cache_folder
+from tests.servers import Database
 
 ROWS = """
     CREATE EXTENSION pg_stat_statements;
@@ -39,12 +38,6 @@ RAN = (
     "SELECT id FROM orders WHERE at::date = '2026-01-09'",
 )
 BY_RANGE = "SELECT id FROM orders WHERE at >= $1::date AND at < $1::date + 1"
-
-
-@pytest.fixture(scope="session")
-def programs(pytestconfig: pytest.Config) -> Path | None:
-    major: int | None = pytestconfig.getoption("major")
-    return None if major is None else cache_folder() / str(major) / "bin"
 
 
 def proposal(name: str, sql: str) -> Finding:
