@@ -131,6 +131,12 @@ def promised_by_looks(evidence: Evidence) -> set[tuple[int, frozenset[str]]]:
 _LOOK = "the code looks for a row before it inserts one"
 
 
+def promises_of_uniqueness(evidence: Evidence) -> list[Promise]:
+    """Every rule of uniqueness that was read in the code, of models and of looks before an insert. Raises Unknown without a
+    catalog or repository, NotApplicable without tables."""
+    return _promises(evidence)
+
+
 def _promises(evidence: Evidence) -> list[Promise]:
     catalog, repository = evidence.get(Catalog), evidence.get(Repository)
     found: list[Promise] = []

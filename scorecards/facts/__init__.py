@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scorecards.facts import hybrid, migrations, schema, server, topology, workload
+from scorecards.facts import hybrid, indexing, migrations, schema, server, topology, workload
 from scorecards.facts.verdict import Precondition, Predicate, Verdict
 
 __all__ = ["FACTS", "PRECONDITIONS", "Verdict"]
@@ -19,6 +19,9 @@ FACTS: dict[str, Predicate] = {
         schema.hot_updates,
         schema.unique_indexes_valid,
         schema.index_budget,
+        indexing.uniqueness_promised,
+        indexing.indexes_built_concurrently,
+        indexing.fixed_predicates_served,
         migrations.ddl_guarded,
         migrations.backfills_in_batches,
         workload.no_old_transaction,
