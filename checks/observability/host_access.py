@@ -194,16 +194,17 @@ def _whom(rules: Sequence[HostRule]) -> str:
 def _rules(evidence: Evidence, told_otherwise: bool) -> Sequence[HostRule]:
     """The server's lines; none where only the deployment tells. Raises Unknown where nothing does."""
     host, server = evidence.find(Host), evidence.find(Server)
-    if host is not None and host.rules is not None:
+    managed = server is not None and is_managed(server)
+    if host is not None and host.rules is not None and not managed:
         return host.rules
     if told_otherwise:
         return ()
-    evidence.get(Host)
-    if server is not None and is_managed(server):
+    if managed:
         raise Unknown(
             Reason.MANAGED_SERVICE_HIDES,
             "ask which networks may connect, and whether TLS is required: the provider's network rules decide",
         )
+    evidence.get(Host)
     raise Unknown(
         Reason.NOT_PERMITTED,
         f"GRANT EXECUTE ON FUNCTION pg_catalog.pg_hba_file_rules() TO {user_name(evidence)};",

@@ -30,7 +30,7 @@ TOPICS = ("saturation", "disk", "wraparound", "slots", "lag", "backup age", "lon
 NEEDED_OF_ALL = ("saturation", "disk", "long transactions")
 _AGENT = re.compile(
     r"exporter|datadog|pganalyze|pgwatch|telegraf|zabbix|newrelic|prometheus|grafana|alloy|netdata|check_postgres|pgmonitor"
-    r"|pghero|percona|pmm|otel|collector|dd-agent|rdsadmin|cloudsqladmin|azuresu",
+    r"|pghero|percona|pmm|otel|collector|dd-agent",
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"(\d+) \((.*)\)")

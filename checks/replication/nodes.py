@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 
-from checks.evidence.database.facts import Access, Activity, Replica, Server, Settings, Statements, Usage
+from checks.evidence.database.facts import Access, Activity, Replica, Role, Server, Settings, Statements, Usage
 from checks.evidence.evidence import Evidence
 from checks.model import Confidence, Examined, Finding, Fix, NotApplicable, Severity, Subject, quote_identifier
 from checks.registry import check
@@ -109,7 +109,8 @@ def replication_role(evidence: Evidence) -> Iterator[Finding | Examined]:
         if session.database == database and session.backend_type == "client backend"
     }
     used = [access.role_by_name[name] for name in sorted(names) if name in access.role_by_name]
-    used = [role for role in used if not role.superuser]
+    server = evidence.get(Server)
+    used = [role for role in used if not (role.superuser or _made_by_the_provider(server, role))]
     if not used:
         raise NotApplicable("no role of the application was seen")
     yield Examined(len(used), len(used), "roles of the application")
@@ -123,6 +124,13 @@ def replication_role(evidence: Evidence) -> Iterator[Finding | Examined]:
                     undo=f"ALTER ROLE {name} REPLICATION;"),
                 observed={"bypasses_row_security": role.bypasses_row_security},
             )  # fmt: skip
+
+
+def _made_by_the_provider(server: Server, role: Role) -> bool:
+    """Supabase gives REPLICATION to the role that it hands out, Neon to every role made in its console."""
+    if server.flavour == "supabase":
+        return role.name == "postgres" or role.name.startswith("supabase_")
+    return server.flavour == "neon" and "neon_superuser" in role.member_of
 
 
 @check("replication.restarts", catalogue="R22", severity=Severity.LOW, needs=[Usage, Server])
