@@ -14,6 +14,7 @@ from checks.evidence.repository.facts import Repository
 from checks.growth import GrownStatement, Growth
 from checks.model import Finding, Location, Subject
 from checks.relations import is_reviewed
+from checks.workload import statement_in_words
 
 _IN_TABLE = frozenset({"table", "view", "column", "constraint", "policy", "trigger", "statistics"})
 MOST_RELATED = 200
@@ -150,6 +151,11 @@ class Links:
     @cached_property
     def _patterns(self) -> dict[str, AccessPattern]:
         return {pattern.query_id: pattern for pattern in workload(self.evidence) if pattern.query_id is not None}
+
+    def words_of(self, entry: Statement) -> str:
+        """What a statement does, short; its text in one line where that cannot be told."""
+        pattern = self._patterns.get(entry.query_id)
+        return statement_in_words(pattern, self.catalog) if pattern else " ".join(entry.text[:300].split())
 
     def tables_of(self, query_id: str) -> tuple[Table, ...]:
         pattern = self._patterns.get(query_id)

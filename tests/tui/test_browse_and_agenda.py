@@ -118,7 +118,7 @@ async def test_the_agenda_tells_what_is_left_and_leads_there(make_app: MakeApp, 
         shown = screen_text(pilot)
         assert "2 of 12 decided" in shown
         assert "@cleo   due 2026-11-22, overdue" in shown
-        assert "@dan   no day" in shown
+        assert "@dan   no due day" in shown
         await pilot.press("j", "enter")
         await pilot.pause(0.2)
         assert isinstance(pilot.app.screen, Walk)

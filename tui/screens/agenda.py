@@ -141,8 +141,8 @@ def _area(left: AreaLeft) -> Row:
 
 
 def _promise(promise: Promise) -> Row:
-    due = f"due {promise.decision.due}" if promise.decision.due else "no day"
-    owner = f"@{promise.owner}" if promise.owner else "nobody"
+    due = f"due {promise.decision.due}" if promise.decision.due else "no due day"
+    owner = f"@{promise.owner}" if promise.owner else "no owner"
     words = f"{owner}   {due}{', overdue' if promise.overdue else ''}"
     symbol = STATUS_SYMBOLS["accepted" if promise.decision.kind == "accept" else "follow-up"]
     return _finding(promise.finding, words, "$error" if promise.overdue else "$muted", symbol)

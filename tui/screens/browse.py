@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.timer import Timer
 from textual.widgets import Input, Static
 
-from checks.evidence.database.facts import Usage
+from checks.evidence.database.facts import Statement, Usage
 from checks.figures import bytes_in_words
 from checks.model import Location, qualified_name
 from tui.actions import bindings
@@ -97,7 +97,8 @@ class Browse(SurveyScreen):
         if links is self.links:
             self._workload_read = True
             self._things["file"] = [Thing("file", (path,)) for path in paths]
-            self._words.pop("file", None)
+            self._words.clear()
+            self.rows.redraw()
             if self.kind == "file" and not self.shown:
                 self._refill()
             self._show_kinds()
@@ -140,12 +141,16 @@ class Browse(SurveyScreen):
     def _haystacks(self) -> list[str]:
         """What the filter looks at, made once for each kind."""
         if self.kind not in self._words:
-            texts = {entry.query_id: entry.text[:2_000] for entry in self.links.entries}
+            texts = {entry.query_id: self._text(entry) for entry in self.links.entries}
             self._words[self.kind] = [
                 f"{'.'.join(thing.key)} {texts.get(thing.key[0], '') if thing.kind == 'statement' else ''}".lower()
                 for thing in self._things[self.kind]
             ]
         return self._words[self.kind]
+
+    def _text(self, entry: Statement) -> str:
+        text = entry.text[:2_000]
+        return f"{self.links.words_of(entry)} {text}" if self._workload_read else text
 
     def _refill(self, keep: Thing | None = None) -> None:
         words = self.query_one("#browse-filter", Input).value.lower().split()
@@ -187,7 +192,8 @@ class Browse(SurveyScreen):
         if entry is None or self.links.statements is None:
             return thing.key[0], []
         share = f"{self.links.statements.share(entry):.1%}"
-        return " ".join(entry.text[:300].split()), [(f"{share:>6}", "bold"), (f"{entry.calls:>9,} calls", "$muted")]
+        words = self.links.words_of(entry) if self._workload_read else " ".join(entry.text[:300].split())
+        return words, [(f"{share:>6}", "bold"), (f"{entry.calls:>9,} calls", "$muted")]
 
     def _row_of_file(self, thing: Thing) -> tuple[Part, Sequence[Part]]:
         touches = self.links.files.get(thing.key[0], ()) if self._workload_read else ()

@@ -12,7 +12,7 @@ from checks.model import Finding, Location, qualified_name
 from checks.text import visible
 from tui.links import Links, Thing, Touch
 from tui.text import SEVERITY_SYMBOLS, Part, line, prose, severity_style
-from tui.widgets.detail import sql_paragraphs
+from tui.widgets.detail import dedented, sql_paragraphs
 from tui.widgets.document import Paragraph
 from tui.widgets.growth import growth_paragraphs
 from tui.widgets.plan import plan_paragraphs
@@ -30,7 +30,7 @@ def thing_paragraphs(links: Links, thing: Thing, width: int, *, workload_read: b
     if thing.kind == "table" and (table := links.table(thing)) is not None:
         found = _table(links, table, width, workload_read)
     elif thing.kind == "index" and (index := links.index(thing)) is not None:
-        found = _index(links, index, width)
+        found = _index(links, index, width, workload_read)
     elif thing.kind == "statement" and (statement := links.statement(thing)) is not None:
         found = _statement(links, statement, width, workload_read)
     elif thing.kind == "file":
@@ -77,7 +77,9 @@ def _findings(found: Sequence[Finding]) -> list[Paragraph]:
     return shown + _more(len(found))
 
 
-def _statements(entries: Sequence[Statement], links: Links, width: int, title: str = "Statements") -> list[Paragraph]:
+def _statements(
+    entries: Sequence[Statement], links: Links, width: int, workload_read: bool, title: str = "Statements"
+) -> list[Paragraph]:
     shown = _section(title, "" if entries else "none that ran")
     total = links.statements.total_ms if links.statements else 0.0
     for entry in entries[:LISTED]:
@@ -86,7 +88,7 @@ def _statements(entries: Sequence[Statement], links: Links, width: int, title: s
             (f" {share:>4.0%}", "bold"),
             (f" {_calls(entry.calls):>7} x {milliseconds_in_words(entry.mean_ms):<9}", "$muted"),
         )
-        text = " ".join(visible(entry.text, 300).split())
+        text = links.words_of(entry) if workload_read else " ".join(entry.text[:300].split())
         room = max(10, width - figures.cell_length)
         shown.append(Paragraph(line(figures, line((text, "$code")).truncate(room, ellipsis=True)), wrapped=False))
     return shown + _more(len(entries))
@@ -135,7 +137,7 @@ def _table(links: Links, table: Table, width: int, workload_read: bool) -> list[
         *_findings(links.findings_of(Thing("table", (table.schema, table.name)))),
     ]
     if workload_read:
-        shown += _statements(links.statements_of(table), links, width)
+        shown += _statements(links.statements_of(table), links, width, workload_read)
         shown += _places(links.code_of_table(table))
     else:
         shown += _not_read()
@@ -225,7 +227,7 @@ def _about(links: Links, index: Index) -> str:
     return ", ".join(filter(None, (*words, "" if index.valid else "INVALID")))
 
 
-def _index(links: Links, index: Index, width: int) -> list[Paragraph]:
+def _index(links: Links, index: Index, width: int, workload_read: bool) -> list[Paragraph]:
     table = links.catalog.table_by_oid.get(index.table)
     shown = _head("index", index.subject.name, _about(links, index))
     options = ", ".join(f"{name}={value}" for name, value in index.options.items())
@@ -245,7 +247,7 @@ def _index(links: Links, index: Index, width: int) -> list[Paragraph]:
     planned = [
         entry for entry in links.entries if (plan := links.plan(entry.query_id)) and _uses(plan.root.walk(), index)
     ]
-    return [*shown, *_statements(planned, links, width, "Statements whose plan uses it")]
+    return [*shown, *_statements(planned, links, width, workload_read, "Statements whose plan uses it")]
 
 
 def _uses(nodes: Iterable[object], index: Index) -> bool:
@@ -254,8 +256,9 @@ def _uses(nodes: Iterable[object], index: Index) -> bool:
 
 def _statement(links: Links, entry: Statement, width: int, workload_read: bool) -> list[Paragraph]:
     share = links.statements.share(entry) if links.statements else 0.0
+    name = links.words_of(entry) if workload_read else entry.query_id
     shown = [
-        *_head("statement", entry.query_id, f"{share:.1%} of the time of all statements"),
+        *_head("statement", name, f"{share:.1%} of the time of all statements"),
         Paragraph(),
         *_labelled(
             [
@@ -270,10 +273,11 @@ def _statement(links: Links, entry: Statement, width: int, workload_read: bool) 
                 ("temporary", f"{entry.temp_blocks_written:,} blocks written" if entry.temp_blocks_written else None),
                 ("WAL", _bytes(entry.wal_bytes) if entry.wal_bytes else None),
                 ("roles", ", ".join(entry.users) or None),
+                ("query id", entry.query_id if workload_read else None),
             ]
         ),
         *_section("Text"),
-        *sql_paragraphs(visible(entry.text, 6_000)),
+        *sql_paragraphs(visible(dedented(entry.text), 6_000)),
     ]
     if (plan := links.plan(entry.query_id)) is not None:
         shown += plan_paragraphs(plan, width)

@@ -157,7 +157,8 @@ def _effect(effect: Effect | None, criteria: Mapping[str, str]) -> list[Paragrap
         return []
     shown = _section("If it is fixed")
     if effect.words:
-        shown.append(Paragraph(line((effect.words, "bold $success")), line((" ▸ ", "$accent"))))
+        words = f"overall {effect.words} of 100" if effect.words.startswith("index ") else effect.words
+        shown.append(Paragraph(line((words, "bold $success")), line((" ▸ ", "$accent"))))
     for id in effect.criteria:
         shown.append(Paragraph(line(f"{id} ", (criteria.get(id, "is met"), "$muted")), line((" ✓ ", "$success"))))
     for id, others in effect.held_by:
