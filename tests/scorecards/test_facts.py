@@ -398,7 +398,7 @@ CASES: list[tuple[str, Evidence, str]] = [
     ("indexes_built_concurrently", evidence(), "not_applicable"),
     ("indexes_built_concurrently", with_migration("create_index"), "unmet"),
     ("indexes_built_concurrently", with_migration("add_column"), "unknown"),
-    ("fixed_predicates_served", evidence(), "not_applicable"),
+    ("fixed_predicates_served", evidence(), "unknown(database_not_given)"),
     ("backfills_in_batches", evidence(), "not_applicable"),
     ("backfills_in_batches", with_migration("update"), "unmet"),
     ("backfills_in_batches", with_migration("add_column"), "unknown"),
