@@ -74,7 +74,8 @@ class _Reader:
         if name == "self" or (name == "clone" and not known):
             method = function_around(node)
             entry = self.classes.find(scope) if method is not None and method.type == "method" else None
-            return Row(entry, False) if entry is not None else None
+            # Whether the row is new is not told.
+            return Row(entry, None) if entry is not None else None
         if assigned is not None:
             return self._of_value(assigned, scope)
         if known:

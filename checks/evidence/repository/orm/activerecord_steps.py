@@ -62,6 +62,10 @@ _MANY = re.compile(
 )
 
 
+# A variable of such a name is one key.
+_ONE = re.compile(r"(?:^|_)(?:id|uuid|key|slug|token|param|value|number)$")
+
+
 class Lookup(Protocol):
     def find(self, name: str, scope: str = "") -> Entry | None: ...
 
@@ -127,6 +131,8 @@ class Steps:
             query.limit = VALUE
         elif name in _AGGREGATES or name == "count":
             self._aggregate(name, arguments)
+        elif name == "size":
+            query.columns, query.order = ["count(*)"], []
         elif name in ("any?", "none?", "empty?", "many?", "one?"):
             query.columns, query.limit = ["1"], 1
         else:
@@ -282,7 +288,13 @@ class Steps:
 
     def _find(self, arguments: list[Node]) -> None:
         query, keys = self.query, self._keys()
-        if len(keys) > 1 and len(arguments) == 1 and arguments[0].type == "call":
+        if (
+            len(keys) > 1
+            and len(arguments) == 1
+            and (
+                arguments[0].type == "call" or (arguments[0].type == "array" and len(named(arguments[0])) == len(keys))
+            )
+        ):
             query.where += [f"{column} = {VALUE}" for key in keys if (column := query.column(key))]
             query.limit = 1
             return
@@ -293,6 +305,10 @@ class Steps:
         code = text(arguments[0])
         if arguments[0].type == "array" or (arguments[0].type == "identifier" and _MANY.search(code)):
             query.where.append(f"{column} IN ({VALUE})")
+            return
+        if arguments[0].type == "identifier" and not _ONE.search(code):
+            query.where.append(f"{column} IN ({VALUE})")
+            query.partial.add(LIMIT)
             return
         query.where.append(f"{column} = {VALUE}")
         query.limit = 1

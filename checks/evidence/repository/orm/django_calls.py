@@ -416,7 +416,8 @@ def _chain_above(node: Node) -> tuple[Node, list[Step]]:
         while outer.parent is not None and outer.parent.type == "parenthesized_expression":
             outer = outer.parent
         parent = outer.parent
-        if parent is not None and parent.type == "subscript" and field(parent, "value") == outer:
+        sent = bool(steps) and plain_name(steps[-1][0]) in SENDS
+        if parent is not None and parent.type == "subscript" and field(parent, "value") == outer and not sent:
             steps.append(("[]", parent))
             node = parent
             continue

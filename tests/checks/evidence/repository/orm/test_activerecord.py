@@ -112,6 +112,7 @@ def test_columns_of_a_dump() -> None:
         ("Person.where(id: Blog::Post.where(title: t).select(:author_id)).to_a",
          'FROM "people" WHERE "people"."id" IN '
          '(SELECT "blog_posts"."author_id" FROM "blog_posts" WHERE "blog_posts"."title" = $1)'),
+        ("current_person.posts.size", 'FROM "blog_posts" WHERE "blog_posts"."author_id" = $1'),
         ("Person.where(id: ids).delete_all", 'DELETE FROM "people" WHERE "people"."id" IN ($1)'),
         ("Person.includes(:posts).exists?(email: e)", 'FROM "people" WHERE "people"."email" = $1 LIMIT $2'),
         ("Person.find_each { |p| p }", 'FROM "people" ORDER BY "people"."id" LIMIT $1'),
@@ -131,6 +132,7 @@ def test_calls(body: str, expected: str) -> None:
         ("Person.create!(email: e, name: n)", 'INSERT INTO "people" ("email", "name") VALUES ($1, $2)', ("columns",)),
         ("Person.where(visible(me)).to_a", 'FROM "people"', ("where",)),
         ("Person.where(id: Blog::Post.select(:author_id).merge(other)).to_a", 'FROM "people"', ("where",)),
+        ("Person.find(wanted)", 'FROM "people" WHERE "people"."id" IN ($1)', ("limit",)),
         ("Person.in_order_of(:id, ids).to_a", 'FROM "people" WHERE "people"."id" IN ($1)', ("order",)),
         ("@people = Person.where(status: 1)", 'FROM "people" WHERE "people"."status" = $1',
          ("expressions", "joins", "limit", "order", "where")),

@@ -342,3 +342,11 @@ def test_rows_that_a_delete_of_their_own_keeps_are_updated() -> None:
         'UPDATE "pages_page" SET "title" = $1, "deleted_at" = $2 WHERE "pages_page"."id" = $3',
         'FROM "pages_page" WHERE "pages_page"."deleted_at" IS NULL AND "pages_page"."title" = $1',
     ]
+
+
+def test_an_entry_of_an_aggregate_is_no_slice() -> None:
+    code = (
+        "from shop.models import Tag\ndef work():\n    return Tag.objects.aggregate(longest=Max('name'))['longest']\n"
+    )
+    _, found = read({"shop/models.py": SHOP, "shop/views.py": code})
+    assert [call.text for call in found] == ['SELECT max("labels"."name") FROM "labels"']
