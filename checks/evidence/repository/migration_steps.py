@@ -28,6 +28,8 @@ _IS_NOT_NULL = 2
 _COLUMN, _INDEX, _TABLE, _VIEW, _MATERIALIZED_VIEW, _SCHEMA, _DATABASE = 7, 21, 42, 52, 24, 37, 9
 _BEGINS, _ENDS = frozenset([1, 2]), frozenset([3, 4])
 _TIMEOUTS = frozenset(["lock_timeout", "statement_timeout"])
+# ADD CONSTRAINT and SET NOT NULL.
+_CHECKING_DOMAIN = frozenset("CO")
 MAXIMUM_STEPS = 400
 
 # Built-in functions that are stable or immutable: as a default they are computed once.
@@ -65,6 +67,7 @@ class StepReader:
         self._keys: dict[tuple[str, str], set[str]] = {}
         self._new_values: set[str] = set()
         self._made_types: set[str] = set()
+        self._made_domains: set[str] = set()
 
     def read(self, node: Any, place: Location, schema: str) -> None:
         """`schema` is where unqualified names go."""
@@ -106,6 +109,8 @@ class StepReader:
         if statement.kind in _BEGINS:
             self.transaction = True
         elif statement.kind in _ENDS:
+            if self._outer and self.transaction:
+                self._add("end_transaction")
             self.transaction = False
 
     def _variable_set_stmt(self, statement: Any) -> None:
@@ -128,7 +133,12 @@ class StepReader:
         table = self._path(statement.relation)
         if self.ledger.knows("table", table):
             return
-        self.steps.append(MigrationStep("create_table", self.place, table, in_transaction=self.transaction, fresh=True))
+        unqualified = not statement.relation.schemaname
+        self.steps.append(
+            MigrationStep(
+                "create_table", self.place, table, in_transaction=self.transaction, fresh=True, unqualified=unqualified
+            )
+        )
         for element in statement.table_elts:
             kind, value = unwrap(element)
             constraints = [value] if kind == "constraint" else []
@@ -431,6 +441,20 @@ class StepReader:
             self._add("rename_value", name=name, detail=f"{statement.old_val} to {statement.new_val}")
         elif name not in self._made_types and self.transaction is not False:
             self._new_values.add(statement.new_val)
+
+    def _create_domain_stmt(self, statement: Any) -> None:
+        name = self._listed(statement.domainname)[-1]
+        self._made_domains.add(name)
+        if any(entry.constraint.contype == _CHECK for entry in statement.constraints):
+            self._add("create_domain", name=name)
+
+    def _alter_domain_stmt(self, statement: Any) -> None:
+        name = self._listed(statement.type_name)[-1]
+        if statement.subtype not in _CHECKING_DOMAIN or name in self._made_domains:
+            return
+        _, rule = unwrap(getattr(statement, "def")) if statement.HasField("def") else ("", None)
+        if rule is None or not rule.skip_validation:
+            self._add("add_domain_check", name=name, lock="SHARE")
 
     def _uses(self, node: Any) -> None:
         """A new value of an enumeration may not be used by the transaction that made it."""

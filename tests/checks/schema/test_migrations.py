@@ -365,3 +365,44 @@ def test_the_commit_that_brought_an_object(repository: Repositories) -> None:
     assert (commits["ix"], commits["iy"], commits["posts"]) == (brought, None, None)
     by_path = {file.path: file.commit for file in getattr(repository_facts, "migrations", ())}
     assert by_path["migrations/0003_c.sql"] == changed
+
+
+def test_domains_and_transactions_that_end_half_way(filled: Database, repository: Repositories) -> None:
+    filled.execute("CREATE DOMAIN year AS int", "CREATE DOMAIN month AS int")
+    second = """ALTER DOMAIN year ADD CONSTRAINT positive CHECK (VALUE > 0);
+ALTER DOMAIN month ADD CONSTRAINT positive CHECK (VALUE > 0) NOT VALID;
+ALTER DOMAIN month VALIDATE CONSTRAINT positive;
+CREATE DOMAIN day AS int;
+ALTER DOMAIN day ADD CONSTRAINT positive CHECK (VALUE > 0);
+ALTER TABLE users ADD COLUMN born year;
+"""
+    (only,) = of_one(filled, repository, second)["domain-constraint"]
+    assert (only.severity, only.observed["domains"]) == (Severity.LOW, ["year"])
+    assert only.locations == (Location("migrations/0002_second.sql", 1),)
+    (only,) = of_one(filled, repository, "CREATE DOMAIN week AS int CHECK (VALUE < 54);")["domain-constraint"]
+    assert (only.severity, only.observed["domains"]) == (Severity.NOTE, ["week"])
+
+    goose = "-- +goose Up\nSET lock_timeout = '5s';\nALTER TABLE users ADD COLUMN x int;\nCOMMIT;\n"
+    half = of_one(filled, repository, f"{goose}ALTER TABLE posts ADD COLUMN y int;\n")
+    (only,) = half["ends-transaction"]
+    assert only.title == "Migration commits at line 4 and changes public.posts behind that"
+    for behind in (
+        "CREATE INDEX CONCURRENTLY a ON posts (title);",
+        "BEGIN;\nALTER TABLE posts ADD COLUMN y int;\nCOMMIT;",
+        "",
+    ):
+        assert "ends-transaction" not in of_one(filled, repository, f"{goose}{behind}\n")
+    plain = "BEGIN;\nALTER TABLE users ADD COLUMN x int;\nCOMMIT;\nALTER TABLE posts ADD COLUMN y int;\n"
+    assert "ends-transaction" not in of_one(filled, repository, plain)
+
+
+def test_tables_of_no_schema(filled: Database, repository: Repositories) -> None:
+    root = repository({"migrations/0001_first.sql": FIRST})
+    commit(root, {"migrations/0002_second.sql": "CREATE TABLE loose (id int);\nCREATE TABLE public.placed (id int);\n"})
+    check = "schema.migration-unqualified-name"
+    assert conclude(survey(filled, root), check).findings == ()
+    filled.execute("CREATE SCHEMA other", "CREATE TABLE other.things (id int)")
+    (only,) = conclude(survey(filled, root), check).findings
+    assert (only.subject.name, "loose" in only.observed["tables"], "placed" in only.observed["tables"]) == (
+        "migrations", True, False,
+    )  # fmt: skip

@@ -14,14 +14,16 @@ class MigrationStep(msgspec.Struct, frozen=True):
     add_generated_column, drop_column, rename_column, set_not_null, change_type, add_foreign_key, add_check, add_not_valid,
     validate_constraint, add_key, add_exclusion, drop_constraint, rename_table, rename_value, rename_schema, drop_table,
     drop_view, drop_schema, truncate, update, delete, insert_select, attach_partition, detach_partition, refresh_view,
-    vacuum_full, cluster, rewrite, lock_table, use_of_new_value, other.
+    vacuum_full, cluster, rewrite, lock_table, use_of_new_value, end_transaction, create_domain, add_domain_check, other.
 
     `table` is schema and name of what it locks, empty where it locks no table; `name` the index, column, constraint or new
-    name it is about. `columns` of a key, index or constraint. `also` is the second table locked: that a foreign key refers to.
-    `lock` is the strongest lock in PostgreSQL's words, empty for none that stops writes or reads. `concurrently` as the
-    statement has it. `in_transaction` is None where the tool does not tell. `bounded`: a lock_timeout or statement_timeout was
-    set before. `fresh`: the same migration created the table. `detail`: functions of a default, the change of a type as `old to
-    new`, the kind of a generated column, `all rows` or `some rows` of an update or delete.
+    name it is about. `columns` of a key, index or constraint. `also` is the second table locked: that a foreign key refers
+    to. `lock` is the strongest lock in PostgreSQL's words, empty for none that stops writes or reads. `concurrently` as the
+    statement has it. `in_transaction` is None where the tool does not tell. `bounded`: a lock_timeout or statement_timeout
+    was set before. `fresh`: the same migration created the table. `detail`: functions of a default, the change of a type as
+    `old to new`, the kind of a generated column, `all rows` or `some rows` of an update or delete. `unqualified`: a
+    create_table without its schema. end_transaction is a COMMIT or ROLLBACK in the transaction of the tool; create_domain and
+    add_domain_check have the domain in `name`.
     """
 
     kind: str
@@ -36,6 +38,7 @@ class MigrationStep(msgspec.Struct, frozen=True):
     bounded: bool = False
     fresh: bool = False
     detail: str = ""
+    unqualified: bool = False
 
 
 class MigrationFile(msgspec.Struct, frozen=True):
