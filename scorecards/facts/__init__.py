@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scorecards.facts import hybrid, indexing, migrations, schema, server, topology, workload
+from scorecards.facts import hybrid, indexing, migrations, plans, schema, server, topology, workload
 from scorecards.facts.verdict import Precondition, Predicate, Verdict
 
 __all__ = ["FACTS", "PRECONDITIONS", "Verdict"]
@@ -33,6 +33,9 @@ FACTS: dict[str, Predicate] = {
         workload.hot_statements_are_fast,
         workload.joins_are_narrow,
         workload.sessions_named,
+        plans.plan_changes_noticed,
+        plans.orm_statements_tested,
+        plans.generic_plans_fit,
         server.autovacuum_on,
         server.durability_on,
         server.slow_statements_recorded,

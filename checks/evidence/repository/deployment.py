@@ -14,7 +14,7 @@ from checks.evidence.repository.facts import DeploymentFact
 from checks.evidence.repository.files import SourceFile, is_test
 from checks.evidence.repository.infrastructure import infrastructure_of, is_infrastructure_code, platform_of
 from checks.evidence.repository.packages import NODE_PACKAGES, PYTHON_PACKAGES, is_manifest, packages_of
-from checks.evidence.repository.pipelines import PIPELINE, is_switched_off, pipeline_of, processes_of
+from checks.evidence.repository.pipelines import PIPELINE, is_switched_off, pipeline_of, processes_of, query_tests_of
 from checks.evidence.repository.placement import is_host_based_access, placement_of
 from checks.evidence.repository.secrets import secrets_of
 from checks.model import Location
@@ -192,6 +192,8 @@ def _facts(file: SourceFile) -> Iterator[tuple[str, str, int]]:
         yield from _in_code(file)
     elif file.extension == "prisma":
         yield "orm", "Prisma", 1
+    elif is_test(file.path):
+        yield from query_tests_of(file)
 
 
 def _connects(text: str) -> bool:

@@ -40,6 +40,11 @@ _PLANS = {
     "Query Doctor": re.compile(r"\bquery-doctor\b"),
     "pgsurveyor": re.compile(r"\bpgsurveyor\s+review\b"),
 }  # fmt: skip
+_COUNTS = re.compile(
+    r"\b(?:assertNumQueries|assert_num_queries|django_assert_(?:max_)?num_queries|assertQueryCount|assert_query_count"
+    r"|expectQueryCount|toHaveQueryCount|exceed_(?:all_)?query_limit|make_database_queries|perform_constant_number_of_queries"
+    r"|assert_queries(?:_count)?|Bullet\.raise|Prosopite\.raise|nplusone|inlineSnapshotQueries|snapshot_queries)\b"
+)
 _RUNS = {
     "Alembic": re.compile(r"\balembic\s+upgrade\b"),
     "Prisma Migrate": re.compile(r"\bprisma\s+(?:migrate\s+(?:deploy|dev|reset)|db\s+push)\b|\bdb:(?:migrate|deploy)\b"),
@@ -78,6 +83,17 @@ def pipeline_of(file: SourceFile) -> Iterator[Fact]:
             for tool, pattern in tools.items():
                 if pattern.search(line):
                     yield kind, tool, number
+
+
+def query_tests_of(file: SourceFile) -> Iterator[Fact]:
+    """What tests say about statements: that they count them (`query_test`), or look at plans (`plan_test`)."""
+    for number, line in enumerate(file.text.splitlines(), 1):
+        if len(line) > 2_000 or line.lstrip().startswith(("#", "//", "*")):
+            continue
+        if match := _COUNTS.search(line):
+            yield "query_test", match[0], number
+        if _PLANS["EXPLAIN"].search(line):
+            yield "plan_test", "EXPLAIN", number
 
 
 def is_switched_off(lines: Sequence[str], number: int) -> bool:

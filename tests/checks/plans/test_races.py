@@ -112,3 +112,13 @@ def take(connection):
 
     assert found.title == "Rows of jobs that wait are taken without a lock: two workers take the same one (work.py:4)"
     assert examine(database, "plans.queue-without-skip-locked", repository({"work.py": locked})).findings == ()
+
+
+def test_several_rows_that_are_inserted_where_there_is_none(repository: Repository) -> None:
+    code = (
+        "def defaults(connection, owner):\n"
+        '    found = connection.execute("SELECT id FROM alerts WHERE owner = %s", (owner,)).fetchone()\n'
+        "    if found is None:\n        for limit in limits(owner):\n"
+        '            connection.execute("INSERT INTO alerts (owner, limit_at) VALUES (%s, %s)", (owner, limit))\n'
+    )
+    assert examine(None, "plans.check-then-insert", repository({"app/alerts.py": code})).findings == ()

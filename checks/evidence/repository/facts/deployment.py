@@ -16,7 +16,8 @@ class DeploymentFact(msgspec.Struct, frozen=True):
     bytes that the server has, then what says it), host_access (what lets everybody connect), standby, high_availability, backup
     (tool, or what is retained), metrics_agent, tracing, dashboard (its title), alert_rules (each rule's name), alert_topic (what
     a rule covers: saturation, wraparound, slots, lag, disk, backup age, long transactions, deadlocks), secret (what kind; never
-    the value), migration_lint, plan_test and migration_run (steps of continuous integration, by tool), application_name,
+    the value), migration_lint, plan_test and
+    migration_run (steps of continuous integration, by tool), query_test (what counts statements in tests), application_name,
     sql_comments, orm, vector_client,
     document_store, migrations.
     """
