@@ -7,6 +7,7 @@ threads: quitting leaves them behind.
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import traceback
 from collections.abc import Callable
@@ -16,6 +17,10 @@ from textual.message import Message
 from textual.message_pump import MessagePump
 
 from checks.errors import ReviewError
+
+
+TURN_S = 0.001
+"""How long such a thread may compute while a key waits; Python's own 5 ms add up to a frame."""
 
 
 class Finished(Message):
@@ -48,6 +53,7 @@ def start(name: str, receiver: MessagePump, work: Callable[[], Any]) -> threadin
             message = Finished(name, error=ReviewError(words, "This is a defect of pgsurveyor: please report it"))
         send(receiver, message)
 
+    sys.setswitchinterval(TURN_S)
     thread = threading.Thread(target=run, name=name, daemon=True)
     thread.start()
     return thread

@@ -40,6 +40,7 @@ def observing(command: Any) -> Any:
     for decorate in (
         click.argument("words", nargs=-1, metavar="[DSN] [REPO]"),
         click.option("--replica", "replicas", multiple=True, metavar="DSN", help="A further node (repeatable)."),
+        click.option("--pooler", metavar="DSN", help="PgBouncer's console: who waits for a connection, and how long."),
         click.option("--no-database", is_flag=True, help="Leave the database out."),
         click.option("--no-repo", is_flag=True, help="Leave the repository out."),
         click.option("--evidence", type=click.Path(path_type=Path), help="Saved evidence instead of a live target."),

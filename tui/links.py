@@ -152,6 +152,10 @@ class Links:
     def _patterns(self) -> dict[str, AccessPattern]:
         return {pattern.query_id: pattern for pattern in workload(self.evidence) if pattern.query_id is not None}
 
+    def read_workload(self) -> None:
+        """Parses all statements, so that nobody waits for it later."""
+        _ = self._patterns, self._uses
+
     def words_of(self, entry: Statement) -> str:
         """What a statement does, short; its text in one line where that cannot be told."""
         pattern = self._patterns.get(entry.query_id)

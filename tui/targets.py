@@ -34,4 +34,6 @@ def arguments(target: Target) -> tuple[str, ...]:
     words += [str(target.repository)] if target.repository is not None else []
     for replica in target.replicas:
         words += ["--replica", without_password(understand(replica))]
+    if target.pooler is not None:
+        words += ["--pooler", without_password(understand(target.pooler))]
     return tuple(words)

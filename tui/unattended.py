@@ -60,6 +60,7 @@ def resolve_target(options: dict[str, Any]) -> Target:
         dsn,
         repository,
         tuple(options["replicas"]),
+        pooler=options["pooler"],
         index_budget=parse_size(budget) if budget is not None else None,
         watch_s=options["watch"],
         max_load=options["max_load"],
@@ -77,7 +78,7 @@ def resolve_target(options: dict[str, Any]) -> Target:
 def gather(options: dict[str, Any], progress: Progress) -> Observation:
     """Evidence from the file of --evidence, else from the live target."""
     if options["evidence"] is not None:
-        if options["words"] or options["replicas"]:
+        if options["words"] or options["replicas"] or options["pooler"]:
             raise UsageError("--evidence stands instead of a target", "leave the DSN and the repository out")
         if any(options[name] for name in ("watch", "max_load", "measure_recall", "read_rows", "plans", "analyze")):
             raise UsageError(

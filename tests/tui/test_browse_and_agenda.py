@@ -60,10 +60,10 @@ async def test_from_a_table_to_its_statement_to_its_code_and_back(make_app: Make
         await until(pilot, lambda: "files 3" in screen_text(pilot))
         assert "public.events" in detail(pilot)
         await pilot.press("j")
-        assert "SELECT id FROM users" in detail(pilot)
+        assert "SELECT from users" in detail(pilot)
         await pilot.press("l")
         assert isinstance(pilot.app.screen, Pick)
-        await pilot.press(*"select id", "enter")
+        await pilot.press(*"select from", "enter")
         await until(pilot, lambda: "users_email_idx" in detail(pilot))
         assert browse(pilot).kind == "statement"
         await pilot.press("l", *"db.py", "enter")

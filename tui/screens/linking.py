@@ -66,9 +66,9 @@ def _named(kind: str, key: tuple[str, ...], about: str = "") -> Entry:
 
 def _statement(links: Links, query_id: str) -> Entry:
     entry = links.statement(Thing("statement", (query_id,)))
-    text = " ".join(entry.text[:400].split()) if entry else query_id
+    words = links.words_of(entry) if entry else query_id
     share = f"{links.statements.share(entry):.0%}" if entry and links.statements else ""
-    return Entry("statement", (text, "$code"), share, Thing("statement", (query_id,)))
+    return Entry("statement", (words, "$code"), share, Thing("statement", (query_id,)))
 
 
 def _finding(finding: Finding) -> Entry:

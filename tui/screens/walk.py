@@ -17,7 +17,7 @@ from textual.widgets import Input, Static
 from checks.model import Area, Finding, Severity
 from scorecards.review import Event, ReviewState, undone_ids
 from tui.actions import bindings
-from tui.background import Finished
+from tui.background import Finished, start
 from tui.excerpts import excerpt_of
 from tui.links import Thing, statement_ids
 from tui.queue import OPEN, ORDERS, STATUSES, Filter, Queue, Standing, ordered, read_filter, step, worst_first
@@ -104,12 +104,13 @@ class Walk(Deciding):
             self.set_timer(AFTER_FIRST_FRAME_S, lambda: self.surveyor.prepare_effects(self))
 
     def on_finished(self, event: Finished) -> None:
-        """What fixing something would change is known now."""
+        """What fixing something would change is known now; then what belongs to what is worked out."""
         event.stop()
         if event.error is not None:
-            self.surveyor.tell(f"{event.error}. {event.error.hint}", title="Effects", severity="error")
-        else:
+            self.surveyor.tell(f"{event.error}. {event.error.hint}", title=event.name.capitalize(), severity="error")
+        elif event.name == "effects":
             self._show_detail(keep_place=True)
+            start("links", self, self.surveyor.links.read_workload)
 
     # The queue
 
