@@ -2,7 +2,7 @@
 
 Without arguments: start-up, a long review at the terminal, the demo, and a database of 1,000 tables. `bench.py walk` measures
 the terminal program alone, `bench.py 10001 100001` databases of so many tables, which takes minutes, `bench.py repository
-500000` the reading of a repository of so many lines.
+500000` the reading of a repository of so many lines, `bench.py shadow` a shadow of 1,000 tables and its growth.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import NamedTuple
 import psycopg
 from bench_catalogs import SIZES, measure
 from bench_repository import measure_repository
+from bench_shadow import measure_shadow
 from bench_walk import measure_walk
 
 PROGRAM = str(Path(sys.executable).with_name("pgsurveyor"))
@@ -171,6 +172,8 @@ def whole_review() -> None:
 if (sizes := sys.argv[1:]) == ["walk"]:
     terminal_program()
     measure_walk(say, PROGRAM)
+elif sizes == ["shadow"]:
+    measure_shadow(say)
 elif sizes[:1] == ["repository"]:
     measure_repository([int(size) for size in sizes[1:]] or [500_000, 2_000_000], cost, say, mebibytes)
 elif sizes:
@@ -184,3 +187,4 @@ else:
     whole_review()
     measure(["1000"], cost, say, PROGRAM)
     measure_repository([500_000], cost, say, mebibytes)
+    measure_shadow(say)
