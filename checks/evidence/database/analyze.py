@@ -14,7 +14,7 @@ import psycopg
 
 from checks.evidence.consent import Answer, Ask, Parameter, Proposal
 from checks.evidence.database.explain import Planner, explain_generic, role_settings
-from checks.evidence.database.facts import GivenPlan, GivenPlans, Plans, Statement, Statements
+from checks.evidence.database.facts import GivenPlan, GivenPlans, PlanNode, Plans, Statement, Statements
 from checks.evidence.database.likely_values import likely_parameters
 from checks.evidence.database.read_only import volatile_functions, why_not_read_only
 from checks.evidence.database.session import MANNERS, MARKER
@@ -26,6 +26,9 @@ from checks.evidence.tokens import significant
 SOURCE = "--analyze"
 ASKED_AT_MOST = 20
 RUN_TIMEOUT_S = 30.0
+# A person is not asked about what is quick and little.
+LEAST_MEAN_MS, LEAST_SHARE = 1.0, 0.01
+_SYSTEM = frozenset({"pg_catalog", "information_schema", None})
 
 
 class _Candidate(NamedTuple):
@@ -79,7 +82,9 @@ def _candidates(
     unproven = 0
     for entry in sorted(statements.entries, key=lambda entry: -entry.total_ms):
         planned = plans.by_id.get(entry.query_id)
-        if planned is None or not entry.calls or not _is_select(entry.text):
+        if planned is None or not entry.calls or not _is_select(entry.text) or not _reads_tables(planned.root):
+            continue
+        if entry.mean_ms < LEAST_MEAN_MS and statements.share(entry) < LEAST_SHARE:
             continue
         plan = explain_generic(planner, planned.planned_as, entry.text)
         if plan is None or why_not_read_only(plan, volatile) or planner.user_code.refusal(entry.text) is not None:
@@ -89,6 +94,11 @@ def _candidates(
         if len(found) == ASKED_AT_MOST:
             break
     return found, unproven
+
+
+def _reads_tables(root: PlanNode) -> bool:
+    """Whether it reads a table of the application's, and not the system's catalogs alone."""
+    return any(node.relation and node.schema not in _SYSTEM for node in root.walk())
 
 
 def _is_select(text: str) -> bool:

@@ -14,7 +14,7 @@ from checks.evidence.database.query import query
 from checks.evidence.database.session import Session
 from checks.evidence.expressions import unwrap
 from checks.evidence.sql import parse, walk
-from checks.model import qualified_name
+from checks.model import qualified_name, quote_identifier
 
 _NAME = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
 # A column, or its cast, and not one within a function or a sum: those end in a parenthesis.
@@ -122,7 +122,7 @@ def _limits(text: str) -> dict[int, str]:
 
 def _value(session: Session, use: _Use, both_sides: bool) -> tuple[str | None, str]:
     """The value, and where it comes from in words."""
-    place = f"{qualified_name(use.schema, use.table)}.{use.column}"
+    place = f"{qualified_name(use.schema, use.table)}.{quote_identifier(use.column)}"
     rows = session.rows(
         query("likely_values", session.major), {"schema": use.schema, "table": use.table, "column": use.column}
     )

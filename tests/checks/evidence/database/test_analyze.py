@@ -25,6 +25,11 @@ SCHEMA = """
 """
 
 
+@pytest.fixture(autouse=True)
+def _asks_of_quick_statements_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("checks.evidence.database.analyze.LEAST_MEAN_MS", 0.0)
+
+
 def _observed(database: Database, ask: Ask | None) -> Observation:
     return observe(Target(database.dsn, analyze=True), ask=ask)
 
@@ -171,3 +176,22 @@ def test_a_statement_that_takes_too_long_is_cancelled_and_the_rest_goes_on(
 
     assert given.failed == 1
     assert len(given.plans) == given.asked - 1 >= 1
+
+
+def test_a_person_is_not_asked_about_what_is_quick_or_reads_catalogs(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(database, SCHEMA)
+    monkeypatch.setattr("checks.evidence.database.analyze.LEAST_MEAN_MS", 1.0)
+    send(database.connect(), "SELECT note FROM orders WHERE id = %s", [(7,)] * 3)
+    send(database.connect(), "SELECT count(*) FROM orders a JOIN orders b USING (total)", [()])
+    send(database.connect(), "SELECT count(*), max(a.attname::text) FROM pg_attribute a, pg_class b", [()])
+    asked: list[str] = []
+
+    def answer(proposal: Proposal) -> Answer:
+        asked.append(proposal.text)
+        return Answer(False)
+
+    _observed(database, answer)
+
+    assert [text.partition("FROM ")[2][:8] for text in asked if "FROM" in text] == ["orders a"]
