@@ -27,16 +27,19 @@ from checks.evidence.database.facts import PlanNode, Server, Settings
 from checks.evidence.evidence import Evidence
 from checks.shadow import btree, files
 from checks.shadow.blueprint import Blueprint, Omission, RelationSize
+from checks.shadow.disk import MOST_BYTES, DiskWatch
 from checks.shadow.end_rows import write_end_rows
 from checks.shadow.planning import NotPlanned, Planning
 from checks.shadow.prepared import Prepared
 from checks.shadow.queries import EXTENSIONS_ON_PATH, HEAPS_BELOW, RANGE_COLUMNS, RELATION_FILES
 from checks.shadow.reading import read_blueprint
 from checks.shadow.restore import OWNER, STATEMENT_TIMEOUT, add_extension, connect, restore
+from checks.shadow.scaling import segments
 from checks.shadow.script import read_script
 from checks.shadow.server import EmbeddedServer
 from checks.shadow.statistics import write_columns, write_extended, write_sizes
 
+MOST_FILES = 20_000
 LARGEST_DISK_BYTES = 250 * 1024 * 1024
 DISK_GRAIN = 8 << 20
 Progress = Callable[[str], None]
@@ -72,6 +75,7 @@ class Shadow:
         self.omissions: tuple[Omission, ...] = blueprint.omissions
         self.with_end_rows = 0
         self._server = server
+        self._disk = DiskWatch(server.folder, lambda: server.pid)
         self._evidence = evidence
         self._planning: Planning | None = None
         self._switching: psycopg.Connection[Any] | None = None
@@ -107,12 +111,19 @@ class Shadow:
     ) -> Shadow:
         """The shadow of what was read before. Raises TargetError."""
         progress("starting the shadow")
+        if segments(blueprint.relations) > MOST_FILES:
+            raise TargetError("its tables are too large for a shadow", "go on without it: --no-shadow")
         server = (prepared or Prepared(blueprint.major, programs)).take()
         shadow = cls(server, blueprint, evidence)
         try:
             shadow._fill(progress)
         except BaseException as error:
             shadow.close()
+            if shadow._disk.exceeded:
+                raise TargetError(
+                    f"the shadow took more than {MOST_BYTES >> 20} MB of disk and was ended",
+                    "go on without it: --no-shadow",
+                ) from error
             if isinstance(error, psycopg.Error):
                 raise TargetError(f"the shadow could not be made: {error}", "go on without it: --no-shadow") from error
             raise
@@ -243,6 +254,7 @@ class Shadow:
 
     def close(self) -> None:
         """Stops the server and removes its files."""
+        self._disk.stop()
         self._leave()
         self._server.stop()
 
