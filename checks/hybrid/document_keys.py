@@ -35,6 +35,7 @@ from checks.workload import (
 )
 
 SHOWN = 5
+_DIGEST = re.compile(r"hash|checksum|digest|md5|sha(?:1|256)|fingerprint", re.IGNORECASE)
 _ID = re.compile(r"(?:^|[_.])(?P<name>[a-z][a-z0-9_]*?)_(?:u?u?id)s?$|(?P<camel>[a-z][A-Za-z0-9]*?)(?:Id|ID|Uuid)s?$")
 _MESSAGES = re.compile(
     r"(?:^|_)(?:outbox|inbox|events?|jobs?|queues?|tasks?|logs?|audits?|audit_log|deliver(?:y|ies)|idempotency|webhook_events?"
@@ -205,7 +206,7 @@ def relation_inside_jsonb(evidence: Evidence) -> Iterator[Finding | Examined]:
         references = []
         for key, uses in key_uses(evidence, column).items():
             target = referenced_table(catalog, table, key)
-            joined = [use for use in uses if use.comparison.other is not None]
+            joined = [use for use in uses if _joins(use)]
             if target is None and joined:
                 other = joined[0].comparison.other
                 target = catalog.table_by_oid.get(other.table or 0) if other else None
@@ -214,6 +215,14 @@ def relation_inside_jsonb(evidence: Evidence) -> Iterator[Finding | Examined]:
         if references:
             yield _inside(evidence, table, column, sorted(references, key=lambda entry: (not entry.joined, entry.key)))
     yield Examined(len(columns), len(columns), "document columns", gap=unread_statements(evidence))
+
+
+def _joins(use: Use) -> bool:
+    """Whether it compares the key with a column of a table, and both are rather ids than sums of contents."""
+    other = use.comparison.other
+    if other is None or use.comparison.operator != "=":
+        return False
+    return not any(_DIGEST.search(name) for name in (other.column, use.way.key or ""))
 
 
 def referenced_table(catalog: Catalog, table: Table, key: str) -> Table | None:

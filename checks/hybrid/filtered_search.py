@@ -40,6 +40,7 @@ FILTERS_COUNTED = (0, 8)
 _FEW_VALUES = 20
 _LAST = {"hnsw": "hnsw.max_scan_tuples", "ivfflat": "ivfflat.max_probes"}
 _FULL = 0.9
+_ALL = 0.99
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -98,33 +99,21 @@ def filtered_search_loses_rows(evidence: Evidence) -> Iterator[Finding | Examine
 def kept_by_filters(evidence: Evidence, table: Table, column: Column, search: Search) -> Kept:
     """By the search's conditions on other columns of the vector's table, and by conditions on what it is joined to."""
     catalog = evidence.get(Catalog)
-    statistics = evidence.find(PlannerStatistics)
-    rows = estimated_rows(evidence, table) or 0
     share, guessed, names = 1.0, False, []
     for entry in search.nearest.filters:
         owner = catalog.table_by_oid.get(entry.column.table or 0)
-        if owner is None or table.oid not in {owner.oid, owner.root}:
-            # A condition on a joined table is a filter too; the join condition itself is none.
-            if owner is not None and entry.other is None and not _is_key(catalog, entry):
-                names.append(f"{owner.name}.{entry.column.column}")
-                guessed = True
+        # A condition on a joined table is a filter too; the join condition itself is none.
+        if owner is None or entry.other is not None:
             continue
-        if entry.other is not None or entry.column.column == column.name:
+        own = table.oid in {owner.oid, owner.root}
+        if (own and entry.column.column == column.name) or (not own and _is_key(catalog, entry)):
+            continue
+        part = _part(evidence, catalog, table if own else owner, entry)
+        if part is not None and part > _ALL:
             continue
         key = entry.json_key if entry.json_key and "$" not in entry.json_key else None
-        names.append(f"{entry.column.column}.{key}" if key else entry.column.column)
-        known = catalog.column_named(table.oid, entry.column.column)
-        found = statistics.by_column.get((table.oid, known.number)) if statistics and known else None
-        part = None
-        if found and not (entry.function or entry.json_operator or entry.under_or):
-            if entry.operator in {"=", "is true", "is false"}:
-                part = equal_share(found, rows)
-                if 0 < found.distinct <= _FEW_VALUES and found.common_share:
-                    part = max(part, found.common_share)
-            elif entry.operator in {"is null", "is not null"}:
-                part = found.null_share if entry.operator == "is null" else 1 - found.null_share
-            elif entry.operator in {"<>", "is distinct from", "is not true", "is not false"}:
-                part = 1.0
+        name = f"{entry.column.column}.{key}" if key else entry.column.column
+        names.append(name if own else f"{owner.name}.{name}")
         if part is None:
             guessed = True
         else:
@@ -132,6 +121,23 @@ def kept_by_filters(evidence: Evidence, table: Table, column: Column, search: Se
     # What the vector's own table is asked comes first, ids before states.
     ordered = sorted(set(names), key=lambda name: ("." in name, not name.lower().endswith(("id", "ids")), name))
     return Kept(share, tuple(ordered), guessed)
+
+
+def _part(evidence: Evidence, catalog: Catalog, owner: Table, entry: Comparison) -> float | None:
+    """The share of the owner's rows that the condition keeps, by the planner's statistics; None if they do not tell."""
+    statistics = evidence.find(PlannerStatistics)
+    known = catalog.column_named(owner.oid, entry.column.column)
+    found = statistics.by_column.get((owner.oid, known.number)) if statistics and known else None
+    if found is None or entry.function or entry.json_operator or entry.under_or:
+        return None
+    if entry.operator in {"=", "is true", "is false"}:
+        part = equal_share(found, estimated_rows(evidence, owner) or 0)
+        if 0 < found.distinct <= _FEW_VALUES and found.common_share:
+            part = max(part, found.common_share)
+        return part
+    if entry.operator in {"is null", "is not null"}:
+        return found.null_share if entry.operator == "is null" else 1 - found.null_share
+    return 1.0 if entry.operator in {"<>", "is distinct from", "is not true", "is not false"} else None
 
 
 def _is_key(catalog: Catalog, entry: Comparison) -> bool:

@@ -52,10 +52,17 @@ KNOWN: dict[str, Known] = {
 }
 
 
+_PROVIDER = re.compile(
+    r"^(?:openai|azure(?:_openai)?|voyage(?:ai)?|cohere|google(?:ai)?|gemini|vertex(?:ai)?|mistral(?:ai)?|ollama|bedrock"
+    r"|jina(?:ai)?|nvidia|together(?:ai)?|huggingface|hf|litellm|openrouter|fireworks):(?=.)"
+)
+
+
 def plain_name(name: str) -> str:
-    """`text-embedding-3-small` of `openai/text-embedding-3-small`, `models/...:latest` and the like, in lower case."""
-    plain = re.sub(r":[\w.-]+$|/\d+$", "", name.strip().lower())
-    return re.split(r"[/:]", plain)[-1]
+    """`text-embedding-3-small` of `openai/text-embedding-3-small`, `openai:...`, `models/...:latest` and the like, in lower
+    case."""
+    plain = _PROVIDER.sub("", name.strip().lower())
+    return re.split(r"[/:]", re.sub(r":[\w.-]+$|/\d+$", "", plain))[-1]
 
 
 def known(name: str) -> Known | None:

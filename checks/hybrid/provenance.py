@@ -134,7 +134,9 @@ def embedding_models_differ(evidence: Evidence) -> Iterator[Finding | Examined]:
     ingest = _by_name(entry for entry in models if entry.use == "ingest")
     query = _by_name(entry for entry in models if entry.use == "query")
     yield Examined(len(models), len(models), "places that name an embedding model")
-    if not ingest or not query or ingest.keys() & query.keys():
+    # Of code that knows many models, a configuration takes one.
+    choice = len(_by_name(iter(models))) > len(ingest) + len(query) or len(ingest) > 1 or len(query) > 1
+    if not ingest or not query or choice or ingest.keys() & query.keys():
         return
     written, asked = next(iter(ingest.values())), next(iter(query.values()))
     sizes = {dimensions_of(written.name), dimensions_of(asked.name)}

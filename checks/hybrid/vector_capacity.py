@@ -13,10 +13,10 @@ from checks.figures import bytes_in_words
 from checks.hybrid.searches import ann_indexes, calls_of, searches_of
 from checks.hybrid.sizing import hnsw_bytes_per_row, indexed_kind, m_of
 from checks.hybrid.vector_memory import cache_size, shared_buffers
-from checks.hybrid.vectors import INDEXED_DIMENSIONS, dimensions, vector_columns
+from checks.hybrid.vectors import INDEXED_DIMENSIONS, dimensions, filled_rows, vector_columns
 from checks.model import Confidence, Examined, Finding, Fix, Severity
 from checks.registry import check
-from checks.relations import estimated_rows, size_bytes
+from checks.relations import size_bytes
 
 SHOWN = 5
 _SLOW_MS = 1000
@@ -74,7 +74,7 @@ def vector_capacity(evidence: Evidence) -> Iterator[Finding | Examined]:
 
 
 def _layout(evidence: Evidence, table: Table, column: Column) -> _Layout | None:
-    count, rows = dimensions(column), estimated_rows(evidence, table)
+    count, rows = dimensions(column), filled_rows(evidence, table, column)
     if not count or not rows:
         return None
     indexes = ann_indexes(evidence.get(Catalog), column)
@@ -130,9 +130,9 @@ def _title(name: str, first: _Layout, memory: float, headroom: float) -> str:
     )
     if headroom >= 1:
         return f"{title}, and {headroom:,.1f} times what all vectors need today"
-    if first.indexes:
-        return f"{title}: the present layout is past its size"
-    return f"{title}: less than all vectors would need"
+    if first.needed <= memory:
+        return f"{title}, and all vectors together need more"
+    return f"{title}: the present layout is past its size" if first.indexes else f"{title}: fewer than there are"
 
 
 def _steps(

@@ -19,6 +19,7 @@ from checks.hybrid.searches import (
 from checks.hybrid.vectors import (
     DISTANCE_NAMES,
     dimensions,
+    filled_rows,
     index_lock,
     index_sql,
     index_undo,
@@ -49,7 +50,7 @@ def vector_without_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     columns = vector_columns(catalog)
     sized = [(table, column) for table, column in columns if estimated_rows(evidence, table) is not None]
     for table, column in sized:
-        rows = estimated_rows(evidence, table) or 0
+        rows = filled_rows(evidence, table, column) or 0
         if rows > evidence.limit("vector_rows") and not ann_indexes(catalog, column):
             yield _unindexed(evidence, table, column, rows)
     yield Examined(len(sized), len(columns), "vector columns")

@@ -11,7 +11,7 @@ from checks.families import once_per_family
 from checks.figures import bytes_in_words
 from checks.hybrid.searches import ann_indexes
 from checks.hybrid.sizing import build_bytes_per_row, hnsw_bytes_per_row, indexed_kind, m_of, vector_bytes
-from checks.hybrid.vectors import dimensions, vector_columns
+from checks.hybrid.vectors import dimensions, filled_rows, vector_columns
 from checks.model import (
     Confidence,
     Examined,
@@ -220,7 +220,7 @@ def halfvec_candidate(evidence: Evidence) -> Iterator[Finding | Examined]:
     if not columns:
         raise NotApplicable("no column of type vector")
     for table, column in columns:
-        count, rows = dimensions(column), estimated_rows(evidence, table) or 0
+        count, rows = dimensions(column), filled_rows(evidence, table, column) or 0
         if count is None:
             continue
         stored = rows * (vector_bytes(count) - vector_bytes(count, "halfvec"))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from checks.evidence.database.facts import Catalog, Column, Table
+from checks.evidence.database.facts import Catalog, Column, PlannerStatistics, Table
+from checks.evidence.evidence import Evidence
 from checks.hybrid.searches import ANN_METHODS, OPERATOR_OF_CLASS
 from checks.model import NotApplicable, qualified_name, quote_identifier
-from checks.relations import is_of_the_application, new_name
+from checks.relations import estimated_rows, is_of_the_application, new_name
 
 VECTOR_TYPES = frozenset({"vector", "halfvec", "sparsevec"})
 CLASS_OF_OPERATOR = {operator: suffix for suffix, operator in OPERATOR_OF_CLASS.items()}
@@ -38,6 +39,14 @@ def _searched_as_bits(catalog: Catalog, column: Column) -> bool:
         index.method in ANN_METHODS and any(key.column == column.number for key in index.keys)
         for index in catalog.indexes_of(column.table)
     )
+
+
+def filled_rows(evidence: Evidence, table: Table, column: Column) -> float | None:
+    """Rows that have a vector, as the planner's statistics know it; None if nothing is known of the table's rows."""
+    rows = estimated_rows(evidence, table)
+    statistics = evidence.find(PlannerStatistics)
+    known = statistics.by_column.get((table.oid, column.number)) if statistics else None
+    return rows if rows is None or known is None else rows * (1 - known.null_share)
 
 
 def dimensions(column: Column) -> int | None:

@@ -106,6 +106,8 @@ def test_names_of_models() -> None:
     assert plain_name("openai/Text-Embedding-3-Small") == "text-embedding-3-small"
     assert plain_name("all-MiniLM-L6-v2/256") == "all-minilm-l6-v2"
     assert plain_name("nomic-embed-text:latest") == "nomic-embed-text"
+    assert plain_name("voyage:voyage-code-3") == "voyage-code-3"
+    assert plain_name("ollama:nomic-embed-text:v1.5") == "nomic-embed-text"
     assert dimensions_of("sentence-transformers/all-MiniLM-L6-v2") == 384
     assert dimensions_of("models/text-embedding-004") == 768
     assert dimensions_of("") is None

@@ -83,13 +83,19 @@ def test_messages_are_no_state(database: Database, repository: Callable[[Mapping
 def test_a_join_by_a_key(database: Database, repository: Callable[[Mapping[str, str | bytes]], Path]) -> None:
     prepare(database, "CREATE TABLE people (id int PRIMARY KEY, ref text)", EVENTS.format("visits"))
     code = repository(
-        {"report.sql": "SELECT p.id FROM people p JOIN visits e ON e.metadata ->> 'person' = p.ref WHERE p.id = 4;\n"}
+        {
+            "report.sql": "SELECT p.id FROM people p JOIN visits e ON e.metadata ->> 'person' = p.ref WHERE p.id = 4;\n"
+            # Sizes are compared here, and sums of contents there.
+            "SELECT e.id FROM people p JOIN visits e ON e.id = p.id WHERE length(p.ref) < length(e.metadata ->> 'text');\n"
+            "SELECT e.id FROM people p JOIN visits e ON e.metadata ->> 'source_hash' = p.ref;\n"
+        }
     )
 
     (found,) = examine(database, INSIDE, code, limits=LIMITS).findings
 
     assert found.observed["joined"] is True
     assert found.observed["references"] == ["public.people"]
+    assert found.observed["keys"] == ["person"]
 
 
 def test_guesses_of_the_planner(database: Database) -> None:

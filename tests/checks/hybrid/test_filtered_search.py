@@ -153,6 +153,29 @@ def test_an_index_on_the_filter_makes_it_exact(database: Database) -> None:
     assert examine(database, FILTERED, limits=LIMITS).outcome is Outcome.PASSED
 
 
+def test_filters_of_joined_tables(database: Database) -> None:
+    """What the statistics of the other table say: nearly all rows are live, and one in twenty is of a kind."""
+    prepare(
+        database,
+        "CREATE EXTENSION vector",
+        table("chunks"),
+        "CREATE TABLE pages (id int PRIMARY KEY, kind int, deleted_at timestamptz)",
+        "INSERT INTO pages SELECT i, i % 20 FROM generate_series(1, 12000) i",
+    )
+    force(database)
+    connection = database.connect()
+    search = "SELECT c.id FROM chunks c JOIN pages p ON p.id = c.id WHERE {} ORDER BY embedding <=> %s::vector LIMIT 10"
+    send(connection, search.format("p.deleted_at IS NULL"), [(QUERY,)] * 3)
+    assert examine(database, FILTERED, limits=LIMITS).outcome is Outcome.PASSED
+    assert len(send(connection, search.format("p.deleted_at IS NULL AND p.kind = %s"), [(3, QUERY)])) < 10
+
+    (found,) = examine(database, FILTERED, limits=LIMITS).findings
+
+    assert (
+        found.title == "A search of public.chunks.embedding filtered by pages.kind finds about 2.0 rows for its LIMIT"
+    )
+
+
 def test_the_planner_takes_the_exact_way(database: Database) -> None:
     """Among few rows it sorts them all: nothing is lost, and nothing is claimed."""
     prepare(database, "CREATE EXTENSION vector", table("small"), "DELETE FROM small WHERE id > 1000")

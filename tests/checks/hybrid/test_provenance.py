@@ -78,6 +78,8 @@ def test_models_of_data_and_of_queries(database: Database) -> None:
         [("openai/text-embedding-3-small", "ingest"), ("text-embedding-3-small", "query")],
         [("bge-m3", "ingest"), ("gte-base", "")],
         [("bge-m3", ""), ("gte-base", "")],
+        # Code that knows more models takes one by its configuration.
+        [("bge-m3", "ingest"), ("gte-base", "query"), ("text-embedding-3-small", "")],
     ):
         assert conclude(uses(*pairs), DIFFER).outcome is Outcome.PASSED
     assert conclude(uses(), DIFFER).outcome is Outcome.NOT_APPLICABLE

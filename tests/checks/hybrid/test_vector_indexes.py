@@ -35,6 +35,7 @@ def test_large_columns_without_an_index(
         database,
         "CREATE EXTENSION vector",
         table("chunks") + table("tenants") + table("archive") + table("indexed") + table("cast_indexed"),
+        "CREATE TABLE planned (id int, embedding vector(3)); INSERT INTO planned SELECT i FROM generate_series(1, 3000) i",
         "CREATE TABLE few (id int, embedding vector(3)); INSERT INTO few SELECT i, '[1,2,3]' FROM generate_series(1, 9) i",
         "CREATE INDEX ON indexed USING hnsw (embedding vector_cosine_ops)",
         "CREATE INDEX ON cast_indexed USING hnsw ((embedding::halfvec(3)) halfvec_l2_ops)",

@@ -198,7 +198,7 @@ def test_sums_of_exact_search(database: Database) -> None:
     each = hnsw_bytes_per_row(2100, "halfvec")
     assert found.title == (
         f"public.wide.embedding: 300 rows would take 8.0 kB each in an HNSW index of halfvec; 1.6 MB of memory hold "
-        f"{200 * 8192 / each:,.0f}: less than all vectors would need"
+        f"{200 * 8192 / each:,.0f}: fewer than there are"
     )
     assert found.observed["indexed"] is False
     mean = found.observed["search_ms"]
