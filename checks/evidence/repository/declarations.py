@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from checks.evidence.repository import alembic, django_migrations, rails
+from checks.evidence.repository import alembic, django_migrations, rails, rails_migrations
 from checks.evidence.repository.files import SourceFile, is_test
 from checks.evidence.repository.migrations import Migrations, is_migration, read_migrations
 from checks.evidence.repository.orm.django import Project
@@ -23,6 +23,7 @@ class DeclarationReader:
         self._alembic: list[SourceFile] = []
         self._django: list[SourceFile] = []
         self._rails: list[SourceFile] = []
+        self._rails_migrations: list[SourceFile] = []
         self._timeouts: list[Location] = []
 
     def read(self, file: SourceFile) -> bool:
@@ -44,16 +45,21 @@ class DeclarationReader:
                 self._alembic.append(file)
         elif file.extension == "rb" and rails.is_schema(file):
             self._rails.append(file)
+        elif file.extension == "rb" and rails_migrations.is_migration(file):
+            self._rails_migrations.append(file)
         return False
 
     def finish(self, project: Project, paths: Iterable[str]) -> Migrations:
         """What all of them leave behind. `project` knows what Django's applications are called, `paths` are all files."""
+        dumps = [file.path for file in self._sql if file.name == "structure.sql"]
+        summed = {path.rpartition("/")[0]: path for path in [*(file.path for file in self._rails), *dumps]}
         projects = [path for path in paths if path.rpartition("/")[2] == "manage.py"]
         found = [
             read_migrations(self._sql),
             alembic.read_revisions(self._alembic),
             django_migrations.read_django(self._django, project.labels, projects, project.user),
             rails.read_schemas(self._rails),
+            rails_migrations.read_migrations(self._rails_migrations, summed),
         ]
         return Migrations(
             tuple(dict.fromkeys(entry for each in found for entry in each.entries)),

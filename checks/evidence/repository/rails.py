@@ -50,7 +50,7 @@ def read_schemas(files: Iterable[SourceFile]) -> Migrations:
     unread: list[Location] = []
     for file in sorted(files, key=lambda file: file.path):
         script = ScriptReader()
-        _Schema(file, script).read()
+        Schema(file, script).read()
         entries += script.ledger.entries()
         unread += script.unread.locations
         if script.ledger.subjects():
@@ -58,22 +58,22 @@ def read_schemas(files: Iterable[SourceFile]) -> Migrations:
     return Migrations(tuple(entries), tuple(unread), tuple(lineages))
 
 
-def _text(node: Node | None) -> str:
+def text_of(node: Node | None) -> str:
     return (node.text or b"").decode("utf-8", "replace") if node is not None else ""
 
 
-def _string(node: Node | None) -> str | None:
+def string_in(node: Node | None) -> str | None:
     """A string or symbol that is written out."""
     if node is None:
         return None
     if node.type == "string":
         if any(child.type == "interpolation" for child in node.children):
             return None
-        return "".join(_text(child) for child in node.named_children)
-    return _text(node)[1:] if node.type == "simple_symbol" else None
+        return "".join(text_of(child) for child in node.named_children)
+    return text_of(node)[1:] if node.type == "simple_symbol" else None
 
 
-def _arguments(call: Node) -> tuple[list[Node], dict[str, Node]]:
+def arguments_in(call: Node) -> tuple[list[Node], dict[str, Node]]:
     positional: list[Node] = []
     keywords: dict[str, Node] = {}
     arguments = call.child_by_field_name("arguments")
@@ -81,22 +81,22 @@ def _arguments(call: Node) -> tuple[list[Node], dict[str, Node]]:
         if argument.type == "pair":
             key, value = argument.child_by_field_name("key"), argument.child_by_field_name("value")
             if value is not None:
-                keywords[_text(key).strip(":\"'")] = value
+                keywords[text_of(key).strip(":\"'")] = value
         elif argument.type != "comment":
             positional.append(argument)
     return positional, keywords
 
 
-def _names(node: Node | None) -> list[str]:
+def names_of(node: Node | None) -> list[str]:
     """The entries of a list of strings, or of one."""
     if node is None:
         return []
     if node.type == "array":
-        return [name for child in node.named_children if (name := _string(child))]
-    return [name] if (name := _string(node)) else []
+        return [name for child in node.named_children if (name := string_in(child))]
+    return [name] if (name := string_in(node)) else []
 
 
-class _Schema:
+class Schema:
     def __init__(self, file: SourceFile, script: ScriptReader) -> None:
         self.file = file
         self.script = script
@@ -107,7 +107,7 @@ class _Schema:
         while pending:
             node = pending.pop()
             if node.type == "call":
-                name = _text(node.child_by_field_name("method"))
+                name = text_of(node.child_by_field_name("method"))
                 method = getattr(self, f"_{name}", None) if name in _STATEMENTS else None
                 if method is not None:
                     method(node)
@@ -121,14 +121,14 @@ class _Schema:
         return ".".join(quoted(part) for part in name.split("."))
 
     def _create_table(self, call: Node) -> None:
-        positional, keywords = _arguments(call)
-        name = _string(positional[0]) if positional else None
+        positional, keywords = arguments_in(call)
+        name = string_in(positional[0]) if positional else None
         block = call.child_by_field_name("block")
         if name is None:
             self.script.unread.complete = False
             return
         parts = self._key(keywords, self._at(call))
-        keys = _names(keywords.get("primary_key")) if keywords.get("primary_key") is not None else []
+        keys = names_of(keywords.get("primary_key")) if keywords.get("primary_key") is not None else []
         later: list[Node] = []
         pending = list(block.named_children) if block is not None else []
         while pending:
@@ -136,7 +136,7 @@ class _Schema:
             if node.type in ("body_statement", "do_block", "block_body"):
                 pending = [*node.named_children, *pending]
             elif node.type == "call":
-                if _text(node.child_by_field_name("method")) in _NO_COLUMNS:
+                if text_of(node.child_by_field_name("method")) in _NO_COLUMNS:
                     later.append(node)
                 elif (column := self._column(node)) is not None:
                     parts.append((column, self._at(node)))
@@ -151,22 +151,22 @@ class _Schema:
 
     def _key(self, keywords: dict[str, Node], place: Location) -> list[tuple[str, Location]]:
         """The column of the key, which only its kind is said of."""
-        identifier, key = _text(keywords.get("id")), keywords.get("primary_key")
+        identifier, key = text_of(keywords.get("id")), keywords.get("primary_key")
         if identifier == "false" or (key is not None and key.type == "array"):
             return []
-        name = quoted(_string(key) or "id")
+        name = quoted(string_in(key) or "id")
         node = keywords.get("id")
         if node is not None and node.type == "hash":
             kind = next(
                 (
-                    _string(pair.child_by_field_name("value"))
+                    string_in(pair.child_by_field_name("value"))
                     for pair in node.named_children
-                    if _text(pair).startswith("type")
+                    if text_of(pair).startswith("type")
                 ),
                 None,
             )
         else:
-            kind = _string(node)
+            kind = string_in(node)
         if kind in (None, "bigint", "bigserial"):
             return [(f"{name} bigserial PRIMARY KEY", place)]
         if kind in ("serial", "integer"):
@@ -174,25 +174,25 @@ class _Schema:
         return [(f"{name} {_TYPES.get(kind or '', quoted(UNKNOWN))} DEFAULT 'x' PRIMARY KEY", place)]
 
     def _column(self, call: Node) -> str | None:
-        positional, keywords = _arguments(call)
-        method, name = _text(call.child_by_field_name("method")), _string(positional[0]) if positional else None
+        positional, keywords = arguments_in(call)
+        method, name = text_of(call.child_by_field_name("method")), string_in(positional[0]) if positional else None
         if name is None:
             return None
         kind = self._type(method, positional, keywords)
-        if _text(keywords.get("array")) == "true" and kind != quoted(UNKNOWN):
+        if text_of(keywords.get("array")) == "true" and kind != quoted(UNKNOWN):
             kind += "[]"
         sql = f"{quoted(name)} {kind}"
-        if method == "virtual" or _text(keywords.get("default", None)) not in ("", "nil"):
+        if method == "virtual" or text_of(keywords.get("default", None)) not in ("", "nil"):
             sql += " DEFAULT 'x'"
-        return sql + " NOT NULL" * (_text(keywords.get("null")) == "false")
+        return sql + " NOT NULL" * (text_of(keywords.get("null")) == "false")
 
     def _type(self, method: str, positional: list[Node], keywords: dict[str, Node]) -> str:
         def number(key: str) -> str:
-            value = _text(keywords.get(key))
+            value = text_of(keywords.get(key))
             return value if value.isdigit() else ""
 
         if method in ("enum", "column"):
-            named = _string(keywords.get("enum_type")) or (_string(positional[1]) if len(positional) > 1 else None)
+            named = string_in(keywords.get("enum_type")) or (string_in(positional[1]) if len(positional) > 1 else None)
             return quoted(named) if named and re.fullmatch(r"\w+", named) else quoted(UNKNOWN)
         if method in _TIMES:
             # Since Rails 7 the precision is 6, which PostgreSQL takes anyhow, and nil means none.
@@ -213,9 +213,9 @@ class _Schema:
         return f"{kind}(6)" if version is not None and int(version[1]) >= 7 else kind
 
     def _rule(self, table: str, call: Node) -> None:
-        method = _text(call.child_by_field_name("method"))
-        positional, keywords = _arguments(call)
-        name = _string(keywords.get("name"))
+        method = text_of(call.child_by_field_name("method"))
+        positional, keywords = arguments_in(call)
+        name = string_in(keywords.get("name"))
         label = f"CONSTRAINT {quoted(name)} " if name else ""
         path, place = self._path(table), self._at(call)
         if method == "index":
@@ -223,7 +223,7 @@ class _Schema:
         elif method == "check_constraint" and label:
             self.script.written([(f"ALTER TABLE {path} ADD {label}CHECK (true)", place)])
         elif method == "unique_constraint" and positional:
-            columns = ", ".join(map(quoted, _names(positional[0])))
+            columns = ", ".join(map(quoted, names_of(positional[0])))
             self.script.written([(f"ALTER TABLE {path} ADD {label}UNIQUE ({columns})", place)])
         elif method == "timestamps":
             for column in ("created_at", "updated_at"):
@@ -232,11 +232,11 @@ class _Schema:
             self.script.written([(f"ALTER TABLE {path} ADD {label}EXCLUDE (tableoid WITH =)", place)])
 
     def _index(self, table: str, positional: list[Node], keywords: dict[str, Node], place: Location) -> None:
-        names = _names(positional[0]) if positional else []
+        names = names_of(positional[0]) if positional else []
         plain = [quoted(name) if re.fullmatch(r"\w+", name) else "(lower('x'))" for name in names]
-        name = _string(keywords.get("name"))
-        unique = "UNIQUE " if _text(keywords.get("unique")) == "true" else ""
-        method = _string(keywords.get("using"))
+        name = string_in(keywords.get("name"))
+        unique = "UNIQUE " if text_of(keywords.get("unique")) == "true" else ""
+        method = string_in(keywords.get("using"))
         using = f"USING {quoted(method)} " if method else ""
         where = " WHERE true" if "where" in keywords else ""
         if name and plain:
@@ -246,16 +246,16 @@ class _Schema:
             self.script.unread.add({table}, place)
 
     def _add_foreign_key(self, call: Node) -> None:
-        positional, keywords = _arguments(call)
-        names = [name for node in positional[:2] if (name := _string(node))]
+        positional, keywords = arguments_in(call)
+        names = [name for node in positional[:2] if (name := string_in(node))]
         if len(names) < 2:
             return
         table, target = names
-        column = _string(keywords.get("column")) or f"{_singular(target.rpartition('.')[2])}_id"
-        key = _string(keywords.get("primary_key"))
-        label = _string(keywords.get("name"))
+        column = string_in(keywords.get("column")) or f"{singular(target.rpartition('.')[2])}_id"
+        key = string_in(keywords.get("primary_key"))
+        label = string_in(keywords.get("name"))
         name = f"CONSTRAINT {quoted(label)} " if label else ""
-        action = _ACTIONS.get(_string(keywords.get("on_delete")) or "", "")
+        action = _ACTIONS.get(string_in(keywords.get("on_delete")) or "", "")
         sql = (
             f"ALTER TABLE {self._path(table)} ADD {name}FOREIGN KEY ({quoted(column)}) REFERENCES {self._path(target)}"
         )
@@ -263,23 +263,23 @@ class _Schema:
         self.script.written([(sql + f" ON DELETE {action}" * bool(action), self._at(call))])
 
     def _add_index(self, call: Node) -> None:
-        positional, keywords = _arguments(call)
-        if table := _string(positional[0]) if positional else None:
+        positional, keywords = arguments_in(call)
+        if table := string_in(positional[0]) if positional else None:
             self._index(table, positional[1:], keywords, self._at(call))
 
     def _create_enum(self, call: Node) -> None:
-        positional, _ = _arguments(call)
-        if name := _string(positional[0]) if positional else None:
+        positional, _ = arguments_in(call)
+        if name := string_in(positional[0]) if positional else None:
             self.script.written([(f"CREATE TYPE {self._path(name)} AS ENUM ('x')", self._at(call))])
 
     def _execute(self, call: Node) -> None:
-        self.script.unread.add(set(re.findall(r"\w+", _text(call))), self._at(call))
+        self.script.unread.add(set(re.findall(r"\w+", text_of(call))), self._at(call))
 
 
 _STATEMENTS = frozenset(["create_table", "add_foreign_key", "add_index", "create_enum", "execute"])
 
 
-def _singular(name: str) -> str:
+def singular(name: str) -> str:
     """As Rails' inflector has it for most words."""
     for plural, singular in (("ies", "y"), ("sses", "ss"), ("ses", "se"), ("xes", "x"), ("ches", "ch"), ("shes", "sh")):
         if name.endswith(plural):
