@@ -9,6 +9,7 @@ from functools import partial
 
 from checks.evidence.repository.behaviour import connections, sessions
 from checks.evidence.repository.behaviour.caches import fills_of
+from checks.evidence.repository.behaviour.counts import counts_of
 from checks.evidence.repository.behaviour.exports import Exports, helpers_of
 from checks.evidence.repository.behaviour.helpers import Helper, Helpers
 from checks.evidence.repository.behaviour.imports import Imports
@@ -142,6 +143,7 @@ def _behaviours(
     yield from races_of(outline, sites, helpers)
     yield from external_calls_of(outline, sites, helpers)
     yield from lock_orders_of(outline, sites)
+    yield from counts_of(outline, sites)
     yield from retries_of(outline, sites)
     yield from fills_of(outline, sites)
     yield from sessions.sessions_of(outline)
