@@ -53,6 +53,7 @@ READ = (
     "settings, roles and grants, extensions",
     "statistics of tables, indexes, statements and the planner; no value of any row",
     "sessions, locks and replication, as they are at one moment",
+    "pg_hba.conf, the sizes of WAL and log files, where the role may",
 )
 READ_OF_REPOSITORY = "its files as git lists them: SQL, migrations, models, calls, deployment; nothing of it is run"
 

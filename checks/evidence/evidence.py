@@ -21,6 +21,7 @@ from checks.evidence.database.facts import (
     Host,
     PlannerStatistics,
     Plans,
+    Pooler,
     Rates,
     Recall,
     Replica,
@@ -57,6 +58,7 @@ NOT_ADVISED = Unobserved(
     Reason.NOT_OPTED_IN, "--index-budget SIZE chooses new indexes for the whole workload, in a shadow"
 )
 NOT_THEN_OBSERVED = Unobserved(Reason.NOT_RUN, "this evidence was collected before this was observed: collect it again")
+NO_POOLER = Unobserved(Reason.NOT_OPTED_IN, "--pooler DSN reads PgBouncer's console")
 NO_PLANS_GIVEN = Unobserved(
     Reason.NOT_OPTED_IN,
     "--analyze runs statements that you say yes to; --plan FILE reads plans of EXPLAIN (ANALYZE, BUFFERS) or auto_explain's log",
@@ -94,6 +96,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     freeze_ages: FreezeAges | Unobserved = NO_DATABASE
     replication: Replication | Unobserved = NO_DATABASE
     host: Host | Unobserved = NOT_THEN_OBSERVED
+    pooler: Pooler | Unobserved = NO_POOLER
     rates: Rates | Unobserved = NOT_WATCHED
     earlier: Earlier | Unobserved = NO_EARLIER_REVIEW
     embeddings: Embeddings | Unobserved = NOT_THEN_OBSERVED
@@ -208,6 +211,7 @@ SECTIONS: dict[type, str] = {
     FreezeAges: "freeze_ages",
     Replication: "replication",
     Host: "host",
+    Pooler: "pooler",
     Rates: "rates",
     Earlier: "earlier",
     Embeddings: "embeddings",
@@ -222,5 +226,5 @@ SECTIONS: dict[type, str] = {
 DATABASE_SECTIONS = tuple(
     name
     for section, name in SECTIONS.items()
-    if section not in (Repository, Growth, Proofs, Advice, GivenPlans, Earlier)
+    if section not in (Repository, Growth, Proofs, Advice, GivenPlans, Earlier, Pooler)
 )

@@ -37,7 +37,8 @@ NOBODY_TO_ASK = TargetError(
 class Target(msgspec.Struct, frozen=True):
     """What to look at: a live database, an application's repository, or both. DSNs as the user wrote them.
 
-    `watch_s`: look twice, so many seconds apart. `max_load`: stop where more sessions are active
+    `pooler`: the console of a PgBouncer that stands in front. `watch_s`: look twice, so many seconds apart.
+    `max_load`: stop where more sessions are active
     than the reviewer's own limit `active_sessions` allows, or wait for locks.
     `redact_names`: keep a hash instead of each name of the target's own.
     `cache`: keep what is read of the repository in the user's cache folder, for the next review of it.
@@ -51,6 +52,7 @@ class Target(msgspec.Struct, frozen=True):
     dsn: str | None = None
     repository: Path | None = None
     replicas: tuple[str, ...] = ()
+    pooler: str | None = None
     watch_s: float = 0.0
     max_load: bool = False
     redact_names: bool = False
@@ -97,13 +99,13 @@ def observe(
     """
     if not target.redact_names:
         seen = _with_plans(target, _observe(target, user_folder, progress, cancelled, clock, ask, meter))
-        seen = _with_earlier(seen, last)
+        seen = _with_pooler(target, _with_earlier(seen, last))
         return _with_proofs(target, seen, progress, cancelled)
     from checks.evidence.redaction import names_key, redact
 
     key = names_key(user_folder)
     observation = _with_plans(target, _observe(target, user_folder, progress, cancelled, clock, ask, meter))
-    observation = _with_earlier(observation, last)
+    observation = _with_pooler(target, _with_earlier(observation, last))
     return msgspec.structs.replace(observation, evidence=redact(observation.evidence, key))
 
 
@@ -139,6 +141,21 @@ def _with_earlier(observation: Observation, last: Callable[[Evidence], Evidence 
         if entry.query_id in present.by_id
     ]
     evidence = msgspec.structs.replace(evidence, earlier=Earlier(before.observed_at, counted.since, tuple(known)))
+    return msgspec.structs.replace(observation, evidence=store.decode(store.encode(evidence)))
+
+
+def _with_pooler(target: Target, observation: Observation) -> Observation:
+    """With what the pooler's console tells; one that cannot be reached is a problem, and no reason to forget the rest."""
+    if target.pooler is None:
+        return observation
+    from checks.evidence.database.dsn import understand
+    from checks.evidence.database.pooler import observe_pooler
+
+    try:
+        pooler = observe_pooler(understand(target.pooler))
+    except TargetError as error:
+        return msgspec.structs.replace(observation, problems=(*observation.problems, error))
+    evidence = msgspec.structs.replace(observation.evidence, pooler=pooler)
     return msgspec.structs.replace(observation, evidence=store.decode(store.encode(evidence)))
 
 

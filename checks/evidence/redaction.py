@@ -138,6 +138,8 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
     facts.Replication: {"subscriptions": NAME, "*": KEEP},
     facts.Replica: {"name": NAME},
     facts.HostRule: {"databases": NAME, "users": NAME, "file": NAME, "*": KEEP},
+    facts.Pool: {"database": NAME, "user": NAME, "*": KEEP},
+    facts.Pooler: {"name": NAME, "mean_wait_ms": NAME, "*": KEEP},
     facts.IoUsage: {"*": KEEP},
     facts.SlruUsage: {"*": KEEP},
     facts.BodyStatement: {"text": SQL},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from checks.evidence.database.facts import Replication, Server, Settings, Slot
+from checks.evidence.database.facts import Pooler, Replication, Server, Settings, Slot
 from checks.evidence.evidence import Evidence
 from checks.evidence.repository.deployment import COPY_OF_FILES
 from checks.evidence.repository.facts import Repository
@@ -201,6 +201,12 @@ def _speaks_of_replication(detail: str) -> bool:
 
 
 def transaction_pooling(evidence: Evidence) -> Verdict:
+    """As the pooler's console says, else the deployment."""
+    asked = evidence.find(Pooler)
+    if asked is not None and asked.pools:
+        others = sorted({pool.mode for pool in asked.pools} - {"transaction", "statement"})
+        words = f"{len(asked.pools)} pools of {asked.name}"
+        return judged(not others, f"{words}: {listed(others)}" if others else f"{words} by transaction")
     poolers = [detail for detail in _deployed(evidence, "pooler") if "transaction" in detail.lower()]
     if poolers:
         return met(f"pooler: {listed(poolers)}", Strength.INFERRED)

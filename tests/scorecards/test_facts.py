@@ -22,6 +22,8 @@ from checks.evidence.database.facts import (
     IndexKey,
     Measured,
     PlanNode,
+    Pool,
+    Pooler,
     PreparedTransaction,
     Recall,
     RecallAt,
@@ -132,6 +134,10 @@ def with_size(size: int | None) -> Evidence:
 def with_deployed(kind: str, *details: str, **more: object) -> Evidence:
     facts = tuple(DeploymentFact(kind, detail, Location("compose.yaml", 1)) for detail in details)
     return evidence(repository=msgspec.structs.replace(repository(), deployment=facts), **more)
+
+
+def pooler(*modes: str) -> Pooler:
+    return Pooler("pooler", "1.25", tuple(Pool("a", "b", mode, 1, 0, 0, 1, 0.0) for mode in modes))
 
 
 def with_facts(**details: str) -> Evidence:
@@ -360,6 +366,8 @@ CASES: list[tuple[str, Evidence, str]] = [
     ("replication_alerts", with_deployed("alert_rules", "ReplicationLag"), "met"),
     ("transaction_pooling", with_deployed("pooler", "pgbouncer, pool_mode = transaction"), "met"),
     ("transaction_pooling", with_deployed("pooler", "pgbouncer, pool_mode = session"), "unknown"),
+    ("transaction_pooling", evidence(pooler=pooler("transaction")), "met"),
+    ("transaction_pooling", evidence(pooler=pooler("transaction", "session")), "unmet"),
     ("retries_back_off", evidence(repository=with_retry()), "unmet"),
     ("retries_back_off", evidence(repository=Repository("r")), "unknown"),
     ("costliest_plans_given", with_given_plans(1.0), "met"),

@@ -36,6 +36,10 @@ from checks.evidence.database.facts.plans import (
     TriggerTime,
     Unplanned,
 )
+from checks.evidence.database.facts.pooler import (
+    Pool,
+    Pooler,
+)
 from checks.evidence.database.facts.relations import (
     Column,
     Constraint,
@@ -139,6 +143,8 @@ __all__ = [
     "PlannerStatistics",
     "Plans",
     "Policy",
+    "Pool",
+    "Pooler",
     "PreparedTransaction",
     "Progress",
     "Publication",

@@ -216,7 +216,7 @@ def test_each_role_through_a_transaction_pooler(database: Database, sees: str) -
     database.execute("DROP ROLE IF EXISTS r_some", f"CREATE ROLE r_some LOGIN {GROUPS.get(sees, '')}", role)
     try:
         _used(database)
-        with _pooled(database.server, "r_some") as pooler:
+        with pooled(database.server, "r_some") as pooler:
             evidence = observe_database(f"{pooler} dbname={database.name}")
         _check_role(evidence, sees)
         assert isinstance(evidence.server, Server)
@@ -285,7 +285,7 @@ def test_what_only_newer_majors_know_of_publications_and_rates(old: Database) ->
 
 
 @contextlib.contextmanager
-def _pooled(server: EmbeddedServer, user: str = "postgres") -> Iterator[str]:
+def pooled(server: EmbeddedServer, user: str = "postgres") -> Iterator[str]:
     """The beginning of a DSN that leads through PgBouncer."""
     program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/bin")
     assert program, "these tests need PgBouncer: scripts/install-debian-packages"
@@ -317,7 +317,7 @@ def _pooled(server: EmbeddedServer, user: str = "postgres") -> Iterator[str]:
 
 def test_through_a_transaction_pooler(database: Database) -> None:
     _used(database)
-    with _pooled(database.server) as pooler:
+    with pooled(database.server) as pooler:
         code = ["SELECT doc FROM accounts WHERE id = $1"]
         evidence = observe_database(f"{pooler} dbname={database.name}", code=code)
         _check_whole(evidence, 18)
@@ -333,7 +333,7 @@ def test_through_a_transaction_pooler(database: Database) -> None:
 
 def test_an_older_major_through_a_transaction_pooler(old: Database) -> None:
     _used(old)
-    with _pooled(old.server) as pooler:
+    with pooled(old.server) as pooler:
         evidence = observe_database(f"{pooler} dbname={old.name}")
         with old.connect() as connection:
             major = connection.info.server_version // 10000
