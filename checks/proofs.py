@@ -19,6 +19,10 @@ class Verdict(StrEnum):
     UNTRIED = "untried"
 
 
+# In planner units, at the default random_page_cost.
+FIVE_READS = 20.0
+
+
 class ProvenStatement(msgspec.Struct, frozen=True):
     """A statement planned before and after, costs in planner units. `statement` is its query id, or `file:line` where it stands
     in code and never ran. The plans are there where they differ, one line a node, literals masked. `does` is what it does in
@@ -42,8 +46,9 @@ class ProvenStatement(msgspec.Struct, frozen=True):
 
     @property
     def regresses(self) -> bool:
-        """By a tenth: a longer index that does the work of a shorter is always a little dearer to read."""
-        return self.cost_after > self.cost_before * 1.1
+        """By a tenth, for a longer index that does the work of a shorter is always a little dearer to read; and by more than five
+        random reads, for the planner takes one of several columns for less in the table's order than it may be."""
+        return self.cost_after > self.cost_before * 1.1 and self.cost_after - self.cost_before > FIVE_READS
 
 
 class Proof(msgspec.Struct, frozen=True):
