@@ -18,7 +18,6 @@ from textual.message_pump import MessagePump
 
 from checks.errors import ReviewError
 
-
 TURN_S = 0.001
 """How long such a thread may compute while a key waits; Python's own 5 ms add up to a frame."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -18,7 +19,9 @@ from tui.demo.launch import Demo
 
 pytestmark = pytest.mark.all
 
-WAIT_S = 40
+WAIT_S = 150
+ACCEPTING = "who fixes it"
+WALKING = "next open"
 
 
 class Terminal:
@@ -46,6 +49,21 @@ class Terminal:
             assert time.monotonic() - begun < WAIT_S, f"{words!r} did not appear on\n{screen}"
             time.sleep(0.1)
         return screen
+
+    def wait_for_decided(self, count: int) -> str:
+        """Until the header says that so many findings are decided."""
+        begun = time.monotonic()
+        while not re.search(rf"(?<!\d){count} of \d+ decided", screen := self.screen):
+            assert time.monotonic() - begun < WAIT_S, f"{count} decided did not appear on\n{screen}"
+            time.sleep(0.1)
+        return screen
+
+    def accept(self, before: int) -> None:
+        """Accepts the finding under the cursor, as the next after so many decisions."""
+        self.press("a")
+        self.wait_for(ACCEPTING)
+        self.press("Enter")
+        self.wait_for_decided(before + 1)
 
     def kill_program(self, words: str) -> None:
         """kill -9 to the program of this terminal alone."""
@@ -79,15 +97,12 @@ def test_a_review_from_the_run_to_the_scorecard_at_80x24(terminal: Callable[...,
     shown.press("Enter")
     shown.wait_for("enter opens them")
     shown.press("Enter")
-    screen = shown.wait_for("0 of")
+    screen = shown.wait_for_decided(0)
     assert "users_organization_email_key" in screen
     assert all(len(line) <= 80 for line in screen.splitlines())
-    shown.press("a")
-    shown.wait_for("wner")
-    shown.press("Enter")
-    shown.wait_for("1 of")
+    shown.accept(0)
     shown.press("u")
-    shown.wait_for("0 of")
+    shown.wait_for_decided(0)
     shown.press("S")
     assert "hybrid" in shown.wait_for("Level 0")
     shown.press("Q")
@@ -107,7 +122,7 @@ def test_every_page_at_three_sizes(terminal: Callable[..., Terminal], pgsurveyor
     review = reviewed(pgsurveyor, demo)
     for width, height in ((80, 24), (120, 40), (200, 60)):
         shown = terminal(["walk", review], width=width, height=height)
-        shown.wait_for("0 of")
+        shown.wait_for_decided(0)
         for key, words in (
             ("B", "files"), ("3", "calls"), ("Q", "answered"), ("S", "demonstrated"), ("w", "space"), ("A", "Left to decide"),
             ("E", "lines,"), ("W", "next open"), ("?", "What can be done here"),
@@ -126,19 +141,22 @@ def test_every_page_at_three_sizes(terminal: Callable[..., Terminal], pgsurveyor
 def test_two_terminals_on_one_review(terminal: Callable[..., Terminal], pgsurveyor: Run, demo: Demo) -> None:
     review = reviewed(pgsurveyor, demo)
     driver = terminal(["walk", review, "--name", "anna", "--role", "driver"], width=120, height=40)
-    driver.wait_for("0 of")
+    driver.wait_for_decided(0)
     follower = terminal(["walk", review, "--name", "bo", "--role", "navigator", "--follow"], width=120, height=40)
     follower.wait_for("anna (driver) at Walk")
     driver.press("B")
     follower.wait_for("files")
-    driver.press("W", "a")
-    driver.wait_for("wner")
-    driver.press("Enter")
-    follower.wait_for("1 of")
-    follower.press("j", "x")
+    driver.press("W")
+    driver.wait_for(WALKING)
+    follower.wait_for(WALKING)
+    driver.accept(0)
+    follower.wait_for_decided(1)
+    follower.press("F")
+    follower.wait_for("not following any more")
+    follower.press("]", "x")
     follower.wait_for("Why it is not true")
     follower.press("n", "o", "Enter")
-    driver.wait_for("2 of")
+    driver.wait_for_decided(2)
     driver.press("q")
     driver.wait_for("left with status 0")
     follower.press("q")
@@ -153,17 +171,16 @@ def test_killed_at_any_moment_nothing_is_lost(
     decided = 0
     for pause in (0.0, 0.05, 0.3, 0.9):
         shown = terminal(["walk", review], width=120, height=40)
-        shown.wait_for(f"{decided} of")
-        shown.press("]", "a")
-        shown.wait_for("wner")
-        shown.press("Enter")
-        shown.wait_for(f"{decided + 1} of")
+        shown.wait_for_decided(decided)
+        shown.wait_for(WALKING)
+        shown.press("]")
+        shown.accept(decided)
         decided += 1
         shown.press("]")
         time.sleep(pause)
         shown.kill_program(review)
     shown = terminal(["walk", review], width=120, height=40)
-    shown.wait_for(f"{decided} of")
+    shown.wait_for_decided(decided)
     [events] = (home / ".local" / "share" / "pgsurveyor" / "reviews").glob("*/events.jsonl")
     lines = events.read_text().splitlines()
     assert len(lines) == decided
@@ -183,13 +200,10 @@ def test_what_was_decided_is_there_after_a_kill(terminal: Callable[..., Terminal
     first.press("Enter")
     first.wait_for("enter opens them")
     first.press("Enter")
-    first.wait_for("0 of")
-    first.press("a")
-    first.wait_for("wner")
-    first.press("Enter")
-    first.wait_for("1 of")
+    first.wait_for_decided(0)
+    first.accept(0)
     first.end()
     second = terminal([], width=120, height=40)
-    second.wait_for("deskhand")
+    second.wait_for("enter open")
     second.press("Enter")
-    second.wait_for("1 of")
+    second.wait_for_decided(1)

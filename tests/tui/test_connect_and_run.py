@@ -43,7 +43,12 @@ async def test_the_start_page_offers_what_the_environment_names(
         await until(pilot, lambda: "app@db.example.com/support" in screen_text(pilot))
         shown = screen_text(pilot)
         assert "sesame" not in shown
-        for words in ("READ-ONLY", "statement_timeout 5 s", "lock_timeout 200 ms", "EXPLAIN; runs none without your yes"):
+        for words in (
+            "READ-ONLY",
+            "statement_timeout 5 s",
+            "lock_timeout 200 ms",
+            "EXPLAIN; runs none without your yes",
+        ):
             assert words in shown
 
 

@@ -36,7 +36,7 @@ async def test_the_worst_finding_comes_first_and_in_full(
         shown = screen_text(pilot)
         assert "READ-ONLY" in shown
         assert "0 of 12 decided" in shown
-        assert "◆ crit Sequence public.events_id_seq" in shown
+        assert "◆ crit Sequence events_id_seq" in shown
         assert "CRITICAL" in detail(pilot)
         assert "CREATE INDEX i0 ON public.t0 (a);" in detail(pilot)
         assert "app/db.py:1" in detail(pilot)
