@@ -24,7 +24,7 @@ SETTINGS = {
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "min_wal_size": "8MB",
-    "max_wal_size": "32MB",
+    "max_wal_size": "16MB",
     "checkpoint_timeout": "1d",
     "shared_buffers": "64MB",
     "shared_preload_libraries": "",

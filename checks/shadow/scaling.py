@@ -126,7 +126,7 @@ def write_distinct(superuser: psycopg.Connection[Any], entries: Iterable[Distinc
         " JOIN pg_catalog.pg_namespace AS n ON n.nspname = v.schema"
         " JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = v.relation"
         ' JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attname = v."column"'
-        " WHERE s.starelid = c.oid AND s.staattnum = a.attnum AND s.stainherit = v.inherited",
+        " WHERE s.starelid = c.oid AND s.staattnum = a.attnum AND s.stainherit = v.inherited AND s.stadistinct <> v.value",
         [list(values) for values in columns],
     )
 
