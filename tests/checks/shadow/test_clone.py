@@ -6,6 +6,7 @@ from pathlib import Path
 import psycopg
 
 from checks.evidence.database.facts import PlanNode
+from checks.shadow.binaries import EMBEDDED_MAJOR, embedded_folders
 from checks.shadow.blueprint import RelationSize
 from checks.shadow.clone import LARGEST_DISK_BYTES, Shadow
 from checks.shadow.planning import NotPlanned
@@ -242,3 +243,19 @@ def test_a_shadow_is_of_the_servers_programs(database: Database, programs: Path 
         assert shadow.major == connection.info.server_version // 10000
         assert shadow.blueprint.major == shadow.major
         assert EmbeddedServer.superuser not in shadow.blueprint.ddl
+
+
+def test_a_newer_server_plans_for_an_older_one(database: Database) -> None:
+    database.execute(SCHEMA, VIEW_OF_NOTHING, "VACUUM ANALYZE")
+    connection = database.connect()
+    older = connection.info.server_version // 10000
+
+    with Shadow.of_target(database.dsn, programs=embedded_folders()[0]) as shadow:
+        assert (shadow.major, shadow.blueprint.major) == (EMBEDDED_MAJOR, older)
+        assert shadow.same_major == (older == EMBEDDED_MAJOR)
+        assert {entry.name for entry in shadow.omissions} <= {"public.customers.period"}
+        near = 0
+        for statement in STATEMENTS:
+            cost = planned(shadow, statement).total_cost
+            near += abs(cost - real_plan(connection, statement, {}).total_cost) <= 0.05 * cost
+    assert near >= 0.9 * len(STATEMENTS)
