@@ -12,6 +12,7 @@ from checks.evidence.database.facts import (
     Activity,
     Catalog,
     FreezeAges,
+    Host,
     PlannerStatistics,
     Plans,
     Replication,
@@ -23,6 +24,7 @@ from checks.evidence.database.facts import (
 from checks.evidence.database.flavours import HIDES
 from checks.evidence.evidence import Evidence
 from checks.model import CheckResult, Outcome, Reason, qualified_name, quote_identifier
+from checks.settings import is_managed
 from checks.text import visible
 
 YES, PARTLY, NO = "yes", "partly", "no"
@@ -81,6 +83,9 @@ def matrix(evidence: Evidence) -> Iterator[Sight]:
     yield _plain(evidence, Activity, "sessions", lambda found: found.states_hidden, "what others do is hidden")
     yield _plain(evidence, FreezeAges, "transaction-id ages")
     yield _plain(
+        evidence, Host, "pg_hba.conf", lambda host: host.rules is None, "hidden; input and output of the server is seen"
+    )
+    yield _plain(
         evidence, Replication, "replication", lambda found: found.standbys_hidden, "the state of standbys is hidden"
     )
     if evidence.replicas or evidence.unreached_replicas:
@@ -110,6 +115,14 @@ def grants(evidence: Evidence) -> list[tuple[str, str]]:
         found.append((f"GRANT pg_read_all_stats TO {role};", "statements and sessions of others, state of standbys"))
     if needs_settings or needs_statistics:
         found.append((f"GRANT pg_monitor TO {role};", "these and what else monitoring takes; no table data at all"))
+    host = evidence.find(Host)
+    if host is not None and host.rules is None and not is_managed(server):
+        found.append(
+            (
+                f"GRANT EXECUTE ON FUNCTION pg_catalog.pg_hba_file_rules() TO {role};",
+                "pg_hba.conf: who may connect from where; no password",
+            )
+        )
     schemas = _unread_schemas(evidence)
     if schemas:
         if len(schemas) <= SCHEMAS_NAMED:

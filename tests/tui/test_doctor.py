@@ -50,6 +50,7 @@ def test_each_grant_shows_more(database: Database, role: str) -> None:
         'GRANT pg_read_all_settings TO "Dr. No";',
         'GRANT pg_read_all_stats TO "Dr. No";',
         'GRANT pg_monitor TO "Dr. No";',
+        'GRANT EXECUTE ON FUNCTION pg_catalog.pg_hba_file_rules() TO "Dr. No";',
         'GRANT USAGE ON SCHEMA "Odd;--" TO "Dr. No"; GRANT SELECT ON ALL TABLES IN SCHEMA "Odd;--" TO "Dr. No";',
         'GRANT USAGE ON SCHEMA public TO "Dr. No"; GRANT SELECT ON ALL TABLES IN SCHEMA public TO "Dr. No";',
         'GRANT pg_read_all_data TO "Dr. No";',
@@ -59,11 +60,13 @@ def test_each_grant_shows_more(database: Database, role: str) -> None:
     database.execute(offered[2][0])
     monitor = seen_by(database, role)
     assert [grant for grant, _ in grants(monitor)] == [grant for grant, _ in offered[3:]]
-    database.execute(offered[4][0])
+    database.execute(offered[3][0])
+    assert {sight.what: sight.seen for sight in matrix(seen_by(database, role))}["pg_hba.conf"] == YES
+    database.execute(offered[5][0])
     tables = {sight.what.partition(" ")[0]: sight for sight in matrix(seen_by(database, role))}
     assert tables["planner"].seen == YES
     assert tables["values"].seen == NO
-    database.execute(offered[5][0])
+    database.execute(offered[6][0])
     full = seen_by(database, role)
     assert grants(full) == []
     assert {sight.seen for sight in matrix(full) if not sight.what.startswith("plans")} == {YES}

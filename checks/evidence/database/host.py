@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import ipaddress
 from collections.abc import Iterable, Mapping
@@ -42,20 +43,13 @@ class Permitted(NamedTuple):
 
 
 def observe_host(session: Session, permitted: Permitted) -> Host:
-    """In transactions of its own, one statement unless a folder cannot be read. Raises psycopg.Error."""
-    try:
-        return _observe(session, permitted)
-    except psycopg.Error:
-        if permitted == Permitted():
-            raise
-    for fewer in (permitted._replace(log=False), permitted._replace(log=False, wal=False), Permitted()):
-        if fewer != permitted:
-            try:
-                return _observe(session, fewer)
-            except psycopg.Error:
-                if fewer == Permitted():
-                    raise
-    return Host()
+    """In a transaction of its own, one statement; where a folder cannot be read after all, again without it. Raises
+    psycopg.Error."""
+    fewer = permitted._replace(log=False)
+    for attempt in dict.fromkeys((permitted, fewer, fewer._replace(wal=False))):
+        with contextlib.suppress(psycopg.Error):
+            return _observe(session, attempt)
+    return _observe(session, Permitted())
 
 
 def _observe(session: Session, permitted: Permitted) -> Host:
