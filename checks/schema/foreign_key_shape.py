@@ -199,6 +199,7 @@ def self_reference_without_action(evidence: Evidence) -> Iterator[Finding | Exam
 
 
 @check("schema.foreign-key-cycle", catalogue="S11", severity=Severity.NOTE, needs=[Catalog])
+@once_per_family
 def foreign_key_cycle(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Tables refer to each other in a circle in which no row can be first.
 
@@ -287,6 +288,7 @@ def foreign_key_to_managed_schema(evidence: Evidence) -> Iterator[Finding | Exam
 
 
 @check("schema.foreign-key-across-schemas", catalogue="S12", severity=Severity.NOTE, needs=[Catalog], style=True)
+@once_per_family
 def foreign_key_across_schemas(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Foreign keys lead from one schema to another.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from checks.evidence.database.facts import Access, Catalog, Function
 from checks.evidence.evidence import Evidence
+from checks.families import once_per_family
 from checks.model import (
     Examined,
     Finding,
@@ -25,6 +26,7 @@ _SHOWN = 5
 
 
 @check("schema.function-search-path-mutable", catalogue="S98", severity=Severity.HIGH, needs=[Catalog, Access])
+@once_per_family
 @once_per_habit(
     lambda schema, number: (
         f"{number} SECURITY DEFINER functions of schema {schema} run under their caller's search_path"
@@ -118,6 +120,7 @@ def _reviewed_functions(catalog: Catalog) -> list[Function]:
 
 
 @check("schema.definer-function-public", catalogue="S99", severity=Severity.MEDIUM, needs=[Catalog, Access])
+@once_per_family
 def definer_function_public(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A SECURITY DEFINER function can be called by everybody.
 

@@ -93,7 +93,8 @@ def wide_primary_key(evidence: Evidence) -> Iterator[Finding | Examined]:
         rows = estimated_rows(evidence, table)
         yield Finding(
             catalog.constraint_subject(key),
-            f"{len(referencing)} tables refer to {table.subject.name} by {len(columns)} columns",
+            f"{len(referencing)} {'tables refer' if len(referencing) > 1 else 'table refers'} to {table.subject.name} by "
+            f"{len(columns)} columns",
             Fix(
                 f"Give the table a key of one column, and keep ({column_list(column.name for column in columns)}) UNIQUE."
             ),

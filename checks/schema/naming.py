@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from checks.evidence.database.facts import Catalog
 from checks.evidence.evidence import Evidence
+from checks.families import once_per_family
 from checks.keywords import COLUMN_NAMES, RESERVED
 from checks.model import Confidence, Examined, Finding, Fix, Severity, Subject, quote_identifier
 from checks.registry import check
@@ -67,6 +68,7 @@ def _per_schema(
 
 
 @check("schema.reserved-name", catalogue="S65", severity=Severity.LOW, needs=[Catalog])
+@once_per_family
 def reserved_name(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Tables are called by a reserved word of SQL.
 
@@ -92,6 +94,7 @@ def reserved_name(evidence: Evidence) -> Iterator[Finding | Examined]:
 
 
 @check("schema.confusable-name", catalogue="S66", severity=Severity.MEDIUM, needs=[Catalog])
+@once_per_family
 def confusable_name(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Names look alike, or hold characters that cannot be seen.
 
@@ -142,6 +145,7 @@ def _mixed_scripts(name: str) -> bool:
 
 
 @check("schema.name-at-length-limit", catalogue="S67", severity=Severity.NOTE, needs=[Catalog])
+@once_per_family
 def name_at_length_limit(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Names were cut at 63 bytes.
 
@@ -178,6 +182,7 @@ def name_at_length_limit(evidence: Evidence) -> Iterator[Finding | Examined]:
 
 
 @check("schema.name-needs-quoting", catalogue="S64", severity=Severity.NOTE, needs=[Catalog], style=True)
+@once_per_family
 def name_needs_quoting(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Names have upper-case letters or other characters that need quotes.
 
@@ -201,6 +206,7 @@ def name_needs_quoting(evidence: Evidence) -> Iterator[Finding | Examined]:
 
 
 @check("schema.inconsistent-naming", catalogue="S45 S68", severity=Severity.NOTE, needs=[Catalog], style=True)
+@once_per_family
 def inconsistent_naming(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Names follow no one habit, or say nothing.
 
@@ -239,6 +245,7 @@ def inconsistent_naming(evidence: Evidence) -> Iterator[Finding | Examined]:
 
 
 @check("schema.no-comment", catalogue="S69", severity=Severity.NOTE, needs=[Catalog], style=True)
+@once_per_family
 def no_comment(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Tables have no comment.
 
@@ -263,6 +270,7 @@ def no_comment(evidence: Evidence) -> Iterator[Finding | Examined]:
 
 
 @check("schema.key-not-first", catalogue="S57", severity=Severity.NOTE, needs=[Catalog], style=True)
+@once_per_family
 def key_not_first(evidence: Evidence) -> Iterator[Finding | Examined]:
     """The primary key is not the first column.
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from checks.evidence.database.facts import Access, Catalog, Role, Server, Table
 from checks.evidence.evidence import Evidence
+from checks.families import once_per_family
 from checks.model import (
     Confidence,
     Examined,
@@ -36,6 +37,7 @@ _WRITES = frozenset({"INSERT", "UPDATE", "DELETE", "TRUNCATE"})
 
 
 @check("schema.public-can-create", catalogue="S102", severity=Severity.MEDIUM, needs=[Catalog, Access, Server])
+@once_per_family
 def public_can_create(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Every login may create objects in a schema.
 
@@ -89,6 +91,7 @@ def public_can_create(evidence: Evidence) -> Iterator[Finding | Examined]:
 
 
 @check("schema.ownership-disorder", catalogue="S103", severity=Severity.LOW, needs=[Catalog, Access])
+@once_per_family
 def ownership_disorder(evidence: Evidence) -> Iterator[Finding | Examined]:
     """The tables of one schema have several owners.
 

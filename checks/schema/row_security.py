@@ -33,6 +33,7 @@ _WRITES = frozenset({"INSERT", "UPDATE", "DELETE", "TRUNCATE"})
 
 
 @check("schema.row-security-disabled", catalogue="S90", severity=Severity.HIGH, needs=[Catalog, Access])
+@once_per_family
 def row_security_disabled(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A table that callers reach directly has no row security.
 
@@ -240,6 +241,7 @@ def _tenant_finding(evidence: Evidence, table: Table, column: str, roles: list[s
 
 
 @check("schema.row-security-bypassed", catalogue="S90", severity=Severity.HIGH, needs=[Catalog, Access])
+@once_per_family
 def row_security_bypassed(evidence: Evidence) -> Iterator[Finding | Examined]:
     """The application connects as a role that no policy holds for.
 
@@ -343,6 +345,7 @@ def policy_without_row_security(evidence: Evidence) -> Iterator[Finding | Examin
 
 
 @check("schema.row-security-without-policy", catalogue="S92", severity=Severity.LOW, needs=[Catalog, Access])
+@once_per_family
 def row_security_without_policy(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A table has row security, but no policy: nobody but its owner sees a row.
 

@@ -105,6 +105,7 @@ def _was_read(usage: TableUsage, allowed: int, own: int) -> bool:
 
 
 @check("schema.table-inheritance", catalogue="S62", severity=Severity.LOW, needs=[Catalog])
+@once_per_family
 def table_inheritance(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Tables inherit from a table that is not partitioned.
 
@@ -129,7 +130,8 @@ def table_inheritance(evidence: Evidence) -> Iterator[Finding | Examined]:
             continue
         yield Finding(
             parent_table.subject,
-            f"{len(found)} tables inherit from {parent_table.subject.name}: its keys do not hold for them",
+            f"{len(found)} {'tables inherit' if len(found) > 1 else 'table inherits'} from {parent_table.subject.name}: "
+            f"its keys do not hold for {'them' if len(found) > 1 else 'it'}",
             Fix("Make the set partitioned: create a partitioned table and attach the children to it, one by one. For subtypes "
                 "use a table each, with a foreign key to the common one."),
             severity=Severity.MEDIUM if len(found) >= 10 else Severity.LOW,
