@@ -25,7 +25,7 @@ def inconsistent_lock_order(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Source: PostgreSQL manual, "Deadlocks"
 
-    Observed: tables, deadlocks, first_order, second_order
+    Observed: tables, deadlocks
     """
     places = places_of(evidence, "lock_order")
     yield code_followed(evidence, unmet=0)
@@ -33,25 +33,40 @@ def inconsistent_lock_order(evidence: Evidence) -> Iterator[Finding | Examined]:
     for place in places:
         by_order.setdefault((place.behaviour.table or "", place.behaviour.detail), []).append(place)
     tied = _tied(evidence)
+    by_functions: dict[frozenset[tuple[str, str | None]], list[tuple[Place, Place]]] = {}
     for (first, second), found in sorted(by_order.items()):
-        reverse = by_order.get((second, first))
-        if first >= second or reverse is None or (tied is not None and frozenset((first, second)) not in tied):
+        reverse = by_order.get((second, first), [])
+        if first >= second or (tied is not None and frozenset((first, second)) not in tied):
             continue
-        one, other = found[0], reverse[0]
-        if (one.location.path, one.behaviour.function) == (other.location.path, other.behaviour.function):
-            continue
-        deadlocks = _deadlocks(evidence)
-        yield Finding(
-            file_subject(one),
-            f"{first} is locked before {second} ({_where(one)}), and after it elsewhere ({_where(other)})",
-            Fix("Lock both in one order everywhere: the parent before its children."),
-            severity=_severity(evidence, deadlocks),
-            confidence=Confidence.INFERRED,
-            observed={"tables": [first, second], "deadlocks": deadlocks, "first_order": len(found),
-                      "second_order": len(reverse)},
-            locations=locations_of([one, other]),
-            discriminator=f"{first}:{second}",
-        )  # fmt: skip
+        pairs = [(one, other) for one in found for other in reverse if _function(one) != _function(other)]
+        if pairs:
+            # Of several, the two functions that were named for other tables already.
+            chosen = next((pair for pair in pairs if frozenset(map(_function, pair)) in by_functions), pairs[0])
+            by_functions.setdefault(frozenset(map(_function, chosen)), []).append(chosen)
+    deadlocks = _deadlocks(evidence)
+    for couples in by_functions.values():
+        yield _finding(evidence, couples, deadlocks)
+
+
+def _finding(evidence: Evidence, couples: list[tuple[Place, Place]], deadlocks: int | None) -> Finding:
+    one, other = couples[0]
+    first, second = one.behaviour.table or "", one.behaviour.detail
+    tables = sorted({name for couple, _ in couples for name in (couple.behaviour.table or "", couple.behaviour.detail)})
+    more = f", as {len(tables) - 2} more of their tables are" if len(tables) > 2 else ""
+    return Finding(
+        file_subject(one),
+        f"{first} is locked before {second} ({_where(one)}), and after it elsewhere ({_where(other)}){more}",
+        Fix("Lock both in one order everywhere: the parent before its children."),
+        severity=_severity(evidence, deadlocks),
+        confidence=Confidence.INFERRED,
+        observed={"tables": tables, "deadlocks": deadlocks},
+        locations=tuple(dict.fromkeys(place for couple in couples for place in locations_of(list(couple)))),
+        discriminator=f"{first}:{second}",
+    )
+
+
+def _function(place: Place) -> tuple[str, str | None]:
+    return place.location.path, place.behaviour.function
 
 
 def _where(place: Place) -> str:

@@ -70,3 +70,16 @@ def test_in_typescript(repository: Repository) -> None:
     }
     (found,) = examine(None, "plans.inconsistent-lock-order", repository(code)).findings
     assert {place.path for place in found.locations} == {"src/a.ts", "src/b.ts"}
+
+
+def test_two_functions_are_told_once_for_all_their_tables(database: Database, repository: Repository) -> None:
+    database.execute(SCHEMA, "ALTER TABLE audits ADD customer int REFERENCES customers")
+    code = {
+        "app/a.py": _python("archive", ORDER, AUDIT, CUSTOMER),
+        "app/b.py": _python("restore", CUSTOMER, ORDER, AUDIT),
+    }
+
+    (found,) = examine(database, "plans.inconsistent-lock-order", repository(code)).findings
+
+    assert found.observed["tables"] == ["audits", "customers", "orders"]
+    assert found.title.endswith(", as 1 more of their tables are")
