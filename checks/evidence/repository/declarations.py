@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from checks.evidence.repository import alembic, django_migrations, rails, rails_migrations
+from checks.evidence.repository import alembic, django_migrations, liquibase, rails, rails_migrations
 from checks.evidence.repository.files import SourceFile, is_test
 from checks.evidence.repository.migrations import Migrations, is_migration, read_migrations
 from checks.evidence.repository.orm.django import Project
@@ -24,6 +24,7 @@ class DeclarationReader:
         self._django: list[SourceFile] = []
         self._rails: list[SourceFile] = []
         self._rails_migrations: list[SourceFile] = []
+        self._changelogs: list[SourceFile] = []
         self._timeouts: list[Location] = []
 
     def read(self, file: SourceFile) -> bool:
@@ -38,6 +39,8 @@ class DeclarationReader:
             return False
         if file.extension in _SETS_TIMEOUTS and (named := _LOCK_TIMEOUT.search(file.text)):
             self._timeouts.append(Location(file.path, file.text.count("\n", 0, named.start()) + 1))
+        if liquibase.is_changelog(file):
+            self._changelogs.append(file)
         if file.extension == "py":
             if django_migrations.is_django_migration(file):
                 self._django.append(file)
@@ -54,8 +57,10 @@ class DeclarationReader:
         dumps = [file.path for file in self._sql if file.name == "structure.sql"]
         summed = {path.rpartition("/")[0]: path for path in [*(file.path for file in self._rails), *dumps]}
         projects = [path for path in paths if path.rpartition("/")[2] == "manage.py"]
+        changelogs = liquibase.read_changelogs(self._changelogs, self._sql if self._changelogs else ())
         found = [
-            read_migrations(self._sql),
+            read_migrations(file for file in self._sql if file.path not in changelogs.scripts),
+            changelogs.migrations,
             alembic.read_revisions(self._alembic),
             django_migrations.read_django(self._django, project.labels, projects, project.user),
             rails.read_schemas(self._rails),
