@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from checks.evidence.repository import alembic, django_migrations, liquibase, rails, rails_migrations
 from checks.evidence.repository.files import SourceFile, is_test
-from checks.evidence.repository.migrations import Migrations, is_migration, read_migrations
+from checks.evidence.repository.migrations import Migrations, is_migration, read_journal, read_migrations
 from checks.evidence.repository.orm.django import Project
 from checks.evidence.repository.statements import speaks_to_another_system
 from checks.model import Location
@@ -25,6 +25,7 @@ class DeclarationReader:
         self._rails: list[SourceFile] = []
         self._rails_migrations: list[SourceFile] = []
         self._changelogs: list[SourceFile] = []
+        self._journals: dict[str, list[str]] = {}
         self._timeouts: list[Location] = []
 
     def read(self, file: SourceFile) -> bool:
@@ -39,6 +40,8 @@ class DeclarationReader:
             return False
         if file.extension in _SETS_TIMEOUTS and (named := _LOCK_TIMEOUT.search(file.text)):
             self._timeouts.append(Location(file.path, file.text.count("\n", 0, named.start()) + 1))
+        if file.path.endswith("/meta/_journal.json"):
+            self._journals[file.path.removesuffix("/meta/_journal.json")] = read_journal(file)
         if liquibase.is_changelog(file):
             self._changelogs.append(file)
         if file.extension == "py":
@@ -59,7 +62,7 @@ class DeclarationReader:
         projects = [path for path in paths if path.rpartition("/")[2] == "manage.py"]
         changelogs = liquibase.read_changelogs(self._changelogs, self._sql if self._changelogs else ())
         found = [
-            read_migrations(file for file in self._sql if file.path not in changelogs.scripts),
+            read_migrations((file for file in self._sql if file.path not in changelogs.scripts), self._journals),
             changelogs.migrations,
             alembic.read_revisions(self._alembic),
             django_migrations.read_django(self._django, project.labels, projects, project.user),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
+
+import msgspec
 
 from checks.evidence.repository.ddl import Changes
 from checks.evidence.repository.facts import Declared, Lineage, MigrationFile, MigrationStep
@@ -87,6 +89,15 @@ _NO_TRANSACTION = re.compile(
 _MAXIMUM_REFUSED = 5_000
 
 
+class _Entry(msgspec.Struct):
+    tag: str
+    idx: int = 0
+
+
+class _Journal(msgspec.Struct):
+    entries: list[_Entry]
+
+
 class Migrations(NamedTuple):
     entries: tuple[Declared, ...]
     unparsed: tuple[Location, ...]
@@ -109,9 +120,18 @@ def is_migration(file: SourceFile) -> bool:
     )
 
 
-def read_migrations(files: Iterable[SourceFile]) -> Migrations:
+def read_journal(file: SourceFile) -> list[str]:
+    """The names of Drizzle's migrations in the order of its journal; empty if it is none."""
+    try:
+        journal = msgspec.json.decode(file.text.encode("utf-8", "replace"), type=_Journal)
+    except (msgspec.DecodeError, RecursionError):
+        return []
+    return [entry.tag for entry in sorted(journal.entries, key=lambda entry: entry.idx)]
+
+
+def read_migrations(files: Iterable[SourceFile], journals: Mapping[str, list[str]] | None = None) -> Migrations:
     """What the migrations leave behind when each folder of them runs in its tool's order. Backward migrations and those of
-    other database systems are left out."""
+    other database systems are left out. `journals` has by folder the migrations that Drizzle runs, and in what order."""
     groups: dict[str, list[SourceFile]] = {}
     for file in files:
         if not _UNDONE.fullmatch(file.name) and not _OTHER_DIALECT.search(_REMARK.sub("", file.text)):
@@ -122,7 +142,7 @@ def read_migrations(files: Iterable[SourceFile]) -> Migrations:
     steps: list[MigrationFile] = []
     for group, members in sorted(groups.items(), key=lambda group: (group[0].startswith("\uffff"), group[0])):
         reader = ScriptReader()
-        ordered = sorted(members, key=_order)
+        ordered = _journaled(sorted(members, key=_order), (journals or {}).get(group, []))
         tool, folder = _tool(ordered), group.removeprefix("\uffff")
         for file in ordered:
             reader.read(file, tool)
@@ -134,6 +154,12 @@ def read_migrations(files: Iterable[SourceFile]) -> Migrations:
             if not group.startswith("\uffff"):
                 steps += reader.migrations(tool, folder)
     return Migrations(tuple(dict.fromkeys(entries)), tuple(sorted(set(unparsed))), tuple(lineages), tuple(steps))
+
+
+def _journaled(files: list[SourceFile], names: list[str]) -> list[SourceFile]:
+    """Those that the journal names, in its order; all of them, if it names none."""
+    by_name = {file.name.removesuffix(".sql"): file for file in files}
+    return [by_name[name] for name in dict.fromkeys(names) if name in by_name] or files
 
 
 def _tool(files: list[SourceFile]) -> str:
