@@ -12,7 +12,7 @@ import msgspec
 
 from checks.evidence.database.facts import Catalog, PlannerStatistics, Table
 from checks.evidence.evidence import Evidence
-from checks.indexing.needs import Need, needs, share_of_value
+from checks.indexing.needs import Need, needs, reads_little, share_of_value
 from checks.indexing.proposals import Candidate, Key, Purpose
 from checks.indexing.serving import serving_index
 from checks.indexing.special import special_candidates
@@ -37,6 +37,7 @@ def _propose(evidence: Evidence) -> list[Candidate]:
         if need.rows is not None
         and need.rows >= evidence.limit("seq_scan_rows")
         and need.pattern.all_filters_known
+        and not reads_little(evidence, need)
         and (candidate := _btree(evidence, need)) is not None
     ]
     merged = _merged(found) + special_candidates(evidence)

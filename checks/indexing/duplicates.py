@@ -13,7 +13,16 @@ from checks.indexing.coverage import collation
 from checks.indexing.crowds import as_one
 from checks.model import Confidence, Examined, Finding, Fix, Severity, qualified_name, quote_identifier
 from checks.registry import check
-from checks.relations import index_parts, is_usable, local_indexes, quote_literal, reviewed_indexes, root_of, size_bytes
+from checks.relations import (
+    counters_believed,
+    index_parts,
+    is_usable,
+    local_indexes,
+    quote_literal,
+    reviewed_indexes,
+    root_of,
+    size_bytes,
+)
 from checks.schema.habits import CROWD
 
 _TUNED_METHODS = frozenset({"hnsw", "ivfflat", "brin", "bloom"})
@@ -91,7 +100,7 @@ def redundant_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     for index in indexes:
         if index.oid in reported or index.method != "btree" or not is_usable(index) or is_needed(index):
             continue
-        wider = [other for other in catalog.indexes_of(index.table) if _begins_with(other, index)]
+        wider = _wider(evidence, index)
         if not wider and (key := _key_it_begins_with(catalog, index)):
             title = f"Index {index.subject.name} begins with the unique {key.subject.name}, which finds the same rows"
             found = _finding(evidence, index, key, title)
@@ -251,6 +260,24 @@ def _begins_with(wider: Index, index: Index) -> bool:
     if not set(index.included) <= {*wider.columns, *wider.included}:
         return False
     return len(wider.keys) > length or set(wider.included) > set(index.included)
+
+
+def _wider(evidence: Evidence, index: Index) -> list[Index]:
+    """The indexes that start with all of this one and are there to stay: none that only costs while this one is read."""
+    wider = [other for other in evidence.get(Catalog).indexes_of(index.table) if _begins_with(other, index)]
+    if not scans(evidence, index) or not counters_believed(evidence):
+        return wider
+    return [other for other in wider if is_needed(other) or scans(evidence, other) != 0]
+
+
+def redundant_anyhow(evidence: Evidence) -> set[int]:
+    """The indexes, by oid, that an equal or a longer one makes redundant."""
+    catalog = evidence.get(Catalog)
+    found = {redundant.oid for redundant, _ in _duplicates(catalog)}
+    for index in reviewed_indexes(catalog):
+        if index.method == "btree" and is_usable(index) and not is_needed(index) and _wider(evidence, index):
+            found.add(index.oid)
+    return found
 
 
 def _key_it_begins_with(catalog: Catalog, index: Index) -> Index | None:

@@ -53,7 +53,8 @@ def lookup_without_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     plain = {Purpose.FILTER, Purpose.ORDER}
     for one in candidates(evidence):
         if one.purpose in plain and not one.ran and not _of_foreign_key(catalog, one.table, one.columns):
-            yield _finding(evidence, one, Severity.MEDIUM)
+            helped = any(not _leading(catalog, one.table).isdisjoint({*need.equal, *need.ranges}) for need in one.needs)
+            yield _finding(evidence, one, Severity.LOW if helped else Severity.MEDIUM)
     small: dict[tuple[int, str], list[Need]] = {}
     for need in written:
         if (need.rows is None or need.rows < evidence.limit("seq_scan_rows")) and (name := _key(evidence, need)):
@@ -70,16 +71,20 @@ def _key(evidence: Evidence, need: Need) -> str | None:
     catalog = evidence.get(Catalog)
     if not need.pattern.all_filters_known or need.pattern.joined_relations > 1 or serving_index(evidence, need):
         return None
-    leading = {
-        catalog.column(index.table, index.columns[0]).name
-        for index in catalog.indexes_of(need.table.oid)
-        if index.columns[0] and is_usable(index)
-    }
-    if not leading.isdisjoint({*need.equal, *need.joined, *need.ranges}):
+    if not _leading(catalog, need.table.oid).isdisjoint({*need.equal, *need.joined, *need.ranges}):
         return None
     columns = [catalog.column_named(need.table.oid, name) for name in need.equal]
     keys = [column.name for column in columns if column and _is_key(column)]
     return keys[0] if keys else None
+
+
+def _leading(catalog: Catalog, table: int) -> set[str]:
+    """The columns that usable indexes of the table begin with."""
+    return {
+        catalog.column(index.table, index.columns[0]).name
+        for index in catalog.indexes_of(table)
+        if index.columns[0] and is_usable(index)
+    }
 
 
 def _is_key(column: Column) -> bool:

@@ -15,6 +15,8 @@ from checks.relations import estimated_rows, is_reviewed, leaves
 from checks.selectivity import equal_share
 from checks.workload import equality_columns
 
+BLOCK_BYTES = 8192
+_LITTLE = 0.02
 RANGES = frozenset({"<", "<=", ">", ">=", "between"})
 _EQUALITY = frozenset({"=", "in"})
 _NULL_TESTS = frozenset({"is null", "is not null"})
@@ -188,6 +190,17 @@ def _order(pattern: AccessPattern, table: int) -> str | None:
     if first and first.bare and not first.distance_operator and first.column and first.column.table == table:
         return first.column.column
     return None
+
+
+def reads_little(evidence: Evidence, need: Need) -> bool:
+    """Whether the server counted so few blocks for a call of the statement that it cannot have read the table: whatever finds its
+    rows, or stops it early, does so well."""
+    statement = need.statement
+    if statement is None or not statement.calls:
+        return False
+    heap = sum(leaf.heap_bytes or leaf.pages * BLOCK_BYTES for leaf in leaves(evidence.get(Catalog), need.table))
+    blocks = (statement.shared_blocks_hit + statement.shared_blocks_read) / statement.calls
+    return blocks <= _LITTLE * heap / BLOCK_BYTES
 
 
 def planned_as_scan(evidence: Evidence, need: Need) -> bool | None:

@@ -11,11 +11,13 @@ from checks.evidence.database.facts import Catalog, Constraint, Index, IndexUsag
 from checks.evidence.evidence import Evidence
 from checks.families import once_per_family
 from checks.indexing.coverage import covers
-from checks.indexing.duplicates import drop_index, is_needed
+from checks.indexing.crowds import as_one
+from checks.indexing.duplicates import drop_index, is_needed, redundant_anyhow
 from checks.model import Confidence, Examined, Finding, Reason, Severity, Unknown, Unobserved
 from checks.own_reads import scans_by_reviews
 from checks.registry import check
 from checks.relations import index_parts, is_usable, reviewed_indexes, size_bytes
+from checks.schema.habits import HABIT
 
 _APPROXIMATE_METHODS = frozenset({"hnsw", "ivfflat", "diskann", "vchordrq", "scann", "spann"})
 _LARGE_BYTES = 100 * 1024**2
@@ -38,7 +40,8 @@ def unused_index(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     It costs every insert, most updates, WAL, memory, vacuum time and backup space, and keeps updates from being heap-only,
     for nothing. The counters of the primary and of every replica must cover long enough to include the monthly jobs. Indexes
-    that enforce a rule, serve a foreign key, identify rows or search vectors are never counted as unused. Reviews by this program
+    that enforce a rule, serve a foreign key, identify rows or search vectors are never counted as unused, nor is one that another
+    index makes redundant, which is a finding of its own; small ones are noted together. Reviews by this program
     look at the ends of indexes too: scans that pg_stat_statements shows to be theirs are no use.
 
     Fix: Ask who made it and for which query, then drop it; keep its definition.
@@ -55,7 +58,8 @@ def unused_index(evidence: Evidence) -> Iterator[Finding | Examined]:
         yield Examined(0, len(candidates), "indexes", gap)
         return
     idle_days = evidence.limit("unused_window_days")
-    known = 0
+    known, unmet, small = 0, 0, []
+    instead = redundant_anyhow(evidence)
     for index in candidates:
         entries = counted_entries(catalog, index, nodes)
         if entries is None:
@@ -66,8 +70,24 @@ def unused_index(evidence: Evidence) -> Iterator[Finding | Examined]:
         own = scans_by_reviews(evidence, entries, window)
         if scanned > own and not 0 < idle_days <= idle:
             continue
-        yield _finding(evidence, index, _Scans(scanned, own, None if scanned <= own else last), window, nodes)
-    yield Examined(known, len(candidates), "indexes")
+        if index.oid in instead:
+            continue
+        finding = _finding(evidence, index, _Scans(scanned, own, None if scanned <= own else last), window, nodes)
+        if finding.severity is Severity.NOTE:
+            small.append(finding)
+        else:
+            unmet += 1
+            yield finding
+    yield from as_one(
+        evidence,
+        small,
+        HABIT,
+        lambda number, schema: f"{number} small indexes of schema {schema} have not been used",
+        "Ask for which queries they were made, then drop them, unless a job that runs more rarely than the statistics reach "
+        "back needs one.",
+        undo="Keep what pg_get_indexdef() says of each; it makes the index again.",
+    )
+    yield Examined(known, len(candidates), "indexes", unmet=unmet)
 
 
 class _Scans(msgspec.Struct, frozen=True):

@@ -33,6 +33,9 @@ from checks.workload import statement_places
 _STATEMENTS_SHOWN = 5
 _HIGH_SHARE = 0.05
 _FEW_CALLS = 10
+# Below both, an index saves too little to be asked for soon.
+_WORTH_SHARE = 0.005
+_WORTH_MS = 10.0
 
 
 @check("indexing.missing-index", catalogue="I19 I20", severity=Severity.MEDIUM, needs=[Catalog, Statements])
@@ -79,16 +82,18 @@ def unserved(evidence: Evidence, candidate: Candidate) -> Candidate | None:
 
 
 def _is_foreign_key_alone(catalog: Catalog, candidate: Candidate) -> bool:
-    """Whether it is for joins over a foreign key only, which has a finding of its own."""
-    if candidate.purpose is not Purpose.JOIN:
-        return False
+    """Whether it is what a foreign key without an index wants, for joins over it or for its columns alone: that has a finding of
+    its own, which names the statements."""
     joined = {name for need in candidate.needs for name in need.joined}
-    return any(
-        key.kind == "foreign_key"
-        and {catalog.column(key.table, number).name for number in key.columns} & joined
-        and not covering_index(catalog, key)
-        for key in catalog.constraints_of(candidate.table)
-    )
+    for key in catalog.constraints_of(candidate.table):
+        if key.kind != "foreign_key" or covering_index(catalog, key):
+            continue
+        columns = {catalog.column(key.table, number).name for number in key.columns}
+        if candidate.purpose is Purpose.JOIN and columns & joined:
+            return True
+        if candidate.predicate is None and set(candidate.columns) == columns:
+            return True
+    return False
 
 
 def _finding(evidence: Evidence, candidate: Candidate) -> Finding:
@@ -97,7 +102,10 @@ def _finding(evidence: Evidence, candidate: Candidate) -> Finding:
     ran = list({need.statement.query_id: need.statement for need in candidate.needs if need.statement}.values())
     calls, total_ms = sum(one.calls for one in ran), sum(one.total_ms for one in ran)
     share = sum(statements.share(one) for one in ran)
-    severity = Severity.HIGH if share >= _HIGH_SHARE else Severity.MEDIUM if calls >= _FEW_CALLS else Severity.LOW
+    costly = share >= _WORTH_SHARE or total_ms >= _WORTH_MS * calls
+    severity = (
+        Severity.HIGH if share >= _HIGH_SHARE else Severity.MEDIUM if calls >= _FEW_CALLS and costly else Severity.LOW
+    )
     planned = any(planned_as_scan(evidence, need) for need in candidate.needs)
     verb = {Purpose.ORDER: "order by", Purpose.JOIN: "join on"}.get(candidate.purpose, "filter on")
     where = f" where {candidate.predicate}" if candidate.predicate else ""
