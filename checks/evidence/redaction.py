@@ -96,6 +96,7 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
         "type": SQL,
         "base_type": NAME,
         "default_function": NAME,
+        "labels": NAME,
         "*": KEEP,
     },
     facts.Constraint: {"name": NAME, "*": KEEP},

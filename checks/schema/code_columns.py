@@ -158,7 +158,9 @@ def allowed_values_only_in_code(evidence: Evidence) -> Iterator[Finding | Examin
 
     Source: PostgreSQL manual, "Constraints", section "Check Constraints"; "Enumerated Types"
 
-    Observed: columns, values
+    An enumerated type whose labels are not the code's fails as soon as one side meets what only the other knows.
+
+    Observed: columns, values, only_in_code, only_in_database
     """
     catalog = evidence.get(Catalog)
     examined = 0
@@ -176,6 +178,8 @@ def allowed_values_only_in_code(evidence: Evidence) -> Iterator[Finding | Examin
             if model is None:
                 continue
             examined += 1
+            if column.labels:
+                yield from _of_labels(catalog, column, [each for each in models if each.values])
             # Of a domain, the type tells nothing of its checks.
             plain = column.base_type in _PLAIN and column.type.split("(")[0] in _SPELT
             if plain and column.number not in ruled:
@@ -188,6 +192,43 @@ def allowed_values_only_in_code(evidence: Evidence) -> Iterator[Finding | Examin
     else:
         yield _habit(found)
     yield Examined(examined, examined, "columns", unmet=sum(len(free) for _, free in found))
+
+
+def _of_labels(catalog: Catalog, column: Column, models: list[ModelColumn]) -> Iterator[Finding]:
+    """An enumerated type and the values of all models of it, where they are the same list but for some."""
+    labels = {label.lower(): label for label in column.labels}
+    known = {value.lower(): value for model in models for value in model.values}
+    missing = [value for key, value in known.items() if key not in labels]
+    unknown = [label for key, label in labels.items() if key not in known]
+    # A list that has little in common with the labels is of names that the ORM translates.
+    if not (missing or unknown) or 2 * len(labels.keys() & known.keys()) < len(labels):
+        return
+    subject = catalog.column_subject(column)
+    words = [f"the code knows {_listed(missing)}, which the type refuses"] if missing else []
+    words += [f"the type allows {_listed(unknown)}, which the code does not know"] if unknown else []
+    yield Finding(
+        subject,
+        f"{subject.name} is of the enumerated type {column.type}: {'; '.join(words)}",
+        Fix(
+            "Add what is missing to the type, in a migration that runs before the code does; let the code know the rest, or give "
+            "those rows another value.",
+            "\n".join(
+                f"ALTER TYPE {column.type} ADD VALUE '{value.replace(chr(39), chr(39) * 2)}';"
+                for value in missing[:SHOWN]
+            )
+            or None,
+            undo="A value cannot be taken away; it does no harm unused." if missing else None,
+        ),
+        severity=Severity.MEDIUM if missing else Severity.LOW,
+        confidence=Confidence.INFERRED,
+        observed={"columns": [column.name], "only_in_code": missing[:SHOWN], "only_in_database": unknown[:SHOWN]},
+        locations=tuple(dict.fromkeys(model.location for model in models)),
+    )
+
+
+def _listed(values: list[str]) -> str:
+    more = f" and {len(values) - 3} more" if len(values) > 3 else ""
+    return ", ".join(repr(value) for value in values[:3]) + more
 
 
 _SPELT = frozenset(["text", "character varying", "character", "smallint", "integer", "bigint"])

@@ -234,6 +234,7 @@ def _column(row: Any) -> Column:
         storage=_STORAGE.get(row.storage, row.storage),
         type_category=row.type_category,
         default_says_null=_NULL_TEXT.fullmatch(row.default_text or "") is not None,
+        labels=tuple(row.labels or ()),
     )
 
 

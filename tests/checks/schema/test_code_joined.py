@@ -49,6 +49,9 @@ export const tickets = pgTable("tickets", {
   status: text("status", { enum: ["open", "closed"] }).notNull(),
   kind: text("kind", { enum: ["a", "b"] }).notNull(),
   mood: text("mood", { enum: ["good", "bad"] }).notNull(),
+  size: text("size", { enum: ["small", "large", "it's"] }).notNull(),
+  rank: text("rank", { enum: ["HIGH", "low"] }).notNull(),
+  hue: text("hue", { enum: ["r", "g", "b"] }).notNull(),
 });
 """
 SCHEMA = """
@@ -62,8 +65,12 @@ CREATE TABLE posts (
     editor_id int REFERENCES users ON DELETE RESTRICT, org_id int NOT NULL
 );
 CREATE TYPE moods AS ENUM ('good', 'bad');
+CREATE TYPE sizes AS ENUM ('small', 'large', 'huge');
+CREATE TYPE ranks AS ENUM ('low', 'high');
+CREATE TYPE hues AS ENUM ('red', 'green', 'blue');
 CREATE TABLE tickets (
-    id int PRIMARY KEY, status text NOT NULL, kind text NOT NULL CHECK (kind IN ('a', 'b')), mood moods NOT NULL
+    id int PRIMARY KEY, status text NOT NULL, kind text NOT NULL CHECK (kind IN ('a', 'b')), mood moods NOT NULL,
+    size sizes NOT NULL, rank ranks NOT NULL, hue hues NOT NULL
 );
 """
 
@@ -81,7 +88,14 @@ def test_what_models_promise_and_the_database_does_not_keep(database: Database, 
     assert (nulls.subject.name, nulls.severity) == ("public.users", Severity.MEDIUM)
     assert nulls.observed == {"nullable_in_database": ["name"], "required_by_database": ["nick"]}
 
-    (values,) = conclude(evidence, "schema.allowed-values-only-in-code").findings
+    values, labels = sorted(
+        conclude(evidence, "schema.allowed-values-only-in-code").findings, key=lambda found: len(found.subject.path)
+    )
+    assert (labels.subject.name, labels.severity) == ("public.tickets.size", Severity.MEDIUM)
+    assert labels.observed["only_in_code"] == ["it's"]
+    assert labels.observed["only_in_database"] == ["huge"]
+    assert labels.fix.sql == "ALTER TYPE public.sizes ADD VALUE 'it''s';"
+    database.execute(labels.fix.sql)
     assert (values.subject.name, values.observed["columns"]) == ("public.tickets", ["status"])
     assert values.fix.sql is not None
     assert "CHECK (status IN ('open', 'closed')) NOT VALID" in values.fix.sql

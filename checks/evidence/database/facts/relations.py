@@ -60,6 +60,7 @@ class Column(msgspec.Struct, frozen=True):
     expression; `default_function` names the function or SQL value function (`now`, `gen_random_uuid`), if it is just one call;
     `default_sequence` is the oid of the sequence that nextval() names. `identity`: '', 'always', 'by default'.
     `generated`: '', 'stored', 'virtual'. `default_says_null`: its default is the text NULL, not the absence of a value.
+    `labels`: of an enumerated type of a table's column, in their order, at most 200.
     """
 
     table: int
@@ -78,6 +79,7 @@ class Column(msgspec.Struct, frozen=True):
     storage: str = ""
     type_category: str = ""
     default_says_null: bool = False
+    labels: tuple[str, ...] = ()
 
 
 class Constraint(msgspec.Struct, frozen=True):

@@ -9,8 +9,10 @@ typed (oid, held, modifier) AS (
     SELECT d.oid, t.typbasetype, CASE WHEN d.modifier <> -1 THEN d.modifier ELSE t.typtypmod END
     FROM typed AS d JOIN pg_catalog.pg_type AS t ON t.oid = d.held AND t.typtype = 'd'
 ),
-base (oid, name, category, modifier) AS MATERIALIZED (
-    SELECT d.oid, t.typname, t.typcategory, d.modifier
+base (oid, name, category, modifier, labels) AS MATERIALIZED (
+    SELECT d.oid, t.typname, t.typcategory, d.modifier, CASE WHEN t.typtype = 'e' THEN ARRAY(
+        SELECT e.enumlabel::text FROM pg_catalog.pg_enum AS e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder LIMIT 200
+    ) END
     FROM typed AS d JOIN pg_catalog.pg_type AS t ON t.oid = d.held AND t.typtype <> 'd'
 ),
 feeding (oid, sequence) AS (
@@ -35,7 +37,8 @@ SELECT
     a.attgenerated::text AS generated,
     CASE WHEN a.attcollation <> 'pg_catalog."default"'::regcollation THEN l.collname::text END AS collation,
     a.attstorage::text AS storage,
-    b.category::text AS type_category
+    b.category::text AS type_category,
+    CASE WHEN c.relkind IN ('r', 'p') THEN b.labels END AS labels
 FROM pg_catalog.pg_attribute AS a
 JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
