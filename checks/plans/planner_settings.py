@@ -280,6 +280,8 @@ def jit_for_oltp(evidence: Evidence) -> Iterator[Finding | Examined]:
     if not is_on(_value(evidence, "jit")):
         raise NotApplicable("jit is off")
     counted = [entry for entry in statements.entries if entry.jit_ms is not None]
+    if not statements.entries:
+        raise NotApplicable("no statement ran")
     if not counted:
         raise Unknown(Reason.SERVER_VERSION, "pg_stat_statements 1.10 and later (PostgreSQL 15) tells it")
     yield Examined(len(counted), len(statements.entries) + statements.hidden, "statements")

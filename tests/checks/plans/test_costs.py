@@ -103,6 +103,8 @@ def test_a_sort_that_really_spills(database: Database) -> None:
     connection = database.connect()
     connection.execute("SET work_mem = '64kB'")
     send(connection, "SELECT body, id FROM t ORDER BY body, id", [()] * 6)
+    connection.execute("SET work_mem = '64MB'")
+    send(connection, "SELECT id, body FROM t ORDER BY id DESC, body", [()] * 6)
 
     result = conclude(survey(database, limits=NO_WINDOW), "plans.spilling-statement")
 
