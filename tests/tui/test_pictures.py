@@ -22,6 +22,7 @@ from tests.tui.conftest import MakeApp
 from tests.tui.findings import NOW, make_evidence, make_finding, make_results
 from tests.tui.pictures import colours, compare, picture
 from tests.tui.screen import screen_text, until
+from tests.tui.test_jump_and_explain import proven
 from tests.tui.test_links import evidence as linked_evidence
 from tui.foresight import Blind, Foresight
 from tui.look import THEMES
@@ -39,7 +40,7 @@ MODULES = (
 )
 
 
-BESIDE = {"scorecard", "workload", "effects", "recent", "foresight"}
+BESIDE = {"scorecard", "workload", "effects", "links", "recent", "foresight", "preview"}
 
 
 def criterion(id: str, level: int, statement: str, *checks: str, question: str = "") -> Criterion:
@@ -72,7 +73,9 @@ def review(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Review:
         monkeypatch.setattr(f"{module}.load_rubric", lambda *_: RUBRIC)
     server, linked = make_evidence().server, linked_evidence()
     found = msgspec.structs.replace(linked, server=server)
-    results = [*make_results([make_finding(number) for number in range(16)])]
+    findings = [make_finding(number) for number in range(16)]
+    findings[1] = msgspec.structs.replace(findings[1], proof=proven("messages"))
+    results = [*make_results(findings)]
     results.append(CheckResult("indexing.invalid", Outcome.PASSED, examined=3, of=3, unmet=0, noun="indexes"))
     folder = ReviewFolder.create(tmp_path / "reviews", found, title="support", reviewers=("anna",), now=NOW)
     made = Review(folder, results)
@@ -114,7 +117,8 @@ async def test_every_screen_of_a_review(
             (("W",), "walk"), (("j", "j"), "walk-conflict"), (("j", "l"), "walk-links"), (("escape", "a"), "walk-form"),
             (("escape", "enter"), "walk-detail"), (("escape", "B"), "browse"), (("3",), "browse-statement"),
             (("Q",), "questions"), (("S",), "scorecard"), (("1",), "scorecard-area"), (("0", "w", "space"), "what-if"),
-            (("A",), "agenda"), (("?",), "help"),
+            (("A",), "agenda"), (("?",), "help"), (("escape", "E", *"jjjjjj"), "export"), (("W", "f1"), "explain"),
+            (("escape", "'"), "jump"),
         ):  # fmt: skip
             await pilot.press(*keys)
             await quiet(pilot)

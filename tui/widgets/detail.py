@@ -130,10 +130,10 @@ def _observed(finding: Finding, width: int, statements: Collection[str]) -> list
     short = [(name, words) for name, words in named if len(name) <= SHORT_LABEL and len(words) < half - SHORT_LABEL - 2]
     if len(short) < 4:
         short = []
-    column = max(LABEL, min(28, max(len(name) for name, _ in named) + 2))
+    column = max(LABEL, min(34, max(len(name) for name, _ in named) + 2))
     for name, words in named:
         if (name, words) not in short:
-            shown.append(Paragraph(block(words, limit=2_000), line((f" {name:<{column}}", "$muted"))))
+            shown.append(Paragraph(block(words, limit=2_000), line((f" {name:<{column - 1}} ", "$muted"))))
     column = max((len(name) for name, _ in short), default=0) + 2
     rows = (len(short) + 1) // 2
     for number, (name, words) in enumerate(short[:rows]):
