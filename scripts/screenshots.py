@@ -26,7 +26,7 @@ FOLDER = ROOT / "screenshots"
 SIZE = (120, 36)
 SMALL = (80, 24)
 CELL = 10.7  # pixels: with more a picture has 300 kB and more
-LONGEST_WAIT_S = 120
+LONGEST_WAIT_S = 240
 FONTS = {"Fira Code": "DejaVu Sans Mono", "arial": "DejaVu Sans"}
 
 
@@ -65,10 +65,17 @@ async def take(folder: Path, target: Target) -> None:
         await until(pilot, "Ready")
         save(pilot, "run")
         await pilot.press("enter")
-        await until(pilot, "Observed")
+        await until(pilot, "Evidence")
         await decide_a_little(pilot)
         save(pilot, "walk")
         review = pilot.app.review  # type: ignore[attr-defined]
+        await pilot.press("enter")
+        await until(pilot, "Proof")
+        for _ in range(5):
+            await pilot.press("j")
+        await pilot.pause(0.5)
+        save(pilot, "proof")
+        await pilot.press("escape")
         await pilot.press("l")
         await until(pilot, "go there")
         save(pilot, "links")
@@ -138,7 +145,7 @@ def main(report: Callable[[str], None]) -> None:
     os.environ["DATABASE_URL"] = "postgresql://app@db.example.com/support"
     with start_demo(progress=report) as demo, tempfile.TemporaryDirectory() as scratch:
         os.chdir(scratch)
-        asyncio.run(take(Path(scratch), Target(demo.dsn, demo.repository, demo.replica_dsns)))
+        asyncio.run(take(Path(scratch), Target(demo.dsn, demo.repository, demo.replica_dsns, shadow=True)))
 
 
 if __name__ == "__main__":
