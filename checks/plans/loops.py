@@ -130,16 +130,16 @@ def _severity(evidence: Evidence, places: list[Place]) -> Severity:
     """A loop that also writes does one piece of work after the other: reading ahead saves it less."""
     if all(ran_seldom(evidence, place) for place in places):
         return Severity.NOTE
-    ran = [place for place in places if place.ran and place.ran.calls >= evidence.limit("chatty_calls_min")]
-    if counted_long(evidence) and not ran:
-        # The server counts statements, and this one is not among those that are sent often.
-        return Severity.LOW
     writing = {
         place.behaviour.other
         for place in places_of(evidence, "query_in_loop", "insert_in_loop")
         if place.behaviour.detail != "select"
     }
     only_reads = any(place.behaviour.certain and place.behaviour.other not in writing for place in places)
+    ran = [place for place in places if place.ran and place.ran.calls >= evidence.limit("chatty_calls_min")]
+    if counted_long(evidence) and not ran:
+        # The server counts statements, and this one is not among those that are sent often.
+        return Severity.LOW if only_reads else Severity.NOTE
     return Severity.MEDIUM if only_reads else Severity.LOW
 
 

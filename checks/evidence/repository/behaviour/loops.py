@@ -15,7 +15,7 @@ from checks.model import Location
 # Loops over parts of the data, over attempts or over pages send few statements, each for many rows.
 _FEW = re.compile(
     r"batch|chunk|\bpages?\b|attempt|retr(?:y|ies)|\btries\b|window|shard|tables?\b|queries|statements|migrations?\b|providers?\b"
-    r"|\bcursors?\b|\bmodels\b|partitions?\b|\bdefault",
+    r"|filters?\b|conditions\b|\bcursors?\b|\bmodels\b|partitions?\b|\bdefault",
     re.IGNORECASE,
 )
 _IN_PARTS = re.compile(r"batch|chunk|\bpages?\b", re.IGNORECASE)
