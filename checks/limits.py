@@ -135,6 +135,7 @@ LIMITS: dict[str, Limit] = {
     "max_connections": Limit(500, "connections", "a larger max_connections is a finding"),
     "broken_session_share": Limit(0.05, "ratio", "share of sessions that may end by a lost client or an error"),
     "deadlocks_per_day": Limit(5, "deadlocks/day", "deadlocks a day that are no finding"),
+    "rollbacks_per_day": Limit(1_000, "transactions/day", "fewer rollbacks are no finding, whatever their share"),
     "rollback_share": Limit(0.10, "ratio", "share of transactions that may be rolled back"),
     "dead_share": Limit(0.30, "ratio", "share of a table's row versions that may be dead"),
     "dead_rows_min": Limit(10_000, "rows", "fewer dead rows are no finding"),

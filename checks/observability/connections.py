@@ -282,7 +282,7 @@ def rollback_ratio(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Observed: committed, rolled_back, share
     """
-    evidence.require_window("window_days")
+    days = evidence.require_window("window_days")
     counted = _counted(evidence, "xact_commit", "xact_rollback")
     if counted is None:
         raise Unknown(Reason.NOT_PERMITTED, grant(evidence, "pg_monitor"))
@@ -291,7 +291,9 @@ def rollback_ratio(evidence: Evidence) -> Iterator[Finding | Examined]:
         raise NotApplicable("no transaction ended")
     yield Examined(int(total), int(total), "transactions")
     share = counted["xact_rollback"] / total
-    if share > evidence.limit("rollback_share") and counted["xact_rollback"] >= 1_000:
+    # Reviews count too: plans of statements that the server does not understand are rolled back.
+    many = counted["xact_rollback"] / max(days, 1) >= evidence.limit("rollbacks_per_day")
+    if share > evidence.limit("rollback_share") and many:
         yield Finding(
             _database(evidence),
             f"{share:.0%} of transactions are rolled back",

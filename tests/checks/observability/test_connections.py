@@ -42,7 +42,7 @@ def test_counters_of_sessions_and_transactions(database: Database) -> None:
             "sessions_killed": 0,
         },
         "deadlocks": {"deadlocks": 3},
-        "rollback-ratio": {"xact_commit": 80_000, "xact_rollback": 900},
+        "rollback-ratio": {"xact_commit": 8_000, "xact_rollback": 9_000},
         "temp-files": {"temp_files": 9, "temp_bytes": 1024**3},
         "cache-hit": {"blks_hit": 99 * MILLION, "blks_read": MILLION},
     }
