@@ -45,6 +45,14 @@ class Pool(NamedTuple):
 def pool(evidence: Evidence, statements: Iterable[str]) -> Pool:
     """For statements by their query id."""
     catalog, wanted = evidence.get(Catalog), set(statements)
+    # An index that holds a column ends heap-only updates of it; to spare a look into the table is not worth that.
+    updated = {
+        (ref.table, ref.column)
+        for pattern in workload(evidence)
+        if pattern.verb == "update"
+        for ref in pattern.written_columns
+        if ref.table is not None
+    }
     made = Pool({}, {})
     for one in candidates(evidence):
         table = catalog.table_by_oid[one.table]
@@ -64,7 +72,7 @@ def pool(evidence: Evidence, statements: Iterable[str]) -> Pool:
                 made.covering.setdefault(pattern.query_id, []),
             )
             for table in _tables(catalog, pattern):
-                _propose(evidence, catalog, table, pattern, plain, covering)
+                _propose(evidence, catalog, table, pattern, updated, plain, covering)
     return made
 
 
@@ -90,6 +98,7 @@ def _propose(
     catalog: Catalog,
     table: Table,
     pattern: AccessPattern,
+    updated: set[tuple[int, str]],
     plain: list[Proposed],
     covering: list[Proposed],
 ) -> None:
@@ -116,6 +125,7 @@ def _propose(
         if (
             rest
             and table.oid not in pattern.stars
+            and not any((table.oid, name) in updated for name in rest)
             and len(rest) <= INCLUDED
             and _spares(evidence, table, [*lead, *rest])
         ):

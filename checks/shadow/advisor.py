@@ -27,7 +27,9 @@ from checks.shadow.sizing import predicted_sizes
 STATEMENTS = 100
 CANDIDATES = 400
 BUDGET_BYTES = 1 << 30
+# Shares of the workload's cost: what an index has to save, and what one that only spares looks into the table has to save more.
 LEAST_GAIN = 0.001
+COVERING_GAIN = 0.005
 # Of one entry: a descent, and its share of the pages that are written.
 WRITE_COST = 0.5
 BLOCK_BYTES = 8192
@@ -103,6 +105,7 @@ class _Search:
         ]
         chosen = min(sets, key=lambda one: (self._total(one), sorted(one)))
         chosen = self._exchanged(chosen, tried, budget_bytes, whole)
+        chosen = self._simplified(chosen, whole)
         return self._told(chosen, before, budget_bytes, made, unplanned)
 
     def _stopped(self) -> bool:
@@ -243,6 +246,20 @@ class _Search:
                 if (cost := self._total(other)) < total - LEAST_GAIN / 10 * whole:
                     chosen, total, improved = other, cost, True
                     break
+        return chosen
+
+    def _simplified(self, chosen: frozenset[Path], whole: float) -> frozenset[Path]:
+        """With the plain index in place of a covering one that saves little more."""
+        known = {index.proposed: path for path, index in self._indexes.items()}
+        for path in sorted(chosen):
+            proposed = self._indexes[path].proposed
+            keys, covers, _ = proposed.definition.partition(" INCLUDE ")
+            plain = known.get(Proposed(proposed.table, keys))
+            if not covers or plain is None:
+                continue
+            other = (chosen - {path}) | {plain}
+            if self._total(other) - self._total(chosen) < COVERING_GAIN * whole:
+                chosen = other
         return chosen
 
     def _room(self, chosen: frozenset[Path], budget_bytes: int) -> int:
