@@ -112,7 +112,11 @@ def _unique_over(evidence: Evidence, table: Table | None, columns: list[str]) ->
     compared = set(columns)
     for index in catalog.indexes_of(table.oid):
         names = set(column_names(catalog, index.table, [number for number in index.columns if number]))
-        if index.unique and index.valid and names and (names <= compared or compared <= names):
+        if not index.unique or not index.valid or not names:
+            continue
+        further = [catalog.column_named(index.table, name) for name in names - compared]
+        told_apart = index.nulls_not_distinct or all(column and column.not_null for column in further)
+        if names <= compared or (compared <= names and told_apart):
             return index
     return None
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from checks.model import Confidence, Outcome, Severity
-from tests.checks.survey import examine, names
+from tests.checks.survey import conclude, examine, names, survey
 from tests.checks.workload import prepare, send
 from tests.servers import Database
 
@@ -122,3 +122,33 @@ def test_several_rows_that_are_inserted_where_there_is_none(repository: Reposito
         '            connection.execute("INSERT INTO alerts (owner, limit_at) VALUES (%s, %s)", (owner, limit))\n'
     )
     assert examine(None, "plans.check-then-insert", repository({"app/alerts.py": code})).findings == ()
+
+
+def test_a_unique_index_with_a_further_column_that_may_be_null_keeps_nothing_apart(
+    database: Database, repository: Repository
+) -> None:
+    database.execute(
+        "CREATE TABLE models (id int PRIMARY KEY, owner int NOT NULL, name text NOT NULL, since date, "
+        "UNIQUE (owner, name, since))",
+        "CREATE TABLE prompts (id int PRIMARY KEY, owner int NOT NULL, name text NOT NULL, version int NOT NULL, "
+        "UNIQUE (owner, name, version))",
+    )
+    code = "".join(
+        f"def add_{table}(connection, owner, name):\n"
+        f'    found = connection.execute("SELECT id FROM {table} WHERE owner = %s AND name = %s", (owner, name)).fetchone()\n'
+        "    if found is None:\n"
+        f'        connection.execute("INSERT INTO {table} (owner, name) VALUES (%s, %s)", (owner, name))\n\n'
+        for table in ("models", "prompts")
+    )
+    evidence = survey(database, repository({"app/names.py": code}))
+
+    found = [
+        finding
+        for check in ("plans.check-then-insert", "schema.uniqueness-only-in-code")
+        for finding in conclude(evidence, check).findings
+    ]
+
+    assert {("models" in finding.title, finding.severity) for finding in found} == {
+        (True, Severity.MEDIUM),
+        (False, Severity.NOTE),
+    }
