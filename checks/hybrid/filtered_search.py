@@ -41,6 +41,7 @@ _FEW_VALUES = 20
 _LAST = {"hnsw": "hnsw.max_scan_tuples", "ivfflat": "ivfflat.max_probes"}
 _FULL = 0.9
 _ALL = 0.99
+_FAR = 3
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -176,6 +177,10 @@ def _loses(evidence: Evidence, table: Table, search: Search, index: Index, servi
     if used is None and (
         _planner_goes_by_filter(evidence, table, search) or returns_more_than(evidence, search, scan.rows)
     ):
+        return False
+    returned = rows_returned(evidence, search)
+    # Far more come back than the index could give: the planner goes another way.
+    if used is None and returned is not None and not kept.guessed and returned > _FAR * scan.rows * kept.share:
         return False
     wanted, matching = search.limit or ASSUMED_LIMIT, (estimated_rows(evidence, table) or 0) * kept.share
     if iterative:

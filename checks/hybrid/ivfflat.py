@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from checks.evidence.database.facts import Catalog, Index, Table
 from checks.evidence.evidence import Evidence
 from checks.families import once_per_family
+from checks.hybrid.sizing import index_rows
 from checks.hybrid.vectors import vector_columns
 from checks.model import Confidence, Examined, Finding, Fix, Location, NotApplicable, Severity, qualified_name
 from checks.registry import check
@@ -41,7 +42,8 @@ def ivfflat_lists(evidence: Evidence) -> Iterator[Finding | Examined]:
     if not indexes:
         raise NotApplicable("no IVFFlat index")
     for index, table in indexes:
-        rows = estimated_rows(evidence, table)
+        known = estimated_rows(evidence, table)
+        rows = None if known is None else index_rows(index, known)
         if rows is None:
             continue
         lists = int(index.options.get("lists", DEFAULT_LISTS))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from checks.evidence.database.facts import Catalog, Column, Table
+from checks.evidence.database.facts import Catalog, Column, RowSamples, Table
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern
 from checks.families import once_per_family
@@ -35,6 +35,10 @@ from checks.workload import (
 SHOWN = 5
 ELEMENTS = {"_int2", "_int4", "_int8", "_uuid", "_text", "_varchar"}
 _JSON_NAME = re.compile(r"(?:^|_)json(?:_|$)|json_?(?:data|blob|payload|str|string)$", re.IGNORECASE)
+# What says where in a document something stands, or where it is kept, is none itself.
+_NO_DOCUMENT = re.compile(r"_(?:path|pointer|key|url|uri|file(?:name)?|name|type|version|hash|format)$", re.IGNORECASE)
+_MOSTLY = 0.98
+_FEW_VALUES = 20
 _IDS = re.compile(r"(?:_ids|Ids|_uuids)$")
 _ARRAY_OPERATORS = frozenset({"any", "@>", "&&", "<@"})
 
@@ -61,7 +65,7 @@ def json_in_text(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Source: PostgreSQL manual, "JSON Types"
 
-    Observed: rows, statements
+    Observed: rows, statements, documents_share (with --read-rows)
     """
     catalog = evidence.get(Catalog)
     columns = _columns(catalog, {"text", "varchar"})
@@ -69,8 +73,9 @@ def json_in_text(evidence: Evidence) -> Iterator[Finding | Examined]:
         raise NotApplicable("no table has a text column")
     for table, column in columns:
         casting = _casting(evidence, table, column)
-        named = bool(_JSON_NAME.search(column.name))
-        if not casting and not named:
+        named = bool(_JSON_NAME.search(column.name)) and not _NO_DOCUMENT.search(column.name)
+        held = _share_of_documents(evidence, column)
+        if not casting and (not named or (held is not None and held < _MOSTLY)):
             continue
         subject = catalog.column_subject(column)
         name, relation = quote_identifier(column.name), qualified_name(table.schema, table.name)
@@ -86,9 +91,10 @@ def json_in_text(evidence: Evidence) -> Iterator[Finding | Examined]:
                 rewrites=True,
                 undo=f"ALTER TABLE {relation} ALTER COLUMN {name} TYPE {column.type};",
             ),
-            severity=Severity.MEDIUM if casting else Severity.LOW,
-            confidence=Confidence.MEASURED if any(entry.query_id for entry in casting) else Confidence.INFERRED,
+            severity=Severity.MEDIUM if casting or held else Severity.LOW,
+            confidence=Confidence.MEASURED if held or any(entry.query_id for entry in casting) else Confidence.INFERRED,
             observed={
+                "documents_share": held,
                 "rows": round(estimated_rows(evidence, table) or 0),
                 "statements": len(casting),
                 **(statement_figures(evidence, casting[0]) if casting else {}),
@@ -97,6 +103,15 @@ def json_in_text(evidence: Evidence) -> Iterator[Finding | Examined]:
             locations=places or evidence.locations(subject),
         )
     yield Examined(len(columns), len(columns), "text columns", gap=unread_statements(evidence))
+
+
+def _share_of_documents(evidence: Evidence, column: Column) -> float | None:
+    """The share of the sampled values that are JSON (--read-rows); None if too few were looked at."""
+    samples = evidence.find(RowSamples)
+    for sample in samples.columns if samples else ():
+        if (sample.table, sample.column) == (column.table, column.number) and sample.values >= _FEW_VALUES:
+            return round(sample.documents / sample.values, 4)
+    return None
 
 
 def _casting(evidence: Evidence, table: Table, column: Column) -> list[AccessPattern]:

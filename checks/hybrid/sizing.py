@@ -59,6 +59,11 @@ def indexed_kind(index: Index, column: Column) -> str:
     return column.base_type
 
 
+def index_rows(index: Index, rows: float) -> float:
+    """Rows that the index holds: of a partial one as it was analyzed, else the table's `rows`."""
+    return min(index.rows, rows) if index.predicate is not None and index.rows is not None else rows
+
+
 def m_of(index: Index) -> int:
     """The connections of each element of an HNSW index."""
     value = index.options.get("m", "")

@@ -10,7 +10,7 @@ from checks.evidence.evidence import Evidence
 from checks.families import once_per_family
 from checks.figures import bytes_in_words
 from checks.hybrid.searches import ann_indexes
-from checks.hybrid.sizing import build_bytes_per_row, hnsw_bytes_per_row, indexed_kind, m_of, vector_bytes
+from checks.hybrid.sizing import build_bytes_per_row, hnsw_bytes_per_row, index_rows, indexed_kind, m_of, vector_bytes
 from checks.hybrid.vectors import dimensions, filled_rows, vector_columns
 from checks.model import (
     Confidence,
@@ -161,7 +161,7 @@ def vector_build_memory(evidence: Evidence) -> Iterator[Finding | Examined]:
     told = settings_in_code(evidence, "maintenance_work_mem")
     short: list[tuple[float, float, Index]] = []
     for table, column, index in indexes:
-        count, rows = dimensions(column), estimated_rows(evidence, table) or 0
+        count, rows = dimensions(column), index_rows(index, estimated_rows(evidence, table) or 0)
         each = build_bytes_per_row(count, indexed_kind(index, column), m_of(index)) if count else 0
         parts = max(1, len(evidence.get(Catalog).partitions_of(table.oid)))
         if rows > evidence.limit("vector_rows") and rows / parts * each > memory and not told:
@@ -226,7 +226,7 @@ def halfvec_candidate(evidence: Evidence) -> Iterator[Finding | Examined]:
         stored = rows * (vector_bytes(count) - vector_bytes(count, "halfvec"))
         indexes = [index for index in ann_indexes(catalog, column) if indexed_kind(index, column) == "vector"]
         of_index = sum(
-            rows * (hnsw_bytes_per_row(count) - hnsw_bytes_per_row(count, "halfvec"))
+            index_rows(index, rows) * (hnsw_bytes_per_row(count) - hnsw_bytes_per_row(count, "halfvec"))
             for index in indexes
             if index.method == "hnsw"
         )

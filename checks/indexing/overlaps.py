@@ -35,14 +35,19 @@ def overlapping_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     indexes = [index for index in reviewed_indexes(catalog) if index.method in _METHODS and is_usable(index)]
     if not indexes:
         raise NotApplicable("no table has a GIN or vector index")
+    told: set[int] = set()
     for position, index in enumerate(indexes):
         for other in indexes[position + 1 :]:
             if index.table != other.table or index.predicate != other.predicate or index.columns != other.columns:
                 continue
+            # Literals are masked: an index for each tenant has the same predicate but for its value.
+            if index.predicate is not None and index.definition_hash != other.definition_hash:
+                continue
             if 0 in index.columns and [key.expression for key in index.keys] != [key.expression for key in other.keys]:
                 continue
             found = _redundant(evidence, index, other)
-            if found:
+            if found and found[0].oid not in told:
+                told.add(found[0].oid)
                 yield _finding(evidence, *found)
     yield Examined(len(indexes), len(indexes), "GIN and vector indexes")
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from checks.evidence.observe import Target, observe
 from checks.model import Confidence, Outcome, Severity
 from tests.checks.survey import conclude, examine, finding, names, survey
 from tests.checks.workload import prepare, send
@@ -12,18 +13,25 @@ LIMITS = {"seq_scan_rows": 1000}
 def test_json_in_text(database: Database) -> None:
     prepare(
         database,
-        """CREATE TABLE jobs (id int PRIMARY KEY, payload text, result_json text, title text, note varchar(20));
-           INSERT INTO jobs SELECT i, '{"n": 1}', '{}', 'a', 'b' FROM generate_series(1, 20) i""",
+        """CREATE TABLE jobs (id int PRIMARY KEY, payload text, result_json text, title text, note varchar(20),
+               json_path text DEFAULT '$.a', json_data text DEFAULT 'none');
+           INSERT INTO jobs SELECT i, '{"n": 1}', '{}', 'a', 'b' FROM generate_series(1, 40) i""",
     )
     send(database.connect(), "SELECT id FROM jobs WHERE payload::jsonb ->> 'n' = %s", [("1",)] * 3)
     send(database.connect(), "SELECT id FROM jobs WHERE title = %s AND note = 'b'", [("a",)] * 3)
 
     result = examine(database, TEXT)
 
-    assert names(result) == {"public.jobs.payload", "public.jobs.result_json"}
+    assert names(result) == {"public.jobs.payload", "public.jobs.result_json", "public.jobs.json_data"}
     payload = finding(result, "public.jobs.payload")
     assert (payload.severity, payload.confidence) == (Severity.MEDIUM, Confidence.MEASURED)
     assert finding(result, "public.jobs.result_json").severity is Severity.LOW
+    # A sample of the rows tells which of the two holds what it is called after.
+    looked = conclude(observe(Target(database.dsn, read_rows=True)).evidence, TEXT)
+    assert names(looked) == {"public.jobs.payload", "public.jobs.result_json"}
+    result_json = finding(looked, "public.jobs.result_json")
+    assert (result_json.severity, result_json.confidence) == (Severity.MEDIUM, Confidence.MEASURED)
+    assert result_json.observed["documents_share"] == 1
     database.execute(payload.fix.sql or "")
 
 

@@ -42,7 +42,14 @@ def test_two_vector_indexes_on_one_column(database: Database) -> None:
            CREATE INDEX metrics_cosine ON metrics USING hnsw (embedding vector_cosine_ops);
            CREATE INDEX metrics_l2 ON metrics USING hnsw (embedding vector_l2_ops);
            CREATE INDEX asked_cosine ON asked USING hnsw (embedding vector_cosine_ops);
-           CREATE INDEX asked_l2 ON asked USING hnsw (embedding vector_l2_ops)""",
+           CREATE INDEX asked_l2 ON asked USING hnsw (embedding vector_l2_ops);
+           CREATE TABLE tenants (id int PRIMARY KEY, tenant text, embedding vector(3));
+           CREATE INDEX tenants_a ON tenants USING hnsw (embedding vector_cosine_ops) WHERE tenant = 'a';
+           CREATE INDEX tenants_b ON tenants USING hnsw (embedding vector_cosine_ops) WHERE tenant = 'b';
+           CREATE TABLE thrice (id int PRIMARY KEY, tenant text, embedding vector(3));
+           CREATE INDEX thrice_a ON thrice USING hnsw (embedding vector_cosine_ops) WHERE tenant = 'a';
+           CREATE INDEX thrice_b ON thrice USING hnsw (embedding vector_cosine_ops) WHERE tenant = 'a';
+           CREATE INDEX thrice_c ON thrice USING hnsw (embedding vector_cosine_ops) WHERE tenant = 'a'""",
     )
     connection = database.connect()
     search = "SELECT id FROM {} ORDER BY embedding {} %s::vector LIMIT 5"
@@ -51,7 +58,8 @@ def test_two_vector_indexes_on_one_column(database: Database) -> None:
 
     result = examine(database, NAME, limits=NO_WINDOW)
 
-    assert names(result) == {"public.doubled_ivf", "public.metrics_l2"}
+    assert names(result) == {"public.doubled_ivf", "public.metrics_l2", "public.thrice_b", "public.thrice_c"}
+    assert len(result.findings) == 4
     assert finding(result, "public.metrics_l2").observed["why"] == "nothing searches by its distance"
     # Counters that cover a moment are no reason to drop anything.
-    assert names(examine(database, NAME)) == {"public.doubled_ivf"}
+    assert names(examine(database, NAME)) == {"public.doubled_ivf", "public.thrice_b", "public.thrice_c"}
