@@ -12,8 +12,11 @@ from checks.evidence.database.facts import Catalog, Constraint, PlannerStatistic
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern
 from checks.families import once_per_family
+from checks.indexing.candidates import candidates
 from checks.indexing.coverage import covering_index
 from checks.indexing.crowds import as_one
+from checks.indexing.proposals import Candidate, creation
+from checks.indexing.workload import unserved
 from checks.model import Confidence, Examined, Finding, Fix, NotApplicable, Severity, qualified_name, quote_identifier
 from checks.registry import check
 from checks.relations import (
@@ -167,6 +170,10 @@ def _severity(evidence: Evidence, rows: float | None, parent: TableUsage | None,
 def _fix(evidence: Evidence, key: Constraint, statistics: PlannerStatistics | None) -> Fix:
     catalog = evidence.get(Catalog)
     table = catalog.table_by_oid[key.table]
+    if wider := _wanted_anyhow(evidence, key):
+        return creation(
+            catalog, wider, f"Index ({column_list(wider.columns)}): statements that ran want that index too."
+        )
     name, columns = qualified_name(table.schema, table.name), column_names(catalog, key.table, key.columns)
     index = new_name(catalog, table.schema, table.name, *columns, "idx")
     dropped = qualified_name(table.schema, index)
@@ -187,3 +194,19 @@ def _fix(evidence: Evidence, key: Constraint, statistics: PlannerStatistics | No
         lock="SHARE UPDATE EXCLUSIVE",
         undo=f"DROP INDEX CONCURRENTLY {dropped};",
     )
+
+
+def _wanted_anyhow(evidence: Evidence, key: Constraint) -> Candidate | None:
+    """An index that statements which ran ask for and that begins with the foreign key's columns."""
+    catalog = evidence.get(Catalog)
+    columns = {catalog.column(key.table, number).name for number in key.columns}
+    return next(
+        (
+            one
+            for one in candidates(evidence)
+            if one.table == key.table and one.ran and one.method == "btree" and one.predicate is None
+            and all(part.is_column for part in one.keys) and set(one.columns[: len(columns)]) == columns
+            and unserved(evidence, one) is not None
+        ),
+        None,
+    )  # fmt: skip

@@ -244,3 +244,33 @@ def test_those_who_may_leave_no_trace_in_the_counters(database: Database) -> Non
         read_blueprint(database.dsn)
 
     assert scans(database) == before
+
+
+def test_small_unused_indexes_are_one_note_and_redundant_ones_another_finding(database: Database) -> None:
+    database.execute(
+        "CREATE TABLE t (" + ", ".join(f"c{n} int" for n in range(9)) + ")",
+        *(f"CREATE INDEX t_c{n} ON t (c{n})" for n in range(9)),
+        "CREATE TABLE pairs (a int, b int)",
+        "INSERT INTO pairs SELECT n, n FROM generate_series(1, 1000) n",
+        "CREATE INDEX pairs_a ON pairs (a)",
+        "CREATE INDEX pairs_ab ON pairs (a, b)",
+        "ANALYZE",
+    )
+    # Both unread: the longer one is unused, the shorter one redundant.
+    assert names(examine(database, CHECK, limits=NO_WINDOW)) == {"public"}
+    assert names(examine(database, "indexing.redundant-index", limits=NO_WINDOW)) == {"public.pairs_a"}
+
+    with psycopg.connect(database.dsn, autocommit=True) as connection:
+        connection.execute("SET enable_seqscan = off")
+        connection.execute("SELECT b FROM pairs WHERE a = 5")
+    used = next(name for name, count in scans(database).items() if count)
+    result = examine(database, CHECK, limits=NO_WINDOW)
+    redundant = examine(database, "indexing.redundant-index", limits=NO_WINDOW)
+
+    crowd = finding(result, "public")
+    assert crowd.title in {
+        "9 small indexes of schema public have not been used",
+        "10 small indexes of schema public have not been used",
+    }
+    assert (used == "pairs_a") == ("public.pairs_ab" in str(crowd.observed["names"]))
+    assert names(redundant) == (set() if used == "pairs_a" else {"public.pairs_a"})

@@ -3,10 +3,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from checks.model import Confidence, Location, Outcome, Reason
-from tests.checks.survey import examine, finding, names
+from checks.evidence.database.facts import Statements
+from checks.model import Confidence, Location, Outcome, Reason, Severity
+from tests.checks.survey import conclude, examine, finding, names, survey
 from tests.servers import Database
 
 CHECK = "indexing.missing-index"
@@ -168,3 +170,67 @@ def test_nothing_large_is_filtered(database: Database) -> None:
     )
 
     assert examine(database, CHECK).outcome is Outcome.NOT_APPLICABLE
+
+
+def test_what_a_foreign_key_wants_is_told_once(database: Database) -> None:
+    database.execute(
+        """
+        CREATE EXTENSION pg_stat_statements;
+        CREATE TABLE owners (id bigint PRIMARY KEY);
+        INSERT INTO owners SELECT n FROM generate_series(1, 2000) n;
+        CREATE TABLE alone (id bigint, owner_id bigint REFERENCES owners);
+        INSERT INTO alone SELECT n, 1 + n % 2000 FROM generate_series(1, 40000) n;
+        CREATE TABLE wider (id bigint, owner_id bigint REFERENCES owners, at timestamptz);
+        INSERT INTO wider SELECT n, 1 + n % 2000, now() - n * interval '1 minute' FROM generate_series(1, 40000) n;
+        """,
+        "ANALYZE",
+        "SELECT * FROM alone WHERE owner_id = 7",
+        "SELECT * FROM wider WHERE owner_id = 7 ORDER BY at DESC LIMIT 10",
+    )
+
+    (missing,) = examine(database, CHECK).findings
+    keys = examine(database, "indexing.foreign-key-without-index")
+
+    assert missing.subject.name == "public.wider"
+    assert names(keys) == {"public.alone.alone_owner_id_fkey", "public.wider.wider_owner_id_fkey"}
+    assert finding(keys, "public.wider.wider_owner_id_fkey").fix.sql == missing.fix.sql
+    assert finding(keys, "public.alone.alone_owner_id_fkey").observed["statements"]
+
+
+def test_a_statement_that_reads_little_wants_no_index(database: Database) -> None:
+    database.execute(
+        """
+        CREATE EXTENSION pg_stat_statements;
+        CREATE TABLE t (id bigint, a int, b int, padding text DEFAULT repeat('x', 200));
+        INSERT INTO t SELECT n, n % 20, n % 21 FROM generate_series(1, 40000) n;
+        """,
+        "ANALYZE",
+        "SELECT id FROM t WHERE a = 3 AND b = 3 LIMIT 1",
+    )
+    assert examine(database, CHECK).findings == ()
+
+    database.execute("SELECT id, a FROM t WHERE a = 3 AND b = 3")
+    (found,) = examine(database, CHECK).findings
+    assert found.observed["columns"] == ["b", "a"]
+    assert found.severity is Severity.HIGH
+
+
+def test_severity_is_by_what_the_statements_cost(busy: Database) -> None:
+    evidence = survey(busy)
+    statements = evidence.get(Statements)
+
+    def severity(calls: int, mean_ms: float) -> Severity | None:
+        entries = tuple(
+            msgspec.structs.replace(entry, calls=calls, total_ms=calls * mean_ms, shared_blocks_hit=calls * 200)
+            if "FROM parted" in entry.text
+            else msgspec.structs.replace(entry, total_ms=10_000.0)
+            for entry in statements.entries
+        )
+        given = msgspec.structs.replace(evidence, statements=msgspec.structs.replace(statements, entries=entries))
+        return finding(conclude(given, CHECK), "public.parted").severity
+
+    assert severity(20, 0.2) is Severity.LOW
+    assert severity(5, 50.0) is Severity.LOW
+    assert severity(20, 50.0) is Severity.MEDIUM
+    assert severity(100_000, 0.2) is Severity.MEDIUM
+    assert severity(100_000, 50.0) is Severity.HIGH
