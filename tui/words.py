@@ -61,6 +61,8 @@ def figure(key: str, value: Any) -> str:
 def _number(key: str, value: float) -> str:
     if key == "bytes" or key.endswith("_bytes"):
         return bytes_in_words(value)
+    if value == -1 and key.endswith(("_ms", "_s")):
+        return "off (-1)"
     if key.endswith(("_ms",)):
         return f"{value:,.1f} ms" if abs(value) < 100 else f"{value:,.0f} ms"
     if key.endswith(("_s", "_seconds")):

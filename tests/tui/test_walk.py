@@ -215,3 +215,26 @@ async def test_a_picture_of_the_screen(make_app: MakeApp, make_review: MakeRevie
         [picture] = tmp_path.glob("pgsurveyor-walk-*.svg")
         assert "events_id_seq" in picture.read_text()
         assert "Saved" in screen_text(pilot)
+
+
+@pytest.mark.parametrize("size", [(60, 15), (120, 40)])
+async def test_the_key_bar_keeps_the_way_to_all_keys_and_out_of_the_detail(
+    make_app: MakeApp, make_review: MakeReview, size: tuple[int, int]
+) -> None:
+    async with make_app(review=make_review()).run_test(size=size) as pilot:
+        await pilot.pause()
+        assert "? more" in screen_text(pilot).splitlines()[-1]
+        await pilot.press("enter")
+        await pilot.pause()
+        assert "esc list" in screen_text(pilot).splitlines()[-1]
+        assert "? more" in screen_text(pilot).splitlines()[-1]
+        await pilot.press("escape")
+        await pilot.pause()
+        assert "esc list" not in screen_text(pilot)
+
+
+async def test_presenting_fits_the_areas_to_the_narrower_list(make_app: MakeApp, make_review: MakeReview) -> None:
+    async with make_app(review=make_review(100)).run_test(size=(120, 40)) as pilot:
+        await pilot.press("P")
+        await pilot.pause(0.3)
+        assert "0 all" in screen_text(pilot)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -84,6 +85,10 @@ class SurveyScreen(Screen[None]):
         if isinstance(self.focused, Input):
             return self.surveyor.actions["field"]
         own = [action for action in self.surveyor.actions[self.NAME] if action.shown and self.is_possible(action)]
+        if self.has_class("-zoomed"):
+            own[:0] = [
+                replace(action, short="list") for action in self.surveyor.actions[self.NAME] if action.run == "back"
+            ]
         common = [action for action in self.surveyor.actions["app"] if action.shown]
         kept = own[: MAXIMUM_SHOWN - 1]
         return (*kept, *common[: MAXIMUM_SHOWN - len(kept)])

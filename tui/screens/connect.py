@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from textual.content import Content
 from textual.widgets import Button, Input, Static
 
 from checks.text import visible
-from tui.actions import bindings
+from tui.actions import Action, bindings
 from tui.background import Finished, start
 from tui.days import how_long_ago
 from tui.screens.base import SurveyScreen
@@ -150,6 +151,13 @@ class Connect(SurveyScreen):
         if action in {"start", "new"}:
             return not typing and not self._opening
         return super().check_action(action, parameters)
+
+    def shown_actions(self) -> tuple[Action, ...]:
+        shown = super().shown_actions()
+        if not isinstance(self.focused, Input):
+            return shown
+        tab = next(action for action in self.surveyor.actions[self.NAME] if action.run == "switch_pane")
+        return (shown[0], replace(tab, short="next field"), *shown[1:])
 
     @on(RowList.Chosen)
     def action_open(self) -> None:

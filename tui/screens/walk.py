@@ -86,7 +86,7 @@ class Walk(Deciding):
     def on_mount(self) -> None:
         self.queue = Queue(ordered(self.review.entries, self.review.evidence, self.order))
         self.rows.moved = self._moved
-        self.query_one("#walk-detail", Document).rebuild = lambda: self._show_detail(keep_place=True)
+        self.query_one("#walk-detail", Document).rebuild = self._rebuild
         self.rows.focus()
         self.set_interval(1, self._show_foot)
         presence = self.surveyor.state.presence(self.review.folder.id)
@@ -423,6 +423,11 @@ class Walk(Deciding):
         self.query_one("#walk-detail", Document).action_scroll(direction * 3)
 
     def on_resize(self) -> None:
+        self.call_after_refresh(self._fit)
+
+    def _rebuild(self) -> None:
+        """The panes have another width, also where the screen has not."""
+        self._show_detail(keep_place=True)
         self.call_after_refresh(self._fit)
 
     def _fit(self) -> None:

@@ -21,6 +21,7 @@ TABS = (
 )
 GAP = 2
 SHORTEST_COMPANY = 8
+KEY_GAP = 3
 
 
 def spread(left: Content, right: Content, width: int) -> Content:
@@ -82,6 +83,10 @@ class HeaderBar(Widget):
             at += len(name) + 2 + GAP
 
 
+def _length(action: Action) -> int:
+    return len(key_label(action.key)) + len(action.label) + 1
+
+
 class KeyBar(Widget):
     """At most six keys of this screen; all the others are behind `?`."""
 
@@ -89,20 +94,28 @@ class KeyBar(Widget):
 
     actions: reactive[tuple[Action, ...]] = reactive(())
 
+    @property
+    def fitting(self) -> tuple[Action, ...]:
+        """What there is room for; the last, which leads to all the others, stays."""
+        kept = list(self.actions)
+        while len(kept) > 1 and 1 + sum(_length(action) + KEY_GAP for action in kept) - KEY_GAP > self.size.width:
+            del kept[-2]
+        return tuple(kept)
+
     def render(self) -> Content:
         parts: list[Part] = [" "]
-        for action in self.actions:
-            parts += [(key_label(action.key), "bold $accent"), (f" {action.label}", "$muted"), "   "]
+        for action in self.fitting:
+            parts += [(key_label(action.key), "bold $accent"), (f" {action.label}", "$muted"), " " * KEY_GAP]
         return line(*parts)
 
     async def on_click(self, event: events.Click) -> None:
         at = 1
-        for action in self.actions:
-            length = len(key_label(action.key)) + len(action.label) + 1
+        for action in self.fitting:
+            length = _length(action)
             if at <= event.x < at + length:
                 await self.screen.run_action(action.run)
                 return
-            at += length + 3
+            at += length + KEY_GAP
 
 
 class TooSmall(Widget):
