@@ -249,17 +249,18 @@ class _Search:
         return chosen
 
     def _simplified(self, chosen: frozenset[Path], whole: float) -> frozenset[Path]:
-        """With the plain index in place of a covering one that saves little more."""
+        """With the plain index, or none, in place of a covering one that saves little more."""
         known = {index.proposed: path for path, index in self._indexes.items()}
         for path in sorted(chosen):
             proposed = self._indexes[path].proposed
             keys, covers, _ = proposed.definition.partition(" INCLUDE ")
             plain = known.get(Proposed(proposed.table, keys))
-            if not covers or plain is None:
+            if not covers:
                 continue
-            other = (chosen - {path}) | {plain}
-            if self._total(other) - self._total(chosen) < COVERING_GAIN * whole:
-                chosen = other
+            others = [chosen - {path}, *([(chosen - {path}) | {plain}] if plain is not None else [])]
+            best = min(others, key=self._total)
+            if self._total(best) - self._total(chosen) < COVERING_GAIN * whole:
+                chosen = best
         return chosen
 
     def _room(self, chosen: frozenset[Path], budget_bytes: int) -> int:
