@@ -232,5 +232,5 @@ def test_severity_is_by_what_the_statements_cost(busy: Database) -> None:
     assert severity(20, 0.2) is Severity.LOW
     assert severity(5, 50.0) is Severity.LOW
     assert severity(20, 50.0) is Severity.MEDIUM
-    assert severity(100_000, 0.2) is Severity.MEDIUM
+    assert severity(100_000, 0.02) is Severity.MEDIUM
     assert severity(100_000, 50.0) is Severity.HIGH
