@@ -28,7 +28,7 @@ CAREFUL = re.compile(
 )
 _LOCK = re.compile(r"\b(?:acquire|take|obtain|hold|with)\w*lock\w*\(([^()]*)\)", re.IGNORECASE)
 _UPSERTS = re.compile(r"\.upsert\(|get_or_create|update_or_create|onConflict|ignoreDuplicates|orIgnore|findOrCreate")
-_EQUAL = re.compile(r'(?:"?\w+"?\.)?"?(\w+)"?\s*(?:=\s*\$|I?LIKE\s*\$|=\s*ANY|IN\s*\(\$)', re.IGNORECASE)
+_EQUAL = re.compile(r'(?:"?\w+"?\.)?"?(\w+)"?\s*(?:=\s*\$|ILIKE\s*\$|=\s*ANY|IN\s*\(\$)', re.IGNORECASE)
 _INSERTED = re.compile(r"\bINTO\s+[\w\".]+\s*\(([^)]*)\)", re.IGNORECASE)
 _SET = re.compile(r"\bSET\s+(.*?)(?:\bWHERE\b|$)", re.IGNORECASE | re.DOTALL)
 _NAMES = re.compile(r"[A-Za-z_$][\w$]*")
