@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
-from checks.evidence.database.facts import Catalog, Index, Plan, Plans, Statement, Statements, Table
+from checks.evidence.database.facts import Catalog, GivenPlans, Index, Plan, Plans, Statement, Statements, Table
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern, workload
 from checks.evidence.repository.facts import Repository
@@ -140,6 +140,12 @@ class Links:
         return self.statements.by_id.get(thing.key[0]) if self.statements else None
 
     def plan(self, query_id: str) -> Plan | None:
+        """The slowest of those that were really run, else the generic one."""
+        given = self.evidence.find(GivenPlans)
+        ran = [each for each in given.plans if each.query_id == query_id and each.analyzed] if given else []
+        if ran:
+            slowest = max(ran, key=lambda each: each.execution_ms or 0.0)
+            return Plan(query_id, slowest.root, f"it ran: {slowest.file}")
         return self._plans.by_id.get(query_id)
 
     def growth(self, query_id: str) -> tuple[Growth, GrownStatement] | None:

@@ -7,8 +7,11 @@ from checks.evidence.database.facts import (
     Catalog,
     Column,
     Constraint,
+    GivenPlan,
+    GivenPlans,
     Index,
     IndexKey,
+    Measured,
     Plan,
     PlanNode,
     Plans,
@@ -210,3 +213,24 @@ def test_what_becomes_of_a_statement_when_its_tables_grow(links: Links) -> None:
     assert any("could not be told" in one.text.plain for one in growth_paragraphs(growth, untold, 80))
     steady = GrownStatement("8", (5.0, 5.0, 5.0, 5.0), 0.0, mean_ms=2.0)
     assert any("stays below 100 ms up to 1,000x" in one.text.plain for one in growth_paragraphs(growth, steady, 80))
+
+
+def test_a_plan_that_was_really_run_stands_before_the_generic_one(links: Links) -> None:
+    measured = Measured(rows=20, loops=3, ms=40.0, removed=9_000, hit_blocks=10, read_blocks=2, heap_fetches=7)
+    spilled = Measured(rows=5, loops=1, sort_kb=2_048, sort_on_disk=True, batches=4)
+    scan = node("Seq Scan", 90.0, 1_000.0, relation="users", schema="public", measured=measured)
+    slow = node("Sort", 100.0, 5.0, scan, measured=spilled)
+    quick = node("Seq Scan", 9.0, 1.0, relation="users", measured=Measured(1, 1))
+    ran = GivenPlans(
+        (GivenPlan("auto.log", 3, quick, query_id="7", execution_ms=1.0),
+         GivenPlan("--analyze", 1, slow, query_id="7", execution_ms=125.0))
+    )  # fmt: skip
+    plan = Links(msgspec.structs.replace(links.evidence, given_plans=ran), links.entries_by_id).plan("7")
+    assert plan is not None
+    lines = [paragraph.text.plain.strip() for paragraph in plan_paragraphs(plan, 110)]
+    assert any("it ran: --analyze" in line for line in lines)
+    told = [line.partition("ran ")[2] for line in lines if "ran " in line and "rows" in line]
+    assert told == [
+        "5 rows, sorted through 2,048 kB on disk, 4 batches",
+        "20 rows each of 3 times, 120.0 ms, 9,000 removed, 12 blocks, 2 of them read, 7 rows from the table",
+    ]

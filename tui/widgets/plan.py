@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from checks.evidence.database.facts import Plan, PlanNode
+from checks.evidence.database.facts import Measured, Plan, PlanNode
 from checks.model import qualified_name
 from tui.text import Part, line
 from tui.widgets.document import Paragraph
@@ -38,7 +38,9 @@ def plan_paragraphs(plan: Plan, width: int, title: str = "The plan") -> list[Par
     root = plan.root
     nodes = list(weigh(root))
     head: list[Part] = [(f" {title}", "bold $accent"), (f"   cost {_count(root.total_cost)}", "$foreground")]
-    if plan.planned_as:
+    if root.measured is not None:
+        head.append((f"   {plan.planned_as}", "$muted"))
+    elif plan.planned_as:
         head.append((f"   planned as {plan.planned_as}", "$muted"))
     columns = Columns(13, 6) if width >= WIDE else Columns(11, 0)
     room = max(20, width - sum(columns) - 2)
@@ -135,6 +137,8 @@ def _on(node: PlanNode, with_index: bool) -> str:
 
 
 def _conditions(node: PlanNode) -> Iterator[tuple[str, str]]:
+    if node.measured is not None:
+        yield "ran", _ran(node.measured)
     if node.index_condition:
         yield "index", node.index_condition
     if node.hash_condition:
@@ -145,6 +149,26 @@ def _conditions(node: PlanNode) -> Iterator[tuple[str, str]]:
         yield "sort", ", ".join(node.sort_key)
     if node.order_by:
         yield "order", node.order_by
+
+
+def _ran(measured: Measured) -> str:
+    """What was measured, totals of all loops but for rows."""
+    parts = [f"{_count(measured.rows)} rows"]
+    if measured.loops > 1:
+        parts[0] += f" each of {_count(measured.loops)} times"
+    if measured.total_ms is not None:
+        parts.append(f"{measured.total_ms:,.1f} ms")
+    if measured.removed:
+        parts.append(f"{_count(measured.removed)} removed")
+    if blocks := (measured.hit_blocks or 0) + (measured.read_blocks or 0):
+        parts.append(f"{_count(blocks)} blocks, {_count(measured.read_blocks or 0)} of them read")
+    if measured.sort_on_disk and measured.sort_kb:
+        parts.append(f"sorted through {_count(measured.sort_kb)} kB on disk")
+    if (measured.batches or 0) > 1:
+        parts.append(f"{measured.batches} batches")
+    if measured.heap_fetches:
+        parts.append(f"{_count(measured.heap_fetches)} rows from the table")
+    return ", ".join(parts)
 
 
 def _count(value: float) -> str:
