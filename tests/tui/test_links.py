@@ -227,7 +227,7 @@ def test_a_plan_that_was_really_run_stands_before_the_generic_one(links: Links) 
     )  # fmt: skip
     plan = Links(msgspec.structs.replace(links.evidence, given_plans=ran), links.entries_by_id).plan("7")
     assert plan is not None
-    lines = [paragraph.text.plain.strip() for paragraph in plan_paragraphs(plan, 110)]
+    lines = [paragraph.text.plain.strip() for paragraph in plan_paragraphs(plan, 130)]
     assert any("it ran: --analyze" in line for line in lines)
     told = [line.partition("ran ")[2] for line in lines if "ran " in line and "rows" in line]
     assert told == [
