@@ -71,8 +71,7 @@ async def take(folder: Path, target: Target) -> None:
         review = pilot.app.review  # type: ignore[attr-defined]
         await pilot.press("enter")
         await until(pilot, "Proof")
-        for _ in range(5):
-            await pilot.press("j")
+        await pilot.press(*"j" * 16)
         await pilot.pause(0.5)
         save(pilot, "proof")
         await pilot.press("escape")
@@ -101,9 +100,11 @@ async def take(folder: Path, target: Target) -> None:
         await until(pilot, "lines,")
         await pilot.pause(1)
         save(pilot, "export")
+        leave(pilot)
     async with app(review=review, start="walk").run_test(size=SMALL) as pilot:
         await pilot.pause(0.5)
         save(pilot, "walk-80x24")
+        leave(pilot)
     async with app(review=review, start="walk", presenting=True).run_test(size=SIZE) as pilot:
         await pilot.pause(0.5)
         save(pilot, "presenter")
@@ -114,6 +115,11 @@ async def take(folder: Path, target: Target) -> None:
     async with app(start="connect").run_test(size=SIZE) as pilot:
         await until(pilot, "from DATABASE_URL")
         save(pilot, "connect")
+
+
+def leave(pilot: Pilot[None]) -> None:
+    """So that the next one does not show this one as somebody else."""
+    pilot.app.company.leave()  # type: ignore[attr-defined]
 
 
 async def quiet(pilot: Pilot[None]) -> None:

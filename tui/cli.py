@@ -407,16 +407,15 @@ def reviews() -> None:
 def checks(check_id: str | None) -> None:
     """List the checks, or explain one."""
     from checks.registry import all_checks
+    from tui.explain import explain_check, list_check
 
     known = all_checks()
     if check_id is None:
         for declared in known.values():
-            click.echo(f"{declared.id:<44} {declared.severity:<9} {declared.title}")
+            click.echo(list_check(declared))
         return
     if check_id not in known:
         raise UsageError(f"no check is called {check_id!r}", "`pgsurveyor checks` lists them")
-    from tui.explain import explain_check
-
     click.echo(explain_check(known[check_id]))
 
 

@@ -17,12 +17,18 @@ def explain_check(check: Check) -> str:
         check.title,
         _wrapped("Why", check.why),
         _wrapped("Fix", check.fix),
+        *([_wrapped("Example", check.example)] if check.example else []),
         _wrapped("Needs", needs + (f"; statistics over {_window(check)} days" if check.window else "")),
         _wrapped("Source", check.source),
     ]
     if check.observed:
         parts.append(_wrapped("Observed keys", ", ".join(check.observed)))
     return "\n\n".join(parts)
+
+
+def list_check(check: Check) -> str:
+    """One line: id, which begins with the area, severity, title, and the evidence that it needs."""
+    return f"{check.id:<44} {check.severity:<9} {check.title} [{', '.join(need.__name__ for need in check.needs)}]"
 
 
 def _window(check: Check) -> str:

@@ -193,7 +193,7 @@ class Browse(SurveyScreen):
             return thing.key[0], []
         share = f"{self.links.statements.share(entry):.1%}"
         words = self.links.words_of(entry) if self._workload_read else " ".join(entry.text[:300].split())
-        return words, [(f"{share:>6}", "bold"), (f"{entry.calls:>9,} calls", "$muted")]
+        return words, [(f"{share:>6}", "bold"), (f"{entry.calls:>9,}x", "$muted")]
 
     def _row_of_file(self, thing: Thing) -> tuple[Part, Sequence[Part]]:
         touches = self.links.files.get(thing.key[0], ()) if self._workload_read else ()

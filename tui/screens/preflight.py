@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
     from tui.foresight import Foresight
 
 LABEL = 14
-
+SEES = {
+    "superuser": "a superuser",
+    "full": "sees all statistics, statements and tables",
+    "monitor": "sees all statistics and statements",
+    "plain": "sees only what every role sees",
+}
 
 SHADOW_WORDS = (
     "If there are fixes to try, pg_dump reads the schema for a shadow, no row: it holds one snapshot and ACCESS SHARE on the "
@@ -146,13 +152,13 @@ def foresight_paragraphs(seen: Foresight, *, runs: bool = False) -> list[Paragra
         ways = [way, *(["through a pooler"] if server.through_pooler else [])]
         shown += [
             _labelled("database", (seen.place, "$code"), (f"   {about}; {', '.join(ways)}", "$muted")),
-            _labelled("role", (server.user, "$code"), (f"   sees: {server.user_sees}", "$muted")),
+            _labelled("role", (server.user, "$code"), (f"   {SEES.get(server.user_sees, server.user_sees)}", "$muted")),
         ]
         if server.user_sees == "superuser":
             shown.append(_labelled("", ("a role with pg_monitor would be enough, and can do less", "$warning")))
     shown += [_labelled("node" if not number else "", (node, "$code")) for number, node in enumerate(seen.nodes)]
     if seen.repository is not None:
-        shown.append(_labelled("repository", (str(seen.repository), "$code")))
+        shown.append(_labelled("repository", (_from_home(seen.repository), "$code")))
     shown += _heading("What will be read")
     for words in READ if server is not None else ():
         shown.append(Paragraph(prose(words), line((" ✓ ", "$success"))))
@@ -178,6 +184,11 @@ def foresight_paragraphs(seen: Foresight, *, runs: bool = False) -> list[Paragra
     if seen.repository is None:
         shown.append(Paragraph(line("where statements come from: no repository is given"), line((" ? ", "$warning"))))
     return shown
+
+
+def _from_home(path: Path) -> str:
+    home = str(Path.home())
+    return f"~{str(path)[len(home) :]}" if str(path).startswith(f"{home}/") else str(path)
 
 
 def _labelled(name: str, *parts: Part) -> Paragraph:

@@ -134,14 +134,15 @@ def _observed(finding: Finding, width: int, statements: Collection[str]) -> list
     for name, words in named:
         if (name, words) not in short:
             shown.append(Paragraph(block(words, limit=2_000), line((f" {name:<{column - 1}} ", "$muted"))))
-    column = max((len(name) for name, _ in short), default=0) + 2
     rows = (len(short) + 1) // 2
+    column = max(LABEL, max((len(name) for name, _ in short[:rows]), default=0) + 2)
+    second = max((len(name) for name, _ in short[rows:]), default=0) + 2
     for number, (name, words) in enumerate(short[:rows]):
         parts: list[Part] = [(f" {name:<{column}}", "$muted"), words]
         if number + rows < len(short):
             other, figures = short[number + rows]
             gap = " " * (half - column - 1 - len(words))
-            parts += [gap, (f"{other:<{column}}", "$muted"), figures]
+            parts += [gap, (f"{other:<{second}}", "$muted"), figures]
         shown.append(Paragraph(line(*parts)))
     return shown
 
