@@ -92,7 +92,7 @@ def _inactive_seconds(server: Server, slot: Slot) -> float | None:
         return None
     if server.started_at is not None and (slot.inactive_since - server.started_at).total_seconds() < STARTING_S:
         return None
-    return (server.observed_at - slot.inactive_since).total_seconds()
+    return max(0.0, (server.observed_at - slot.inactive_since).total_seconds())
 
 
 def _held(slot: Slot) -> str:

@@ -12,8 +12,6 @@ from checks.registry import check
 from checks.relations import grant
 from checks.settings import is_managed, keeps_pages_itself, setting_subject, size_in_bytes
 
-FLOOR_BYTES = 2 * 1024**3
-
 
 @check("replication.wal-size", catalogue="R25", severity=Severity.MEDIUM, needs=[Host, Settings, Replication, Server])
 def wal_size(evidence: Evidence) -> Iterator[Finding | Examined]:
@@ -40,7 +38,7 @@ def wal_size(evidence: Evidence) -> Iterator[Finding | Examined]:
         raise Unknown(Reason.NOT_PERMITTED, grant(evidence, "pg_read_all_settings"))
     yield Examined(1, 1, "folder")
     expected = largest + kept
-    if host.wal.bytes <= max(FLOOR_BYTES, evidence.limit("wal_files_factor") * expected):
+    if host.wal.bytes <= max(evidence.limit("wal_files_bytes"), evidence.limit("wal_files_factor") * expected):
         return
     replication = evidence.get(Replication)
     slots = [slot for slot in replication.slots if slot.retained_bytes]

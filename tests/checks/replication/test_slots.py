@@ -12,6 +12,8 @@ from checks.shadow.server import EmbeddedServer
 from tests.checks.survey import conclude, examine, names, survey
 from tests.servers import Database, PrimaryAndStandby
 
+MB = 1024**2
+
 
 @pytest.fixture
 def left_behind(primary_and_standby: PrimaryAndStandby) -> Iterator[str]:
@@ -32,6 +34,29 @@ def test_a_slot_that_nobody_reads(left_behind: str) -> None:
     assert found.fix.sql == "SELECT pg_drop_replication_slot('gone');"
     assert found.observed["retained_bytes"] is not None
     assert found.observed["retention_limit_bytes"] is None
+
+
+def test_a_slot_that_really_holds_wal(left_behind: str) -> None:
+    """The primary's files of WAL are 4 MB each, and it was asked to keep 64 MB of them at most."""
+    limits = {"slot_retained_bytes": 8 * MB, "wal_files_bytes": 8 * MB, "wal_files_factor": 0.1}
+    with psycopg.connect(left_behind, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET max_wal_size = '64MB'")
+        connection.execute("SELECT pg_reload_conf()")
+        try:
+            for _ in range(6):
+                connection.execute("SELECT pg_logical_emit_message(false, 'x', repeat('x', 1000000))")
+                connection.execute("SELECT pg_switch_wal()")
+            evidence = survey(left_behind, limits=limits)
+        finally:
+            connection.execute("ALTER SYSTEM RESET max_wal_size")
+            connection.execute("SELECT pg_reload_conf()")
+
+    (found,) = conclude(evidence, "replication.inactive-slot").findings
+    assert (found.subject.path, found.severity) == (("gone",), Severity.HIGH)
+    assert found.observed["retained_bytes"] > 16 * MB
+    (files,) = conclude(evidence, "replication.wal-size").findings
+    assert files.observed["wal_bytes"] >= found.observed["retained_bytes"]
+    assert files.observed["slot"] == "gone"
 
 
 def test_retention_without_limit(left_behind: str) -> None:
