@@ -128,6 +128,8 @@ class Folder:
                     self.skipped["outside_root"] += 1
                 return None
             if stat.S_ISDIR(status.st_mode):
+                # Git lists no folder but that of another repository.
+                self.skipped["submodule"] += 1
                 return None
             if not stat.S_ISREG(status.st_mode):
                 self.skipped["unreadable"] += 1

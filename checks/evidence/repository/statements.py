@@ -19,7 +19,7 @@ MAXIMUM_PER_FILE = 2_000
 
 _OTHER_SYSTEMS = re.compile(
     r"(?<![a-z])(?:mysql|mariadb|clickhouse|sqlite|oracle|oracledb|mssql|sqlserver|cassandra|databricks|snowflake|bigquery"
-    r"|duckdb|spanner|athena|trino|d1)(?![a-z])",
+    r"|duckdb|spanner|athena|trino|d1(?!\d))(?![a-z])",
     re.IGNORECASE,
 )
 

@@ -154,6 +154,51 @@ def test_without_the_git_program_the_folder_is_walked(repository: Make, monkeypa
     assert (paths, folder.commit) == (["a.py"], None)
 
 
+def test_files_of_gigabytes_are_not_opened(repository: Make) -> None:
+    root = repository({"a.py": "1\n"})
+    for name in ("dump.sql", "model.py"):
+        with (root / name).open("wb") as stream:
+            stream.truncate(3 * 2**30)
+    folder, paths = read(root)
+    assert paths == ["a.py"]
+    assert folder.skipped == {"too_large": 2}
+
+
+def test_a_shallow_clone_is_read_like_any_other(repository: Make, tmp_path: Path) -> None:
+    root = repository({"a.py": "1\n"})
+    (root / "b.py").write_text('q = "SELECT id FROM users"\n')
+    for words in (["add", "."], ["-c", "user.name=x", "-c", "user.email=x", "commit", "-qm", "more"]):
+        subprocess.run(["git", "-C", str(root), *words], check=True)
+    shallow = tmp_path / "shallow"
+    subprocess.run(["git", "clone", "-q", "--depth", "1", f"file://{root}", str(shallow)], check=True)
+    seen = observe_repository(shallow)
+    assert (seen.files, [entry.location.path for entry in seen.statements]) == (2, ["b.py"])
+
+
+def test_submodules_are_counted_and_not_entered(repository: Make) -> None:
+    root, other = repository({"a.py": "1\n"}), repository({"b.py": "2\n"})
+    add = ["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(other), "library"]
+    subprocess.run(["git", "-C", str(root), *add], check=True, capture_output=True)
+    folder, paths = read(root)
+    assert paths == [".gitmodules", "a.py"]
+    assert folder.skipped == {"submodule": 1}
+
+
+def test_more_files_than_are_read_are_said(repository: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = repository({f"f{number}.py": "1\n" for number in range(12)})
+    monkeypatch.setattr("checks.evidence.repository.files.MAXIMUM_FILES", 5)
+    folder, paths = read(root)
+    assert len(paths) == 6
+    assert folder.skipped == {"too_many": 1}
+
+
+def test_files_that_are_gone_are_counted(repository: Make) -> None:
+    root = repository({"a.py": "1\n", "b.py": "2\n"})
+    (root / "b.py").unlink()
+    folder, paths = read(root)
+    assert (paths, folder.skipped) == (["a.py"], {"unreadable": 1})
+
+
 def test_bad_targets_say_what_to_do(repository: Make, tmp_path: Path) -> None:
     root = repository({"a.py": "1\n"})
     bare = tmp_path / "bare.git"
