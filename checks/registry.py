@@ -18,12 +18,13 @@ from checks.model import Area, Examined, Finding, Severity
 CheckFunction = Callable[[Evidence], Iterator[Finding | Examined]]
 
 _ID = re.compile(rf"({'|'.join(Area)})\.[a-z0-9]+(-[a-z0-9]+)*")
-_LABELS = ("Fix", "Source", "Observed")
+_LABELS = ("Fix", "Example", "Source", "Observed")
 
 
 class Check(msgspec.Struct, frozen=True):
-    """`needs` are evidence sections, `window` the limit of days that cumulative statistics must cover; `title`, `why`, `fix`
-    and `source` come from the docstring. `observed` names the keys of a finding's `observed` that scripts may rely on."""
+    """`needs` are evidence sections, `window` the limit of days that cumulative statistics must cover; `title`, `why`, `fix`,
+    `example` and `source` come from the docstring. `observed` names the keys of a finding's `observed` that scripts may rely
+    on."""
 
     id: str
     catalogue: str
@@ -37,6 +38,7 @@ class Check(msgspec.Struct, frozen=True):
     observed: tuple[str, ...] = ()
     style: bool = False
     window: str = ""
+    example: str = ""
 
     @property
     def area(self) -> Area:
@@ -47,8 +49,8 @@ def check(
     id: str, *, catalogue: str, severity: Severity, needs: Sequence[type], window: str = "", style: bool = False
 ) -> Callable[[CheckFunction], CheckFunction]:
     """Declare the function below as a check. Its docstring is its page: a title line, why one should care, then paragraphs
-    that begin with `Fix:`, `Source:` and, where scripts may rely on keys, `Observed:`. It is shown as plain text, where
-    backquotes would only be noise: they are left out."""
+    that begin with `Fix:`, `Source:`, where one helps, `Example:`, and where scripts may rely on keys, `Observed:`. It is
+    shown as plain text, where backquotes would only be noise: they are left out."""
 
     def declare(function: CheckFunction) -> CheckFunction:
         function.declaration = _declaration(id, catalogue, severity, tuple(needs), window, style, function)  # type: ignore[attr-defined]
@@ -83,7 +85,7 @@ def _declaration(
     observed = tuple(key.strip(" .`") for key in labelled["Observed"].split(",") if key.strip(" .`"))
     return Check(
         id, catalogue, severity, needs, function, plain[0].rstrip("."), " ".join(plain[1:]), labelled["Fix"],
-        labelled["Source"], observed, style, window,
+        labelled["Source"], observed, style, window, labelled["Example"],
     )  # fmt: skip
 
 

@@ -41,6 +41,8 @@ def duplicate_index(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Drop the one that nothing depends on.
 
+    Example: users_email_key, of the UNIQUE constraint, and users_email_unique, UNIQUE (email) as well.
+
     Source: PostgreSQL manual, "System Catalogs", pg_index; "DROP INDEX"
 
     Observed: duplicate_of, table, size_bytes, unique, referenced_by, scans, partitions.
@@ -63,6 +65,8 @@ def index_duplicates_unique(evidence: Evidence) -> Iterator[Finding | Examined]:
     space. It is usually a migration tool or an ORM option (`unique` and `index` at once) that made both.
 
     Fix: Drop the plain index.
+
+    Example: email text UNIQUE, and CREATE INDEX ON users (email).
 
     Source: PostgreSQL manual, "Indexes", section "Unique Indexes"
 
@@ -88,6 +92,8 @@ def redundant_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     is redundant too: behind a key there is nothing left to narrow.
 
     Fix: Drop the shorter index, after a look at how much it is read.
+
+    Example: CREATE INDEX ON orders (customer_id) beside CREATE INDEX ON orders (customer_id, created_at).
 
     Source: PostgreSQL manual, "Indexes", section "Multicolumn Indexes"
 

@@ -46,6 +46,8 @@ def function_on_column(evidence: Evidence) -> Iterator[Finding | Examined]:
     Fix: An index on the expression where the function is immutable; a range over the plain column for parts of a time; the
     arithmetic on the other side.
 
+    Example: WHERE lower(email) = $1 beside an index on (email); it takes one on (lower(email)).
+
     Source: PostgreSQL manual, "Indexes on Expressions"
 
     Observed: column, function, rows, statements, statement, calls, mean_ms, share
@@ -155,6 +157,8 @@ def leading_wildcard(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: A GIN index with gin_trgm_ops of pg_trgm.
 
+    Example: WHERE title ILIKE '%' || $1 || '%' on a million documents; a GIN index with gin_trgm_ops serves it.
+
     Source: PostgreSQL manual, "pg_trgm", "Index Support"
 
     Observed: column, operators, rows, statements, statement, calls, mean_ms, share
@@ -182,6 +186,9 @@ def text_search_without_index(evidence: Evidence) -> Iterator[Finding | Examined
 
     Fix: A GIN index on the tsvector column, or on to_tsvector with the configuration that the statements name.
 
+    Example: WHERE to_tsvector('english', body) @@ plainto_tsquery($1) parses every body again; a stored tsvector with GIN is
+    looked up.
+
     Source: PostgreSQL manual, "Tables and Indexes" (full text search)
 
     Observed: column, rows, statements, statement, calls, mean_ms, share
@@ -203,6 +210,8 @@ def wrong_index_type(evidence: Evidence) -> Iterator[Finding | Examined]:
     `@>`, `<@` and `&&` on an array are served by GIN and by nothing that a B-tree or hash index knows.
 
     Fix: A GIN index on the column.
+
+    Example: WHERE tags && $1 beside CREATE INDEX ON posts (tags); it takes USING gin.
 
     Source: PostgreSQL manual, "GIN Indexes", "Built-in Operator Classes"
 

@@ -49,6 +49,9 @@ def foreign_key_without_index(evidence: Evidence) -> Iterator[Finding | Examined
 
     Fix: Create an index whose leading columns are the foreign key's.
 
+    Example: messages.conversation_id REFERENCES conversations without an index on it: DELETE FROM conversations WHERE id = $1
+    reads all messages.
+
     Source: PostgreSQL manual, "Constraints", section "Foreign Keys"
 
     Observed: columns, rows, total_bytes, referenced_table, on_delete, parent_deletes, parent_updates, statements.

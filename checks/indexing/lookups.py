@@ -40,6 +40,8 @@ def lookup_without_index(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Index the columns compared for equality.
 
+    Example: db.subscription.findFirst({ where: { stripeCustomerId } }), where no index has stripe_customer_id.
+
     Source: PostgreSQL manual, "Indexes", introduction
 
     Observed: columns, rows, rows_left, statements.
@@ -132,6 +134,8 @@ def upsert_without_unique_index(evidence: Evidence) -> Iterator[Finding | Examin
 
     Fix: A unique index over exactly these columns, once duplicates are gone; or the columns of the one that is there.
 
+    Example: INSERT ... ON CONFLICT (user_id, day) DO UPDATE, where there is an index on (user_id, day) that is not unique.
+
     Source: PostgreSQL manual, "INSERT", section "ON CONFLICT Clause"
 
     Observed: columns, unique_indexes, statements.
@@ -189,6 +193,9 @@ def soft_delete_without_partial_index(evidence: Evidence) -> Iterator[Finding | 
     while most rows are alive: then a partial index saves little.
 
     Fix: Build the indexes that such statements use `WHERE deleted_at IS NULL`; or move deleted rows to a table of their own.
+
+    Example: documents.deleted_at is set in nine of ten rows, statements ask for WHERE deleted_at IS NULL, and every index holds
+    all ten.
 
     Source: PostgreSQL manual, "Partial Indexes"
 

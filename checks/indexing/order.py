@@ -38,6 +38,9 @@ def range_column_not_last(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: The same columns with the one compared by range at the end.
 
+    Example: an index on (created_at, status) for WHERE created_at > $1 AND status = $2: all of the time is walked, whatever its
+    status.
+
     Source: PostgreSQL manual, "Multicolumn Indexes"
 
     Observed: table, columns, better, statements, statement, calls, mean_ms, size_bytes.
@@ -54,6 +57,9 @@ def composite_column_order(evidence: Evidence) -> Iterator[Finding | Examined]:
     column behind it only filters them. With the range last, just the matching entries are read.
 
     Fix: The same columns, those compared for equality first.
+
+    Example: an index on (created_at, tenant_id) for WHERE tenant_id = $1 AND created_at > $2; (tenant_id, created_at) reads the
+    rows asked for and no more.
 
     Source: PostgreSQL manual, "Multicolumn Indexes"
 
@@ -155,6 +161,9 @@ def brin_candidate(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: A BRIN index beside it; then drop the B-tree if ranges are all that is asked for.
 
+    Example: CREATE INDEX ON events (created_at) on 200 million rows that are only ever appended takes 4 GB; USING brin takes 1
+    MB, and finds a day as well.
+
     Source: PostgreSQL manual, "BRIN Indexes"
 
     Observed: table, column, correlation, size_bytes, rows, scans.
@@ -215,6 +224,9 @@ def covering_index_candidate(evidence: Evidence) -> Iterator[Finding | Examined]
     keep those updates from being heap-only and are never proposed, and neither are wide ones.
 
     Fix: The same index with these columns in INCLUDE, in place of the one that is there.
+
+    Example: SELECT status FROM jobs WHERE batch_id = $1 reads 3,000 rows a call; an index on (batch_id) INCLUDE (status) reads
+    none of the table.
 
     Source: PostgreSQL manual, "Index-Only Scans and Covering Indexes"
 

@@ -27,6 +27,8 @@ def overlapping_index(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Drop the one that nothing asks for.
 
+    Example: documents.metadata has a GIN index with jsonb_ops and one with jsonb_path_ops; both find @>.
+
     Source: PostgreSQL manual, "jsonb Indexing"; pgvector README, "Indexing"
 
     Observed: index_bytes, kept, scans, why

@@ -23,6 +23,8 @@ def btree_on_array(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: GIN, and `@>` or `&&` in the statements; `= ANY (column)` cannot use it.
 
+    Example: CREATE INDEX ON posts (tags), where statements ask WHERE tags @> ARRAY['sale'].
+
     Source: PostgreSQL manual, "GIN Indexes"; "B-Tree Indexes"
 
     Observed: table, column, size_bytes, scans.
@@ -68,6 +70,8 @@ def useless_index_predicate(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Build it without the predicate.
 
+    Example: CREATE INDEX ON orders (customer_id) WHERE customer_id IS NOT NULL, where customer_id is NOT NULL.
+
     Source: PostgreSQL manual, "Partial Indexes"
 
     Observed: table, predicate, size_bytes.
@@ -106,6 +110,8 @@ def wide_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     into INCLUDE, and a long text that is only compared for equality is as well found by its hash.
 
     Fix: Keep the columns that narrow; INCLUDE what is only returned; a hash index, or one on md5(), for long texts.
+
+    Example: an index on (tenant_id, url, title), with titles of 300 bytes: four keys to a kilobyte.
 
     Source: PostgreSQL manual, "Multicolumn Indexes"; "Index-Only Scans and Covering Indexes"
 
@@ -157,6 +163,8 @@ def redundant_unique_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     begins with another column, which serves other searches.
 
     Fix: Drop the wider one.
+
+    Example: UNIQUE (id, project_id) on a table whose primary key is (id), and that no foreign key refers to.
 
     Source: PostgreSQL manual, "Unique Indexes"
 

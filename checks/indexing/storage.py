@@ -42,6 +42,8 @@ def bloated_index(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: REINDEX INDEX CONCURRENTLY, and autovacuum more often, so that it does not come back.
 
+    Example: an index of 900 MB over 2 million bigint keys, which need 60 MB: a job had deleted most rows of the table.
+
     Source: PostgreSQL manual, "Routine Reindexing"; "pgstattuple"
 
     Observed: table, size_bytes, needed_bytes, empty_share, exact.
@@ -124,6 +126,8 @@ def cold_index(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: See whether it is bloated, could be partial or narrower, or whether statements read long stretches of it.
 
+    Example: messages_search_idx: 3,000 of 4,000 blocks of each hundred scans came from outside shared_buffers.
+
     Source: PostgreSQL manual, "The Cumulative Statistics System", pg_statio_all_indexes
 
     Observed: table, size_bytes, scans, blocks_read, hit_share, blocks_per_scan.
@@ -171,6 +175,9 @@ def corruption_risk(evidence: Evidence) -> Iterator[Finding | Examined]:
     which reads every index and is not run here. Before 15, the database's own collation has no version to compare.
 
     Fix: REINDEX what sorts by it, correct duplicates, then refresh the recorded version, in that order.
+
+    Example: a cluster moved to a host with a newer C library: WHERE email = $1 misses rows that are there, and a unique index
+    takes duplicates.
 
     Source: PostgreSQL manual, "ALTER COLLATION"; "amcheck"
 

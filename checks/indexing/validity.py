@@ -24,6 +24,8 @@ def invalid_index(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Drop it, correct what made the build fail, and build it again.
 
+    Example: CREATE UNIQUE INDEX CONCURRENTLY met a duplicate and left an index that is written on every insert and never read.
+
     Source: PostgreSQL manual, "CREATE INDEX", section "Building Indexes Concurrently"; "REINDEX"
 
     Observed: table, method, unique, ready, size_bytes, leftover_of.

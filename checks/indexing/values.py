@@ -38,6 +38,8 @@ def low_cardinality_index(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Drop it, or put the column behind one that narrows.
 
+    Example: CREATE INDEX ON orders (currency), with four currencies of a quarter of the rows each.
+
     Source: PostgreSQL manual, "Row Estimation Examples"; "Examining Index Usage"
 
     Observed: table, column, distinct, common_share, rows, size_bytes, scans.
@@ -71,6 +73,9 @@ def mostly_null_index(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Build it anew `WHERE column IS NOT NULL`, then drop the old one.
 
+    Example: CREATE INDEX ON orders (refund_id), where one order in a hundred has one; WHERE refund_id IS NOT NULL makes it a
+    hundredth as large.
+
     Source: PostgreSQL manual, "Partial Indexes"
 
     Observed: table, column, null_share, rows, size_bytes, scans.
@@ -97,6 +102,8 @@ def partial_index_candidate(evidence: Evidence) -> Iterator[Finding | Examined]:
     with another value finds the same, is a fraction as large, and is not written for most rows.
 
     Fix: Build it anew with a WHERE that leaves the common value out, as the statements say it, then drop the old one.
+
+    Example: CREATE INDEX ON jobs (state), with 99 % done; ON jobs (id) WHERE state = 'queued' holds what is looked for.
 
     Source: PostgreSQL manual, "Partial Indexes"
 

@@ -56,6 +56,8 @@ def rarely_used_index(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Find the statement that reads it, and ask whether that one may be slower, or may run elsewhere.
 
+    Example: an index of 3 GB, written 40 million times in a month and read 12 times, for a report.
+
     Source: PostgreSQL manual, "The Cumulative Statistics System", pg_stat_all_indexes
 
     Observed: table, size_bytes, scans, table_writes, window_days, nodes.
@@ -103,6 +105,9 @@ def index_blocks_hot(evidence: Evidence) -> Iterator[Finding | Examined]:
     it has already does no harm; the share of heap-only updates says that these do.
 
     Fix: Drop the index if little reads it; else leave the column out of it, or move the column into a table of its own.
+
+    Example: an index on last_seen_at, which every request updates: no update of users is heap-only, and each writes all its
+    indexes.
 
     Source: PostgreSQL manual, "Heap-Only Tuples (HOT)"
 
@@ -163,6 +168,8 @@ def too_many_indexes(evidence: Evidence) -> Iterator[Finding | Examined]:
     locks each: from the sixteenth lock on, they no longer go by the fast path. Tables that are written in bulk feel it first.
 
     Fix: Drop what duplicates, what nothing reads, and what others begin with; merge what is left.
+
+    Example: a table of documents with 26 indexes, one for each tag column: every insert writes 27 times.
 
     Source: PostgreSQL manual, "pg_locks" (fast path); "Indexes", introduction
 
