@@ -19,6 +19,7 @@ _TABLE_NAME = re.compile(
     r"func\s*\(\s*(?:\w+\s+)?\*?(\w+)\s*\)\s*TableName\(\s*\)\s*string\s*\{\s*return\s+\"([\w.]{1,127})\""
 )
 _TAG = re.compile(r'\bgorm:"((?:[^"\\]|\\.)*)"')
+_ON_DELETE = re.compile(r"\bOnDelete:\s*([A-Za-z ]+)", re.IGNORECASE)
 _INITIALISM = re.compile(r"([A-Z]+)([A-Z][a-z])|([a-z\d])([A-Z])")
 _SCALARS = frozenset(
     "bool string int int8 int16 int32 int64 uint uint8 uint16 uint32 uint64 float32 float64 byte rune time.Time".split()
@@ -108,8 +109,18 @@ def _model(struct: Struct, known: dict[str, Struct], models: set[str]) -> Model:
             or (target in models and "type" not in options and "serializer" not in options)
         ):
             keys = tuple(snake(key.strip()) for key in options.get("foreignkey", "").split(",") if key.strip())
-            relations.append(ModelRelation(entry.name, target, keys if not entry.type.startswith("[]") else (),
-                                           keys if entry.type.startswith("[]") else (), entry.type.startswith("[]")))  # fmt: skip
+            many = entry.type.startswith("[]")
+            action = _ON_DELETE.search(options.get("constraint", ""))
+            relations.append(
+                ModelRelation(
+                    entry.name,
+                    target,
+                    () if many else keys,
+                    keys if many else (),
+                    many,
+                    " ".join(action[1].lower().split()) if action and not many else "",
+                )
+            )
             continue
         column = _column(entry, options)
         columns.append(column)

@@ -106,13 +106,18 @@ def _model(
         relations.append(
             ModelRelation(
                 member.name, target, tuple(name for name, _ in own), tuple(other for _, other in own),
-                kind in ("OneToMany", "ManyToMany"),
+                kind in ("OneToMany", "ManyToMany"), _on_delete(given) if own else "",
             )
         )  # fmt: skip
     return Model(
         entry.name, "typeorm", table or snake_case(entry.name), entry.location, entry_text(options, "schema"),
         tuple(columns.values()), tuple(relations), tuple(indexes), whole,
     )  # fmt: skip
+
+
+def _on_delete(arguments: list[Argument]) -> str:
+    action = (entry_text(_options(arguments), "onDelete") or "").lower()
+    return "set default" if action == "default" else action
 
 
 def _join_columns(

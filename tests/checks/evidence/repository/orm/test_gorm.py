@@ -144,3 +144,20 @@ def test_hostile_code_never_crashes_or_hangs(code: str) -> None:
     started = time.process_time()
     read({"m.go": MODELS, "a.go": "package gorm\n" + code, "b.go": f"package gorm\nfunc f() {{\n{code}\n}}"})
     assert time.process_time() - started < 10
+
+
+def test_what_is_done_to_rows_whose_parent_goes() -> None:
+    code = """\
+    package model
+    type User struct {
+        ID int64 `gorm:"primaryKey"`
+    }
+    type Order struct {
+        ID     int64 `gorm:"primaryKey"`
+        UserID int64
+        User   User `gorm:"foreignKey:UserID;constraint:OnUpdate:CASCADE,OnDelete:SET NULL;"`
+    }
+    """
+    models, _ = read({"model.go": code})
+    (order,) = (model for model in models if model.name == "Order")
+    assert [(relation.columns, relation.on_delete) for relation in order.relations] == [(("user_id",), "set null")]

@@ -26,7 +26,7 @@ ENTITIES = """
         @Column() title: string
         @Column('text', { array: true }) tags: string[]
         @ManyToOne(() => User, (user) => user.posts) author: User
-        @ManyToOne('User') @JoinColumn({ name: 'editor_id' }) editor: User
+        @ManyToOne('User', null, { onDelete: 'SET NULL' }) @JoinColumn({ name: 'editor_id' }) editor: User
         @DeleteDateColumn() removedAt: Date
     }
     @Entity() export class Place { @PrimaryColumn() id: number; @Column(() => Address) address: Address }
@@ -52,7 +52,7 @@ def test_entities_are_read() -> None:
     ]  # fmt: skip
     assert found["BlogPost"].relations == (
         ModelRelation("author", "User", ("authorId",), ("id",)),
-        ModelRelation("editor", "User", ("editor_id",), ("id",)),
+        ModelRelation("editor", "User", ("editor_id",), ("id",), on_delete="set null"),
     )
     assert found["User"].relations == (ModelRelation("posts", "BlogPost", many=True),)
 
