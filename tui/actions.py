@@ -92,6 +92,7 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
     "run": (
         Action("proceed", "enter", "Walk the findings", short="walk", shown=True),
         Action("open_finding", "o", "Open the finding", "While the rest is still being looked at", "open", True),
+        Action("watch_server", "l", "Watch the server", "Latency, waits and locks meanwhile; escape: back", "live", True),
         Action("cancel", "c escape", "Cancel", "Keeps what could be observed", "cancel", True),
         Action("again", "r", "Start again", short="again", shown=True),
     ),
@@ -149,6 +150,7 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
     "live": (
         Action("pause", "space", "Hold the page still, or go on", short="pause", shown=True),
         Action("again", "r", "Begin anew", short="begin anew", shown=True),
+        Action("back", "escape", "Back to the run", short="back", shown=True),
     ),
     "preflight": (
         Action("start", "enter s", "Start the review", short="start", shown=True),

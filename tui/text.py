@@ -45,6 +45,9 @@ AREA_SHORT = {
 }
 STATUS_SYMBOLS = {"open": " ", "accepted": "✓", "waived": "~", "follow-up": "→", "disputed": "≠"}
 
+IN_PUBLIC = re.compile(r"\bpublic\.(?=[\w\"])")
+"""The schema that goes without saying, where there is little room."""
+
 _worn: Callable[[str], str] | None = None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from checks.model import Finding, Location, qualified_name
 from tui.links import Links, Thing, things_of
 from tui.screens.pick import Entry
-from tui.text import SEVERITY_SYMBOLS, line, severity_style
+from tui.text import AREA_SHORT, IN_PUBLIC, SEVERITY_SYMBOLS, line, severity_style
 
 MOST = 60
 
@@ -73,8 +73,9 @@ def _statement(links: Links, query_id: str) -> Entry:
 
 def _finding(finding: Finding) -> Entry:
     assert finding.severity is not None
-    words = line((f"{SEVERITY_SYMBOLS[finding.severity]} ", severity_style(finding.severity)), finding.title)
-    return Entry("finding", words, finding.check, Thing("finding", (finding.id,)))
+    title = IN_PUBLIC.sub("", finding.title)
+    words = line((f"{SEVERITY_SYMBOLS[finding.severity]} ", severity_style(finding.severity)), title)
+    return Entry("finding", words, AREA_SHORT[finding.area], Thing("finding", (finding.id,)), finding.check)
 
 
 def _file(path: str, number: int, how: str) -> Entry:

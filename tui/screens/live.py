@@ -95,11 +95,16 @@ class Live(SurveyScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "pause":
             return bool(self.samples)
+        if action == "back":
+            return len(self.app.screen_stack) > 1
         return super().check_action(action, parameters)
 
     def action_pause(self) -> None:
         self.paused = not self.paused
         self._paint()
+
+    def action_back(self) -> None:
+        self.app.pop_screen()
 
     def action_again(self) -> None:
         self.samples.clear()

@@ -20,14 +20,15 @@ MOVES = {"down": 1, "up": -1, "pagedown": 10, "pageup": -10, "ctrl+n": 1, "ctrl+
 
 
 class Entry:
-    """One thing to choose: under which heading, its words, a remark behind them, and what choosing it gives."""
+    """One thing to choose: under which heading, its words, a remark behind them, and what choosing it gives. `also` are words by
+    which it is found."""
 
-    def __init__(self, heading: str, words: Part, about: str, value: Any) -> None:
+    def __init__(self, heading: str, words: Part, about: str, value: Any, also: str = "") -> None:
         self.heading = heading
         self.words = line(words)
         self.about = about
         self.value = value
-        self.haystack = f"{heading} {self.words.plain} {about}".lower()
+        self.haystack = f"{heading} {self.words.plain} {about} {also}".lower()
 
 
 class Pick(ModalScreen[Any]):

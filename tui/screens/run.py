@@ -328,6 +328,9 @@ class Run(SurveyScreen):
             return self._done is not None
         if action == "open_finding":
             return bool(self.found)
+        if action == "watch_server":
+            target = self.surveyor.target
+            return self._ended is None and target is not None and target.dsn is not None
         if action == "again":
             return self._ended is not None and self.surveyor.target is not None
         return super().check_action(action, parameters)
@@ -343,6 +346,12 @@ class Run(SurveyScreen):
         """The finding under the cursor in full, while the rest is still being looked at."""
         if self.found:
             self.app.push_screen(Preview(self.found[self.query_one("#run-findings", RowList).cursor]))
+
+    def action_watch_server(self) -> None:
+        """The server at work, on a connection of its own, while the review looks at it."""
+        from tui.screens.live import Live
+
+        self.app.push_screen(Live())
 
     @on(RowList.Chosen)
     def _chosen(self) -> None:

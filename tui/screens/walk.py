@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections import Counter
 from collections.abc import Callable
 
@@ -22,13 +21,12 @@ from tui.excerpts import excerpt_of
 from tui.links import Thing, statement_ids
 from tui.queue import OPEN, ORDERS, STATUSES, Filter, Queue, Standing, ordered, read_filter, step, worst_first
 from tui.screens.deciding import DONE, Deciding
-from tui.text import AREA_SHORT, SEVERITY_SYMBOLS, STATUS_SYMBOLS, Part, line, severity_mark, severity_style
+from tui.text import AREA_SHORT, IN_PUBLIC, SEVERITY_SYMBOLS, STATUS_SYMBOLS, Part, line, severity_mark, severity_style
 from tui.widgets.bars import spread
 from tui.widgets.detail import Surroundings, detail
 from tui.widgets.document import Document, Paragraph
 from tui.widgets.rows import RowList
 
-IN_PUBLIC = re.compile(r"\bpublic\.(?=[\w\"])")
 REPEAT_S = 0.1
 REMEMBER_S = 0.5
 FILTER_S = 0.05
