@@ -114,6 +114,9 @@ class _Reader:
         target = self.classes.find(link.target, entry.declaration.name) if link is not None else None
         if link is None or target is None or len(link.references) != 1:
             return None
+        if target.model.columns and all(column.name != link.references[0] for column in target.model.columns):
+            # Rows go together by more than that, as `query_constraints` says.
+            return None
         condition = f"{quoted(target.model.table)}.{quoted(link.references[0])} = {VALUE}"
         return target, condition + _MORE * (name in entry.declaration.scoped)
 

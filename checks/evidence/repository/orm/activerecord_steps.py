@@ -428,5 +428,11 @@ class Steps:
                 (link for link in query.model.relations if link.attribute == key and len(link.columns) == 1), None
             )
             query.write(link.columns[0] if link is not None and column_of(query.model, key) is None else key)
+        if (block := field(call, "block")) is not None and name.startswith("create"):
+            # `create do |post| post.title = title end`
+            parameter = text(field(block, "parameters")).strip("|() ")
+            if parameter.isidentifier():
+                for attribute in re.findall(rf"(?<![\w.@]){parameter}\.(\w+)\s*=(?![=~>])", text(block)):
+                    query.write(attribute)
         if not whole or name.startswith(("create", "insert", "upsert")):
             query.partial.add(COLUMNS)

@@ -130,6 +130,7 @@ def test_calls(body: str, expected: str) -> None:
     ("body", "expected", "partial"),
     [
         ("Person.create!(email: e, name: n)", 'INSERT INTO "people" ("email", "name") VALUES ($1, $2)', ("columns",)),
+        ("Person.create { |person| person.email = e }", 'INSERT INTO "people" ("email") VALUES ($1)', ("columns",)),
         ("Person.where(visible(me)).to_a", 'FROM "people"', ("where",)),
         ("Person.where(id: Blog::Post.select(:author_id).merge(other)).to_a", 'FROM "people"', ("where",)),
         ("Person.find(wanted)", 'FROM "people" WHERE "people"."id" IN ($1)', ("limit",)),
@@ -223,3 +224,9 @@ def test_hostile_code_never_crashes_or_hangs(code: str) -> None:
         }
     )
     assert time.process_time() - started < 10
+
+
+def test_an_association_by_a_column_that_is_not_there_is_none() -> None:
+    keyed = "class Person < ApplicationRecord\n  has_many :posts, class_name: 'Blog::Post', query_constraints: [:a, :b]\nend\n"
+    _, calls = read(of("current_person.posts.to_a") | {"app/models/person.rb": keyed})
+    assert calls == ()
