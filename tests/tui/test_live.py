@@ -104,6 +104,25 @@ async def test_the_page_fills_while_one_looks_and_lets_go_afterwards(
                 time.sleep(0.1)
 
 
+async def test_one_may_watch_while_the_review_runs(
+    make_app: MakeApp, busy: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui.live.watch.__defaults__", (0.3, None))
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        app.target = Target(busy.dsn, None, watch_s=30.0)
+        app.action_go("run")
+        await until(pilot, lambda: app.is_running, 15)
+        await pilot.press("l")
+        await until(pilot, lambda: "holds up 1 session" in screen_text(pilot), 20)
+        assert app.is_running
+        await pilot.press("escape")
+        await until(pilot, lambda: "looking at the counters" in screen_text(pilot) or "elapsed" in screen_text(pilot))
+        await pilot.press("c")
+        await until(pilot, lambda: not app.is_running, 20)
+
+
 async def test_without_a_server_the_page_says_so(make_app: MakeApp, make_review: MakeReview) -> None:
     async with make_app(review=make_review()).run_test(size=(80, 24)) as pilot:
         await pilot.press("L")
