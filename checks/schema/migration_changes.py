@@ -103,13 +103,16 @@ def migration_destructive(evidence: Evidence) -> Iterator[Finding | Examined]:
     def judge(change: Change) -> Iterator[Finding]:
         steps = [
             step
-            for step in change.steps("drop_table", "drop_column", "drop_schema", "truncate")
-            if change.rows(step) != 0 and not _made_again(change, step)
+            for step in change.steps("drop_table", "drop_column", "drop_schema", "truncate", "drop_not_null")
+            if change.rows(step) != 0
+            and not _made_again(change, step)
+            and (step.kind != "drop_not_null" or any(_models_with(change, step)))
         ]
         if not steps or change.pending is False:
             return
         named = [place for step in steps for place in _models_with(change, step)]
         dropped = [_dropped(step) for step in steps]
+        lets_go = all(step.kind == "drop_not_null" for step in steps)
         finding = change.finding(
             steps,
             f"Migration {some(dropped)}" + (", which the code's models still name" if named else ""),
@@ -119,7 +122,13 @@ def migration_destructive(evidence: Evidence) -> Iterator[Finding | Examined]:
                 lock="ACCESS EXCLUSIVE, for a moment",
                 undo="Only from a backup.",
             ),
-            severity=Severity.HIGH if named and change.pending else Severity.MEDIUM if change.pending else Severity.LOW,
+            severity=(
+                Severity.LOW
+                if lets_go or not change.pending
+                else Severity.HIGH
+                if any(step.kind != "drop_not_null" and any(_models_with(change, step)) for step in steps)
+                else Severity.MEDIUM
+            ),
             observed={"dropped": dropped, "still_named_by": [f"{place.path}:{place.line}" for place in named[:5]]},
         )
         yield finding
@@ -132,6 +141,8 @@ def _dropped(step: MigrationStep) -> str:
         return f"drops schema {quote_identifier(step.name)}"
     if step.kind == "drop_column":
         return f"drops column {qualified_name(*step.table, step.name)}"
+    if step.kind == "drop_not_null":
+        return f"lets null into column {qualified_name(*step.table, step.name)}"
     return f"{'empties' if step.kind == 'truncate' else 'drops table'} {qualified_name(*step.table)}"
 
 
@@ -158,6 +169,10 @@ def _models_with(change: Change, step: MigrationStep) -> Iterator[Location]:
             yield model.location
         elif step.kind == "drop_column":
             yield from (column.location for column in model.columns if column.name == step.name)
+        elif step.kind == "drop_not_null":
+            yield from (
+                column.location for column in model.columns if column.name == step.name and column.nullable is False
+            )
 
 
 @check("schema.migration-without-lock-timeout", catalogue="S123", severity=Severity.MEDIUM, needs=[Repository])

@@ -186,6 +186,8 @@ class StepReader:
             self._set_not_null(table, command.name)
         elif kind == _SET_TYPE and value is not None:
             self._set_type(table, command.name, value)
+        elif kind == _DROP_NOT_NULL:
+            self._add("drop_not_null", table, name=command.name, columns=(command.name,), lock=EXCLUSIVE)
         elif kind == _DROP_COLUMN:
             self._add("drop_column", table, name=command.name, columns=(command.name,), lock=EXCLUSIVE)
         elif kind == _DROP_CONSTRAINT:

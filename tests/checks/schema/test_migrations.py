@@ -214,6 +214,11 @@ def test_what_is_taken_away(filled: Database, repository: Repositories) -> None:
     assert gone.observed["still_named_by"] == ["app/models.py:5"]
     assert result["rename"][0].observed["renamed"] == ["column public.posts.title to name"]
     assert result["rename"][0].severity is Severity.MEDIUM
+    required = model + "    kind: Mapped[str] = mapped_column(nullable=False)\n"
+    nulls = "SET lock_timeout = '5s';\nALTER TABLE users ALTER COLUMN kind DROP NOT NULL;\nALTER TABLE users ADD COLUMN z int;\n"
+    (let,) = of_one(filled, repository, nulls, **{"app/models.py": required})["destructive"]
+    assert (let.severity, let.observed["dropped"]) == (Severity.LOW, ["lets null into column public.users.kind"])
+    assert "destructive" not in of_one(filled, repository, nulls, **{"app/models.py": model})
     filled.execute("ALTER TABLE users DROP COLUMN note", "DROP TABLE old", "ALTER TABLE posts RENAME title TO name")
     root = repository({"migrations/0001_first.sql": FIRST})
     commit(

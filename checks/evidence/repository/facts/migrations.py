@@ -11,10 +11,11 @@ class MigrationStep(msgspec.Struct, frozen=True):
     """One thing that a migration does, at the line of its statement.
 
     `kind`: create_table, create_index, drop_index, reindex, add_column, add_column_function_default, add_required_column,
-    add_generated_column, drop_column, rename_column, set_not_null, change_type, add_foreign_key, add_check, add_not_valid,
-    validate_constraint, add_key, add_exclusion, drop_constraint, rename_table, rename_value, rename_schema, drop_table,
-    drop_view, drop_schema, truncate, update, delete, insert_select, attach_partition, detach_partition, refresh_view,
-    vacuum_full, cluster, rewrite, lock_table, use_of_new_value, end_transaction, create_domain, add_domain_check, other.
+    add_generated_column, drop_column, rename_column, set_not_null, drop_not_null, change_type, add_foreign_key, add_check,
+    add_not_valid, validate_constraint, add_key, add_exclusion, drop_constraint, rename_table, rename_value, rename_schema,
+    drop_table, drop_view, drop_schema, truncate, update, delete, insert_select, attach_partition, detach_partition,
+    refresh_view, vacuum_full, cluster, rewrite, lock_table, use_of_new_value, end_transaction, create_domain,
+    add_domain_check, other.
 
     `table` is schema and name of what it locks, empty where it locks no table; `name` the index, column, constraint or new
     name it is about. `columns` of a key, index or constraint. `also` is the second table locked: that a foreign key refers
