@@ -56,7 +56,10 @@ def _btree(evidence: Evidence, need: Need) -> Candidate | None:
     elif need.joined:
         columns, purpose = (*need.joined, *equal), Purpose.JOIN
     elif need.order and need.limited and "order" not in need.pattern.partial:
-        columns, purpose = (*equal, need.order), Purpose.ORDER
+        # Behind a list of values a B-tree is not in order; then only a page from one end of the column sorted by is worth one.
+        if not need.fixed >= set(need.equal) and need.order not in need.ranges:
+            return None
+        columns, purpose = (*(name for name in equal if name in need.fixed), need.order), Purpose.ORDER
     elif not need.equal and left is not None and left < few and (need.ranges or predicate):
         columns = (tail,)
     else:

@@ -54,6 +54,15 @@ class Need(msgspec.Struct, frozen=True):
         return f"{self.pattern.locations[0].path}:{self.pattern.locations[0].line}" if self.pattern.locations else ""
 
     @property
+    def fixed(self) -> frozenset[str]:
+        """Of the columns compared for equality, those with one value and no list of them: behind these an index is in order."""
+        return frozenset(
+            entry.column.column
+            for entry in self.pattern.comparisons
+            if entry.column.table == self.table.oid and entry.operator == "=" and not entry.under_or
+        ) & frozenset(self.equal)
+
+    @property
     def calls(self) -> int:
         return self.statement.calls if self.statement else 0
 

@@ -56,11 +56,11 @@ def _not_null(need: Need) -> set[str]:
 
 
 def _gives_order(keys: list[str | None], need: Need) -> bool:
-    """Whether its keys are columns compared for equality, then the one sorted by."""
+    """Whether its keys are columns compared with one value each, then the one sorted by."""
     for key in keys:
         if key == need.order:
             return True
-        if key not in need.equal:
+        if key not in need.fixed:
             return False
     return False
 

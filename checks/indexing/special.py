@@ -10,7 +10,7 @@ import msgspec
 from checks.evidence.database.facts import Catalog, Column, Index
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import Comparison
-from checks.indexing.needs import Need, needs
+from checks.indexing.needs import Need, needs, rows_of_call
 from checks.indexing.proposals import Candidate, Key, Purpose
 from checks.indexing.serving import serving_index
 from checks.json_paths import CONTAINMENT, EXISTENCE, comparisons_with_keys, way_of
@@ -35,6 +35,9 @@ def special_candidates(evidence: Evidence) -> list[Candidate]:
         if need.rows is None or need.rows < evidence.limit("seq_scan_rows") or not need.pattern.all_filters_known:
             continue
         if not _all_others(evidence, need) or serving_index(evidence, need) is not None:
+            continue
+        returned = rows_of_call(need.pattern, need.statement)
+        if returned is not None and returned >= evidence.limit("seq_scan_selectivity") * need.rows:
             continue
         for candidate in _of_need(evidence, need):
             key = (candidate.table, candidate.method, candidate.keys, candidate.purpose)

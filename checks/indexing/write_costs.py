@@ -20,13 +20,14 @@ class WriteCost(msgspec.Struct, frozen=True):
     """What an index costs beside its benefit. `indexes` the table has already; `writes` are rows inserted, updated and deleted
     in the window, None where they were not counted; `hot_share` (0 to 1) of updates were heap-only; `blocks_hot` names key
     columns that UPDATE statements of the workload set and no index holds yet: those updates would no longer be heap-only.
-    `bytes` is an estimate, None where the width of a key is unknown or the method is no B-tree."""
+    `bytes` is an estimate, None where the width of a key is unknown or the method is no B-tree. `method` is the index's."""
 
     indexes: int
     writes: int | None = None
     hot_share: float | None = None
     blocks_hot: tuple[str, ...] = ()
     bytes: int | None = None
+    method: str = "btree"
 
 
 def write_cost(evidence: Evidence, candidate: Candidate) -> WriteCost:
@@ -41,6 +42,7 @@ def write_cost(evidence: Evidence, candidate: Candidate) -> WriteCost:
         round(sum(part.hot_updated for part in parts) / updated, 3) if updated else None,
         _blocks_hot(evidence, candidate),
         _estimated_bytes(evidence, candidate),
+        candidate.method,
     )
 
 
@@ -91,4 +93,6 @@ def cost_in_words(cost: WriteCost) -> str:
         against.append(f"the table has {cost.indexes} indexes already")
     if cost.blocks_hot:
         against.append(f"updates of {column_list(cost.blocks_hot)} will no longer be heap-only")
+    if cost.method == "gin" and cost.writes:
+        against.append(f"GIN takes many entries for each row written, and {cost.writes:,} were")
     return f" Against it: {', and '.join(against)}." if against else ""

@@ -149,3 +149,37 @@ def test_no_table_marks_rows(database: Database) -> None:
     database.execute("CREATE TABLE t (a int)")
 
     assert examine(database, "indexing.soft-delete-without-partial-index").outcome is Outcome.NOT_APPLICABLE
+
+
+def test_a_list_of_values_leaves_no_order_behind_it(database: Database) -> None:
+    database.execute(
+        """
+        CREATE EXTENSION pg_stat_statements;
+        CREATE TABLE t (id bigint, state int, kind int, at timestamptz, done timestamptz);
+        INSERT INTO t SELECT n, n % 4, n % 5, now() - n * interval '1 minute', now() - n * interval '1 hour'
+            FROM generate_series(1, 40000) n;
+        """,
+        "ANALYZE",
+        "SELECT id FROM t WHERE state = 3 ORDER BY at DESC LIMIT 10",
+        "SELECT id FROM t WHERE kind IN (1, 2) ORDER BY at LIMIT 10",
+        "SELECT id FROM t WHERE kind IN (1, 2) AND done < now() ORDER BY done LIMIT 10",
+    )
+
+    found = {one.columns for one in candidates(survey(database))}
+
+    assert found == {("state", "at"), ("done",)}
+
+
+def test_an_expression_that_leaves_much_is_left_alone(database: Database) -> None:
+    database.execute(
+        """
+        CREATE EXTENSION pg_stat_statements;
+        CREATE TABLE t (id bigint, email text, country text);
+        INSERT INTO t SELECT n, 'E' || n, CASE WHEN n % 2 = 0 THEN 'NL' ELSE 'BE' END FROM generate_series(1, 40000) n;
+        """,
+        "ANALYZE",
+        "SELECT id FROM t WHERE lower(country) = 'nl'",
+        "SELECT id FROM t WHERE lower(email) = 'e7'",
+    )
+
+    assert [one.columns for one in candidates(survey(database))] == [("email",)]
