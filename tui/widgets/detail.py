@@ -91,7 +91,11 @@ def _heading(finding: Finding) -> list[Paragraph]:
 
 
 def _facts(finding: Finding, width: int) -> list[Paragraph]:
-    shown = [_labelled("subject", line(f"{finding.subject.kind} ", (finding.subject.name, "$code")))]
+    about = line(f"{finding.subject.kind} ", (finding.subject.name, "$code"))
+    said_below = finding.subject.kind == "file" and finding.subject.path[0] in {
+        place.path for place in finding.locations
+    }
+    shown = [] if said_below else [_labelled("subject", about)]
     room = max(20, (width or 96) - LABEL - 1)
     for number, location in enumerate(finding.locations[:PLACES_SHOWN]):
         place = f"{location.path}:{location.line}"
