@@ -224,6 +224,10 @@ def _by_join(catalog: Catalog, column: Column, joined: dict[tuple[int, int], lis
     # Statements that backfill a table join it with itself by whatever identifies a row.
     if table == column.table or not _same_type(column, key):
         return None
+    # Two tables may be joined by a value that both of them have: a path, an address, a key of some storage.
+    shared = key.base_type in _TEXT and _snake(column.name) == _snake(key.name)
+    if shared and _snake(key.name).rpartition("_")[2] not in _KEY_NAMES:
+        return None
     return Reference(column, catalog.table_by_oid[table], key, by_name=False, patterns=tuple(patterns))
 
 

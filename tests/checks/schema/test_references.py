@@ -90,7 +90,9 @@ def test_references_known_by_joins(database: Database) -> None:
         CREATE EXTENSION pg_stat_statements;
         CREATE TABLE people (id bigint PRIMARY KEY, email text UNIQUE);
         CREATE TABLE projects (id bigint PRIMARY KEY);
-        CREATE TABLE tasks (id bigint PRIMARY KEY, created_by bigint, project bigint, email text, either bigint);
+        CREATE TABLE tasks (id bigint PRIMARY KEY, created_by bigint, project bigint, email text, either bigint,
+            key text, lump text);
+        CREATE TABLE lumps (key text PRIMARY KEY);
         CREATE TABLE usage_events (id bigint PRIMARY KEY, person_id bigint, people_id bigint);
         """,
         "SELECT pg_stat_statements_reset()",
@@ -98,6 +100,8 @@ def test_references_known_by_joins(database: Database) -> None:
         "SELECT * FROM tasks t, projects p WHERE p.id = t.project",
         "SELECT * FROM tasks t JOIN people p ON p.email = t.email",
         "SELECT * FROM tasks t JOIN people p ON p.id = t.either",
+        "SELECT * FROM tasks t JOIN lumps l ON l.key = t.key",
+        "SELECT * FROM tasks t JOIN lumps l ON l.key = t.lump",
         "SELECT * FROM tasks t JOIN projects p ON p.id = t.either",
         "SELECT * FROM tasks t JOIN people p ON p.id = t.id",
         "SELECT * FROM usage_events e JOIN people p ON e.person_id = p.id",
@@ -108,6 +112,7 @@ def test_references_known_by_joins(database: Database) -> None:
     assert {found.subject.name: found.observed["references"] for found in result.findings} == {
         "public.tasks.created_by": "public.people.id",
         "public.tasks.project": "public.projects.id",
+        "public.tasks.lump": "public.lumps.key",
         "public.usage_events.person_id": "public.people.id",
     }
     known = finding(result, "public.tasks.created_by")
