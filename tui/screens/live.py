@@ -200,7 +200,8 @@ def _sessions(sample: Sample) -> list[Paragraph]:
         # Who waits for nobody is where a chain begins.
         key=lambda session: (session.blocked, -session.blocks, -(session.transaction_age_s or 0)),
     )
-    shown = _heading("Locks")
+    waiting = sample.blocked
+    shown = _heading("Locks", f"{plural(waiting, 'session')} {'waits' if waiting == 1 else 'wait'}" if waiting else "")
     if not held:
         shown.append(
             Paragraph(line(("nobody waits for a lock of another session", "$muted")), line((" ✓ ", "$success")))
@@ -271,7 +272,7 @@ def _statements(sample: Sample, texts: dict[str, str], width: int) -> list[Parag
         mean = entry.ms_per_s / entry.calls_per_s if entry.calls_per_s else 0.0
         figures = line((f" {share:>6.1%}", "bold"), (f"  {_rate(entry.calls_per_s):>9}", "$foreground"),
                        (f"  {figure('mean_ms', mean):>9}  ", "$muted"))  # fmt: skip
-        text = " ".join(visible(texts.get(entry.query_id, f"not seen by the review ({entry.query_id})"), 300).split())
+        text = " ".join(visible(texts.get(entry.query_id, f"text not read ({entry.query_id})"), 300).split())
         room = max(10, width - figures.cell_length)
         shown.append(Paragraph(line(figures, line((text, "$code")).truncate(room, ellipsis=True)), wrapped=False))
     return shown
