@@ -54,6 +54,21 @@ def test_fixes_are_tried_from_a_file(pgsurveyor: Run, database: Database, home: 
     assert not [path for path in kept if b"zeppelina" in contents(path)]
 
 
+def test_what_has_no_shadow_has_no_budget(pgsurveyor: Run, database: Database, tmp_path: Path) -> None:
+    saved = tmp_path / "evidence.json.gz"
+    assert pgsurveyor("collect", database.dsn, "--no-repo", "--no-shadow", "-o", str(saved)).returncode == 0
+    for words in (
+        ("run", "--evidence", str(saved), "--index-budget", "1GB"),
+        ("run", database.dsn, "--no-repo", "--no-shadow", "--index-budget", "1GB"),
+        ("run", database.dsn, "--no-repo", "--index-budget", "many"),
+        ("collect", database.dsn, "--no-repo", "--redact-names", "--with-statistics", "--yes", "-o", str(saved)),
+        ("collect", "--evidence", str(saved), "--with-statistics", "--yes", "-o", str(saved)),
+    ):
+        refused = pgsurveyor(*words)
+        assert refused.returncode == 2, words
+        assert refused.stderr.count("\n") <= 2, words
+
+
 def programs_of(database: Database) -> Path:
     return cache_folder() / str(database.major) / "bin"
 
