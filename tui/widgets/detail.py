@@ -134,10 +134,10 @@ def _observed(finding: Finding, width: int, statements: Collection[str]) -> list
     short = [(name, words) for name, words in named if len(name) <= SHORT_LABEL and len(words) < half - SHORT_LABEL - 2]
     if len(short) < 4:
         short = []
-    column = max(LABEL, min(34, max(len(name) for name, _ in named) + 2))
-    for name, words in named:
-        if (name, words) not in short:
-            shown.append(Paragraph(block(words, limit=2_000), line((f" {name:<{column - 1}} ", "$muted"))))
+    long = [pair for pair in named if pair not in short]
+    column = max(LABEL, min(34, max((len(name) for name, _ in long), default=0) + 2))
+    for name, words in long:
+        shown.append(Paragraph(block(words, limit=2_000), line((f" {name:<{column - 1}} ", "$muted"))))
     rows = (len(short) + 1) // 2
     column = max(LABEL, max((len(name) for name, _ in short[:rows]), default=0) + 2)
     second = max((len(name) for name, _ in short[rows:]), default=0) + 2
