@@ -17,8 +17,8 @@ from checks.model import Location
 class Repository(msgspec.Struct, frozen=True, tag=True):
     """`files` and `lines` count what was read as text; `skipped` counts the rest by reason (binary, too_large, generated,
     vendored, outside_root, unreadable, too_many, submodule). `migrations` are the newest of each lineage; `history` is None
-    without git. `timeouts` are the places outside migrations that name lock_timeout, `remarks` the comments that say of a reference that it has no
-    foreign key."""
+    without git. `timeouts` are the places outside migrations that name lock_timeout, `remarks` the comments that say of a
+    reference that it has no foreign key."""
 
     name: str
     commit: str | None = None
