@@ -116,7 +116,7 @@ def test_a_loop_that_does_more_for_each_row_than_to_insert_it_is_a_note(reposito
             "app/work.py": "def load(connection, rows):\n    for row in rows:\n"
             '        connection.execute("UPDATE posts SET title = %s WHERE id = %s", row)\n'
             '        connection.execute("INSERT INTO authors (id, name) VALUES (%s, %s)", row)\n',
-            "app/pair.py": "def pair(connection, source, target):\n    for key in [source, target.id]:\n"
+            "app/pair.py": "def pair(connection, source, target):\n    for key in [source, of(target)]:\n"
             '        connection.execute("SELECT name FROM authors WHERE id = %s", (key,))\n',
         }
     )

@@ -22,7 +22,7 @@ _IN_PARTS = re.compile(r"batch|chunk|\bpages?\b", re.IGNORECASE)
 _CONSTANT = re.compile(
     r"\s*(?:[\[({]\s*(?:[\"'`]|-?\d|\{|\)|\])|(?:[\w.]+\.)?_?[A-Z][A-Z0-9_]{2,}\b(?!\()|range\(\s*\d+\s*\)|$)"
 )
-_WRITTEN_OUT = re.compile(r"\s*\[[^\[\]()]*\][\s)]*$")
+_WRITTEN_OUT = re.compile(r"\s*\[(?:[^\[\]()]|\([^\[\]()]{0,80}\)){0,400}\][\s)]*$")
 _OF_OTHERS = re.compile(r"\.\.\.|\*|\bfor\b")
 _OF_VALUES = re.compile(
     r"(?:Object\.(?:keys|values|entries)|enumerate|sorted|list|tuple|zip|Array\.from)\(\s*(.*)", re.DOTALL
