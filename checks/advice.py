@@ -7,13 +7,15 @@ import msgspec
 
 class AdvisedIndex(msgspec.Struct, frozen=True):
     """`table` is (schema, name), `definition` what follows it in CREATE INDEX, `bytes` the predicted size, `statements` those
-    that use it in the advised set. `loss`: the share (0 to 1) of the workload's cost that is lost without this one alone."""
+    that use it in the advised set. `loss`: the share (0 to 1) of the workload's cost that is lost without this one alone.
+    `extension` has to be made first, where it is not there yet."""
 
     table: tuple[str, str]
     definition: str
     bytes: int
     statements: tuple[str, ...]
     loss: float
+    extension: str | None = None
 
 
 class AdvisedStatement(msgspec.Struct, frozen=True):

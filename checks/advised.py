@@ -44,9 +44,10 @@ def _make(evidence: Evidence) -> Iterable[Making]:
             number += 1
             name = new_name(catalog, schema, table, *_columns(index), f"idx{number}")
         given.add((schema, name))
+        needed = f"CREATE EXTENSION IF NOT EXISTS {quote_identifier(index.extension)}; " if index.extension else ""
         yield Making(
             index,
-            f"CREATE INDEX CONCURRENTLY {quote_identifier(name)} ON {qualified_name(schema, table)} {index.definition};",
+            f"{needed}CREATE INDEX CONCURRENTLY {quote_identifier(name)} ON {qualified_name(schema, table)} {index.definition};",
             f"DROP INDEX CONCURRENTLY {qualified_name(schema, name)};",
         )
 
@@ -74,7 +75,9 @@ def advised_fix(evidence: Evidence, table: tuple[str, str], statements: Iterable
         return own
     wanted = set(statements)
     budget = bytes_in_words(advice.budget_bytes)
-    mine = [entry for entry in makings(evidence) if entry.advised.table == table and wanted & set(entry.advised.statements)]
+    mine = [
+        entry for entry in makings(evidence) if entry.advised.table == table and wanted & set(entry.advised.statements)
+    ]
     if not mine:
         return Fix(
             f"{own.summary} The indexes chosen for the whole workload within {budget} do without it.",

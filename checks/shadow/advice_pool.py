@@ -23,10 +23,12 @@ _RANGES = frozenset({"<", "<=", ">", ">=", "between", "like"})
 
 
 class Proposed(NamedTuple):
-    """An index that could be made: `definition` is what follows the table's name in CREATE INDEX."""
+    """An index that could be made: `definition` is what follows the table's name in CREATE INDEX, `extension` what the server
+    lacks for it."""
 
     table: tuple[str, str]
     definition: str
+    extension: str | None = None
 
 
 class Pool(NamedTuple):
@@ -58,9 +60,9 @@ def pool(evidence: Evidence, statements: Iterable[str]) -> Pool:
         table = catalog.table_by_oid[one.table]
         if table.kind == "partitioned":
             continue
-        if one.extension is None or one.extension in _extensions(evidence):
-            for id in wanted.intersection(one.statements):
-                made.plain.setdefault(id, []).append(Proposed((table.schema, table.name), definition(one)))
+        lacking = one.extension if one.extension not in _extensions(evidence) else None
+        for id in wanted.intersection(one.statements):
+            made.plain.setdefault(id, []).append(Proposed((table.schema, table.name), definition(one), lacking))
     for pattern in workload(evidence):
         if (
             pattern.query_id in wanted

@@ -118,7 +118,12 @@ class _Search:
         found = pool(self._evidence, self._asked)
         names: dict[Proposed, Path] = {}
         statements = []
-        for number, one in enumerate(found.all[:CANDIDATES]):
+        lacking = {
+            name
+            for name in {one.extension for one in found.all if one.extension}
+            if self._shadow.create_extension(name)
+        }
+        for number, one in enumerate([one for one in found.all if one.extension not in lacking][:CANDIDATES]):
             name = f"{_PREFIX}{number}"
             statement = f"CREATE INDEX {quote_identifier(name)} ON {qualified_name(*one.table)} {one.definition}"
             statements.append((one, name, statement))
@@ -285,6 +290,7 @@ class _Search:
                 self._indexes[path].bytes,
                 tuple(id for id, cost in after.items() if path in cost.used),
                 round(losses[path] / whole, 4) if whole else 0.0,
+                self._indexes[path].proposed.extension,
             )
             for path in chosen
         ]

@@ -28,6 +28,7 @@ SCHEMA = (
 )
 BY_USER = "SELECT id, body FROM messages WHERE user_id = $1 ORDER BY sent DESC"
 BY_EMAIL = "SELECT id FROM users WHERE email = $1"
+BY_PART = "SELECT id FROM messages WHERE body LIKE '%a part%'"
 BY_KEY = "SELECT body FROM messages WHERE id = $1"
 
 
@@ -40,11 +41,19 @@ def test_a_set_within_its_budget(database: Database, programs: Path | None) -> N
     evidence = msgspec.structs.replace(
         survey(database), statements=Statements("1.12", None, 0, 0, entries), usage=Usage()
     )
+    by_part = Statement("4", BY_PART, 1000, 1000.0, 1.0, 1000)
+    parts = msgspec.structs.replace(evidence, statements=Statements("1.12", None, 0, 0, (by_part,)))
 
     with Shadow.of_target(database.dsn, evidence, programs=programs) as shadow:
         before = [shadow.explain(text) for text in (BY_USER, BY_EMAIL, BY_KEY)]
         ample = advise(shadow, evidence, budget_bytes=64 << 20)
         none = advise(shadow, evidence, budget_bytes=0)
+        (trigrams,) = advise(shadow, parts, budget_bytes=64 << 20).indexes
+    (making,) = makings(msgspec.structs.replace(parts, advice=Advice(1, (trigrams,), (), 1.0, 1.0)))
+    assert making.sql == (
+        "CREATE EXTENSION IF NOT EXISTS pg_trgm; "
+        "CREATE INDEX CONCURRENTLY messages_body_gin_trgm_ops_idx ON public.messages USING gin (body gin_trgm_ops);"
+    )
 
     assert all(isinstance(plan, PlanNode) for plan in before)
     assert {(entry.table[1], entry.statements) for entry in ample.indexes} == {("messages", ("1",)), ("users", ("2",))}
