@@ -55,7 +55,7 @@ def bloated_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     known = 0
     exact = server is not None and server.extension("pgstattuple") is not None
     for index in indexes:
-        needed, size = _needed_bytes(evidence, index), index.size_bytes or 0
+        needed, size = needed_bytes(evidence, index), index.size_bytes or 0
         known += needed is not None
         if needed is None or size - needed < evidence.limit("large_index_bytes"):
             continue
@@ -99,7 +99,7 @@ def _is_measurable(catalog: Catalog, index: Index) -> bool:
     )
 
 
-def _needed_bytes(evidence: Evidence, index: Index) -> float | None:
+def needed_bytes(evidence: Evidence, index: Index) -> float | None:
     """Bytes that its rows need at its fill factor; None if their number or width is not known."""
     statistics = evidence.get(PlannerStatistics)
     entries = [statistics.by_column.get((index.table, number)) for number in (*index.columns, *index.included)]

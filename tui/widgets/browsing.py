@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from textual.content import Content
 
-from checks.evidence.database.facts import Catalog, Index, Statement, Table, Usage
+from checks.evidence.database.facts import Catalog, Index, IndexUsage, Statement, Table, Usage
 from checks.figures import bytes_in_words
 from checks.model import Finding, Location, qualified_name
 from checks.text import visible
@@ -219,11 +219,18 @@ def _keys_of(catalog: Catalog, index: Index) -> str:
     return f"({', '.join(parts)}){included}{where}"
 
 
+def _cached(used: IndexUsage | None) -> str:
+    """`99 % from memory`: of the blocks that scans and writes of an index asked for."""
+    if used is None or used.blocks_hit is None or used.blocks_read is None or not used.blocks_hit + used.blocks_read:
+        return ""
+    return f"{used.blocks_hit / (used.blocks_hit + used.blocks_read):.0%} from memory"
+
+
 def _about(links: Links, index: Index) -> str:
     usage = links.evidence.find(Usage)
     used = usage.index_by_oid.get(index.oid) if usage else None
     kind = "primary key" if index.primary else "unique" if index.unique else ""
-    words = [index.method, kind, _bytes(index.size_bytes), f"{used.scans:,} scans" if used else ""]
+    words = [index.method, kind, _bytes(index.size_bytes), f"{used.scans:,} scans" if used else "", _cached(used)]
     return ", ".join(filter(None, (*words, "" if index.valid else "INVALID")))
 
 
