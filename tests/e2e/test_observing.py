@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from checks.evidence import store
-from checks.evidence.database.facts import Catalog, Rates, Recall
+from checks.evidence.database.facts import Catalog, Rates, Recall, RowSamples
 from checks.model import Reason
 from tests.e2e.conftest import Run
 from tests.servers import Database
@@ -62,6 +62,20 @@ def test_recall_is_measured_where_it_is_asked_for(pgsurveyor: Run, database: Dat
     (measured,) = store.load(saved).get(Recall).measurements
     assert (measured.k, measured.at[0].breadth, measured.at[0].searches) == (10, 40, 200)
     again = pgsurveyor("run", "--evidence", str(saved), "--measure-recall")
+    assert again.returncode == 2, again.stderr
+
+
+def test_rows_are_looked_at_where_it_is_asked_for(pgsurveyor: Run, database: Database, tmp_path: Path) -> None:
+    database.execute("CREATE TABLE born (at text); INSERT INTO born SELECT '2026-01-02' FROM generate_series(1, 100)")
+    saved, scorecard = tmp_path / "evidence.json.gz", tmp_path / "scorecard.json"
+    done = pgsurveyor("collect", database.dsn, "--no-repo", "--read-rows", "-o", str(saved))
+    assert done.returncode == 0, done.stderr
+    assert [sample.times for sample in store.load(saved).get(RowSamples).columns] == [100]
+    done = pgsurveyor("run", "--evidence", str(saved), "--format", "json", "--output", str(scorecard))
+    assert done.returncode == 0, done.stderr
+    assert "Column public.born.at is text and holds dates or instants" in scorecard.read_text()
+    assert "2026-01-02" not in scorecard.read_text()
+    again = pgsurveyor("run", "--evidence", str(saved), "--read-rows")
     assert again.returncode == 2, again.stderr
 
 
