@@ -152,8 +152,11 @@ class _Reader:
             self.from_item(item, scope, conditions)
         for quals in conditions:
             self.condition(quals, scope, in_join=True)
+        before, below_it = len(self.comparisons), len(self.searches)
         if statement.HasField("where_clause"):
             self.condition(statement.where_clause, scope)
+        if len(scope.relations) == 1 and scope.relations[0].oid is None:
+            self.filter_after(searched, below_it, self.comparisons[before:])
         if statement.HasField("having_clause"):
             self.scan(statement.having_clause, scope)
         for lock in statement.locking_clause:
@@ -176,6 +179,17 @@ class _Reader:
                 )
             )
         return given
+
+    def filter_after(self, first: int, last: int, around: list[Comparison]) -> None:
+        """Notes conditions on what a subquery gives with its searches, if a LIMIT cut their rows before."""
+        for number, search in enumerate(self.searches[first:last], first):
+            after = tuple(
+                entry
+                for entry in around
+                if entry.column.table == search.column.table and entry.column != search.column and entry.other is None
+            )
+            if after and search.place == "order" and search.limit is not None:
+                self.searches[number] = msgspec.structs.replace(search, after=after)
 
     def output(self, statement: Any, scope: Scope) -> Relation:
         columns: dict[str, Any] = {}

@@ -66,7 +66,8 @@ class NearestSearch(msgspec.Struct, frozen=True):
     `binary_quantize`), `cast` the type that the other side is cast to. `bare` is false where something stands around the
     distance (`1 - (a <=> b)`, row_number() over it). `position` of the distance among the `keys` that it sorts by. `limit` as in
     AccessPattern. `filters` are its own comparisons, without those of the vector, and `relations` how many relations it names.
-    `reranks`: it sorts the few rows that a search below it gave.
+    `reranks`: it sorts the few rows that a search below it gave. `after` are comparisons of the query around it, which see only
+    the rows that its LIMIT left.
     """
 
     column: ColumnRef
@@ -83,6 +84,7 @@ class NearestSearch(msgspec.Struct, frozen=True):
     filters: tuple[Comparison, ...] = ()
     relations: int = 1
     reranks: bool = False
+    after: tuple[Comparison, ...] = ()
 
 
 class AccessPattern(msgspec.Struct, frozen=True):

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from checks.evidence.database.facts import Catalog, Column, Index, PlannerStatistics, Server, Table
+from checks.evidence.database.facts import Catalog, Column, Index, Server, Table
 from checks.evidence.evidence import Evidence
-from checks.evidence.patterns import Comparison
 from checks.families import once_per_family
+from checks.hybrid.filters import Kept, filtered_late, kept_by
 from checks.hybrid.ivfflat import DEFAULT_LISTS
 from checks.hybrid.search_shapes import reason_against
 from checks.hybrid.searches import (
@@ -32,25 +32,13 @@ from checks.hybrid.vectors import vector_columns
 from checks.model import Confidence, Examined, Finding, Fix, NotApplicable, Severity
 from checks.registry import check
 from checks.relations import column_names, estimated_rows
-from checks.selectivity import equal_share
 from checks.workload import place_in_words, unread_statements
 
 ASSUMED_LIMIT = 10
 FILTERS_COUNTED = (0, 8)
-_FEW_VALUES = 20
 _LAST = {"hnsw": "hnsw.max_scan_tuples", "ivfflat": "ivfflat.max_probes"}
 _FULL = 0.9
-_ALL = 0.99
 _FAR = 3
-
-
-class Kept(msgspec.Struct, frozen=True):
-    """What a search's filters keep: the share of the rows (0 to 1) by the planner's statistics, the columns that they
-    compare, and whether something of it is not known. Unknown parts keep everything."""
-
-    share: float
-    columns: tuple[str, ...]
-    guessed: bool
 
 
 @check("hybrid.filtered-search-loses-rows", catalogue="H23", severity=Severity.HIGH, needs=[Catalog])
@@ -73,10 +61,13 @@ def filtered_search_loses_rows(evidence: Evidence) -> Iterator[Finding | Examine
     mean_ms
     """
     catalog = evidence.get(Catalog)
-    indexed = [pair for pair in vector_columns(catalog) if ann_indexes(catalog, pair[1])]
-    if not indexed:
+    columns = vector_columns(catalog)
+    indexed = [pair for pair in columns if ann_indexes(catalog, pair[1])]
+    late = [found for table, column in columns for found in filtered_late(evidence, table, column)]
+    if not indexed and not late:
         raise NotApplicable("no vector column has an index for approximate search")
-    examined = 0
+    yield from late
+    examined = len(late)
     for table, column in indexed:
         losing: dict[tuple[str, ...], list[tuple[Search, Index, Kept]]] = {}
         for search in searches_of(evidence, column):
@@ -85,7 +76,7 @@ def filtered_search_loses_rows(evidence: Evidence) -> Iterator[Finding | Examine
                 if reason_against(evidence, search) or search.nearest.reranks
                 else serving_indexes(catalog, column, search)
             )
-            kept = kept_by_filters(evidence, table, column, search)
+            kept = kept_by(evidence, table, column, search.nearest.filters)
             if not serving or not kept.columns:
                 continue
             examined += 1
@@ -95,58 +86,6 @@ def filtered_search_loses_rows(evidence: Evidence) -> Iterator[Finding | Examine
         for found in losing.values():
             yield _losing(evidence, table, column, found)
     yield Examined(examined, examined, "filtered searches by a vector index", gap=unread_statements(evidence))
-
-
-def kept_by_filters(evidence: Evidence, table: Table, column: Column, search: Search) -> Kept:
-    """By the search's conditions on other columns of the vector's table, and by conditions on what it is joined to."""
-    catalog = evidence.get(Catalog)
-    share, guessed, names = 1.0, False, []
-    for entry in search.nearest.filters:
-        owner = catalog.table_by_oid.get(entry.column.table or 0)
-        # A condition on a joined table is a filter too; the join condition itself is none.
-        if owner is None or entry.other is not None:
-            continue
-        own = table.oid in {owner.oid, owner.root}
-        if (own and entry.column.column == column.name) or (not own and _is_key(catalog, entry)):
-            continue
-        part = _part(evidence, catalog, table if own else owner, entry)
-        if part is not None and part > _ALL:
-            continue
-        key = entry.json_key if entry.json_key and "$" not in entry.json_key else None
-        name = f"{entry.column.column}.{key}" if key else entry.column.column
-        names.append(name if own else f"{owner.name}.{name}")
-        if part is None:
-            guessed = True
-        else:
-            share *= part
-    # What the vector's own table is asked comes first, ids before states.
-    ordered = sorted(set(names), key=lambda name: ("." in name, not name.lower().endswith(("id", "ids")), name))
-    return Kept(share, tuple(ordered), guessed)
-
-
-def _part(evidence: Evidence, catalog: Catalog, owner: Table, entry: Comparison) -> float | None:
-    """The share of the owner's rows that the condition keeps, by the planner's statistics; None if they do not tell."""
-    statistics = evidence.find(PlannerStatistics)
-    known = catalog.column_named(owner.oid, entry.column.column)
-    found = statistics.by_column.get((owner.oid, known.number)) if statistics and known else None
-    if found is None or entry.function or entry.json_operator or entry.under_or:
-        return None
-    if entry.operator in {"=", "is true", "is false"}:
-        part = equal_share(found, estimated_rows(evidence, owner) or 0)
-        if 0 < found.distinct <= _FEW_VALUES and found.common_share:
-            part = max(part, found.common_share)
-        return part
-    if entry.operator in {"is null", "is not null"}:
-        return found.null_share if entry.operator == "is null" else 1 - found.null_share
-    return 1.0 if entry.operator in {"<>", "is distinct from", "is not true", "is not false"} else None
-
-
-def _is_key(catalog: Catalog, entry: Comparison) -> bool:
-    """Whether the comparison says no more than which row of a joined table is meant."""
-    column = catalog.column_named(entry.column.table or 0, entry.column.column)
-    return column is not None and any(
-        index.primary and index.columns == (column.number,) for index in catalog.indexes_of(column.table)
-    )
 
 
 def rows_scanned(evidence: Evidence, table: Table, index: Index, breadth: float) -> float:
