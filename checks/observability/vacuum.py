@@ -35,7 +35,7 @@ class Used(msgspec.Struct, frozen=True):
         return self.usage.dead_tuples / max(1, self.usage.dead_tuples + self.usage.live_tuples)
 
 
-def _tables(evidence: Evidence) -> list[Used]:
+def used_tables(evidence: Evidence) -> list[Used]:
     """Raises NotApplicable if there is none, Unknown on a standby, which counts no changes."""
     catalog, usage, settings = evidence.get(Catalog), evidence.get(Usage), evidence.get(Settings)
     if evidence.get(Server).is_standby:
@@ -98,7 +98,7 @@ def dead_rows(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Observed: dead_rows, live_rows, dead_share, trigger, last_vacuum, size_bytes
     """
-    tables = _tables(evidence)
+    tables = used_tables(evidence)
     yield Examined(len(tables), len(tables), "tables")
     for entry in tables:
         many = entry.usage.dead_tuples >= evidence.limit("dead_rows_min") and entry.dead_share >= evidence.limit(
@@ -129,7 +129,7 @@ def vacuum_overdue(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Observed: dead_rows, live_rows, dead_share, trigger, last_vacuum, size_bytes
     """
-    tables, now = _tables(evidence), evidence.get(Server).observed_at
+    tables, now = used_tables(evidence), evidence.get(Server).observed_at
     yield Examined(len(tables), len(tables), "tables")
     for entry in tables:
         last, dead = entry.usage.last_vacuum, entry.usage.dead_tuples
@@ -161,7 +161,7 @@ def never_vacuumed(evidence: Evidence) -> Iterator[Finding | Examined]:
     Observed: dead_rows, live_rows, dead_share, trigger, last_vacuum, size_bytes
     """
     evidence.require_window("window_days")
-    tables = _tables(evidence)
+    tables = used_tables(evidence)
     yield Examined(len(tables), len(tables), "tables")
     for entry in tables:
         due = entry.usage.dead_tuples > entry.trigger and entry.usage.dead_tuples >= evidence.limit("dead_rows_min")
@@ -236,7 +236,7 @@ def autovacuum_defaults_on_large_table(evidence: Evidence) -> Iterator[Finding |
 
     Observed: tables, largest_trigger
     """
-    tables = _tables(evidence)
+    tables = used_tables(evidence)
     yield Examined(len(tables), len(tables), "tables")
     large = [
         entry
@@ -291,7 +291,7 @@ def autovacuum_resources(evidence: Evidence) -> Iterator[Finding | Examined]:
         "largest_index_bytes": largest,
     }
     changes: dict[str, str] = {}
-    if memory <= 64 * 1024**2 and largest > 10 * 1024**3:
+    if server.major < 17 and memory <= 64 * 1024**2 and largest > 10 * 1024**3:
         changes["autovacuum_work_mem"] = "1GB"
     if int(workers) <= 3 and tables > 3_000:
         changes["autovacuum_vacuum_cost_limit"] = "2000"
@@ -372,7 +372,7 @@ def low_hot_ratio(evidence: Evidence) -> Iterator[Finding | Examined]:
     Observed: updated, hot_updated, hot_share, indexes
     """
     evidence.require_window("window_days")
-    catalog, tables = evidence.get(Catalog), _tables(evidence)
+    catalog, tables = evidence.get(Catalog), used_tables(evidence)
     yield Examined(len(tables), len(tables), "tables")
     busy = sorted(tables, key=lambda entry: -entry.usage.updated)[:SHOWN]
     for entry in busy:

@@ -173,6 +173,22 @@ def test_memory_that_is_mapped(database: Database) -> None:
     assert conclude(of_flavour(large, "rds"), "observability.huge-pages").outcome is Outcome.NOT_APPLICABLE
 
 
+def test_indexes_that_one_vacuum_reads_several_times(database: Database) -> None:
+    database.execute(SCHEMA)
+    evidence = survey(database)
+    check = "observability.vacuum-index-passes"
+    large = {"live_tuples": 200 * MILLION, "updated": 5}
+    altered = used(evidence, churned=large, calm={"live_tuples": 200 * MILLION, "updated": 0, "deleted": 0}, off=large)
+    before = msgspec.structs.replace(altered, server=msgspec.structs.replace(altered.get(Server), version_num=160004))
+    since = msgspec.structs.replace(altered, server=msgspec.structs.replace(altered.get(Server), version_num=170002))
+
+    (found,) = conclude(before, check).findings
+    assert (found.subject.name, found.severity, found.observed["passes"]) == ("public.churned", Severity.LOW, 4)
+    assert "autovacuum_work_mem = '229MB'" in (found.fix.sql or "")
+    assert conclude(with_setting(before, "autovacuum_work_mem", str(1024**2)), check).outcome is Outcome.PASSED
+    assert conclude(since, check).outcome is Outcome.NOT_APPLICABLE
+
+
 def test_autovacuum_with_little_memory(database: Database) -> None:
     database.execute("CREATE TABLE t (id int PRIMARY KEY)")
     evidence = survey(database)
@@ -180,5 +196,8 @@ def test_autovacuum_with_little_memory(database: Database) -> None:
     indexes = tuple(msgspec.structs.replace(index, size_bytes=20 * 1024**3) for index in catalog.indexes)
     large = msgspec.structs.replace(evidence, catalog=msgspec.structs.replace(catalog, indexes=indexes))
     assert conclude(evidence, "observability.autovacuum-resources").outcome is Outcome.PASSED
-    assert names(conclude(large, "observability.autovacuum-resources")) == {"autovacuum_work_mem"}
+    old = msgspec.structs.replace(large, server=msgspec.structs.replace(large.get(Server), version_num=160004))
+    assert names(conclude(old, "observability.autovacuum-resources")) == {"autovacuum_work_mem"}
+    new = msgspec.structs.replace(large, server=msgspec.structs.replace(large.get(Server), version_num=170002))
+    assert conclude(new, "observability.autovacuum-resources").outcome is Outcome.PASSED
     assert isinstance(evidence.get(Usage).tables[0], TableUsage)
