@@ -75,11 +75,27 @@ class TypeScriptReader(StringReader):
     def hole(self, string: Node, node: Node, before: list[str], depth: int) -> str:
         expression = node.named_children[0] if node.named_children else None
         if not self._is_tagged(string):
-            known = self.part(expression, depth) if expression is not None else None
+            known = self._member(expression, depth) or self.part(expression, depth) if expression is not None else None
             return HOLE if known is None else known
         if expression is not None and (helped := _helped(expression, "".join(before))) is not None:
             return helped
         return VALUE if expression is not None and not self._is_fragment(expression, before) else HOLE
+
+    def _member(self, expression: Node, depth: int) -> str | None:
+        """The text of `TABLES.users`, where the module has an object of such names."""
+        if expression.type != "member_expression":
+            return None
+        holder, name = expression.child_by_field_name("object"), expression.child_by_field_name("property")
+        if holder is None or name is None or holder.type != "identifier":
+            return None
+        value = self.constants.get(text_of(holder))
+        while value is not None and value.type in ("as_expression", "satisfies_expression") and value.named_children:
+            value = value.named_children[0]
+        for entry in value.named_children if value is not None and value.type == "object" else ():
+            key, inner = entry.child_by_field_name("key"), entry.child_by_field_name("value")
+            if key is not None and inner is not None and text_of(key).strip("\"'") == text_of(name):
+                return self.text(inner, depth + 20)
+        return None
 
     def declared_nodes(self) -> list[Node]:
         """A function's own names are none of the module's."""

@@ -65,6 +65,8 @@ def test_python(code: str, text: str | None, holes: int) -> None:
         ("const q = 'SELECT id ' + 'FROM users ' + where", "SELECT id FROM users $1", 1),
         ('const q = "SELECT id FROM users WHERE name = \'O\\\'\\\'Brien\'"', "SELECT id FROM users WHERE name = $1", 0),
         ("const T = 'users'; const q = `SELECT id FROM ${T} LIMIT 5`", "SELECT id FROM users LIMIT $1", 0),
+        ("const T = { people: 'users', ...more }; const q = `SELECT id FROM ${T.people} WHERE a = ${T.other}`",
+         "SELECT id FROM users WHERE a = $1", 1),
         ("const q = `SELECT id\\nFROM users`", "SELECT id FROM users", 0),
         ("sql`insert into users ${sql(user, 'name', 'age')} returning id`",
          'insert into users ("name", "age") VALUES ($1, $2) returning id', 0),
