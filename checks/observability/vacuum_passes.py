@@ -58,7 +58,7 @@ def vacuum_index_passes(evidence: Evidence) -> Iterator[Finding | Examined]:
     passes, size, worst = max(found, key=lambda one: one[:2])
     dead = max(worst.trigger, float(worst.usage.dead_tuples))
     others = tuple(entry.table.subject for _, _, entry in found if entry is not worst)
-    more = f", and {len(others)} more tables have the same" if others else ""
+    more = f" (and so it is with {len(others)} more)" if others else ""
     yield Finding(
         worst.table.subject,
         f"One vacuum of {worst.table.subject.name} goes through its {bytes_in_words(size)} of indexes {passes} times{more}",
