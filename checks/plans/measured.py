@@ -318,6 +318,46 @@ def trigger_dominates(evidence: Evidence) -> Iterator[Finding | Examined]:
     yield from _once(triggered())
 
 
+@check("plans.reads-dominate", catalogue="P35", severity=Severity.LOW, needs=[GivenPlans])
+def reads_dominate(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """A statement spends most of its time waiting for blocks that are not in memory.
+
+    What it reads does not stay in shared_buffers, nor in the system's cache: it is as fast as the disk, and its reads push out
+    what others need.
+
+    Fix: Fewer blocks: an index that finds what is returned, narrower rows, less bloat. Then memory for what is read all the time.
+
+    Source: PostgreSQL manual, "track_io_timing"; "Using EXPLAIN" (BUFFERS)
+
+    Observed: plan, node, read_ms, read_blocks, ms_per_block, execution_ms, statement
+    """
+    plans = [plan for plan in _run(evidence) if plan.root.measured and plan.root.measured.read_ms is not None]
+    if not plans:
+        raise Unknown(Reason.NOT_OPTED_IN, "plans tell it that were made with BUFFERS, under track_io_timing = on")
+    yield Examined(len(plans), len(plans), "plans with times of reading")
+
+    def waiting() -> Iterator[tuple[float, Finding]]:
+        for plan in plans:
+            whole = plan.root.measured
+            if whole is None or whole.read_ms is None or _is_short(evidence, plan):
+                continue
+            # Workers read at the same time: what they wait for adds up to more than the time that passed.
+            share = whole.read_ms / max(plan.execution_ms or whole.total_ms or 0.0, 0.001)
+            blocks = whole.read_blocks or 0
+            if share < 0.5 or blocks < 100:
+                continue
+            found = _worst(plan, lambda node, measured: 0.0 if node.children else measured.read_ms or 0.0)
+            yield whole.read_ms, _finding(
+                evidence, plan, found[0] if found else None,
+                f"waits {whole.read_ms:,.0f} ms for {blocks:,} blocks that are not in memory",
+                Fix("See what it reads more than it returns: an index, narrower rows, a vacuumed table. Then look at memory."),
+                Severity.LOW, read_ms=round(whole.read_ms, 1), read_blocks=blocks,
+                ms_per_block=round(whole.read_ms / blocks, 3),
+            )  # fmt: skip
+
+    yield from _once(waiting())
+
+
 @check("plans.row-misestimate", catalogue="P22", severity=Severity.MEDIUM, needs=[GivenPlans])
 def row_misestimate(evidence: Evidence) -> Iterator[Finding | Examined]:
     """The planner was wrong by a hundred times about the rows of a part of a plan.

@@ -21,6 +21,8 @@ DEFAULT_WORK_MEM = 4 * 1024**2
 # What all sessions together may take beside shared_buffers before it deserves a word, in multiples of effective_cache_size.
 MEMORY_FACTOR = 2
 SPILLED_BLOCKS = 1_000_000
+# Of joined relations, between which the planner compares all orders in little time (8 by default).
+LEAST_ORDERS, MOST_ORDERS = 4, 16
 
 
 def _value(evidence: Evidence, name: str) -> str:
@@ -83,6 +85,35 @@ def _scoped(entry: RoleSetting) -> Finding:
                   "database": entry.database or None},
         discriminator=f"{entry.role}\x1f{entry.database}",
     )  # fmt: skip
+
+
+@check("plans.collapse-limits", catalogue="P76", severity=Severity.NOTE, needs=[Settings, Server])
+def collapse_limits(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """The planner was told to compare fewer, or many more, orders of joins.
+
+    At join_collapse_limit = 1 tables are joined as they are written, whatever their sizes; at 20 planning one statement can take
+    seconds, for the orders grow faster than exponentially.
+
+    Fix: RESET it for the server; SET LOCAL it around the one statement that needs it.
+
+    Source: PostgreSQL manual, "Controlling the Planner with Explicit JOIN Clauses"; "join_collapse_limit"
+
+    Observed: value, source
+    """
+    server = evidence.get(Server)
+    limits = ("join_collapse_limit", "from_collapse_limit")
+    values = {name: int(_value(evidence, name)) for name in limits}
+    yield Examined(len(values), len(values), "settings")
+    for name, value in values.items():
+        if not LEAST_ORDERS <= value <= MOST_ORDERS:
+            how = "does not look for a better order of joins" if value < LEAST_ORDERS else "may plan for seconds"
+            yield Finding(
+                setting_subject(name),
+                f"{name} is {value}: the planner {how}",
+                setting_fix(server, "Give it back its default.", {name: "8"}),
+                observed={"value": value, "source": evidence.get(Settings).by_name[name].source},
+                locations=server_locations(evidence),
+            )
 
 
 @check("plans.random-page-cost", catalogue="P71", severity=Severity.LOW, needs=[Settings, Server])

@@ -148,3 +148,34 @@ def test_a_plan_is_tied_to_the_statement_that_ran(database: Database, tmp_path: 
     assert found.observed["execution_ms"] == 812.345
     assert "99" not in found.observed["statement"]
     assert found.severity is Severity.LOW
+
+
+def test_blocks_that_are_not_in_memory(database: Database, tmp_path: Path) -> None:
+    prepare(database, SCHEMA)
+    connection = database.connect()
+    path = tmp_path / "plan.json"
+    statement = "SELECT count(body) FROM events"
+    connection.execute("SET track_io_timing = off")
+    blind = json.loads(_explained(connection, statement, text=False))
+    connection.execute("SET track_io_timing = on")
+    plan = json.loads(_explained(connection, statement, text=False))
+    timed = {name for name in plan[0]["Plan"] if name.endswith("I/O Read Time")}
+
+    def conclusion(plan: Any, waited_ms: float) -> Any:
+        # A disk that takes so long for 700 of the blocks.
+        nodes = [plan[0]["Plan"]]
+        for node in nodes:
+            nodes += node.get("Plans", [])
+            if timed <= set(node):
+                node.update({"Shared Read Blocks": 700, "Shared I/O Read Time": waited_ms, "I/O Read Time": waited_ms})
+        plan[0]["Execution Time"] = 400.0
+        path.write_text(json.dumps(plan))
+        return conclude(msgspec.structs.replace(survey(database), given_plans=read_plan_files([path], None)),
+                        "plans.reads-dominate")  # fmt: skip
+
+    assert timed
+    (found,) = conclusion(plan, 390.0).findings
+    assert "waits 390 ms for 700 blocks" in found.title
+    assert found.observed["node"] == "Seq Scan on events"
+    assert conclusion(plan, 40.0).outcome is Outcome.PASSED
+    assert conclusion(blind, 390.0).reason is Reason.NOT_OPTED_IN

@@ -87,3 +87,11 @@ def test_statements_that_are_mostly_compiled(database: Database) -> None:
 
     assert [compiled(value) for value in (8_000.0, 100.0, None)] == [Outcome.FOUND, Outcome.PASSED, Outcome.UNKNOWN]
     assert conclude(with_setting(evidence, "jit", "off"), "plans.jit-for-oltp").outcome is Outcome.NOT_APPLICABLE
+
+
+def test_how_many_orders_of_joins_are_compared(database: Database) -> None:
+    evidence = survey(database)
+    assert conclude(evidence, "plans.collapse-limits").outcome is Outcome.PASSED
+    for value, found in (("1", {"join_collapse_limit"}), ("12", set()), ("30", {"join_collapse_limit"})):
+        changed = with_setting(evidence, "join_collapse_limit", value)
+        assert names(conclude(changed, "plans.collapse-limits")) == found, value
