@@ -33,6 +33,11 @@ SHADOW_WORDS = (
     "tables, for {seconds:.0f} s at most, and gives up where a lock does not come within {wait} ms. --no-shadow leaves it out."
 )
 
+ROWS_WORDS = (
+    "--read-rows looks at up to 1,000 rows of each table, on the server, for a minute at most. Counts are kept, no value; tables "
+    "of which this role may not read all rows are left out."
+)
+
 
 class Preflight(SurveyScreen):
     NAME = "preflight"
@@ -97,6 +102,8 @@ class Preflight(SurveyScreen):
 
             words = SHADOW_WORDS.format(seconds=WALL_S, wait=LOCK_WAIT_MS)
             shown += [Paragraph(), Paragraph(prose(words, "$muted"), line(" "))]
+        if target is not None and target.read_rows:
+            shown += [Paragraph(), Paragraph(prose(ROWS_WORDS, "$muted"), line(" "))]
         return shown
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
