@@ -134,7 +134,9 @@ class Steps:
         elif name == "size":
             query.columns, query.order = ["count(*)"], []
         elif name in ("any?", "none?", "empty?", "many?", "one?"):
-            query.columns, query.limit = ["1"], 1
+            # With a block it goes through the rows.
+            if field(call, "block") is None:
+                query.columns, query.limit = ["1"], 1
         else:
             self._write(name, call, arguments)
 

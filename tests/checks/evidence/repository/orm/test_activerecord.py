@@ -112,6 +112,8 @@ def test_columns_of_a_dump() -> None:
         ("Person.where(id: Blog::Post.where(title: t).select(:author_id)).to_a",
          'FROM "people" WHERE "people"."id" IN '
          '(SELECT "blog_posts"."author_id" FROM "blog_posts" WHERE "blog_posts"."title" = $1)'),
+        ("current_person.posts.any?", 'FROM "blog_posts" WHERE "blog_posts"."author_id" = $1 LIMIT $2'),
+        ("current_person.posts.any? { |post| post.title }", 'FROM "blog_posts" WHERE "blog_posts"."author_id" = $1'),
         ("current_person.posts.size", 'FROM "blog_posts" WHERE "blog_posts"."author_id" = $1'),
         ("Person.where(id: ids).delete_all", 'DELETE FROM "people" WHERE "people"."id" IN ($1)'),
         ("Person.includes(:posts).exists?(email: e)", 'FROM "people" WHERE "people"."email" = $1 LIMIT $2'),
