@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from checks.configuration import Configuration, Override
 from checks.evidence import store
 from checks.evidence.consent import Answer, Ask, Proposal
 from checks.evidence.database.facts import GivenPlans
@@ -195,3 +197,19 @@ def test_a_person_is_not_asked_about_what_is_quick_or_reads_catalogs(
     _observed(database, answer)
 
     assert [text.partition("FROM ")[2][:8] for text in asked if "FROM" in text] == ["orders a"]
+
+
+def test_what_the_plan_of_a_run_tells_under_the_settings_of_the_application(database: Database) -> None:
+    prepare(database, SCHEMA, f"ALTER DATABASE {database.name} SET work_mem = '64kB'")
+    statement = "SELECT id, note FROM orders WHERE status = %s ORDER BY note, id DESC"
+    send(database.connect(), statement, [("confidential",)] * 3)
+    evidence = _observed(database, _everything).evidence
+    unhurried = Configuration((Override("plan_ms", 0, 50, "user", False),))
+
+    result = conclude(msgspec.structs.replace(evidence, configuration=unhurried), "plans.sort-on-disk")
+
+    (found,) = result.findings
+    assert found.title.startswith("SELECT from orders by status, sorted by note: sorts 14,000 rows through ")
+    assert found.observed["calls"] == 3
+    assert found.observed["values"] == "$1: the most common value of public.orders.status, of 70% of its rows"
+    assert found.subject.path == (_given(evidence).plans[0].query_id,)
