@@ -86,12 +86,11 @@ class Connect(SurveyScreen):
 
     def _look_around(self) -> tuple[Any, ...]:
         """In a thread: recent reviews and targets, and what the environment offers."""
-        from checks.evidence.database.dsn import understand
         from scorecards.store import default_root, recent
         from tui.arguments import default_dsn, default_repository
 
         dsn = default_dsn()
-        words = understand(dsn).display if dsn is not None else ""
+        words = display_of(dsn) if dsn is not None else ""
         surveyor = self.surveyor
         reviews = tuple(recent(surveyor.reviews_folder or default_root()))
         targets = tuple((target, words_of(target)) for target in surveyor.state.comfort().targets)
@@ -237,13 +236,19 @@ class Connect(SurveyScreen):
         self.surveyor.look_ahead(Target(dsn, repository, (), cache=True, shadow=True, plans=plans))
 
 
+def display_of(dsn: str) -> str:
+    """Without its password. The driver is loaded only where there is a DSN. Raises UsageError."""
+    from checks.evidence.database.dsn import understand
+
+    return understand(dsn).display
+
+
 def words_of(target: RecentTarget) -> str:
     """A remembered target for people."""
     from checks.errors import UsageError
-    from checks.evidence.database.dsn import understand
 
     try:
-        place = understand(target.dsn).display if target.dsn else ""
+        place = display_of(target.dsn) if target.dsn else ""
     except UsageError:
         place = "a DSN that cannot be read"
     return " + ".join(filter(None, (place, Path(target.repository).name if target.repository else "")))
