@@ -281,7 +281,9 @@ def redundant_anyhow(evidence: Evidence) -> set[int]:
     catalog = evidence.get(Catalog)
     found = {redundant.oid for redundant, _ in _duplicates(catalog)}
     for index in reviewed_indexes(catalog):
-        if index.method == "btree" and is_usable(index) and not is_needed(index) and _wider(evidence, index):
+        if index.method != "btree" or not is_usable(index) or is_needed(index):
+            continue
+        if _wider(evidence, index) or _key_it_begins_with(catalog, index):
             found.add(index.oid)
     return found
 

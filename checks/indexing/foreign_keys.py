@@ -94,7 +94,7 @@ def foreign_key_without_index(evidence: Evidence) -> Iterator[Finding | Examined
             },
             related=(table.subject, *((parent.subject,) if parent else ())),
         )
-        if rows == 0 and not reading:
+        if rows == 0 and not any(_looks_up(entry, catalog, asked, by_value=True) for entry in reading):
             unread.append(finding)
         else:
             yield finding
@@ -151,11 +151,12 @@ def _is_lookup(evidence: Evidence, parent: Table | None) -> bool:
     return rows is not None and 0 < rows <= _LOOKUP_ROWS and not (counted and counted.deleted)
 
 
-def _looks_up(pattern: AccessPattern, catalog: Catalog, key: Constraint) -> bool:
-    """Whether a statement joins or filters the child table by the foreign key's first column."""
+def _looks_up(pattern: AccessPattern, catalog: Catalog, key: Constraint, *, by_value: bool = False) -> bool:
+    """Whether a statement joins or filters the child table by the foreign key's first column; `by_value`: whether it filters."""
     name = catalog.column(key.table, key.columns[0]).name
     sides = [side for entry in pattern.comparisons if entry.operator in {"=", "in"} and not entry.function
-             and not entry.json_operator for side in (entry.column, entry.other) if side]  # fmt: skip
+             and not entry.json_operator and not (by_value and entry.other)
+             for side in (entry.column, entry.other) if side]  # fmt: skip
     return any(side.table == key.table and side.column == name for side in sides)
 
 

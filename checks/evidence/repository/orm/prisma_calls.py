@@ -135,7 +135,9 @@ class _Reader:
         keys, _ = (
             self.constants.entries(self.constants.resolved(options["where"])) if "where" in options else ({}, True)
         )
-        if len(keys) == 1:
+        # With further columns beside the unique one, Prisma looks for the row itself.
+        one_key = len(keys) == 1
+        if one_key:
             compound, _ = self.constants.entries(next(iter(keys.values())))
             keys = compound or keys
         related = {entry.attribute for entry in model.relations}
@@ -144,7 +146,7 @@ class _Reader:
         chosen = {*self.constants.entries(options.get("select"))[0], *self.constants.entries(options.get("include"))[0]}
         same = all(name in created and text(created[name]) == text(value) for name, value in keys.items())
         columns = [column.name for name in keys if (column := column_of(model, name)) is not None]
-        if keys and same and len(columns) == len(keys) and related.isdisjoint({*created, *changed, *chosen}):
+        if one_key and same and len(columns) == len(keys) and related.isdisjoint({*created, *changed, *chosen}):
             names = ", ".join(quoted(name) for name in columns)
             written = ", ".join(f"{quoted(name)} = {VALUE}" for name in update.assigned())
             insert.suffix = f" ON CONFLICT ({names}) DO " + (f"UPDATE SET {written}" if written else "NOTHING")

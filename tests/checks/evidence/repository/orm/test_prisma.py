@@ -239,6 +239,11 @@ def test_an_upsert_is_the_databases_own_where_it_can_be() -> None:
         f'{USERS} WHERE "users"."id" = $1 LIMIT $2 columns',
         'UPDATE "app"."users" SET "name" = $1, "updated_at" = $2 WHERE "users"."id" = $3',
     ]
+    besides = calls_of(
+        "await prisma.post.upsert({ where: { id: value, projectId }, create: { id: value, projectId }, update: { slug } })"
+    )
+    assert 'INSERT INTO "Post" ("id", "projectId") VALUES ($1, $2)' in besides
+    assert len(besides) == 3
 
 
 def test_an_include_that_joins_changes_the_statement() -> None:
