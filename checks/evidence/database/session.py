@@ -106,7 +106,7 @@ class Session:
         self._closed = threading.Event()
         self._deadline: float | None = None
         self._cleaning = False
-        self._patience_s = STATEMENT_TIMEOUT_S
+        self._patience_s: float | None = None
         self._open_kind: tuple[Mapping[str, str], bool] | None = None
         self._begun = 0.0
         self._connection = _connect(dsn, self._cancelled)
@@ -160,14 +160,14 @@ class Session:
         one_snapshot: bool = False,
         ends: bool = False,
         even_if_cancelled: bool = False,
-        patience_s: float = STATEMENT_TIMEOUT_S,
+        patience_s: float | None = None,
     ) -> Iterator[None]:
         """A READ ONLY transaction under a lock_timeout and these settings, in the end rolled back.
 
-        Blocks that follow each other with the same settings share one, unless it failed, is a second old, or `ends` says that it
-        ends with the block. `one_snapshot`: all its statements see one state. `even_if_cancelled`: it cleans up. `patience_s` is
-        the statement_timeout among the settings, beyond which the connection counts as lost. Raises Cancelled, ConnectionLost and
-        psycopg.Error; after the last of these the session can go on.
+        Blocks that follow each other with the same settings share one, unless it failed, is a second old, or `ends` says that
+        it ends with the block. `one_snapshot`: all its statements see one state. `even_if_cancelled`: it cleans up.
+        `patience_s` is the statement_timeout among the settings where that is not ours, beyond which the connection counts as
+        lost. Raises Cancelled, ConnectionLost and psycopg.Error; after the last of these the session can go on.
         """
         self._cleaning = even_if_cancelled
         self._patience_s = patience_s
@@ -187,7 +187,7 @@ class Session:
             if ends or self._is_stale():
                 self._end()
             self._cleaning = False
-            self._patience_s = STATEMENT_TIMEOUT_S
+            self._patience_s = None
 
     def rows(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[Any]:
         """All rows of one statement of ours, as named tuples. To be called within `transaction`."""
@@ -263,7 +263,7 @@ class Session:
     @contextlib.contextmanager
     def _timed(self) -> Iterator[None]:
         begun = time.monotonic()
-        self._deadline = begun + self._patience_s + _GRACE_S
+        self._deadline = begun + (self._patience_s or STATEMENT_TIMEOUT_S) + _GRACE_S
         self.statements_sent += 1
         try:
             yield
