@@ -28,6 +28,7 @@ _LEXICAL = re.compile(
 _MADE_THEN = re.compile(r"\bto_tsvector\s*\(", re.IGNORECASE)
 _TEXTS = frozenset({"text", "varchar"})
 _CONTENT = re.compile(r"content|text|body|chunk|passage|document|summary|description|message", re.IGNORECASE)
+_TERMS = re.compile(r"sparse|bm25|(?:^|_)(?:terms|tokens|lexemes)$", re.IGNORECASE)
 _METHODS = frozenset({"gin", "gist", "rum", "bm25"})
 
 
@@ -54,7 +55,7 @@ def lexical_half_missing(evidence: Evidence) -> Iterator[Finding | Examined]:
             continue
         examined += 1
         lexical = [entry for entry in searches if _LEXICAL.search(entry.pattern.text)]
-        indexed = _has_lexical_index(catalog, table)
+        indexed = _has_lexical_index(catalog, table) or _has_words(catalog, table)
         texts = [
             other
             for other in catalog.columns_of(table.oid).values()
@@ -84,6 +85,14 @@ def _has_lexical_index(catalog: Catalog, table: Table) -> bool:
                 if known is not None and known.base_type == "tsvector":
                     return True
     return False
+
+
+def _has_words(catalog: Catalog, table: Table) -> bool:
+    """Terms of the texts in a column of their own: sparse vectors, or arrays of terms for BM25."""
+    return any(
+        column.base_type == "sparsevec" or (column.base_type.startswith("_") and _TERMS.search(column.name))
+        for column in catalog.columns_of(table.oid).values()
+    )
 
 
 def _searched_otherwise(evidence: Evidence, table: Table, searches: list[Search]) -> bool:

@@ -34,7 +34,7 @@ _CHANGED = re.compile(
 )
 _SYNCED = re.compile(
     r"^(?:vector|embedding|index(?:ing)?)?_?sync_?(?:state|status)$|^(?:vector|embedding|indexing)_?(?:state|status)$"
-    r"|^needs_(?:sync|embedding|indexing|reindex)$",
+    r"|^needs_(?:sync|embedding|indexing|reindex)$|^(?:vector|embedding)_?(?:indexed_at|synced_at|next_attempt_at|retry_count)$",
     re.IGNORECASE,
 )
 _TEXTS = frozenset({"text", "varchar", "jsonb", "json"})

@@ -25,13 +25,14 @@ def test_halves(database: Database) -> None:
         "".join(map(table.format, ("bare", "computed", "indexed", "generated", "unsearched")))
         + "CREATE TABLE parts (id int PRIMARY KEY, content text, "
         "indexed_id int REFERENCES indexed, embedding vector(3));"
+        + "CREATE TABLE sparse (id int PRIMARY KEY, content text, sparse_terms bigint[], embedding vector(3));"
         + "CREATE TABLE wordless (id int PRIMARY KEY, embedding vector(3));"
         + "CREATE INDEX ON indexed USING gin (to_tsvector('english', content));"
         + "ALTER TABLE generated ADD COLUMN words tsvector GENERATED ALWAYS AS (to_tsvector('english', content)) STORED;"
         + "CREATE INDEX ON generated USING gin (words)",
     )
     connection = database.connect()
-    for name in ("bare", "wordless", "parts"):
+    for name in ("bare", "wordless", "parts", "sparse"):
         send(connection, f"SELECT id FROM {name} ORDER BY embedding <=> %s::vector LIMIT 5", [("[1,2,3]",)])
     for name, words in (
         ("computed", "to_tsvector('english', content)"),

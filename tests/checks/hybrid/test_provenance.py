@@ -100,7 +100,7 @@ def test_a_second_store(database: Database) -> None:
     assert conclude(with_code(evidence, vector_calls=many), DUAL).outcome is Outcome.UNKNOWN
     assert conclude(with_code(evidence, vector_calls=(inside,)), DUAL).outcome is Outcome.NOT_APPLICABLE
     # Rows that say whether the other store has them are an outbox too.
-    database.execute("CREATE TABLE notes (id int, sync_state text)")
+    database.execute("CREATE TABLE notes (id int, vector_next_attempt_at timestamptz)")
     assert conclude(with_code(survey(database), vector_calls=(write, delete)), DUAL).outcome is Outcome.PASSED
     database.execute("DROP TABLE notes; CREATE TABLE vector_outbox (id int)")
     assert conclude(with_code(survey(database), vector_calls=(write, delete)), DUAL).outcome is Outcome.PASSED
