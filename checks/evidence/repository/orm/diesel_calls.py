@@ -169,7 +169,12 @@ class _Reader:
             query.partial |= _EVERYTHING if query.verb == "select" else {WHERE}
 
     def _selected(self, query: Query, node: Node | None) -> tuple[list[str], bool] | None:
-        """The columns of the struct in `User::as_select()`."""
+        """The columns of the struct in `User::as_select()`, or of the table in `users::all_columns`."""
+        whole = re.fullmatch(r"((?:\w+::)+)(?:table::)?all_columns", text(node))
+        table = self.tables.table(f"{whole.group(1)}table", node) if whole is not None and node is not None else None
+        if table is not None:
+            alias = query.alias if table == query.model else table.table
+            return [f"{quoted(alias)}.{quoted(column.name)}" for column in table.columns], table.complete
         named_type = re.fullmatch(r"\(*(?:\w+::)*?(\w+)::as_select\(\)\)*", text(node))
         if named_type is None or node is None:
             return None

@@ -154,3 +154,21 @@ def test_functions_that_begin_a_query() -> None:
     )
     _, calls = read(of("let q = users::table.filter(users::id.eq(1));\nselect(exists(q)).get_result(conn)"))
     assert (tail(only(calls)), only(calls).partial) == ('FROM "app"."users" WHERE "users"."id" = $1', ("columns",))
+
+
+def test_all_columns_of_a_table_that_is_joined() -> None:
+    code = """
+        use crate::schema::{posts, users};
+        pub fn authors(conn: &mut PgConnection) -> QueryResult<Vec<User>> {
+            posts::table.inner_join(users::table).filter(posts::title.eq("x")).select(posts::all_columns).load(conn)
+        }
+        pub fn owners(conn: &mut PgConnection) -> QueryResult<Vec<Post>> {
+            users::table.inner_join(posts::table).select(posts::all_columns).load(conn)
+        }
+    """
+    _, calls = read({"src/schema.rs": SCHEMA, "src/a.rs": code})
+    assert [call.text.partition(" FROM ")[0] for call in calls] == [
+        'SELECT "posts"."id", "posts"."user_id", "posts"."title"',
+        'SELECT "posts"."id", "posts"."user_id", "posts"."title"',
+    ]
+    assert [call.partial for call in calls] == [(), ()]
