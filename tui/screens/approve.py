@@ -72,7 +72,7 @@ class Approve(ModalScreen[Answer]):
                     label = line(
                         (f"${entry.number} ", "$foreground"), (entry.type, "$code"), (f"  {entry.origin}", "$muted")
                     )
-                    yield Static(label, classes="form-label")
+                    yield Static(line(label), classes="form-label")
                     yield Input(
                         visible_line(entry.value or ""), id=f"value-{entry.number}", compact=True, password=self._hides,
                         select_on_focus=False,
