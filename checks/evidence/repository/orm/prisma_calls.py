@@ -143,6 +143,7 @@ class _Reader:
         related = {entry.attribute for entry in model.relations}
         update = Query("update", model)
         self._data(update, options.get("update"))
+        update.sets_on_update = bool(update.written or update.partial)
         chosen = {*self.constants.entries(options.get("select"))[0], *self.constants.entries(options.get("include"))[0]}
         same = all(name in created and text(created[name]) == text(value) for name, value in keys.items())
         columns = [column.name for name in keys if (column := column_of(model, name)) is not None]

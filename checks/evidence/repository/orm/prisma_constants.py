@@ -13,7 +13,9 @@ from checks.evidence.repository.orm.script import Imports, arguments_of, definit
 from checks.evidence.repository.orm.script import resolved as resolved_here
 from checks.evidence.repository.orm.syntax import Source, field, named, text, unwrapped
 
-CANDIDATE = re.compile(r"\bexport const\b")
+CANDIDATE = re.compile(
+    r"\bexport const (?:\w*(?:[sS]elect|[iI]nclude|[wW]here|[aA]rgs|[fF]ields)\b|\w+[^;]{0,2000}\bPrisma\.\w)"
+)
 _MAXIMUM_DEPTH = 6
 _MAXIMUM_CHARACTERS = 20_000
 

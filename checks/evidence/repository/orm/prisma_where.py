@@ -184,7 +184,12 @@ class Conditions:
         entries, whole = self.constants.entries(value)
         ignoring_case = text(entries.get("mode")).strip("\"'") == "insensitive"
         found: list[str] = []
+        if "path" in entries:
+            # A value within a document.
+            column = f"({column} #> {VALUE})"
         for name, operand in entries.items():
+            if name == "path":
+                continue
             condition = _operator(column, name, unwrapped(operand), ignoring_case)
             found += [condition] if condition else []
             whole &= condition is not None
@@ -200,7 +205,7 @@ def _operator(column: str, name: str, operand: Node, ignoring_case: bool) -> str
     """One operator of a filter; empty if it restricts nothing, None if it cannot be read."""
     if name == "mode" or text(operand) == "undefined":
         return ""
-    if text(operand) == "null":
+    if text(operand) in ("null", "Prisma.DbNull", "Prisma.AnyNull"):
         return {"equals": f"{column} IS NULL", "not": f"{column} IS NOT NULL"}.get(name)
     if not _is_value(operand):
         return None

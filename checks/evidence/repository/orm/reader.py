@@ -94,7 +94,7 @@ class OrmReader:
             self._drizzle.append(file)
         if prisma_calls.CANDIDATE.search(file.text):
             self._prisma.append(file)
-        if "Prisma." in file.text and prisma_constants.CANDIDATE.search(file.text):
+        if "export const" in file.text and prisma_constants.CANDIDATE.search(file.text):
             self._prisma_constants.append(file)
         self._snake_case |= "casing" in file.text and drizzle.writes_snake_case(file.text)
 

@@ -123,6 +123,8 @@ EVERYTHING = "columns,expressions,joins,limit,order,where"
          f'{POSTS} WHERE "Post"."id" = $1 AND "Post"."title" = $2'),
         ("await prisma.post.update({ where: { id: value }, data: other ? { slug: other, title: null } : { slug: value } })",
          'UPDATE "Post" SET "slug" = $1 WHERE "Post"."id" = $2 columns'),
+        ("await prisma.user.count({ where: { data: { path: ['plan'], equals: value }, name: { not: Prisma.DbNull } } })",
+         f'{USERS} WHERE ("users"."data" #> $1) = $2 AND "users"."name" IS NOT NULL'),
         ("await prisma.post.findMany({ where: { author: null } })", f'{POSTS} WHERE "Post"."author_id" IS NULL'),
     ],
 )  # fmt: skip
@@ -202,8 +204,7 @@ def test_rows_are_connected_through_the_relation_of_that_name() -> None:
 
 def test_objects_that_another_module_exports() -> None:
     shared = """
-        import { Prisma } from "@prisma/client";
-        const inner = { id: true } satisfies Prisma.UserSelect;
+        const inner = { id: true };
         export const shown = { ...inner, email: true } satisfies Prisma.UserSelect;
         export const live = Prisma.validator<Prisma.PostWhereInput>()({ title: null });
     """
