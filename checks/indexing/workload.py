@@ -34,7 +34,7 @@ _STATEMENTS_SHOWN = 5
 _HIGH_SHARE = 0.05
 _FEW_CALLS = 10
 # Below both, an index saves too little to be asked for soon.
-_WORTH_SHARE = 0.005
+_WORTH_SHARE = 0.01
 _WORTH_MS = 10.0
 
 
