@@ -11,10 +11,9 @@ from checks.evidence.evidence import Evidence
 from checks.families import once_per_family
 from checks.indexing.coverage import collation
 from checks.indexing.crowds import as_one
-from checks.model import Confidence, Examined, Finding, Fix, Severity, qualified_name, quote_identifier
+from checks.model import Confidence, Examined, Finding, Fix, Severity, Unknown, qualified_name, quote_identifier
 from checks.registry import check
 from checks.relations import (
-    counters_believed,
     index_parts,
     is_usable,
     local_indexes,
@@ -269,11 +268,24 @@ def _begins_with(wider: Index, index: Index) -> bool:
 
 
 def _wider(evidence: Evidence, index: Index) -> list[Index]:
-    """The indexes that start with all of this one and are there to stay: none that only costs while this one is read."""
+    """The indexes that start with all of this one and are there to stay: none that is found unused, for with both of them gone
+    nothing would serve what this one does."""
     wider = [other for other in evidence.get(Catalog).indexes_of(index.table) if _begins_with(other, index)]
-    if not scans(evidence, index) or not counters_believed(evidence):
+    if not wider or not _use_is_judged(evidence):
         return wider
     return [other for other in wider if is_needed(other) or scans(evidence, other) != 0]
+
+
+def _use_is_judged(evidence: Evidence) -> bool:
+    """Whether indexes are called unused at all: the counters reach back far enough, and every node was asked."""
+    from checks.indexing.usage import nodes_asked, unseen_nodes  # they judge by what is redundant
+
+    try:
+        evidence.get(Usage)
+        evidence.require_window("unused_window_days")
+        return unseen_nodes(evidence, nodes_asked(evidence)) is None
+    except Unknown:
+        return False
 
 
 def redundant_anyhow(evidence: Evidence) -> set[int]:
