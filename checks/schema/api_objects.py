@@ -41,6 +41,9 @@ def sensitive_column_exposed(evidence: Evidence) -> Iterator[Finding | Examined]
 
     Fix: Take the right on these columns away, or narrow the policy.
 
+    Example: CREATE POLICY readable ON profiles FOR SELECT USING (true): whoever has the API's public key reads
+    profiles.api_key of every user with GET /profiles?select=api_key.
+
     Source: PostgreSQL manual, "Privileges"; "Row Security Policies"
 
     Observed: columns, roles, rows.
@@ -117,6 +120,9 @@ def object_exposed_to_api(evidence: Evidence) -> Iterator[Finding | Examined]:
     Tables of a message queue without row security can be read and emptied by whoever may call the queue's functions.
 
     Fix: Take the rights of the API's roles away, or move the object to a schema that the API does not serve.
+
+    Example: CREATE MATERIALIZED VIEW daily_sales in schema public and GRANT SELECT ON daily_sales TO anon: the policies
+    of orders do not hold for it, and every caller of the API reads all of it.
 
     Source: PostgreSQL manual, "Row Security Policies"; Supabase documentation, "Database Advisors"
 

@@ -33,6 +33,9 @@ def very_many_tables(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: One set of tables with a tenant column, or several databases; an environment each its own server.
 
+    Example: 500 schemas, one per tenant, of 60 tables each: an ALTER TABLE of one release is 500 statements, and
+    pg_dump takes 30,000 locks, for which max_locks_per_transaction has to be raised.
+
     Source: PostgreSQL manual, "PostgreSQL Limits"; "Routine Vacuuming"
 
     Observed: tables, schemas, environments.
@@ -72,6 +75,9 @@ def catalog_bloat(evidence: Evidence) -> Iterator[Finding | Examined]:
     them, and so does every plan; when oids have gone round once, each new object has to look for a free one.
 
     Fix: Make temporary tables once per session, not per request; then VACUUM FULL the catalog in a maintenance window.
+
+    Example: Each request runs CREATE TEMP TABLE cart (...) ON COMMIT DROP: pg_attribute gets a row for every column and
+    as many dead ones, and has grown to 4 GB for a database of 200 tables.
 
     Source: PostgreSQL manual, "Routine Vacuuming"; "System Catalogs"
 
@@ -129,6 +135,10 @@ def nested_views(evidence: Evidence) -> Iterator[Finding | Examined]:
     join_collapse_limit it stops looking for the best order. And none of those below can be changed without dropping those above.
 
     Fix: Let the topmost views read tables.
+
+    Example: monthly_report selects from sales_summary, that from active_orders, that from orders_with_users: SELECT
+    count(*) FROM monthly_report joins every table that any of them names, and active_orders cannot be dropped without
+    CASCADE.
 
     Source: PostgreSQL manual, "Controlling the Planner with Explicit JOIN Clauses"; "CREATE VIEW", Notes
 

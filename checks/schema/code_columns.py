@@ -42,6 +42,9 @@ def nullability_differs_from_code(evidence: Evidence) -> Iterator[Finding | Exam
 
     Fix: Make the column NOT NULL after a validated CHECK, or let the code allow for null.
 
+    Example: users.name is nullable and the model says name: Mapped[str]: user.name.upper() raises AttributeError for
+    the first row that an import wrote without a name.
+
     Source: PostgreSQL manual, "Constraints", section "Not-Null Constraints"
 
     Observed: nullable_in_database, required_by_database
@@ -155,6 +158,9 @@ def allowed_values_only_in_code(evidence: Evidence) -> Iterator[Finding | Examin
     refer to keeps them out.
 
     Fix: CHECK (column IN (...)) NOT VALID, then VALIDATE.
+
+    Example: The model has an enum OrderStatus of open, paid and sent, and orders.status is plain text: UPDATE orders
+    SET status = 'payed' succeeds, and no branch of the code handles the order.
 
     Source: PostgreSQL manual, "Constraints", section "Check Constraints"; "Enumerated Types"
 
@@ -297,6 +303,9 @@ def length_differs_from_code(evidence: Evidence) -> Iterator[Finding | Examined]
     name, in production. A column that takes more than the code is no harm and left out.
 
     Fix: Widen the column, which is no rewrite, or let the model say its length.
+
+    Example: The model says CharField(max_length=200) and the column is varchar(100): a title of 150 characters passes
+    validation, and INSERT fails with "value too long for type character varying(100)".
 
     Source: PostgreSQL manual, "Character Types"; "ALTER TABLE", Notes
 

@@ -58,6 +58,9 @@ def uniqueness_only_in_code(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Find the duplicates that are there, then CREATE UNIQUE INDEX CONCURRENTLY, and handle its error instead of looking first.
 
+    Example: validates :email, uniqueness: true, without a unique index on users (email): two requests to sign up at
+    once both run SELECT, find nothing, and both INSERT ann@example.org.
+
     Source: PostgreSQL manual, "Index Uniqueness Checks"; Rails guides, Active Record Validations, uniqueness
 
     Observed: columns, promised_by, rows
@@ -242,6 +245,9 @@ def case_sensitivity_differs_from_code(evidence: Evidence) -> Iterator[Finding |
     index on email lets both in, and the lookup finds either.
 
     Fix: A unique index on lower(column), or citext, or a nondeterministic collation.
+
+    Example: UNIQUE (email), and code that looks up WHERE lower(email) = lower($1): Ann@example.org and ann@example.org
+    are two rows to the index, and the lookup returns both.
 
     Source: PostgreSQL manual, "Indexes on Expressions"; "citext"
 

@@ -137,6 +137,9 @@ def delete_action_differs_from_code(evidence: Evidence) -> Iterator[Finding | Ex
 
     Fix: Replace the foreign key by one with the action that is meant, or correct the model.
 
+    Example: The model says ondelete="CASCADE" and the constraint is ON DELETE NO ACTION: DELETE FROM users fails with
+    "violates foreign key constraint" as soon as the user has an order.
+
     Source: PostgreSQL manual, "Constraints", section "Foreign Keys"
 
     Observed: in_database, in_code, references

@@ -44,6 +44,8 @@ def char_type(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Use text, with a CHECK where the length matters.
 
+    Example: name char(20): 'Johnson' comes back with 13 blanks behind it, and WHERE name LIKE '%son' does not find it.
+
     Source: PostgreSQL manual, "Character Types"
 
     Observed: type, rows, columns, tables, largest.
@@ -78,6 +80,9 @@ def money_type(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Use numeric with the scale that is meant, and a column for the currency.
 
+    Example: price money, written as $12.34 under lc_monetary en_US and read under ja_JP: the column holds 1234 of the
+    smallest unit, and reads as 1,234 yen.
+
     Source: PostgreSQL manual, "Monetary Types"
 
     Observed: type, rows, columns, tables, largest.
@@ -107,6 +112,9 @@ def float_for_money(evidence: Evidence) -> Iterator[Finding | Examined]:
     matter of luck. The column is recognised by its name.
 
     Fix: Use numeric, or whole cents in a bigint.
+
+    Example: amount double precision, with one row of 0.1 and one of 0.2: SELECT sum(amount) = 0.3 FROM payments is
+    false.
 
     Source: PostgreSQL manual, "Numeric Types", section "Floating-Point Types"
 
@@ -142,6 +150,9 @@ def uuid_as_text(evidence: Evidence) -> Iterator[Finding | Examined]:
     recognised by its default or by a length of 36.
 
     Fix: Use uuid. Where an ORM made it so, its column type says it (Prisma: @db.Uuid).
+
+    Example: id varchar(36) DEFAULT gen_random_uuid()::text: each key takes 37 bytes instead of 16 in every index, and a
+    lookup with the same uuid in capitals finds nothing.
 
     Source: PostgreSQL manual, "UUID Type"
 
@@ -203,6 +214,9 @@ def random_uuid_key(evidence: Evidence) -> Iterator[Finding | Examined]:
     Fix: Let new rows have uuidv7() (built in from PostgreSQL 18, else of an extension or made by the application); old keys
     stay as they are.
 
+    Example: id uuid PRIMARY KEY DEFAULT gen_random_uuid() on a table of 200 million rows: one INSERT of 1,000 rows
+    changes about 1,000 pages of the index, each of which goes to the WAL as a whole after a checkpoint.
+
     Source: RFC 9562, section 5.7; PostgreSQL manual, "UUID Functions"
 
     Observed: type, default_function, rows, index_bytes.
@@ -253,6 +267,9 @@ def large_objects_in_tables(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Keep files in an object store and their key, size and checksum here. Small, bounded blobs (thumbnails, signatures) may
     stay.
+
+    Example: CREATE TABLE attachments (id bigint, content bytea) with 400 GB of PDF files: pg_dump, each base backup and
+    each new standby copy all of them, for rows that never change.
 
     Source: PostgreSQL manual, "Binary Data Types"; "Large Objects"; "TOAST"
 
@@ -323,6 +340,9 @@ def reg_type_column(evidence: Evidence) -> Iterator[Finding | Examined]:
     stops when a table holds one, in the middle of a major upgrade. regclass, regrole and regtype are kept.
 
     Fix: Store the name as text, and cast where it is used.
+
+    Example: CREATE TABLE jobs (id bigint, handler regproc): pg_upgrade --check stops with "Your installation contains
+    one of the reg* data types in user tables".
 
     Source: PostgreSQL manual, "pg_upgrade", Notes
 

@@ -25,6 +25,9 @@ def constraint_not_validated(evidence: Evidence) -> Iterator[Finding | Examined]
 
     Fix: VALIDATE CONSTRAINT, which lets reads and writes go on.
 
+    Example: ALTER TABLE orders ADD FOREIGN KEY (user_id) REFERENCES users NOT VALID, and no VALIDATE CONSTRAINT after
+    it: the orders of users that were deleted before are still there.
+
     Source: PostgreSQL manual, "ALTER TABLE", ADD table_constraint NOT VALID and VALIDATE CONSTRAINT
 
     Observed: kind, rows, total_bytes, referenced_table.

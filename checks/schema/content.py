@@ -75,6 +75,9 @@ def type_does_not_match_content(evidence: Evidence) -> Iterator[Finding | Examin
 
     Fix: Give the column the type of what it holds; normalise spellings, then forbid others with a CHECK.
 
+    Example: orders.amount is text and holds '9.99' and '10.50': ORDER BY amount puts 10.50 first, and
+    sum(amount::numeric) fails on the first 'n/a'.
+
     Source: PostgreSQL manual, "Data Types"; "ALTER TABLE"
 
     Observed: holds, sampled, share, type, rows, columns, tables, largest.

@@ -55,6 +55,9 @@ def drift(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Decide which of the two is right, and write a migration that leads there from either state.
 
+    Example: Somebody ran CREATE INDEX ON orders (user_id) by hand in production: a server built from the migrations
+    lacks it, and a later migration that makes it by the same name stops with "already exists".
+
     Source: PostgreSQL manual, "ALTER TABLE"; rubric SCH-3.1
 
     Observed: only_in_database, only_in_migrations, differs, migrations, tables

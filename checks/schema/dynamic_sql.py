@@ -32,6 +32,9 @@ def dynamic_sql(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Pass values as parameters; for SQL from a model, a role of its own that may only read, with a statement_timeout.
 
+    Example: cursor.execute(f"SELECT * FROM users WHERE email = '{email}'"): an email of ' OR true -- returns every
+    user.
+
     Source: OWASP, "SQL Injection Prevention Cheat Sheet"; PostgreSQL manual, "PREPARE"
 
     Observed: statements, holes, role, role_may.

@@ -47,6 +47,9 @@ def extension_in_public(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: ALTER EXTENSION ... SET SCHEMA extensions, where the extension can be moved.
 
+    Example: CREATE EXTENSION pg_trgm in schema public, which PostgREST serves: its functions, such as similarity() and
+    show_trgm(), can be called under /rpc/ by every caller.
+
     Source: Supabase documentation, "Database Advisors", Extension in Public
 
     Observed: extensions.
@@ -90,6 +93,9 @@ def extension_outdated(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: ALTER EXTENSION ... UPDATE.
 
+    Example: The package of pgvector was upgraded to 0.8.0 and pg_extension still says 0.5.1: halfvec does not exist in
+    this database until ALTER EXTENSION vector UPDATE.
+
     Source: PostgreSQL manual, "ALTER EXTENSION"; "pg_upgrade"
 
     Observed: version, default_version, loaded_version.
@@ -131,6 +137,9 @@ def risky_extension(evidence: Evidence) -> Iterator[Finding | Examined]:
     application. One that nobody maintains stands in the way of the next major upgrade.
 
     Fix: Drop what nothing uses; for the rest, grant EXECUTE and USAGE to the role that needs it alone.
+
+    Example: CREATE EXTENSION http: an injected SELECT http_get('http://169.254.169.254/') asks the cloud's metadata
+    service from within the network, and its transaction waits for the answer.
 
     Source: PostgreSQL manual, "Additional Supplied Modules"; "CREATE LANGUAGE", TRUSTED
 

@@ -40,6 +40,9 @@ def duplicate_foreign_key(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Drop the one that is not meant.
 
+    Example: orders.user_id has orders_user_id_fkey ON DELETE CASCADE and fk_orders_user ON DELETE RESTRICT: DELETE FROM
+    users looks into orders twice, and fails although a cascade is declared.
+
     Source: PostgreSQL manual, "Constraints", section "Foreign Keys"
 
     Observed: duplicate_of, on_delete, other_on_delete.
@@ -78,6 +81,9 @@ def overlapping_foreign_key(evidence: Evidence) -> Iterator[Finding | Examined]:
     is unique by itself. Each costs a look-up per write.
 
     Fix: Keep the wider one if the narrower says nothing more.
+
+    Example: FOREIGN KEY (tenant_id, order_id) REFERENCES orders (tenant_id, id) beside FOREIGN KEY (order_id)
+    REFERENCES orders (id): each INSERT looks into orders twice to learn the same thing.
 
     Source: PostgreSQL manual, "Constraints", section "Foreign Keys"
 
@@ -125,6 +131,9 @@ def nullable_composite_foreign_key(evidence: Evidence) -> Iterator[Finding | Exa
     that is forgotten turns the check off for that row, and nothing is ever said.
 
     Fix: Make the columns NOT NULL, or, where the reference is optional as a whole, declare MATCH FULL.
+
+    Example: FOREIGN KEY (tenant_id, order_id) REFERENCES orders (tenant_id, id) with a nullable tenant_id: INSERT INTO
+    items (tenant_id, order_id) VALUES (NULL, 999999) succeeds, and no such order exists.
 
     Source: PostgreSQL manual, "CREATE TABLE", MATCH FULL and MATCH SIMPLE
 
@@ -174,6 +183,9 @@ def self_reference_without_action(evidence: Evidence) -> Iterator[Finding | Exam
 
     Fix: Declare ON DELETE CASCADE or SET NULL, or RESTRICT if that is what is meant.
 
+    Example: parent_id bigint REFERENCES folders (id): DELETE FROM folders WHERE id = 7 fails with "violates foreign key
+    constraint" as long as folder 7 has a folder in it.
+
     Source: PostgreSQL manual, "Constraints", section "Foreign Keys"
 
     Observed: columns, on_delete.
@@ -207,6 +219,9 @@ def foreign_key_cycle(evidence: Evidence) -> Iterator[Finding | Examined]:
     deleted, and data can be restored only with the constraints taken off.
 
     Fix: Make one of the references nullable, or DEFERRABLE INITIALLY DEFERRED.
+
+    Example: departments.head_id NOT NULL REFERENCES employees, and employees.department_id NOT NULL REFERENCES
+    departments: the first INSERT into either fails, as it refers to a row that cannot be there yet.
 
     Source: PostgreSQL manual, "SET CONSTRAINTS"; "CREATE TABLE", DEFERRABLE
 
@@ -253,6 +268,9 @@ def foreign_key_to_managed_schema(evidence: Evidence) -> Iterator[Finding | Exam
 
     Fix: Refer to the primary key.
 
+    Example: FOREIGN KEY (phone) REFERENCES auth.users (phone): an upgrade that replaces the unique constraint on phone
+    either fails on this foreign key or drops it with CASCADE.
+
     Source: Supabase documentation, "Managing User Data"
 
     Observed: references.
@@ -296,6 +314,9 @@ def foreign_key_across_schemas(evidence: Evidence) -> Iterator[Finding | Examine
 
     Fix: None is needed where the schemas belong together.
 
+    Example: billing.invoices.user_id REFERENCES app.users (id): pg_dump --schema=billing restores into an empty
+    database only as far as this constraint, since app.users is not there.
+
     Source: PostgreSQL manual, "Schemas"
 
     Observed: to, foreign_keys.
@@ -330,6 +351,9 @@ def unconnected_table(evidence: Evidence) -> Iterator[Finding | Examined]:
     that nobody declared.
 
     Fix: Declare what it refers to, if anything.
+
+    Example: Every table of the schema has foreign keys but audit_notes (id, subject_number, note): nothing says which
+    table subject_number means, and a note stays when its subject is deleted.
 
     Source: PostgreSQL manual, "Constraints", section "Foreign Keys"
 

@@ -26,6 +26,9 @@ def foreign_key_type_mismatch(evidence: Evidence) -> Iterator[Finding | Examined
 
     Fix: Give both columns the wider of the two types.
 
+    Example: items.order_id integer REFERENCES orders (id), where id is bigint: after order 2,147,483,647 every INSERT
+    into items fails with "integer out of range".
+
     Source: PostgreSQL manual, "Constraints", section "Foreign Keys"; "Numeric Types"
 
     Observed: type, referenced_type, referenced_column.

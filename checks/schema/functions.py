@@ -41,6 +41,9 @@ def function_search_path_mutable(evidence: Evidence) -> Iterator[Finding | Exami
 
     Fix: ALTER FUNCTION ... SET search_path = '' and qualify names in the body, or name the schemas, pg_temp last.
 
+    Example: CREATE FUNCTION is_admin() ... SECURITY DEFINER AS 'SELECT EXISTS (SELECT FROM admins WHERE name =
+    session_user)': a caller makes a temporary table admins with their own name, and the function reads that.
+
     Source: PostgreSQL manual, "CREATE FUNCTION", section "Writing SECURITY DEFINER Functions Safely"
 
     Observed: language, owner, callers, functions.
@@ -128,6 +131,9 @@ def definer_function_public(evidence: Evidence) -> Iterator[Finding | Examined]:
     owner may do. That may be meant, where the function looks who calls; nothing in the catalog says that it does.
 
     Fix: REVOKE EXECUTE FROM PUBLIC, and grant it to who needs it.
+
+    Example: CREATE FUNCTION reset_password(user_id bigint, new text) ... SECURITY DEFINER without REVOKE EXECUTE ON
+    FUNCTION ... FROM PUBLIC: every login sets the password of every user.
 
     Source: PostgreSQL manual, "CREATE FUNCTION", section "Writing SECURITY DEFINER Functions Safely"; "Privileges"
 

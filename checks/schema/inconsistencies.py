@@ -38,6 +38,9 @@ def inconsistent_column_type(evidence: Evidence) -> Iterator[Finding | Examined]
 
     Fix: Give them the type of the key they refer to.
 
+    Example: orders.user_id uuid REFERENCES users, and events.user_id text: JOIN ... ON events.user_id = orders.user_id
+    fails with "operator does not exist: text = uuid" until one side is cast.
+
     Source: PostgreSQL manual, "Type Conversion"
 
     Observed: types, columns.

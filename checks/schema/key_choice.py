@@ -34,6 +34,9 @@ def natural_primary_key(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: A key without meaning; the natural one stays UNIQUE.
 
+    Example: CREATE TABLE users (email text PRIMARY KEY), and orders.user_email REFERENCES users: whoever changes their
+    address changes every order, by ON UPDATE CASCADE or by hand.
+
     Source: PostgreSQL manual, "Constraints", section "Primary Keys"
 
     Observed: columns, types, referencing_tables, rows.
@@ -79,6 +82,9 @@ def wide_primary_key(evidence: Evidence) -> Iterator[Finding | Examined]:
     A table of pairs to which nothing refers is well served by such a key, and is left out.
 
     Fix: A key of one column for what is referred to; the combination stays UNIQUE.
+
+    Example: PRIMARY KEY (tenant_id, region, year, number) on invoices, and invoice_lines references it: each line and
+    its index repeat four columns, and every join compares all of them.
 
     Source: PostgreSQL manual, "Constraints", section "Foreign Keys"
 

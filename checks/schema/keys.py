@@ -23,6 +23,9 @@ def no_primary_key(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Make an existing unique, never-null key the primary key, or add an identity column.
 
+    Example: CREATE TABLE events (user_id bigint, name text): a retried INSERT leaves two equal rows, which only ctid
+    tells apart, and on a subscriber UPDATE finds no row by a key.
+
     Source: PostgreSQL manual, "Constraints", section "Primary Keys"
 
     Observed: rows, total_bytes, unique_key, partitions.
@@ -65,6 +68,9 @@ def no_usable_unique_key(evidence: Evidence) -> Iterator[Finding | Examined]:
     published, ON CONFLICT has no target, and a duplicate row can only be removed by its physical address.
 
     Fix: Give the table a primary key, or make the columns of its unique index NOT NULL.
+
+    Example: CREATE TABLE countries (code text UNIQUE, name text): code may be null in many rows, so it cannot be the
+    replica identity, and UPDATE countries fails once the table is published.
 
     Source: PostgreSQL manual, "ALTER TABLE", REPLICA IDENTITY USING INDEX, and "Logical Replication", section "Publication"
 

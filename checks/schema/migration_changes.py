@@ -50,6 +50,9 @@ def migration_rename(evidence: Evidence) -> Iterator[Finding | Examined]:
     Fix: Add the new name beside the old one (a view for a table, a second column for a column), and drop the old one a
     release later.
 
+    Example: ALTER TABLE users RENAME COLUMN name TO full_name: until its last process has stopped, the running release
+    fails with "column "name" does not exist".
+
     Source: PostgreSQL manual, "ALTER TABLE", RENAME; "Error Codes", 42P01, 42703
 
     Observed: tables, rows, applied, commit, renamed
@@ -94,6 +97,9 @@ def migration_destructive(evidence: Evidence) -> Iterator[Finding | Examined]:
     ran already is left out, as is a table without rows.
 
     Fix: Stop using it in one release, drop it in a later one, after a backup that was tried.
+
+    Example: ALTER TABLE users DROP COLUMN phone while models.py still lists phone: every SELECT of the running release
+    fails, and rolling the release back does not bring the numbers back.
 
     Source: PostgreSQL manual, "ALTER TABLE", DROP COLUMN; "DROP TABLE"; "TRUNCATE"
 
@@ -186,6 +192,9 @@ def migration_without_lock_timeout(evidence: Evidence) -> Iterator[Finding | Exa
 
     Fix: SET lock_timeout = '5s' for the role or session that runs migrations, and try again where it strikes.
 
+    Example: ALTER TABLE orders ADD COLUMN note text behind a report that has been reading orders for an hour: each
+    SELECT on orders that comes after it waits for the report too.
+
     Source: PostgreSQL manual, "Client Connection Defaults", lock_timeout; GitLab and OpenAI on schema changes
 
     Observed: tables, migrations, of
@@ -253,6 +262,9 @@ def migration_wide_lock(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Split it: short changes each in a migration of its own, long work outside of them.
 
+    Example: ALTER TABLE orders ADD COLUMN total numeric, then UPDATE orders SET total = ... in the same migration:
+    nobody reads orders until the last row is updated and the transaction commits.
+
     Source: PostgreSQL manual, "Explicit Locking"
 
     Observed: tables, rows, applied, commit, then
@@ -303,6 +315,9 @@ def migration_other_locking(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Use the CONCURRENTLY forms, a CHECK with the bounds before ATTACH, pg_repack or a maintenance window for rewrites.
 
+    Example: REFRESH MATERIALIZED VIEW daily_sales without CONCURRENTLY: each SELECT from daily_sales waits until the
+    query has run to its end.
+
     Source: PostgreSQL manual, "Explicit Locking", section "Table-Level Locks"; "ALTER TYPE"; "ALTER TABLE", ATTACH PARTITION
 
     Observed: tables, rows, applied, commit, does
@@ -346,6 +361,9 @@ def migration_bulk_data_change(evidence: Evidence) -> Iterator[Finding | Examine
     table that is small, are left out.
 
     Fix: A job outside the migrations that takes a few thousand rows at a time, by key, with pauses, and can be resumed.
+
+    Example: UPDATE users SET locale = 'en' on a table of 50 million rows: each signs-in counter or profile that the
+    application wants to change meanwhile waits until the migration commits.
 
     Source: PostgreSQL manual, "Routine Vacuuming"; GitLab, batched background migrations
 

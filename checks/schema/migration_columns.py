@@ -28,6 +28,9 @@ def migration_volatile_default(evidence: Evidence) -> Iterator[Finding | Examine
 
     Fix: Add the column without default, set the default for new rows, fill the old ones in batches.
 
+    Example: ALTER TABLE users ADD COLUMN token uuid DEFAULT gen_random_uuid(): the whole table and its indexes are
+    written anew, and each SELECT on users waits.
+
     Source: PostgreSQL manual, "ALTER TABLE", Notes
 
     Observed: tables, rows, applied, commit, functions
@@ -78,6 +81,9 @@ def migration_required_column(evidence: Evidence) -> Iterator[Finding | Examined
 
     Fix: Add it with a default, or nullable; fill it; then make it NOT NULL.
 
+    Example: ALTER TABLE users ADD COLUMN country text NOT NULL: it passes on an empty table and fails in production
+    with "column "country" of relation "users" contains null values".
+
     Source: PostgreSQL manual, "ALTER TABLE"
 
     Observed: tables, rows, applied, commit, columns
@@ -115,6 +121,9 @@ def migration_set_not_null(evidence: Evidence) -> Iterator[Finding | Examined]:
     look; from PostgreSQL 18 on NOT NULL itself can be added NOT VALID and validated later.
 
     Fix: Add CHECK (column IS NOT NULL) NOT VALID, validate it, then SET NOT NULL, and drop the check.
+
+    Example: ALTER TABLE orders ALTER COLUMN user_id SET NOT NULL on 100 million rows: all of them are read under ACCESS
+    EXCLUSIVE, and each SELECT on orders waits.
 
     Source: PostgreSQL manual, "ALTER TABLE", SET NOT NULL
 
@@ -159,6 +168,9 @@ def migration_type_rewrite(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Add a column of the new type, write both, fill in batches, switch the readers, drop the old one.
 
+    Example: ALTER TABLE orders ALTER COLUMN id TYPE bigint on a table of 200 GB: table and indexes are written anew
+    under ACCESS EXCLUSIVE, for hours in which nobody reads orders.
+
     Source: PostgreSQL manual, "ALTER TABLE", Notes
 
     Observed: tables, rows, applied, commit, changes
@@ -191,6 +203,9 @@ def migration_generated_column(evidence: Evidence) -> Iterator[Finding | Examine
     writes meanwhile. A virtual generated column (PostgreSQL 18) costs nothing.
 
     Fix: Add a plain column with a default for new rows, fill it in batches, then make it identity.
+
+    Example: ALTER TABLE users ADD COLUMN number bigserial: every row gets its number at once, so the whole table is
+    written anew while reads and writes wait.
 
     Source: PostgreSQL manual, "ALTER TABLE", Notes
 

@@ -23,6 +23,9 @@ def migration_validating_constraint(evidence: Evidence) -> Iterator[Finding | Ex
 
     Fix: ADD CONSTRAINT ... NOT VALID, then VALIDATE CONSTRAINT in a transaction of its own.
 
+    Example: ALTER TABLE orders ADD FOREIGN KEY (user_id) REFERENCES users: every order is looked up while INSERT,
+    UPDATE and DELETE on both orders and users wait.
+
     Source: PostgreSQL manual, "ALTER TABLE", Notes
 
     Observed: tables, rows, applied, commit, constraints
@@ -87,6 +90,9 @@ def migration_unique_without_index(evidence: Evidence) -> Iterator[Finding | Exa
 
     Fix: CREATE UNIQUE INDEX CONCURRENTLY, then ADD CONSTRAINT ... USING INDEX.
 
+    Example: ALTER TABLE users ADD CONSTRAINT users_email_key UNIQUE (email) on 20 million rows: sorting them and
+    building the index happens under ACCESS EXCLUSIVE, and even SELECT waits.
+
     Source: PostgreSQL manual, "ALTER TABLE", ADD table_constraint_using_index
 
     Observed: tables, rows, applied, commit
@@ -124,6 +130,9 @@ def migration_exclusion_constraint(evidence: Evidence) -> Iterator[Finding | Exa
     There is no way to add one NOT VALID, nor from an index built before. Nobody reads or writes the table until it is done.
 
     Fix: Add it while the table is small, or in a maintenance window; else make a new table with it and move the rows.
+
+    Example: ALTER TABLE bookings ADD EXCLUDE USING gist (room_id WITH =, during WITH &&): each booking is compared with
+    those in the new index, and nobody reads bookings meanwhile.
 
     Source: PostgreSQL manual, "ALTER TABLE"; "CREATE TABLE", EXCLUDE
 

@@ -26,6 +26,9 @@ def migration_ends_transaction(evidence: Evidence) -> Iterator[Finding | Examine
 
     Fix: A migration of its own for what must run outside, in the manner of the tool; IF NOT EXISTS, where that is not to be had.
 
+    Example: CREATE TABLE invoices (...); COMMIT; ALTER TABLE orders ADD COLUMN invoice_id bigint: if the ALTER fails,
+    invoices stays, and the next run stops with "relation "invoices" already exists".
+
     Source: PostgreSQL manual, "COMMIT"; "CREATE INDEX", "Building Indexes Concurrently"
 
     Observed: tables, rows, applied, commit, statements_behind
@@ -77,6 +80,9 @@ def migration_unqualified_name(evidence: Evidence) -> Iterator[Finding | Examine
 
     Fix: Write the schema, or SET search_path in the migration.
 
+    Example: CREATE TABLE invoices (id bigint) in a database with the schemas public and billing: run with search_path =
+    billing it goes to billing, and SELECT ... FROM public.invoices fails.
+
     Source: PostgreSQL manual, "The Schema Search Path"
 
     Observed: tables, migrations, schemas
@@ -119,6 +125,9 @@ def migration_domain_constraint(evidence: Evidence) -> Iterator[Finding | Examin
     CHECK of the table can be added NOT VALID and validated table by table.
 
     Fix: ADD CONSTRAINT ... NOT VALID, then VALIDATE CONSTRAINT in a transaction of its own; or a CHECK on the tables.
+
+    Example: ALTER DOMAIN email ADD CHECK (VALUE LIKE '%@%'): every row of every table with a column of type email is
+    read at once, and writes to all of them wait.
 
     Source: PostgreSQL manual, "ALTER DOMAIN"; "CREATE DOMAIN"
 

@@ -42,6 +42,9 @@ def migration_blocking_index(evidence: Evidence) -> Iterator[Finding | Examined]
 
     Fix: CREATE INDEX CONCURRENTLY, outside a transaction.
 
+    Example: CREATE INDEX ON orders (user_id) on 100 million rows: each INSERT, UPDATE and DELETE on orders waits until
+    the index is built.
+
     Source: PostgreSQL manual, "CREATE INDEX", section "Building Indexes Concurrently"
 
     Observed: tables, rows, applied, commit
@@ -96,6 +99,9 @@ def migration_blocking_drop_index(evidence: Evidence) -> Iterator[Finding | Exam
 
     Fix: DROP INDEX CONCURRENTLY, REINDEX INDEX CONCURRENTLY, outside a transaction.
 
+    Example: DROP INDEX orders_user_id_idx while a report reads orders: it waits for the report, and each SELECT on
+    orders that comes after it waits behind it.
+
     Source: PostgreSQL manual, "DROP INDEX"; "REINDEX", section "Rebuilding Indexes Concurrently"
 
     Observed: tables, rows, applied, commit
@@ -136,6 +142,9 @@ def migration_concurrent_in_transaction(evidence: Evidence) -> Iterator[Finding 
     transaction around each migration, and several statements that are sent together are one too.
 
     Fix: Run it outside a transaction, in the way that the tool has for that, as the only statement of its migration.
+
+    Example: CREATE INDEX CONCURRENTLY ON orders (user_id) in a migration that its tool wraps in BEGIN and COMMIT: it
+    stops with "CREATE INDEX CONCURRENTLY cannot run inside a transaction block".
 
     Source: PostgreSQL manual, "CREATE INDEX"; "Message Flow", section "Multiple Statements in a Simple Query"
 

@@ -77,6 +77,9 @@ def reserved_name(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Name new ones otherwise (users, orders); rename old ones when they are touched anyway.
 
+    Example: CREATE TABLE "user" (id bigint, name text): SELECT * FROM user, without the quotes, returns one row with
+    the name of the current role, and no error.
+
     Source: PostgreSQL manual, "SQL Key Words"
 
     Observed: number, names.
@@ -102,6 +105,9 @@ def confusable_name(evidence: Evidence) -> Iterator[Finding | Examined]:
     other table, and no reviewer sees it.
 
     Fix: Rename one of them.
+
+    Example: CREATE TABLE users beside CREATE TABLE "Users": SELECT * FROM Users reads the first, an ORM that quotes
+    names the second, and each lacks rows of the other.
 
     Source: Unicode Technical Standard 39, "Unicode Security Mechanisms"
 
@@ -154,6 +160,9 @@ def name_at_length_limit(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Shorter names, given by hand where a generator makes long ones.
 
+    Example: A constraint whose generated name has 70 characters is kept under the first 63: ALTER TABLE ... DROP
+    CONSTRAINT IF EXISTS, by a tool that looks for all 70 in pg_constraint, is never run.
+
     Source: PostgreSQL manual, "Identifiers and Key Words"
 
     Observed: number, names.
@@ -190,6 +199,9 @@ def name_needs_quoting(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Lower-case names; ORMs map them to whatever the code calls them.
 
+    Example: CREATE TABLE orders ("userId" bigint): SELECT userId FROM orders fails with "column "userid" does not
+    exist".
+
     Source: PostgreSQL manual, "Identifiers and Key Words"
 
     Observed: number, names.
@@ -213,6 +225,9 @@ def inconsistent_naming(evidence: Evidence) -> Iterator[Finding | Examined]:
     snake_case beside camelCase, singular beside plural, columns called data1: everybody looks names up before they write them.
 
     Fix: Write the habit down, and keep new names to it.
+
+    Example: orders.user_id, invoices."userId" and a table payment beside both: each statement needs a look at the
+    schema, for payments does not exist and userid neither.
 
     Source: PostgreSQL wiki, "Don't Do This"
 
@@ -254,6 +269,9 @@ def no_comment(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: COMMENT ON TABLE, in the migration that makes it.
 
+    Example: CREATE TABLE ent_map (a bigint, b bigint) without COMMENT ON TABLE: a colleague, or a model that writes
+    SQL, guesses from two letters what is mapped to what.
+
     Source: PostgreSQL manual, "COMMENT"
 
     Observed: number, names.
@@ -277,6 +295,9 @@ def key_not_first(evidence: Evidence) -> Iterator[Finding | Examined]:
     Readers of \\d and of SELECT * look for it at the beginning.
 
     Fix: Put it first when the table is made.
+
+    Example: CREATE TABLE orders (status text, total numeric, id bigint PRIMARY KEY): SELECT * FROM orders shows what
+    identifies a row behind everything else.
 
     Source: PostgreSQL manual, "CREATE TABLE"
 

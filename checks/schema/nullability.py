@@ -47,6 +47,9 @@ def all_columns_nullable(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Make NOT NULL what every row has.
 
+    Example: CREATE TABLE customers (id bigint PRIMARY KEY, name text, email text, country text): INSERT INTO customers
+    (id) VALUES (1) succeeds, and every reader has to know what a customer without a name is.
+
     Source: PostgreSQL manual, "Constraints", section "Not-Null Constraints"
 
     Observed: columns, rows.
@@ -93,6 +96,9 @@ def nullable_boolean(evidence: Evidence) -> Iterator[Finding | Examined]:
     reads it as unknown. A default says that every row was meant to have a value; without one, null may be an answer.
 
     Fix: Fill the nulls and make the column NOT NULL.
+
+    Example: active boolean DEFAULT true: an ORM that writes NULL makes a row which neither WHERE active nor WHERE NOT
+    active returns.
 
     Source: PostgreSQL manual, "Boolean Type"
 
@@ -156,6 +162,9 @@ def unique_over_nullable(evidence: Evidence) -> Iterator[Finding | Examined]:
     is optional itself (external_id) may be null as often as it likes.
 
     Fix: NULLS NOT DISTINCT from PostgreSQL 15, else NOT NULL, or a second, partial unique index.
+
+    Example: UNIQUE (team_id, slug) with a nullable team_id: INSERT INTO pages (team_id, slug) VALUES (NULL, 'home')
+    succeeds twice.
 
     Source: PostgreSQL manual, "CREATE INDEX", NULLS NOT DISTINCT
 
@@ -260,6 +269,8 @@ def default_is_null_text(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Drop the default, and turn the stored words into nulls.
 
+    Example: note text DEFAULT 'NULL': WHERE note IS NULL finds no row, and the page shows the word NULL as the note.
+
     Source: PostgreSQL manual, "Default Values"
 
     Observed: type, rows, columns, tables, largest.
@@ -297,6 +308,9 @@ def always_null_column(evidence: Evidence) -> Iterator[Finding | Examined]:
     the code alone. Readers keep handling it, and SELECT * keeps sending it.
 
     Fix: Find out who was to fill it; drop it if nobody is.
+
+    Example: orders.coupon_id is null in all of 5 million rows, since the code writes coupon_code: a report that counts
+    WHERE coupon_id IS NOT NULL says that nobody ever used a coupon.
 
     Source: PostgreSQL manual, "pg_stats", null_frac
 

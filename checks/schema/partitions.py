@@ -43,6 +43,9 @@ def large_unpartitioned_table(evidence: Evidence) -> Iterator[Finding | Examined
 
     Fix: Partition it by what its readers always name, usually time or tenant, or move its cold part away.
 
+    Example: events, 600 GB in one table, of which reports read the last month: deleting 2023 is a DELETE of a billion
+    rows, where DROP TABLE events_2023 would take a moment.
+
     Source: PostgreSQL manual, "Table Partitioning", Overview; GitLab's limit of 100 GB for a table
 
     Observed: total_bytes, rows, indexes, instants.
@@ -81,6 +84,9 @@ def unpruned_log_table(evidence: Evidence) -> Iterator[Finding | Examined]:
     passes millions of rows through is mostly holes, and its readers walk over them. Dropping a partition does the same at once.
 
     Fix: Partition by time and drop what is past; keep finished jobs apart from those that wait.
+
+    Example: DELETE FROM jobs WHERE finished_at < now() - interval '1 hour' removes 5 million rows a day: SELECT ...
+    ORDER BY id LIMIT 1 walks over those that vacuum has not removed yet.
 
     Source: PostgreSQL manual, "Table Partitioning", Overview; "Routine Vacuuming"
 
@@ -125,6 +131,9 @@ def partition_sizes(evidence: Evidence) -> Iterator[Finding | Examined]:
     partitions of very different size say that the key has a value which most rows share: a tenant in a partition of its own.
 
     Fix: Make partitions so that there are tens or hundreds, of which one fits in memory with its indexes.
+
+    Example: CREATE TABLE events (...) PARTITION BY RANGE (created_at) without a partition: INSERT fails with "no
+    partition of relation "events" found for row".
 
     Source: PostgreSQL manual, "Table Partitioning", section "Best Practices"
 
@@ -180,6 +189,9 @@ def rows_in_default_partition(evidence: Evidence) -> Iterator[Finding | Examined
 
     Fix: Detach the default partition, make the partitions that are missing, and move its rows there.
 
+    Example: events_default holds the rows since March: CREATE TABLE events_2026_03 PARTITION OF events ... fails with
+    "updated partition constraint for default partition "events_default" would be violated by some row".
+
     Source: PostgreSQL manual, "ALTER TABLE", ATTACH PARTITION
 
     Observed: default_partition, rows, share.
@@ -228,6 +240,9 @@ def no_future_partition(evidence: Evidence) -> Iterator[Finding | Examined]:
     lock. It happens at midnight UTC, on the first of a month or of a year.
 
     Fix: Make partitions ahead, by pg_partman or a scheduled job that somebody watches.
+
+    Example: events has partitions up to 1 December and no default partition: from midnight on each INSERT fails with
+    "no partition of relation "events" found for row".
 
     Source: PostgreSQL manual, "Table Partitioning", section "Partition Maintenance"; pg_partman, premake
 

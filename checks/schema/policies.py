@@ -64,6 +64,9 @@ def policy_always_true(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Say which rows, or take the right away.
 
+    Example: CREATE POLICY writable ON notes FOR UPDATE TO authenticated USING (true): every signed-in user changes the
+    notes of every other.
+
     Source: PostgreSQL manual, "CREATE POLICY"
 
     Observed: policies, roles, writes.
@@ -179,6 +182,9 @@ def several_permissive_policies(evidence: Evidence) -> Iterator[Finding | Examin
 
     Fix: One policy per command and role, with the conditions in it.
 
+    Example: Two policies FOR SELECT TO authenticated, USING (owner_id = 7) and USING (is_public): each row is filtered
+    by (owner_id = 7 OR is_public), and the index on owner_id alone cannot answer that.
+
     Source: PostgreSQL manual, "Row Security Policies"; Supabase documentation, "RLS Performance and Best Practices"
 
     Observed: commands, policies, roles, rows.
@@ -246,6 +252,9 @@ def policy_evaluated_per_row(evidence: Evidence) -> Iterator[Finding | Examined]
     auth.uid()), it is called once. On a table of a million rows that is the difference between milliseconds and seconds.
 
     Fix: Wrap the call in a sub-select.
+
+    Example: CREATE POLICY own ON documents USING (user_id = auth.uid()): SELECT count(*) FROM documents calls
+    auth.uid() a million times; with (SELECT auth.uid()) it calls it once.
 
     Source: Supabase documentation, "RLS Performance and Best Practices"; PostgreSQL manual, "Row Security Policies"
 
@@ -325,6 +334,9 @@ def policy_trusts_user_metadata(evidence: Evidence) -> Iterator[Finding | Examin
     or a tenant read from there is whatever the user wants it to be.
 
     Fix: Read app_metadata, which only the server side writes, or a table.
+
+    Example: USING (auth.jwt() -> 'user_metadata' ->> 'role' = 'admin'): any user sets role to admin in a call of
+    supabase.auth.updateUser and reads all rows.
 
     Source: Supabase documentation, "Row Level Security", auth.jwt()
 

@@ -47,6 +47,9 @@ def public_can_create(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: REVOKE CREATE ON SCHEMA ... FROM PUBLIC.
 
+    Example: GRANT CREATE ON SCHEMA public TO PUBLIC: any login runs CREATE FUNCTION public.lower(varchar), and a
+    superuser's SELECT lower(name) on a varchar column calls it.
+
     Source: PostgreSQL manual, "Schemas", section "Usage Patterns"; release notes of PostgreSQL 15
 
     Observed: grantee, logins, definer_functions.
@@ -99,6 +102,9 @@ def ownership_disorder(evidence: Evidence) -> Iterator[Finding | Examined]:
     made by hand as another role. Default privileges are the owner's too, so that such a table lacks what others are granted.
 
     Fix: One owner per schema, which nobody logs in as but migrations.
+
+    Example: All tables belong to app_owner but reports, which somebody made as postgres: the migration's ALTER TABLE
+    reports, run as app_owner, fails with "must be owner of table reports".
 
     Source: PostgreSQL manual, "Privileges"; "ALTER DEFAULT PRIVILEGES"
 
@@ -169,6 +175,9 @@ def excessive_privileges(evidence: Evidence) -> Iterator[Finding | Examined]:
     later login has too.
 
     Fix: A login role for the application that owns nothing, with SELECT, INSERT, UPDATE and DELETE on its tables.
+
+    Example: The application connects as postgres, a superuser: an injected COPY (SELECT '') TO PROGRAM '...' runs that
+    program on the database's server.
 
     Source: PostgreSQL manual, "Role Attributes"; "Predefined Roles"; "Privileges"
 

@@ -32,6 +32,9 @@ def missing_foreign_key(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Add the foreign key NOT VALID, clean up orphans, then validate it, and index the column if no index leads with it.
 
+    Example: orders.user_id bigint beside users (id bigint PRIMARY KEY), without a constraint: DELETE FROM users WHERE
+    id = 7 leaves the orders of user 7, and JOIN users drops them from the totals.
+
     Source: PostgreSQL manual, "Constraints", section "Foreign Keys"; "ALTER TABLE", Notes
 
     A comment beside the column that says that there is none on purpose settles it. Many of one schema are one finding.

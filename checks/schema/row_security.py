@@ -44,6 +44,9 @@ def row_security_disabled(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: ENABLE ROW LEVEL SECURITY and write the policies; or move the table to a schema that the API does not serve.
 
+    Example: CREATE TABLE invoices in schema public, which PostgREST serves, with GRANT SELECT ON invoices TO anon and
+    no row security: GET /invoices with the public key returns all of them.
+
     Source: PostgreSQL manual, "Row Security Policies"; Supabase documentation, "Row Level Security"
 
     Observed: roles, privileges, sensitive_columns, tables, tenant_column, schemas_known.
@@ -251,6 +254,9 @@ def row_security_bypassed(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Connect as a role that owns nothing, or FORCE ROW LEVEL SECURITY.
 
+    Example: ALTER TABLE orders ENABLE ROW LEVEL SECURITY, and the application connects as app, which owns orders:
+    SELECT * FROM orders returns the rows of every tenant, whatever the policy says.
+
     Source: PostgreSQL manual, "Row Security Policies"
 
     Observed: because, tables.
@@ -317,6 +323,9 @@ def policy_without_row_security(evidence: Evidence) -> Iterator[Finding | Examin
 
     Fix: ENABLE ROW LEVEL SECURITY, after trying the policies; they begin to hold at once.
 
+    Example: CREATE POLICY own ON notes USING (owner = current_user), without ALTER TABLE notes ENABLE ROW LEVEL
+    SECURITY: SELECT * FROM notes returns everybody's notes.
+
     Source: PostgreSQL manual, "Row Security Policies"
 
     Observed: policies, rows.
@@ -353,6 +362,9 @@ def row_security_without_policy(evidence: Evidence) -> Iterator[Finding | Examin
     the two is a mistake, and it shows as results that are empty, without an error.
 
     Fix: Write the policies, or take the rights away.
+
+    Example: ALTER TABLE notes ENABLE ROW LEVEL SECURITY and GRANT SELECT ON notes TO app, without a policy: SELECT
+    count(*) FROM notes is 0 for app, without an error.
 
     Source: PostgreSQL manual, "Row Security Policies"
 

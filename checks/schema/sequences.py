@@ -92,6 +92,9 @@ def integer_key_running_out(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Change the key, its sequence and every column that references it to bigint before the range ends.
 
+    Example: id serial PRIMARY KEY at 2,000,000,000: at ten million rows a day, in two weeks INSERT fails with "nextval:
+    reached maximum value of sequence "events_id_seq"".
+
     Source: PostgreSQL manual, "Numeric Types", section "Integer Types"; "CREATE SEQUENCE"
 
     Observed: used_share, last_value, limit, type, sequence, referencing_columns.
@@ -135,6 +138,9 @@ def sequence_wider_than_column(evidence: Evidence) -> Iterator[Finding | Examine
 
     Fix: Change the column to bigint, or tell the sequence the column's limit so that its used share is the true one.
 
+    Example: id integer DEFAULT nextval('orders_id_seq') and CREATE SEQUENCE orders_id_seq, which is bigint: after
+    2,147,483,647 INSERT fails with "integer out of range", while the sequence is hardly used.
+
     Source: PostgreSQL manual, "CREATE SEQUENCE", AS data_type
 
     Observed: used_share, last_value, limit, type, sequence, sequence_maximum.
@@ -176,6 +182,9 @@ def sequence_running_out(evidence: Evidence) -> Iterator[Finding | Examined]:
     one is called by code or by a trigger, for invoice numbers and the like.
 
     Fix: Make it bigint, or let it CYCLE if old numbers may come again.
+
+    Example: CREATE SEQUENCE invoice_number AS integer, at 1,900,000,000: after 2,147,483,647 every
+    nextval('invoice_number') fails, and no invoice can be written.
 
     Source: PostgreSQL manual, "CREATE SEQUENCE"; "Sequence Manipulation Functions"
 

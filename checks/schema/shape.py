@@ -42,6 +42,9 @@ def very_wide_table(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Split off what belongs together and is read or written apart from the rest.
 
+    Example: customers with 180 columns, among them last_seen_at: UPDATE customers SET last_seen_at = now() at each
+    request writes a new row version of all 180.
+
     Source: PostgreSQL manual, "PostgreSQL Limits"; "Database Page Layout"
 
     Observed: columns, nullable_columns, rows.
@@ -77,6 +80,9 @@ def numbered_columns(evidence: Evidence) -> Iterator[Finding | Examined]:
     being filled while the first is empty.
 
     Fix: A table of their own with one row per value, or an array where they are only read together.
+
+    Example: phone1 text, phone2 text, phone3 text: a search is WHERE phone1 = $1 OR phone2 = $1 OR phone3 = $1, over
+    three indexes, and a fourth phone is an ALTER TABLE.
 
     Source: C. J. Date, "An Introduction to Database Systems", first normal form
 
@@ -133,6 +139,9 @@ def multi_valued_column(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: A table that pairs the two keys; an array or jsonb if the identifiers are another system's.
 
+    Example: tag_ids text with '3,17,42': WHERE tag_ids LIKE '%7%' finds 17 as well, reads the whole table, and tag 42
+    can be deleted while it stands there.
+
     Source: PostgreSQL manual, "Constraints", section "Foreign Keys"; "Arrays", tip
 
     Observed: type, rows.
@@ -172,6 +181,9 @@ def entity_attribute_value(evidence: Evidence) -> Iterator[Finding | Examined]:
     nothing of what is in it. It is recognised by its columns; settings and tags, with nothing but name and value, are none.
 
     Fix: Columns for the attributes that are known, jsonb for those that are not.
+
+    Example: CREATE TABLE attributes (entity_id bigint, attribute text, value text): a product of ten attributes is ten
+    rows, and WHERE attribute = 'price' AND value > '9' leaves out '10.50'.
 
     Source: PostgreSQL manual, "JSON Types", section "Designing JSON Documents"
 

@@ -38,6 +38,9 @@ def unused_table(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Ask whoever made it; rename it, wait, then drop it.
 
+    Example: orders_old, 40 GB and no scan in 60 days on any node, still takes an INSERT for each order from a trigger,
+    and is in every backup.
+
     Source: PostgreSQL manual, "The Cumulative Statistics System", pg_stat_all_tables
 
     Observed: rows, total_bytes, inserted, scans, own_scans, nodes.
@@ -114,6 +117,9 @@ def table_inheritance(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: PARTITION BY with ATTACH PARTITION for sets of partitions; plain tables with a foreign key for subtypes.
 
+    Example: CREATE TABLE cities (id bigint PRIMARY KEY, name text), CREATE TABLE capitals () INHERITS (cities): both
+    take id 1, and a foreign key to cities does not find what is in capitals.
+
     Source: PostgreSQL manual, "Inheritance", section "Caveats"; "Table Partitioning"
 
     Observed: children, rows.
@@ -151,6 +157,9 @@ def unlogged_table(evidence: Evidence) -> Iterator[Finding | Examined]:
     reads on a replica fail meanwhile.
 
     Fix: SET LOGGED, unless its rows may be lost.
+
+    Example: CREATE UNLOGGED TABLE payments (...): after a crash or a failover the table is empty, and a standby answers
+    SELECT with "cannot access temporary or unlogged relations during recovery".
 
     Source: PostgreSQL manual, "CREATE TABLE", UNLOGGED
 
@@ -203,6 +212,9 @@ def no_audit_timestamps(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: created_at timestamptz NOT NULL DEFAULT now().
 
+    Example: CREATE TABLE prices (id bigint, product_id bigint, amount numeric): after a release that wrote wrong
+    amounts for three days, nothing tells its rows from the others.
+
     Source: PostgreSQL manual, "Default Values"
 
     Observed: rows.
@@ -238,6 +250,9 @@ def alignment_padding(evidence: Evidence) -> Iterator[Finding | Examined]:
     worth it for tables of many rows, when they are made anew anyway.
 
     Fix: Order columns by width when the table is created: eight bytes, four, two, one, then those of variable length.
+
+    Example: CREATE TABLE flags (a boolean, x bigint, b boolean, y bigint, c boolean, z bigint): 48 bytes a row, of
+    which 21 are padding; x, y, z, a, b, c takes 27.
 
     Source: PostgreSQL manual, "Database Page Layout"
 
@@ -287,6 +302,9 @@ def hardly_a_table(evidence: Evidence) -> Iterator[Finding | Examined]:
     kept somewhere else too.
 
     Fix: Drop it if it is left over.
+
+    Example: CREATE TABLE statuses (name text PRIMARY KEY), to which no foreign key refers: orders.status takes any
+    text, and a status added to the list changes nothing.
 
     Source: PostgreSQL manual, "CREATE TABLE", Notes
 

@@ -24,6 +24,9 @@ def disabled_trigger(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Enable it and repair what it missed, or drop it.
 
+    Example: ALTER TABLE orders DISABLE TRIGGER orders_audit before a bulk load, and nobody enabled it again: orders
+    have been changed without a row in the audit table since.
+
     Source: PostgreSQL manual, "ALTER TABLE", DISABLE TRIGGER
 
     Observed: events, function, enabled.
@@ -70,6 +73,9 @@ def row_trigger_on_busy_table(evidence: Evidence) -> Iterator[Finding | Examined
     statement with a transition table does the same work once; a WHEN condition spares the call where nothing changed.
 
     Fix: Look whether it can be FOR EACH STATEMENT with REFERENCING NEW TABLE, or have a WHEN condition.
+
+    Example: CREATE TRIGGER count_rows AFTER INSERT ON events FOR EACH ROW: a COPY of a million events calls its
+    function a million times, and updates one row of totals as often.
 
     Source: PostgreSQL manual, "CREATE TRIGGER"
 

@@ -32,6 +32,9 @@ def timestamp_without_time_zone(evidence: Evidence) -> Iterator[Finding | Examin
 
     Fix: Use timestamptz for instants. Keep timestamp for wall-clock times that follow a place, such as opening hours.
 
+    Example: created_at timestamp DEFAULT now(), written by a session in UTC and by one in Europe/Berlin at the same
+    instant: the rows lie an hour or two apart, and nothing says which is right.
+
     Source: PostgreSQL manual, "Date/Time Types", section "Time Zones"; "ALTER TABLE", Notes
 
     Observed: type, default_function, rows, columns, tables, timestamptz_columns, largest.

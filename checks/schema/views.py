@@ -36,6 +36,9 @@ def view_with_owner_rights(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: security_invoker (PostgreSQL 15); before that take the view out of the API's schema, or put the conditions in it.
 
+    Example: CREATE VIEW all_invoices AS SELECT * FROM invoices, owned by postgres and granted to app: the policies of
+    invoices hold for app on the table, and not through the view.
+
     Source: PostgreSQL manual, "CREATE VIEW", security_invoker; "Rules and Privileges"
 
     Observed: roles, past_row_security, without_rights, owner.
