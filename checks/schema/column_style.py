@@ -141,8 +141,8 @@ def unsuited_built_in_type(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: PostGIS' geography for places, timestamptz without a precision for instants.
 
-    Example: location point, and ORDER BY location <-> point(13.4, 52.5): the distance is in degrees of a plane, where a
-    degree of longitude in Oslo counts twice what it measures.
+    Example: location point, and ORDER BY location <-> point(10.75, 59.91): a degree of longitude counts as much as one
+    of latitude, and in Oslo it is half as long.
 
     Source: PostgreSQL manual, "Geometric Types"; "Date/Time Types"
 

@@ -40,8 +40,8 @@ def duplicate_foreign_key(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Drop the one that is not meant.
 
-    Example: orders.user_id has orders_user_id_fkey ON DELETE CASCADE and fk_orders_user ON DELETE RESTRICT: DELETE FROM
-    users looks into orders twice, and fails although a cascade is declared.
+    Example: orders.user_id has one foreign key ON DELETE CASCADE and one ON DELETE RESTRICT: whether DELETE FROM users
+    deletes the orders or fails depends on which of the two was made first.
 
     Source: PostgreSQL manual, "Constraints", section "Foreign Keys"
 

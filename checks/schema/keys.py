@@ -24,7 +24,7 @@ def no_primary_key(evidence: Evidence) -> Iterator[Finding | Examined]:
     Fix: Make an existing unique, never-null key the primary key, or add an identity column.
 
     Example: CREATE TABLE events (user_id bigint, name text): a retried INSERT leaves two equal rows, which only ctid
-    tells apart, and on a subscriber UPDATE finds no row by a key.
+    tells apart, and once the table is published UPDATE fails, since it "does not have a replica identity".
 
     Source: PostgreSQL manual, "Constraints", section "Primary Keys"
 

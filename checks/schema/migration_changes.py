@@ -98,8 +98,8 @@ def migration_destructive(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Stop using it in one release, drop it in a later one, after a backup that was tried.
 
-    Example: ALTER TABLE users DROP COLUMN phone while models.py still lists phone: every SELECT of the running release
-    fails, and rolling the release back does not bring the numbers back.
+    Example: ALTER TABLE users DROP COLUMN phone while models.py still lists phone: every SELECT of that model fails,
+    and rolling the release back does not bring the numbers back.
 
     Source: PostgreSQL manual, "ALTER TABLE", DROP COLUMN; "DROP TABLE"; "TRUNCATE"
 
@@ -362,8 +362,8 @@ def migration_bulk_data_change(evidence: Evidence) -> Iterator[Finding | Examine
 
     Fix: A job outside the migrations that takes a few thousand rows at a time, by key, with pauses, and can be resumed.
 
-    Example: UPDATE users SET locale = 'en' on a table of 50 million rows: each signs-in counter or profile that the
-    application wants to change meanwhile waits until the migration commits.
+    Example: UPDATE users SET locale = 'en' on a table of 50 million rows: whoever changes their profile meanwhile waits
+    until the migration commits.
 
     Source: PostgreSQL manual, "Routine Vacuuming"; GitLab, batched background migrations
 

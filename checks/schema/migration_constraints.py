@@ -131,8 +131,8 @@ def migration_exclusion_constraint(evidence: Evidence) -> Iterator[Finding | Exa
 
     Fix: Add it while the table is small, or in a maintenance window; else make a new table with it and move the rows.
 
-    Example: ALTER TABLE bookings ADD EXCLUDE USING gist (room_id WITH =, during WITH &&): each booking is compared with
-    those in the new index, and nobody reads bookings meanwhile.
+    Example: ALTER TABLE bookings ADD EXCLUDE USING gist (room_id WITH =, during WITH &&): each booking is looked up in
+    the index that is being built, and nobody reads bookings meanwhile.
 
     Source: PostgreSQL manual, "ALTER TABLE"; "CREATE TABLE", EXCLUDE
 

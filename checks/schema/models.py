@@ -37,8 +37,8 @@ def model_without_table(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Run or write the migration, or take the model or the field out of the code.
 
-    Example: class Invoice(Base) with __tablename__ = "invoices", whose migration never ran here: session.query(Invoice)
-    fails with "relation "invoices" does not exist".
+    Example: class Invoice(Base) with __tablename__ = "invoices", whose migration never ran here:
+    session.query(Invoice).all() fails with "relation "invoices" does not exist".
 
     Source: PostgreSQL manual, "Error Codes", 42P01 undefined_table, 42703 undefined_column
 

@@ -160,8 +160,8 @@ def name_at_length_limit(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Shorter names, given by hand where a generator makes long ones.
 
-    Example: A constraint whose generated name has 70 characters is kept under the first 63: ALTER TABLE ... DROP
-    CONSTRAINT IF EXISTS, by a tool that looks for all 70 in pg_constraint, is never run.
+    Example: Two generated index names of 70 characters that differ in the last one: both are cut to the same 63, and
+    the second CREATE INDEX fails with "already exists", or is skipped with IF NOT EXISTS.
 
     Source: PostgreSQL manual, "Identifiers and Key Words"
 
@@ -270,7 +270,7 @@ def no_comment(evidence: Evidence) -> Iterator[Finding | Examined]:
     Fix: COMMENT ON TABLE, in the migration that makes it.
 
     Example: CREATE TABLE ent_map (a bigint, b bigint) without COMMENT ON TABLE: a colleague, or a model that writes
-    SQL, guesses from two letters what is mapped to what.
+    SQL, can only guess what is mapped to what.
 
     Source: PostgreSQL manual, "COMMENT"
 
