@@ -174,7 +174,9 @@ LIMITS: dict[str, Limit] = {
     "log_bytes_per_day": Limit(5 * 1024**3, "bytes/day", "log a day that is no finding"),
     "pooler_wait_s": Limit(1, "s", "a client that waits longer for the pooler is reported"),
     "pooler_mean_wait_ms": Limit(10, "ms", "mean wait for the pooler's connections from which on it is a finding"),
-    "vacuum_passes": Limit(4, "passes", "how often one vacuum may go through all indexes of a table before it is medium"),
+    "vacuum_passes": Limit(
+        4, "passes", "how often one vacuum may go through all indexes of a table before it is medium"
+    ),
     "wal_files_bytes": Limit(2 * 1024**3, "bytes", "a smaller pg_wal is no finding, whatever was asked for"),
     "wal_files_factor": Limit(2, "ratio", "how many times max_wal_size, and what is kept by settings, pg_wal may take"),
     "extensions": Limit(20, "extensions", "a database with more of them is hard to upgrade"),
