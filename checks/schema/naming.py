@@ -226,8 +226,8 @@ def inconsistent_naming(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Write the habit down, and keep new names to it.
 
-    Example: orders.user_id, invoices."userId" and a table payment beside both: each statement needs a look at the
-    schema, for payments does not exist and userid neither.
+    Example: order_items and user_roles beside "paymentMethods", and a column data1: SELECT * FROM payment_methods
+    fails, and nobody knows what data1 holds without reading the code.
 
     Source: PostgreSQL wiki, "Don't Do This"
 

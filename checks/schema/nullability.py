@@ -47,8 +47,8 @@ def all_columns_nullable(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Make NOT NULL what every row has.
 
-    Example: CREATE TABLE customers (id bigint PRIMARY KEY, name text, email text, country text): INSERT INTO customers
-    (id) VALUES (1) succeeds, and every reader has to know what a customer without a name is.
+    Example: CREATE TABLE customers (id bigint PRIMARY KEY, name text, email text, phone text, country text): INSERT
+    INTO customers (id) VALUES (1) succeeds, and every reader has to know what a customer without a name is.
 
     Source: PostgreSQL manual, "Constraints", section "Not-Null Constraints"
 
