@@ -124,8 +124,8 @@ def test_every_page_at_three_sizes(terminal: Callable[..., Terminal], pgsurveyor
         shown = terminal(["walk", review], width=width, height=height)
         shown.wait_for_decided(0)
         for key, words in (
-            ("B", "files"), ("3", "time of all statements"), ("Q", "answered"), ("S", "demonstrated"), ("w", "space"), ("A", "Left to decide"),
-            ("E", "lines,"), ("W", "next open"), ("?", "What can be done here"),
+            ("B", "files"), ("3", "time of all statements"), ("Q", "answered"), ("S", "demonstrated"), ("w", "space"),
+            ("A", "Left to decide"), ("E", "lines,"), ("W", "next open"), ("?", "What can be done here"),
         ):  # fmt: skip
             shown.press(key)
             screen = shown.wait_for(words)
