@@ -116,7 +116,7 @@ def least_distinct(blueprint: Blueprint, table: Path, keys: Sequence[str]) -> fl
 
 def write_distinct(superuser: psycopg.Connection[Any], entries: Iterable[Distinct]) -> None:
     """Into pg_statistic as it is, so that everything else in it stays."""
-    columns = list(zip(*entries, strict=True))
+    columns = list(zip(*(entry._replace(value=float(entry.value)) for entry in entries), strict=True))
     if not columns:
         return
     superuser.execute(
