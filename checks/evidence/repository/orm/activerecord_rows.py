@@ -23,6 +23,7 @@ _FINDS = frozenset(
     "find find_by find_by! find_sole_by first first! last last! take take! second third sole create create! find_or_create_by "
     "find_or_create_by! create_or_find_by create_or_find_by!".split()
 )
+_ASSIGNMENTS = frozenset(["assignment", "operator_assignment"])
 _MAKES = frozenset(["new", "build"])
 _MAXIMUM_DEPTH = 200
 
@@ -65,9 +66,11 @@ class _Reader:
     def __init__(self, source: Source, classes: Classes) -> None:
         self.source = source
         self.classes = classes
+        self._values: dict[str, list[Node]] = {}
 
     def row(self, node: Node) -> Row | None:
-        """What the variable holds: by what its method gave it last, else by its name."""
+        """What the variable holds: by what its method gave it last, else by what other methods of the file give it, else by
+        its name."""
         name = text(node)
         scope = scope_of(node)
         assigned, known = self._assigned(name, node)
@@ -80,7 +83,16 @@ class _Reader:
             return self._of_value(assigned, scope)
         if known:
             return None
+        values = self._values_elsewhere(name) if name.startswith("@") else []
+        elsewhere = [row for row in (self._of_value(value, scope_of(value)) for value in values) if row is not None]
+        if elsewhere:
+            entry, kinds = elsewhere[0].entry, {row.new for row in elsewhere}
+            same = all(row.entry.declaration.name == entry.declaration.name for row in elsewhere)
+            return Row(entry, False if kinds == {False} else None) if same else None
         entry = self.classes.find(camelized(name.lstrip("@").removeprefix("current_")), scope)
+        if values and entry is not None and "::" in entry.declaration.name and not _within(entry, scope):
+            # It holds something that was not read, and the class is one of another module.
+            return None
         return Row(entry, False if name.startswith(("current_", "@current_")) else None) if entry is not None else None
 
     def linked(self, call: Node) -> Row | None:
@@ -102,7 +114,7 @@ class _Reader:
             for child in current.named_children:
                 if child.start_byte >= node.start_byte:
                     break
-                if child.type in ("assignment", "operator_assignment") and text(field(child, "left")) == name:
+                if child.type in _ASSIGNMENTS and text(field(child, "left")) == name:
                     value = field(child, "right")
             if value is not None:
                 return value, True
@@ -113,6 +125,15 @@ class _Reader:
                 break
             current = current.parent
         return None, False
+
+    def _values_elsewhere(self, name: str) -> list[Node]:
+        """What the file assigns to the instance variable."""
+        if name not in self._values:
+            pattern = re.compile(rb"(?<![\w@])(" + re.escape(name.encode()) + rb")(?=\s*(?:\|\|)?=(?![=~>]))")
+            held = (node.parent for _, node in self.source.found(pattern, _NAMES))
+            assigned = [node for node in held if node is not None and node.type in _ASSIGNMENTS]
+            self._values[name] = [value for node in assigned if (value := field(node, "right")) is not None]
+        return self._values[name]
 
     def _of_value(self, value: Node, scope: str) -> Row | None:
         """`Post.find(id)`, `Post.new(title: title)`, `current_user.posts.build`."""
@@ -183,6 +204,12 @@ class _Reader:
         offset = method.start_byte if method is not None else 0
         before = code[max(begin - offset, 0) : max(node.start_byte - offset, 0)].decode("utf-8", "replace")
         return re.findall(rf"(?<![\w.@]){re.escape(text(node))}\.(\w+)\s*(?:\|\||[-+])?=(?![=~>])", before)
+
+
+def _within(entry: Entry, scope: str) -> bool:
+    """Whether code in that scope names the class by its last part."""
+    module = entry.declaration.name.rpartition("::")[0]
+    return scope == module or scope.startswith(f"{module}::")
 
 
 def _write(query: Query, call: Node | None) -> None:

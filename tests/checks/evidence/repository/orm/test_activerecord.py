@@ -232,3 +232,27 @@ def test_an_association_by_a_column_that_is_not_there_is_none() -> None:
     keyed = "class Person < ApplicationRecord\n  has_many :posts, class_name: 'Blog::Post', query_constraints: [:a, :b]\nend\n"
     _, calls = read(of("current_person.posts.to_a") | {"app/models/person.rb": keyed})
     assert calls == ()
+
+
+def test_a_variable_that_another_method_sets_holds_what_that_says() -> None:
+    code = """\
+        class NotesController
+          def update
+            @post.update(name: n)
+            @note.update(title: t)
+            @note.destroy
+            @person.destroy
+          end
+
+          def set_post
+            @post = Person.find(1)
+            @note ||= notebook.page
+            @person = load_person
+          end
+        end
+        """
+    _, calls = read(of("") | {"app/x.rb": code})
+    assert sorted(tail(call) for call in calls if call.text.startswith(("UPDATE", "DELETE"))) == [
+        'DELETE FROM "people" WHERE "people"."id" = $1',
+        'UPDATE "people" SET "name" = $1 WHERE "people"."id" = $2',
+    ]
