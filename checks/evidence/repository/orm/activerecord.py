@@ -26,7 +26,7 @@ from checks.evidence.repository.orm.ruby import (
 from checks.evidence.repository.orm.syntax import Source, field, named, text
 from checks.model import Location
 
-CANDIDATE = re.compile(r"^[ \t]*class\s+[A-Z][\w:]*\s*<\s*[A-Z]", re.MULTILINE)
+CANDIDATE = re.compile(r"^[ \t]*class\s+[A-Z][\w:]*\s*<\s*(?:::)?[A-Z]", re.MULTILINE)
 SCHEMA_FILE = re.compile(r"(?:^|/)db/(?:\w+_)?(?:schema\.rb|structure\.sql)$")
 _CREATE_TABLE = re.compile(r"^[ \t]*create_table\s+[\"']([\w.]{1,127})[\"']([^\n]*)\n", re.MULTILINE)
 _END = re.compile(r"^[ \t]*end\b", re.MULTILINE)

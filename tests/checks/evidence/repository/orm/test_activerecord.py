@@ -256,3 +256,14 @@ def test_a_variable_that_another_method_sets_holds_what_that_says() -> None:
         'DELETE FROM "people" WHERE "people"."id" = $1',
         'UPDATE "people" SET "name" = $1 WHERE "people"."id" = $2',
     ]
+
+
+def test_a_module_with_a_base_class_of_its_own_has_models() -> None:
+    base = "module Blog\n  class ApplicationRecord < ::ApplicationRecord\n    self.abstract_class = true\n  end\nend\n"
+    post = "module Blog\n  class Post < Blog::ApplicationRecord\n  end\nend\n"
+    _, calls = read(
+        of("Blog::Post.find(1)") | {"app/models/blog/application_record.rb": base, "app/models/blog/post.rb": post}
+    )
+    assert [tail(call) for call in calls if call.location.path == "app/x.rb"] == [
+        'FROM "blog_posts" WHERE "blog_posts"."id" = $1 LIMIT $2'
+    ]
