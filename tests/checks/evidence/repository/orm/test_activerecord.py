@@ -267,3 +267,8 @@ def test_a_module_with_a_base_class_of_its_own_has_models() -> None:
     assert [tail(call) for call in calls if call.location.path == "app/x.rb"] == [
         'FROM "blog_posts" WHERE "blog_posts"."id" = $1 LIMIT $2'
     ]
+
+
+def test_a_relation_of_no_rows_sends_nothing() -> None:
+    _, calls = read(of("Person.none\n    Person.active.none.where(id: 1).to_a"))
+    assert [call for call in calls if call.location.path == "app/x.rb"] == []
