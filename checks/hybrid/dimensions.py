@@ -10,7 +10,7 @@ from checks.evidence.repository.facts import EmbeddingModel, Model, ModelColumn,
 from checks.families import once_per_family
 from checks.hybrid.models import dimensions_of, is_certain
 from checks.hybrid.searches import ann_indexes
-from checks.hybrid.vectors import INDEXED_DIMENSIONS, dimensions, vector_columns
+from checks.hybrid.vectors import INDEXED_DIMENSIONS, dimensions, is_left_empty, vector_columns
 from checks.model import (
     Confidence,
     Examined,
@@ -105,7 +105,7 @@ def too_many_dimensions(evidence: Evidence) -> Iterator[Finding | Examined]:
         count = dimensions(column)
         limit = INDEXED_DIMENSIONS[column.base_type]
         # An index on an expression shows that somebody knows.
-        if count is None or count <= limit or ann_indexes(catalog, column):
+        if count is None or count <= limit or ann_indexes(catalog, column) or is_left_empty(evidence, table, column):
             continue
         yield _too_wide(evidence, table, column, count, limit)
     yield Examined(len(columns), len(columns), "vector columns")

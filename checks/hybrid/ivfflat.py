@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator
 
-from checks.evidence.database.facts import Catalog, Index, Table
+from checks.evidence.database.facts import Catalog, Column, Index, Table
 from checks.evidence.evidence import Evidence
 from checks.families import once_per_family
 from checks.hybrid.sizing import index_rows
-from checks.hybrid.vectors import vector_columns
+from checks.hybrid.vectors import filled_rows, is_left_empty, vector_columns
 from checks.model import Confidence, Examined, Finding, Fix, Location, NotApplicable, Severity, qualified_name
 from checks.registry import check
 from checks.relations import estimated_rows
@@ -33,7 +34,9 @@ def ivfflat_lists(evidence: Evidence) -> Iterator[Finding | Examined]:
     Observed: lists, recommended_lists, rows, built_with_table
     """
     catalog = evidence.get(Catalog)
-    vector_columns(catalog)
+    vectors: dict[int, list[Column]] = defaultdict(list)
+    for table, column in vector_columns(catalog):
+        vectors[table.oid].append(column)
     indexes = [
         (index, catalog.table_by_oid[index.table])
         for index in catalog.indexes
@@ -42,13 +45,17 @@ def ivfflat_lists(evidence: Evidence) -> Iterator[Finding | Examined]:
     if not indexes:
         raise NotApplicable("no IVFFlat index")
     for index, table in indexes:
-        known = estimated_rows(evidence, table)
+        columns = [column for column in vectors[table.oid] if any(key.column == column.number for key in index.keys)]
+        if any(is_left_empty(evidence, table, column) for column in columns):
+            continue
+        known = filled_rows(evidence, table, columns[0]) if columns else estimated_rows(evidence, table)
         rows = None if known is None else index_rows(index, known)
         if rows is None:
             continue
         lists = int(index.options.get("lists", DEFAULT_LISTS))
         off = lists_off(rows, lists)
-        early = _built_with_table(evidence, index, table)
+        # Every search looks into the only list there is, wherever its centre lies.
+        early = _built_with_table(evidence, index, table) if lists > 1 else None
         factor = evidence.limit("ivfflat_lists_factor")
         if off > factor or (early and rows > 0):
             yield _finding(

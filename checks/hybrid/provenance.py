@@ -11,7 +11,7 @@ from checks.evidence.repository.facts import EmbeddingModel, Repository, VectorC
 from checks.families import once_per_family
 from checks.hybrid.models import dimensions_of, plain_name
 from checks.hybrid.searches import ann_indexes
-from checks.hybrid.vectors import vector_columns
+from checks.hybrid.vectors import VECTOR_TYPES, vector_columns
 from checks.model import (
     Confidence,
     Examined,
@@ -40,6 +40,7 @@ _SYNCED = re.compile(
 _TEXTS = frozenset({"text", "varchar", "jsonb", "json"})
 # More stores than that are adapters to choose from.
 ADAPTERS = 2
+IN_PROCESS = frozenset({"faiss"})
 INSIDE = frozenset({"pgvector", "supabase", "postgresql", "postgres", "vecs", "alloydb", "timescale"})
 
 
@@ -172,12 +173,14 @@ def dual_write(evidence: Evidence) -> Iterator[Finding | Examined]:
     """
     repository = evidence.get(Repository)
     outside = [call for call in repository.vector_calls if call.store not in INSIDE]
-    stores = sorted({call.store for call in outside if call.action == "write"})
+    catalog = evidence.find(Catalog)
+    # A library in the process that the code can do with in place of the database is no second store beside it.
+    kept = catalog is not None and any(column.base_type in VECTOR_TYPES for column in catalog.columns)
+    stores = sorted({call.store for call in outside if call.action == "write"} - (IN_PROCESS if kept else frozenset()))
     if not stores:
         raise NotApplicable("the code writes to no vector store outside PostgreSQL")
     if len(stores) > ADAPTERS:
         raise Unknown(Reason.NEEDS_ANSWER, f"the code has clients of {len(stores)} vector stores: which one is in use?")
-    catalog = evidence.find(Catalog)
     outbox = _outboxes(catalog) if catalog else []
     for store in stores:
         calls = [call for call in outside if call.store == store]
@@ -253,6 +256,16 @@ def embedding_outlives_source(evidence: Evidence) -> Iterator[Finding | Examined
         target = catalog.table_by_oid.get(entry.referenced_table or 0)
         if target is None or entry.on_delete not in {"set null", "set default"} or not sources.search(target.name):
             continue
+        owners = {
+            other.referenced_table
+            for other in catalog.constraints_of(target.oid)
+            if other.kind == "foreign_key" and other.on_delete == "cascade" and other.referenced_table != target.oid
+        }
+        # Both go with what owns both: only a source deleted by itself leaves embeddings.
+        owned = any(
+            other.kind == "foreign_key" and other.on_delete == "cascade" and other.referenced_table in owners
+            for other in catalog.constraints_of(table.oid)
+        )
         relation, name = qualified_name(table.schema, table.name), qualified_name(entry.name)
         names = ", ".join(qualified_name(catalog.column(table.oid, number).name) for number in entry.columns)
         yield Finding(
@@ -265,6 +278,7 @@ def embedding_outlives_source(evidence: Evidence) -> Iterator[Finding | Examined
                 lock="SHARE ROW EXCLUSIVE",
                 undo=f"The same with ON DELETE {entry.on_delete.upper()}.",
             ),
+            severity=Severity.LOW if owned else Severity.MEDIUM,
             confidence=Confidence.INFERRED,
             observed={"references": target.subject.name, "on_delete": entry.on_delete},
             related=(table.subject, target.subject),

@@ -17,7 +17,7 @@ from checks.hybrid.searches import (
     serving_indexes,
 )
 from checks.hybrid.sizing import vector_bytes
-from checks.hybrid.vectors import dimensions, vector_columns
+from checks.hybrid.vectors import dimensions, is_left_empty, vector_columns
 from checks.model import (
     Confidence,
     Examined,
@@ -74,6 +74,8 @@ def null_vectors(evidence: Evidence) -> Iterator[Finding | Examined]:
     ]
     for table, column, entry in known:
         rows = estimated_rows(evidence, table) or 0
+        if is_left_empty(evidence, table, column):
+            continue
         if entry.null_share < evidence.limit("null_vectors_share") or rows * entry.null_share < 1:
             continue
         # Whoever indexes the rows without a vector looks after them.

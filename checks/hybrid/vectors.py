@@ -49,6 +49,21 @@ def filled_rows(evidence: Evidence, table: Table, column: Column) -> float | Non
     return rows if rows is None or known is None else rows * (1 - known.null_share)
 
 
+def is_left_empty(evidence: Evidence, table: Table, column: Column) -> bool:
+    """Whether no row has this vector and every row there is has room for another of other dimensions, which some have: tables
+    keep a column for each model that could be used, and fill those in use."""
+    filled = filled_rows(evidence, table, column)
+    if filled is None or filled >= 1 or dimensions(column) is None:
+        return False
+    return any(
+        other.table == column.table
+        and other.number != column.number
+        and dimensions(other) not in {None, dimensions(column)}
+        and (filled_rows(evidence, table, other) or 0) >= 1
+        for _, other in vector_columns(evidence.get(Catalog))
+    )
+
+
 def dimensions(column: Column) -> int | None:
     """Declared dimensions, None if the column takes vectors of any."""
     return column.type_modifier if column.type_modifier > 0 else None

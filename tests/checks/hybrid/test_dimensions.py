@@ -69,6 +69,19 @@ def test_dimensions(database: Database) -> None:
     assert finding(wide, "public.huge.embedding").fix.sql is None
 
 
+def test_wide_columns_for_models_not_in_use(database: Database) -> None:
+    database.execute(
+        "CREATE EXTENSION vector",
+        "CREATE TABLE chunks (id int PRIMARY KEY, of_3 vector(3), of_3072 vector(3072))",
+        "CREATE TABLE waiting (id int PRIMARY KEY, of_3072 vector(3072))",
+        *(f"INSERT INTO {name} (id) SELECT generate_series(1, 100)" for name in ("chunks", "waiting")),
+        "UPDATE chunks SET of_3 = '[1,2,3]'",
+        "ANALYZE",
+    )
+
+    assert names(conclude(survey(database), WIDE)) == {"public.waiting.of_3072"}
+
+
 def test_what_the_code_declares(database: Database) -> None:
     database.execute("CREATE EXTENSION vector; CREATE TABLE docs (id int, embedding vector(768))")
     evidence = survey(database)

@@ -58,3 +58,29 @@ def test_an_index_created_before_its_rows(
     assert "created together with its table" in found.title
     assert [(place.path, place.line) for place in found.locations] == [("migrations/001.sql", 2)]
     assert examine(database, NAME, apart).outcome is Outcome.PASSED
+
+    single = index.replace("lists = 12", "lists = 1")
+    database.execute("DROP TABLE chunks", table, single, ROWS.format("chunks", 3_000), "ANALYZE")
+    only = repository({"migrations/001.sql": f"{table};\n{single};\n"})
+    assert examine(database, NAME, only).outcome is Outcome.PASSED
+
+
+def test_columns_for_models_not_in_use(database: Database) -> None:
+    database.execute(
+        "CREATE EXTENSION vector",
+        "CREATE TABLE chunks (id int PRIMARY KEY, of_2 vector(2), of_3 vector(3), of_4 vector(4))",
+        "INSERT INTO chunks SELECT i, ARRAY[i % 101, i % 57]::vector, CASE WHEN i <= 900 THEN ARRAY[i % 7, i, 1]::vector END "
+        "FROM generate_series(1, 12000) i",
+        *(
+            f"CREATE INDEX chunks_{n} ON chunks USING ivfflat (of_{n} vector_l2_ops) WITH (lists = 100)"
+            for n in (2, 3, 4)
+        ),
+        "ANALYZE",
+    )
+
+    result = examine(database, NAME)
+
+    assert names(result) == {"public.chunks_2", "public.chunks_3"}
+    assert finding(result, "public.chunks_2").observed["rows"] == 12_000
+    # The index holds the rows that have the vector.
+    assert 800 <= finding(result, "public.chunks_3").observed["rows"] <= 1_000

@@ -58,7 +58,29 @@ def test_models_and_sources_of_embeddings(database: Database) -> None:
 
     outlives = conclude(evidence, OUTLIVES)
     assert names(outlives) == {"public.bare.bare_document_id_fkey"}
+    assert outlives.findings[0].severity is Severity.MEDIUM
     database.execute(outlives.findings[0].fix.sql or "")
+
+
+def test_what_goes_with_the_owner_of_its_source(database: Database) -> None:
+    database.execute(
+        """
+        CREATE EXTENSION vector;
+        CREATE TABLE sites (id int PRIMARY KEY);
+        CREATE TABLE pages (id int PRIMARY KEY, site_id int REFERENCES sites ON DELETE CASCADE);
+        CREATE TABLE parts (id int PRIMARY KEY, site_id int NOT NULL REFERENCES sites ON DELETE CASCADE,
+            page_id int REFERENCES pages ON DELETE SET NULL, embedding vector(3));
+        CREATE TABLE strays (id int PRIMARY KEY, site_id int REFERENCES sites,
+            page_id int REFERENCES pages ON DELETE SET NULL, embedding vector(3));
+        """
+    )
+
+    result = conclude(survey(database), OUTLIVES)
+
+    assert {found.subject.name: found.severity for found in result.findings} == {
+        "public.parts.parts_page_id_fkey": Severity.LOW,
+        "public.strays.strays_page_id_fkey": Severity.MEDIUM,
+    }
 
 
 def test_models_of_data_and_of_queries(database: Database) -> None:
@@ -99,6 +121,11 @@ def test_a_second_store(database: Database) -> None:
     many = tuple(VectorCall(store, store, "write", PLACE) for store in ("qdrant", "pinecone", "milvus"))
     assert conclude(with_code(evidence, vector_calls=many), DUAL).outcome is Outcome.UNKNOWN
     assert conclude(with_code(evidence, vector_calls=(inside,)), DUAL).outcome is Outcome.NOT_APPLICABLE
+    faiss = with_code(evidence, vector_calls=(VectorCall("faiss", "langchain", "write", PLACE),))
+    assert names(conclude(faiss, DUAL)) == {"ingest.py"}
+    database.execute("CREATE EXTENSION vector; CREATE TABLE kept (embedding vector(3))")
+    faiss = with_code(survey(database), vector_calls=(*faiss.repository.vector_calls, write))
+    assert [found.observed["store"] for found in conclude(faiss, DUAL).findings] == ["qdrant"]
     # Rows that say whether the other store has them are an outbox too.
     database.execute("CREATE TABLE notes (id int, vector_next_attempt_at timestamptz)")
     assert conclude(with_code(survey(database), vector_calls=(write, delete)), DUAL).outcome is Outcome.PASSED

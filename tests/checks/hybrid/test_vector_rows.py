@@ -55,6 +55,24 @@ def test_rows_that_cannot_be_found(database: Database) -> None:
     assert (result.examined, result.of) == (4, 4)
 
 
+def test_columns_for_models_not_in_use(database: Database) -> None:
+    prepare(
+        database,
+        "CREATE EXTENSION vector",
+        "CREATE TABLE chunks (id int PRIMARY KEY, of_3 vector(3), of_4 vector(4), title vector(3));"
+        f"INSERT INTO chunks SELECT i, {VECTOR} FROM generate_series(1, 2000) i;"
+        "CREATE TABLE failed (id int PRIMARY KEY, of_3 vector(3));"
+        "INSERT INTO failed SELECT i FROM generate_series(1, 2000) i;",
+        *(f"CREATE INDEX ON chunks USING hnsw ({name} vector_l2_ops)" for name in ("of_3", "of_4", "title")),
+        "CREATE INDEX ON failed USING hnsw (of_3 vector_l2_ops)",
+    )
+
+    result = examine(database, NULLS)
+
+    # A second vector of the same model is of something else that ought to be there.
+    assert names(result) == {"public.chunks.title", "public.failed.of_3"}
+
+
 def test_rows_that_change_all_the_time(database: Database) -> None:
     prepare(database, "CREATE EXTENSION vector", table("still") + table("churned"))
     connection = database.connect()
