@@ -49,7 +49,8 @@ class Table(NamedTuple):
 
 class Declaration(NamedTuple):
     """A class that may be a model. `scopes` are by name the body of their lambda, as a file's code; `methods` the class's own,
-    `scoped` the relations with conditions of their own, `own_writes` the methods of a row that it has written anew."""
+    `scoped` the relations with conditions of their own, `own_writes` the methods of a row that it has written anew, `primary_key`
+    the columns that the class itself says."""
 
     name: str
     parent: str
@@ -63,6 +64,7 @@ class Declaration(NamedTuple):
     has_default_scope: bool = False
     scoped: frozenset[str] = frozenset()
     own_writes: frozenset[str] = frozenset()
+    primary_key: tuple[str, ...] = ()
 
 
 def read_schema(file: SourceFile) -> list[Table]:
@@ -158,6 +160,7 @@ def read_declarations(source: Source) -> list[Declaration]:
 
 def _declaration(source: Source, node: Node, name: str, parent: str) -> Declaration:
     table = None
+    keys: tuple[str, ...] = ()
     abstract = default = False
     relations: list[ModelRelation] = []
     indexes: list[ModelIndex] = []
@@ -170,6 +173,8 @@ def _declaration(source: Source, node: Node, name: str, parent: str) -> Declarat
             left = text(field(statement, "left"))
             if left == "self.table_name":
                 table = string_of(field(statement, "right")) or table
+            if left == "self.primary_key":
+                keys = _names(field(statement, "right"))
             abstract |= left == "self.abstract_class" and text(field(statement, "right")) == "true"
         elif statement.type == "method":
             written.add(text(field(statement, "name")))
@@ -204,7 +209,14 @@ def _declaration(source: Source, node: Node, name: str, parent: str) -> Declarat
         default,
         frozenset(scoped),
         frozenset(written & WRITES),
+        keys,
     )
+
+
+def _names(node: Node | None) -> tuple[str, ...]:
+    """A name, or those of a list; none if one is not written."""
+    found = [name_of(child) for child in (named(node) if node is not None and node.type == "array" else [node])]
+    return tuple(name for name in found if name) if all(found) else ()
 
 
 def _scope(call: Node) -> tuple[str, str] | None:
@@ -301,12 +313,21 @@ def build_models(declarations: Iterable[Declaration], tables: Iterable[Table]) -
             continue
         scopes = {name: body for entry in reversed(line) for name, body in entry.scopes}
         relations = tuple(relation for entry in line for relation in entry.relations)
+        keys = next((entry.primary_key for entry in line if entry.primary_key), ())
+        table = table._replace(columns=_keyed(table.columns, keys))
         columns = {column.name: column for column in table.columns}
         indexes = tuple(index for entry in line for index in entry.indexes)
         model = Model(declaration.name, "activerecord", table.name, declaration.location, table.schema, table.columns, relations,
                       tuple(_by_column(index, columns, relations) for index in indexes), bool(table.columns))  # fmt: skip
         built[declaration.name] = Entry(model, declaration, scopes, len(concrete) > 1)
     return built
+
+
+def _keyed(columns: tuple[ModelColumn, ...], keys: tuple[str, ...]) -> tuple[ModelColumn, ...]:
+    """The columns with the primary key that the class says, which may be another than the table's."""
+    if not keys or not {column.name for column in columns} >= set(keys):
+        return columns
+    return tuple(msgspec.structs.replace(column, primary_key=column.name in keys) for column in columns)
 
 
 def _by_column(index: ModelIndex, columns: dict[str, ModelColumn], relations: tuple[ModelRelation, ...]) -> ModelIndex:

@@ -121,8 +121,8 @@ class _Reader:
         return target, condition + _MORE * (name in entry.declaration.scoped)
 
     def _chain(self, entry: Entry, condition: str | None, start: Node, steps: list[tuple[str, Node]]) -> None:
-        if not steps or _is_part(steps) or any(name == "none" for name, _ in steps):
-            # A relation of no rows is not asked for.
+        if not steps or _is_part(steps) or any(name in ("none", "arel") for name, _ in steps):
+            # A relation of no rows is not asked for, and a tree is put into another statement.
             return
         unknown = steps[0][0] not in STEPS and steps[0][0] not in entry.scopes
         if unknown and (condition is not None or len(steps) < 2 or steps[1][0] not in _CONTINUES):

@@ -61,9 +61,15 @@ _MANY = re.compile(
     r"(?:(?:\b|_)ids|[a-z](?<![sui])s|_list|\.(?:pluck|map|ids|keys|values|to_a|uniq|compact)\b(?:\([^()]*\))?)$"
 )
 
-
+# With a block these load the rows and ask them.
+_THROUGH = frozenset("any? none? many? one? count sum find".split())
 # A variable of such a name is one key.
 _ONE = re.compile(r"(?:^|_)(?:id|uuid|key|slug|token|param|value|number)$")
+
+
+def _has_block(call: Node) -> bool:
+    given = field(call, "arguments")
+    return field(call, "block") is not None or any(child.type == "block_argument" for child in named(given))
 
 
 class Lookup(Protocol):
@@ -82,6 +88,9 @@ class Steps:
     def apply(self, name: str, call: Node) -> None:
         query = self.query
         arguments = arguments_of(call)
+        if name in _THROUGH and _has_block(call):
+            # It goes through the rows.
+            return
         if name == "in_order_of" and arguments and (column := query.column(name_of(arguments[0]) or "")):
             query.where.append(f"{column} IN ({VALUE})")
             query.partial.add(ORDER)
@@ -134,9 +143,7 @@ class Steps:
         elif name == "size":
             query.columns, query.order = ["count(*)"], []
         elif name in ("any?", "none?", "empty?", "many?", "one?"):
-            # With a block it goes through the rows.
-            if field(call, "block") is None:
-                query.columns, query.limit = ["1"], 1
+            query.columns, query.limit = ["1"], 1
         else:
             self._write(name, call, arguments)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import textwrap
 import time
 
 import pytest
@@ -270,5 +271,37 @@ def test_a_module_with_a_base_class_of_its_own_has_models() -> None:
 
 
 def test_a_relation_of_no_rows_sends_nothing() -> None:
-    _, calls = read(of("Person.none\n    Person.active.none.where(id: 1).to_a"))
+    _, calls = read(of("Person.none\n    Person.active.none.where(id: 1).to_a\n    x = Person.active.arel.constraints"))
     assert [call for call in calls if call.location.path == "app/x.rb"] == []
+
+
+def test_a_block_asks_the_rows_themselves() -> None:
+    _, calls = read(of("Person.where(status: 1).any?(&:odd?)\n    Person.where(status: 1).count { |one| one.odd? }"))
+    assert {tail(call) for call in calls if call.location.path == "app/x.rb"} == {
+        'FROM "people" WHERE "people"."status" = $1'
+    }
+
+
+def test_the_primary_key_that_a_class_says_is_the_one() -> None:
+    schema = """\
+        CREATE TABLE public.people (
+            id bigint NOT NULL,
+            kind character varying NOT NULL,
+            name text
+        )
+        PARTITION BY LIST (kind);
+        ALTER TABLE ONLY public.people
+            ADD CONSTRAINT people_pkey PRIMARY KEY (id, kind);
+        """
+    person = "class Person < ApplicationRecord\n  self.primary_key = :id\nend\n"
+    _, calls = read(
+        {
+            "db/structure.sql": textwrap.dedent(schema),
+            "app/models/person.rb": person,
+            "app/x.rb": "def hide\n  person = Person.find(params[:id])\n  person.destroy\nend\n",
+        }
+    )
+    assert sorted(f"{tail(call)} {','.join(call.partial)}".strip() for call in calls) == [
+        'DELETE FROM "people" WHERE "people"."id" = $1',
+        'FROM "people" WHERE "people"."id" = $1 LIMIT $2',
+    ]
