@@ -172,7 +172,7 @@ def _declaration(source: Source, node: Node, name: str, parent: str) -> Declarat
         if statement.type == "assignment":
             left = text(field(statement, "left"))
             if left == "self.table_name":
-                table = string_of(field(statement, "right")) or table
+                table = name_of(field(statement, "right")) or table
             if left == "self.primary_key":
                 keys = _names(field(statement, "right"))
             abstract |= left == "self.abstract_class" and text(field(statement, "right")) == "true"

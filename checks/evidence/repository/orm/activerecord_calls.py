@@ -12,7 +12,7 @@ from checks.evidence.repository.orm.activerecord import Entry
 from checks.evidence.repository.orm.activerecord_classes import Classes, scope_of
 from checks.evidence.repository.orm.activerecord_rows import read_rows
 from checks.evidence.repository.orm.activerecord_steps import EVERYTHING, SENDS, STEPS, Steps
-from checks.evidence.repository.orm.query import COLUMNS, VALUE, Query, quoted
+from checks.evidence.repository.orm.query import COLUMNS, VALUE, WHERE, Query, quoted
 from checks.evidence.repository.orm.ruby import camelized, chain_above, method_of
 from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, whole_text
 
@@ -124,7 +124,7 @@ class _Reader:
         if not steps or _is_part(steps) or any(name in ("none", "arel") for name, _ in steps):
             # A relation of no rows is not asked for, and a tree is put into another statement.
             return
-        unknown = steps[0][0] not in STEPS and steps[0][0] not in entry.scopes
+        unknown = steps[0][0] not in STEPS and steps[0][0] not in entry.scopes and not _found_by(entry, steps[0][0])
         if unknown and (condition is not None or len(steps) < 2 or steps[1][0] not in _CONTINUES):
             return
         verb = "select"
@@ -159,6 +159,10 @@ class _Reader:
         for name, call in steps[unknown:]:
             if name in entry.scopes and name not in STEPS:
                 reader.scope(name)
+            elif found_by := _found_by(entry, name):
+                query.where += [f"{quoted(query.alias)}.{quoted(column)} = {VALUE}" for column in found_by]
+                query.limit, sent = 1, True
+                break
             elif name in STEPS:
                 reader.apply(name, call)
                 if name in SENDS:
@@ -172,11 +176,23 @@ class _Reader:
                 break
         if not sent and verb == "select":
             query.partial |= EVERYTHING - {COLUMNS}
+        if start.type == "call" and verb in ("update", "delete") and not query.where:
+            # A method of the class that writes all its rows is one for relations, which have the conditions.
+            query.partial.add(WHERE)
         function = function_name(function_around(start))
         place = steps[0][1]
         self.calls.append(
             query.finish(self.source.location(start if start.type != "call" else place), "activerecord", function)
         )
+
+
+def _found_by(entry: Entry, name: str) -> list[str]:
+    """The columns that `find_by_email_and_status` asks by, if the class has them and no method of that name."""
+    if not name.startswith("find_by_") or name in STEPS or name in entry.declaration.methods:
+        return []
+    asked = name.removeprefix("find_by_").removesuffix("!").split("_and_")
+    known = {column.name for column in entry.model.columns}
+    return asked if known.issuperset(asked) else []
 
 
 def _around(node: Node, kind: str) -> Node | None:

@@ -121,6 +121,10 @@ def test_columns_of_a_dump() -> None:
         ("Person.find_each { |p| p }", 'FROM "people" ORDER BY "people"."id" LIMIT $1'),
         ("Person.where(id: 1).lock.first", 'FROM "people" WHERE "people"."id" = $1 ORDER BY "people"."id" LIMIT $2 FOR UPDATE'),
         ("Blog::Note.where(title: t).to_a", 'FROM "blog_posts" WHERE "blog_posts"."type" = $1 AND "blog_posts"."title" = $2'),
+        ("Person.active.find_by_email!(x)",
+         'FROM "people" WHERE "people"."status" = $1 AND "people"."email" = $2 ORDER BY "people"."name" LIMIT $3'),
+        ("Person.find_by_name_and_status(x, y)",
+         'FROM "people" WHERE "people"."name" = $1 AND "people"."status" = $2 LIMIT $3'),
         ("current_person.posts.where(title: t).to_a",
          'FROM "blog_posts" WHERE "blog_posts"."author_id" = $1 AND "blog_posts"."title" = $2'),
     ],
@@ -305,3 +309,20 @@ def test_the_primary_key_that_a_class_says_is_the_one() -> None:
         'DELETE FROM "people" WHERE "people"."id" = $1',
         'FROM "people" WHERE "people"."id" = $1 LIMIT $2',
     ]
+
+
+def test_a_table_may_be_named_by_a_symbol_and_a_finder_by_what_is_no_column_is_none() -> None:
+    person = "class Human < ApplicationRecord\n  self.table_name = :people\nend\n"
+    _, calls = read(of("Human.find_by_email(x)\n    Human.find_by_login(x)") | {"app/models/human.rb": person})
+    assert [tail(call) for call in calls if call.location.path == "app/x.rb"] == [
+        'FROM "people" WHERE "people"."email" = $1 LIMIT $2'
+    ]
+
+
+def test_a_method_of_relations_does_not_write_every_row() -> None:
+    person = "class Person < ApplicationRecord\n  def self.seen\n    update_all(status: 1)\n  end\nend\n"
+    _, calls = read(of("Person.update_all(status: 2)") | {"app/models/person.rb": person})
+    assert {(call.location.path, call.text, call.partial) for call in calls} == {
+        ("app/models/person.rb", 'UPDATE "people" SET "status" = $1', ("where",)),
+        ("app/x.rb", 'UPDATE "people" SET "status" = $1', ()),
+    }
