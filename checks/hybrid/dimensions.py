@@ -48,8 +48,10 @@ def vector_without_dimension(evidence: Evidence) -> Iterator[Finding | Examined]
             continue
         subject, rows = catalog.column_subject(column), estimated_rows(evidence, table)
         indexes = ann_indexes(catalog, column)
-        known = sorted({model.dimensions or dimensions_of(model.name) or 0 for model in _models(evidence)} - {0})
-        wanted = str(known[0]) if len(known) == 1 else None
+        told = {model.dimensions or dimensions_of(model.name) for model in _models(evidence)}
+        known = sorted(count for count in told if count is not None)
+        # Beside a model of unknown dimensions nobody can say which the rows have.
+        wanted = str(known[0]) if len(known) == len(told) == 1 else None
         relation, name = qualified_name(table.schema, table.name), quote_identifier(column.name)
         title = f"Vector column {subject.name} has no dimension"
         title += ": it cannot be indexed as it is" if not indexes else ""

@@ -35,7 +35,7 @@ from checks.workload import (
 )
 
 SHOWN = 5
-HABIT = 8
+HABIT = 3
 
 
 @check("hybrid.json-not-jsonb", catalogue="H01", severity=Severity.MEDIUM, needs=[Catalog])

@@ -60,6 +60,9 @@ def test_dimensions(database: Database) -> None:
     told = finding(conclude(with_code(evidence, embedding_models=models), LOOSE), "public.loose.embedding")
     assert told.fix.sql == "ALTER TABLE public.loose ALTER COLUMN embedding TYPE vector(1536);"
     database.execute(told.fix.sql)
+    unheard = (*models, EmbeddingModel("an-unheard-of-model", Location("embed.py", 4)))
+    open_ = finding(conclude(with_code(evidence, embedding_models=unheard), LOOSE), "public.parted.embedding")
+    assert (open_.fix.sql, open_.observed["dimensions_in_code"]) == (None, [1536])
 
     wide = conclude(evidence, WIDE)
     assert names(wide) == {"public.wide.embedding", "public.huge.embedding"}

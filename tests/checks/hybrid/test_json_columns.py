@@ -49,6 +49,15 @@ def test_a_habit_is_said_once(database: Database) -> None:
     assert (habit.severity, habit.observed["number"]) == (Severity.NOTE, 11)
     assert result.unmet == 12
 
+    database.execute("".join(f"DROP TABLE kept_{n};" for n in range(8)))
+    # Two columns still in notes of their own: one by one they can be put right.
+    database.execute("DROP TABLE projected")
+    assert names(examine(database, NAME)) == {
+        "public.queried.payload",
+        "public.returned.payload",
+        "public.kept_8.payload",
+    }
+
 
 def test_from_code_alone(database: Database, repository: Callable[[Mapping[str, str | bytes]], Path]) -> None:
     database.execute(TABLES)
