@@ -160,7 +160,8 @@ class _Reader:
             link = next((link for link in links if link.attribute == wanted and link.many), None)
             entry = self.classes.find(link.target, scope) if link is not None and len(steps) > further else None
             keys = link.references if link is not None else ()
-        if entry is None or (last not in _FINDS and last not in _MAKES):
+        finds = last in _FINDS or last.startswith(("find_by_", "find_signed"))
+        if entry is None or not (finds or last in _MAKES):
             return None
         return Row(entry, last in _MAKES, call if last in _MAKES else None, keys)
 

@@ -189,6 +189,8 @@ def test_associations_of_a_class_are_asked_in_its_own_methods() -> None:
         ("@post.author.update(name: n)", ['UPDATE "people" SET "name" = $1 WHERE "people"."id" = $2']),
         ("Person.find_by_token_for(:reset, token)", ['FROM "people" WHERE "people"."id" = $1 LIMIT $2']),
         ("current_person\n  .posts\n  .pluck(:title)", ['FROM "blog_posts" WHERE "blog_posts"."author_id" = $1']),
+        ("human = Person.find_by_token_for(:reset, token)\nhuman.save!",
+         ['FROM "people" WHERE "people"."id" = $1 LIMIT $2', 'UPDATE "people" SET $1 WHERE "people"."id" = $2 columns']),
         ("person.save", []),
         ("person = parse(text)\nperson.destroy", []),
         ("names.each { |person| person.destroy }", []),
