@@ -125,7 +125,7 @@ class _Reader:
             # A relation of no rows is not asked for, and a tree is put into another statement.
             return
         unknown = steps[0][0] not in STEPS and steps[0][0] not in entry.scopes and not _found_by(entry, steps[0][0])
-        if unknown and (condition is not None or len(steps) < 2 or steps[1][0] not in _CONTINUES):
+        if unknown and (len(steps) < 2 or steps[1][0] not in _CONTINUES):
             return
         verb = "select"
         for name, _ in steps:

@@ -328,3 +328,10 @@ def test_a_method_of_relations_does_not_write_every_row() -> None:
         ("app/models/person.rb", 'UPDATE "people" SET "status" = $1', ("where",)),
         ("app/x.rb", 'UPDATE "people" SET "status" = $1', ()),
     }
+
+
+def test_what_an_association_is_narrowed_by_elsewhere_is_not_read_but_told() -> None:
+    _, calls = read(of("current_person.posts.shown.where(title: t).to_a\n    current_person.posts.shown"))
+    assert [(tail(call), "where" in call.partial) for call in calls if call.location.path == "app/x.rb"] == [
+        ('FROM "blog_posts" WHERE "blog_posts"."author_id" = $1 AND "blog_posts"."title" = $2', True)
+    ]
