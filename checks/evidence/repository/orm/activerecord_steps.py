@@ -72,6 +72,10 @@ def _has_block(call: Node) -> bool:
     return field(call, "block") is not None or any(child.type == "block_argument" for child in named(given))
 
 
+def _has_splat(call: Node) -> bool:
+    return any(child.type == "splat_argument" for child in named(field(call, "arguments")))
+
+
 class Lookup(Protocol):
     def find(self, name: str, scope: str = "") -> Entry | None: ...
 
@@ -118,10 +122,11 @@ class Steps:
         elif name.startswith(("find_by_token_for", "find_signed")):
             self._find(arguments[:1])
         elif name in ("take", "take!", "sole", "pick"):
+            query.partial |= {COLUMNS} if name == "pick" and _has_splat(call) else set()
             query.limit = 1
             self._columns(arguments if name == "pick" else [])
         elif name in ("select", "pluck"):
-            query.partial |= {COLUMNS} if field(call, "block") is not None else set()
+            query.partial |= {COLUMNS} if field(call, "block") is not None or _has_splat(call) else set()
             self._columns(arguments)
         elif name == "ids":
             query.columns = [column for key in self._keys() if (column := query.column(key))]

@@ -335,3 +335,8 @@ def test_what_an_association_is_narrowed_by_elsewhere_is_not_read_but_told() -> 
     assert [(tail(call), "where" in call.partial) for call in calls if call.location.path == "app/x.rb"] == [
         ('FROM "blog_posts" WHERE "blog_posts"."author_id" = $1 AND "blog_posts"."title" = $2', True)
     ]
+
+
+def test_columns_of_a_constant_are_not_all_columns() -> None:
+    _, calls = read(of("Person.pluck(*NAMES)\n    Person.where(status: 1).pick(*NAMES)"))
+    assert [call.partial for call in calls if call.location.path == "app/x.rb"] == [("columns",), ("columns",)]
