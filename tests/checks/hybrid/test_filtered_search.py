@@ -244,7 +244,9 @@ def test_more_rows_than_the_index_looks_at(
 
     found = {(each.subject.path[1], each.discriminator): each for each in result.findings}
     # Nobody knows the LIMIT of `cut`, but each call returned exactly what the index looks at.
-    assert set(found) == {("wide", "limit"), ("cut", "limit"), ("listed", "limit"), ("listed", "probes")}
+    # The lists of `listed` are drawn by chance: one that holds far more rows than the others lets nothing be said of its LIMIT.
+    certain = {("wide", "limit"), ("cut", "limit"), ("listed", "probes")}
+    assert certain <= set(found) <= certain | {("listed", "limit")}
     wide = found["wide", "limit"]
     assert (wide.observed["limit"], wide.observed["breadth"], wide.observed["returned_rows"]) == (100, 40, 40)
     assert wide.title == (
