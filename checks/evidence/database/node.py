@@ -143,6 +143,8 @@ class Node:
             ],
             one_snapshot=True,
         )
+        # Before the sizes, with which the counters then share a transaction.
+        self._observe_settings()
         self._alone(_Part("catalog", "reading sequences and sizes", self._measured))
         self._observe_counters()
         self._together(
@@ -168,6 +170,7 @@ class Node:
 
     def _observe_runtime(self) -> None:
         self._observe_server()
+        self._observe_settings()
         self._observe_counters()
 
     def _observe_server(self) -> None:
@@ -178,11 +181,13 @@ class Node:
                 _Part("server", "measuring the database", lambda: with_identity(self.sections["server"], self._session))
             )
 
+    def _observe_settings(self) -> None:
+        self._alone(_Part("settings", "reading settings", self._settings, self._grant("pg_monitor")))
+
     def _observe_counters(self) -> None:
         session = self._session
         server = self.sections["server"]
         standby = server.is_standby if isinstance(server, Server) else False
-        self._alone(_Part("settings", "reading settings", self._settings, self._grant("pg_monitor")))
         self._together(
             [
                 _Part("usage", "reading usage counters", lambda: observe_usage(session)),
