@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from checks.evidence.observe import Target
     from scorecards.session import Review
 
+SETTLING_S = 2.0
 BAR = 12
 AREA = 15
 COLUMNS = {"checks": 9, "passed": 8, "found": 7, "unknown": 9, "n/a": 5, "findings": 10}
@@ -199,7 +200,9 @@ class Run(SurveyScreen):
         self._paint()
 
     def _tick(self) -> None:
-        if self.surveyor.is_running or self._stale:
+        # What ends before the screen has its size is painted once more when it has.
+        just_ended = self._ended is not None and time.monotonic() - self._ended < SETTLING_S
+        if self.surveyor.is_running or self._stale or just_ended:
             self._paint()
 
     def _paint(self) -> None:
