@@ -48,10 +48,11 @@ class Database:
         return connection
 
     def execute(self, *statements: str) -> None:
-        """Runs statements, each of which may hold several, on a connection of their own."""
+        """Runs statements, each of which may hold several, on a connection of their own; what they count has been counted then."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement.encode())
+            connection.execute("SELECT pg_catalog.pg_stat_force_next_flush()")
 
     @property
     def major(self) -> int:

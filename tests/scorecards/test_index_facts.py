@@ -32,14 +32,7 @@ def test_parts_of_a_table_that_statements_always_ask_for(database: Database) -> 
     database.execute(
         "CREATE INDEX ON jobs (owner) WHERE sent_at IS NULL", "SELECT owner FROM jobs WHERE sent_at IS NULL"
     )
-    _counted(database)
     assert fixed_predicates_served(survey(database)).status == "met"
-
-
-def _counted(database: Database) -> None:
-    """Waits where the counters of a session that ended come late."""
-    if database.major < 15:
-        database.execute("SELECT pg_stat_force_next_flush()")
 
 
 def test_how_migrations_build_indexes(database: Database, repository: Repository) -> None:

@@ -50,7 +50,6 @@ STATEMENTS = (
     "SELECT * FROM people WHERE id = 5 AND upper(nick) = 'X'",
     "SELECT * FROM small WHERE lower(email) = 'e1'",
     "SELECT * FROM people WHERE nick LIKE 'nick1%'",
-    "SELECT pg_stat_force_next_flush()",
 )
 
 

@@ -79,7 +79,6 @@ def test_a_deadlock_that_really_happened(database: Database) -> None:
             second.rollback()
         thread.join()
     assert len(failed) == 1
-    database.execute("SELECT pg_stat_force_next_flush()")
 
     result = examine(database, "observability.deadlocks", limits={"window_days": 0, "deadlocks_per_day": 0})
 

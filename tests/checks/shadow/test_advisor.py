@@ -69,7 +69,7 @@ def test_a_budget_of_a_review(database: Database, programs: Path | None) -> None
     database.execute(
         "CREATE EXTENSION pg_stat_statements",
         *SCHEMA,
-        "SELECT pg_stat_force_next_flush()" if database.major >= 15 else "SELECT pg_sleep(1)",
+        "SELECT pg_stat_force_next_flush()",
         "SELECT pg_stat_reset()",
         "SELECT pg_stat_statements_reset()",
         *(text.replace("$1", "'7'") for text in (BY_USER, BY_EMAIL) * 20),

@@ -67,7 +67,6 @@ def test_a_copy_at_work_is_seen(database: Database) -> None:
 
 def test_counters_of_the_whole_server(database: Database) -> None:
     database.execute("CREATE TABLE a (id int); INSERT INTO a SELECT generate_series(1, 1000); CHECKPOINT")
-    database.execute("SELECT pg_stat_force_next_flush()")
     usage = observe_database(database.dsn).usage
     assert isinstance(usage, Usage)
     assert isinstance(usage.wal, WalUsage)

@@ -27,8 +27,6 @@ def busy(database: Database) -> Iterator[Database]:
     ended = threading.Event()
     # 14 counts twice a second, and cannot be told to do so more often.
     promptly = database.major >= 15
-    if not promptly:
-        database.execute("SELECT pg_stat_force_next_flush()")
 
     def write() -> None:
         while not ended.wait(0.05):
@@ -108,15 +106,11 @@ def test_watching_holds_no_transaction_and_ends_when_cancelled(database: Databas
 
 
 def test_counters_that_are_reset_in_between_are_no_rates(database: Database) -> None:
-    database.execute(
-        "CREATE TABLE written (id int); INSERT INTO written SELECT generate_series(1, 1000); SELECT pg_stat_force_next_flush()"
-    )
+    database.execute("CREATE TABLE written (id int); INSERT INTO written SELECT generate_series(1, 1000)")
 
     def progress(sentence: str) -> None:
         if sentence.startswith("watching"):
-            database.execute(
-                "SELECT pg_stat_reset()", "INSERT INTO written VALUES (1); SELECT pg_stat_force_next_flush()"
-            )
+            database.execute("SELECT pg_stat_reset()", "INSERT INTO written VALUES (1)")
 
     rates = observe_database(database.dsn, progress=progress, manner=Manner(watch_s=0.5)).rates
     assert isinstance(rates, Rates)

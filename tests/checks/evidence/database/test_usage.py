@@ -16,7 +16,6 @@ def test_counters_of_tables_and_indexes(database: Database) -> None:
         DELETE FROM t WHERE id > 90""",
         "ANALYZE t",
         "SET enable_seqscan = off; SELECT * FROM t WHERE id = 5; RESET enable_seqscan; SELECT count(*) FROM t WHERE a = 'y'",
-        "SELECT pg_stat_force_next_flush()",
     )
     evidence = _observed(database)
     assert isinstance(evidence.usage, Usage)
