@@ -24,12 +24,14 @@ FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "@>": "<@", "<@": "@>"}
 
 
 class Operand(NamedTuple):
-    """One side of a comparison that comes down to one column, and what stands around it (as in Comparison)."""
+    """One side of a comparison that comes down to a column, the first of `several` or one alone, and what stands around it (as in
+    Comparison)."""
 
     column: ColumnRef
     function: str | None = None
     json_operator: str | None = None
     json_key: str | None = None
+    several: bool = False
 
 
 def unwrap(node: Any) -> tuple[str | None, Any]:
@@ -116,3 +118,29 @@ def cast_of(node: Any) -> str | None:
     if kind != "type_cast" or not value.type_name.names:
         return None
     return str(value.type_name.names[-1].string.sval)
+
+
+def children(message: Any) -> list[Any]:
+    """The nodes directly below; a part that is no node itself gives its own."""
+    found: list[Any] = []
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        for entry in value if field.is_repeated else (value,):
+            if field.message_type.name == "Node":
+                found.append(entry)
+            else:
+                found += children(entry)
+    return found
+
+
+def limit_of(statement: Any, field: str) -> int | None:
+    """The number after LIMIT or OFFSET, 0 if it is no plain number, None if there is none."""
+    if not statement.HasField(field):
+        return None
+    kind, value = unwrap(getattr(statement, field))
+    if kind == "a_const":
+        if value.isnull:
+            return None
+        return value.ival.ival if value.HasField("ival") and value.ival.ival > 0 else 0
+    return 0

@@ -6,20 +6,18 @@ from typing import Any
 
 import msgspec
 
+from checks.evidence.comparisons import Comparisons
 from checks.evidence.database.facts import Catalog
 from checks.evidence.expressions import (
-    FLIPPED,
-    Distance,
     Operand,
-    constant_text,
+    children,
     distance_of,
     is_star,
-    key_text,
-    operator_name,
-    read_distance,
+    limit_of,
     unwrap,
 )
-from checks.evidence.patterns import AccessPattern, ColumnRef, Comparison, NearestSearch, OrderKey
+from checks.evidence.nearest import document_key, is_descending, nearest_search, order_key, sorted_by
+from checks.evidence.patterns import AccessPattern, ColumnRef, Comparison, DocumentSort, NearestSearch, OrderKey
 from checks.evidence.scopes import Names, Relation, Scope
 
 _VERBS = {
@@ -34,12 +32,8 @@ _AGGREGATES = frozenset(
     "count sum avg min max array_agg string_agg json_agg jsonb_agg json_object_agg jsonb_object_agg bool_and bool_or every "
     "stddev stddev_pop stddev_samp variance var_pop var_samp percentile_cont percentile_disc mode corr".split()
 )
-_OPERATOR, _ANY, _ALL, _DISTINCT, _NOT_DISTINCT, _NULLIF, _IN, _LIKE, _ILIKE, _SIMILAR = range(1, 11)
-_BETWEEN = {11: "between", 12: "not between", 13: "between", 14: "not between"}
-_PATTERNS = {_LIKE: "like", _ILIKE: "ilike", _SIMILAR: "similar to"}
 _AND, _OR, _NOT = 1, 2, 3
 _TESTS = {1: "is true", 2: "is not true", 3: "is false", 4: "is not false", 5: "is unknown", 6: "is not unknown"}
-_DESCENDING = 3
 _LOCK_WAIT_SKIP = 2
 _SETOP_NONE = 1
 _MAXIMUM_LEVELS = 60
@@ -69,15 +63,16 @@ def _asked_of_postgrest(kind: str | None, statement: Any) -> tuple[str | None, A
     return kind, statement
 
 
-class _Reader:
+class _Reader(Comparisons):
     def __init__(self, catalog: Catalog | None) -> None:
+        super().__init__()
         self.names = Names(catalog)
-        self.comparisons: list[Comparison] = []
         self.distances: list[tuple[ColumnRef, str]] = []
         self.nested: list[tuple[OrderKey, int | None]] = []
         self.written: list[ColumnRef] = []
         self.searches: list[NearestSearch] = []
         self.functions: list[str] = []
+        self.sorts: list[DocumentSort] = []
         self.skip_locked = False
         self.level = 0
 
@@ -89,8 +84,8 @@ class _Reader:
             outermost = msgspec.structs.replace(
                 outermost,
                 order_by=order_by,
-                limit=_limit(statement, "limit_count"),
-                offset=_limit(statement, "limit_offset"),
+                limit=limit_of(statement, "limit_count"),
+                offset=limit_of(statement, "limit_offset"),
                 stars=relation.stars,
                 aggregates=bool(statement.group_clause) or any(map(_is_aggregate, statement.target_list)),
                 selected=_plain_columns(statement.target_list, relation.scope) if relation.scope else (),
@@ -114,6 +109,7 @@ class _Reader:
             skip_locked=self.skip_locked,
             searches=tuple(dict.fromkeys(self.searches)),
             functions=tuple(dict.fromkeys(self.functions)),
+            sorts=tuple(dict.fromkeys(self.sorts)),
         )
 
     # Statements
@@ -124,7 +120,7 @@ class _Reader:
         if kind == "select_stmt":
             relation = self.select(statement, outer)
             if relation.scope and statement.sort_clause:
-                limit = _limit(statement, "limit_count")
+                limit = limit_of(statement, "limit_count")
                 self.nested += [(key, limit) for key in self.order_keys(statement, relation.scope)]
             return relation
         if kind in _VERBS:
@@ -311,86 +307,6 @@ class _Reader:
         elif kind == "sub_link" and value.HasField("testexpr"):
             self.compare(scope.operand(value.testexpr), "in", under_or, in_join)
 
-    def comparison(self, value: Any, scope: Scope, under_or: bool, in_join: bool) -> None:
-        operator = operator_name(value)
-        left_kind, left_row = unwrap(value.lexpr)
-        right_kind, right_row = unwrap(value.rexpr)
-        if left_kind == "row_expr" and value.kind == _OPERATOR:
-            others = right_row.args if right_kind == "row_expr" else []
-            pairs = list(zip(left_row.args, others, strict=False)) or [(entry, None) for entry in left_row.args]
-            # Only the first column of a row comparison by order is compared on its own.
-            for left, right in pairs if operator in ("=", "<>") else pairs[:1]:
-                self.sides(scope.operand(left), scope.operand(right) if right else None, operator, under_or, in_join)
-            return
-        left = scope.operand(value.lexpr)
-        if value.kind in (_IN, _BETWEEN, *_PATTERNS, *_BETWEEN):
-            if value.kind == _IN:
-                operator = "in" if operator == "=" else "not in"
-            elif value.kind in _BETWEEN:
-                operator = _BETWEEN[value.kind]
-            else:
-                pattern = constant_text(value.rexpr)
-                wildcard = None if pattern is None else pattern.startswith(("%", "_"))
-                operator = ("not " if operator.startswith("!") else "") + _PATTERNS[value.kind]
-                self.compare(left, operator, under_or, in_join, leading_wildcard=wildcard)
-                return
-            self.compare(left, operator, under_or, in_join)
-            return
-        right = scope.operand(value.rexpr)
-        if value.kind in (_ANY, _ALL):
-            if right and not left:
-                self.compare(right, "any" if value.kind == _ANY else "all", under_or, in_join)
-            elif operator == "=" and value.kind == _ANY:
-                self.compare(left, "in", under_or, in_join)
-            elif operator == "<>" and value.kind == _ALL:
-                self.compare(left, "not in", under_or, in_join)
-            else:
-                self.compare(left, f"{operator} {'any' if value.kind == _ANY else 'all'}", under_or, in_join)
-        elif value.kind in (_DISTINCT, _NOT_DISTINCT):
-            operator = "is distinct from" if value.kind == _DISTINCT else "is not distinct from"
-            self.sides(left, right, operator, under_or, in_join)
-        elif value.kind == _OPERATOR:
-            if left and operator in ("?", "?|", "?&"):
-                left = left._replace(json_key=left.json_key if left.json_operator else key_text(value.rexpr))
-            self.sides(left, right, operator, under_or, in_join)
-
-    def sides(self, left: Operand | None, right: Operand | None, operator: str, under_or: bool, in_join: bool) -> None:
-        if left and right:
-            self.compare_columns(left, right, operator, under_or, in_join)
-        elif left:
-            self.compare(left, operator, under_or, in_join)
-        elif right:
-            self.compare(right, FLIPPED.get(operator, operator), under_or, in_join)
-
-    def compare_columns(self, left: Operand, right: Operand, operator: str, under_or: bool, in_join: bool) -> None:
-        self.compare(left, operator, under_or, in_join, other=right.column)
-        self.compare(right, FLIPPED.get(operator, operator), under_or, in_join, other=left.column)
-
-    def compare(
-        self,
-        operand: Operand | None,
-        operator: str,
-        under_or: bool,
-        in_join: bool,
-        *,
-        other: ColumnRef | None = None,
-        leading_wildcard: bool | None = None,
-    ) -> None:
-        if operand is not None:
-            self.comparisons.append(
-                Comparison(
-                    operand.column,
-                    operator,
-                    operand.function,
-                    operand.json_operator,
-                    operand.json_key,
-                    other,
-                    under_or,
-                    in_join,
-                    leading_wildcard,
-                )
-            )
-
     # Everything else in an expression
 
     def scan(self, node: Any, scope: Scope) -> None:
@@ -411,18 +327,20 @@ class _Reader:
                 if found:
                     self.distances.append(found)
             if kind not in ("column_ref", "param_ref", "a_const", "select_stmt"):
-                stack += _children(value)
+                stack += children(value)
 
     def order_keys(self, statement: Any, scope: Scope) -> tuple[OrderKey, ...]:
         keys = []
         outputs = {entry.res_target.name: entry.res_target.val for entry in statement.target_list}
-        for entry in statement.sort_clause:
+        for position, entry in enumerate(statement.sort_clause):
             sort = entry.sort_by
-            node = _sorted_by(sort.node, outputs, statement)
+            node = sorted_by(sort.node, outputs, statement)
             if node is sort.node:
                 self.scan(node, scope)
-            descending = sort.sortby_dir == _DESCENDING or [name.string.sval for name in sort.use_op] == [">"]
-            keys.append(_order_key(node, scope, descending))
+            if position == 0 and (key := document_key(statement, node, scope)):
+                self.sorts.append(DocumentSort(key, limit_of(statement, "limit_count")))
+            descending = is_descending(sort)
+            keys.append(order_key(node, scope, descending))
         return tuple(keys)
 
 
@@ -439,83 +357,6 @@ def _conflict_columns(clause: Any) -> tuple[str, ...] | None:
     return tuple(names) if names and all(names) else None
 
 
-def nearest_search(statement: Any, scope: Scope) -> NearestSearch | None:
-    """What the SELECT does with the distance of a stored vector, without its filters; None if it computes none."""
-    limit = _limit(statement, "limit_count")
-    outputs = {entry.res_target.name: entry.res_target.val for entry in statement.target_list}
-    for position, entry in enumerate(statement.sort_clause):
-        sort = entry.sort_by
-        node = _sorted_by(sort.node, outputs, statement)
-        inner, node = scope.follow(node)
-        if found := _distance_within(node, inner):
-            distance, bare = found
-            descending = sort.sortby_dir == _DESCENDING or [name.string.sval for name in sort.use_op] == [">"]
-            keys = len(statement.sort_clause)
-            return _nearest(distance, "order", limit, bare, descending, position, keys)
-    if statement.HasField("where_clause") and (found := _distance_within(statement.where_clause, scope)):
-        return _nearest(found[0], "filter", limit, found[1])
-    for entry in statement.target_list:
-        if found := _distance_within(entry.res_target.val, scope):
-            return _nearest(found[0], "output", limit, found[1])
-    return None
-
-
-def _sorted_by(node: Any, outputs: dict[str, Any], statement: Any) -> Any:
-    """The expression that a sort key names by its alias or its number in the select list."""
-    kind, value = unwrap(node)
-    if kind == "column_ref" and len(value.fields) == 1 and value.fields[0].string.sval in outputs:
-        return outputs[value.fields[0].string.sval]
-    if kind == "a_const" and value.HasField("ival") and 0 < value.ival.ival <= len(statement.target_list):
-        return statement.target_list[value.ival.ival - 1].res_target.val
-    return node
-
-
-def _nearest(
-    distance: Distance,
-    place: str,
-    limit: int | None,
-    bare: bool,
-    descending: bool = False,
-    position: int = 0,
-    keys: int = 0,
-) -> NearestSearch:
-    return NearestSearch(
-        distance.column, distance.operator, place, distance.called, distance.wrapped, distance.cast, bare, descending,
-        position, keys, limit,
-    )  # fmt: skip
-
-
-def _distance_within(node: Any, scope: Scope) -> tuple[Distance, bool] | None:
-    """The first distance in an expression, and whether it is the whole of it."""
-    stack, bare = [node], True
-    while stack:
-        kind, value = unwrap(stack.pop())
-        if kind in ("a_expr", "func_call") and (found := read_distance(kind, value, scope)):
-            return found, bare
-        bare = False
-        if value is not None and kind not in ("sub_link", "column_ref", "param_ref", "a_const"):
-            stack += _children(value)
-    return None
-
-
-def _order_key(node: Any, scope: Scope, descending: bool) -> OrderKey:
-    kind, value = unwrap(node)
-    scope, node = scope.follow(node)
-    kind, value = unwrap(node)
-    if kind == "column_ref":
-        return OrderKey(scope.column(value), descending)
-    if kind == "a_expr" and (found := distance_of(kind, value, scope)):
-        return OrderKey(found[0], descending, found[1], bare=True)
-    stack = [node]
-    while stack:
-        kind, value = unwrap(stack.pop())
-        if kind in ("a_expr", "func_call") and (found := distance_of(kind, value, scope)):
-            return OrderKey(found[0], descending, found[1], bare=False)
-        if value is not None and kind not in ("sub_link", "column_ref", "param_ref", "a_const"):
-            stack += _children(value)
-    return OrderKey(None, descending, bare=False)
-
-
 def _functions_in(item: Any) -> list[str]:
     found = []
     for entry in item.functions:
@@ -524,32 +365,6 @@ def _functions_in(item: Any) -> list[str]:
             if kind == "func_call" and value.funcname and value.funcname[-1].string.sval not in _UNFOLDING:
                 found.append(value.funcname[-1].string.sval)
     return found
-
-
-def _children(message: Any) -> list[Any]:
-    """The nodes directly below; a part that is no node itself gives its own."""
-    found: list[Any] = []
-    for field, value in message.ListFields():
-        if field.message_type is None:
-            continue
-        for entry in value if field.is_repeated else (value,):
-            if field.message_type.name == "Node":
-                found.append(entry)
-            else:
-                found += _children(entry)
-    return found
-
-
-def _limit(statement: Any, field: str) -> int | None:
-    """The number after LIMIT or OFFSET, 0 if it is no plain number, None if there is none."""
-    if not statement.HasField(field):
-        return None
-    kind, value = unwrap(getattr(statement, field))
-    if kind == "a_const":
-        if value.isnull:
-            return None
-        return value.ival.ival if value.HasField("ival") and value.ival.ival > 0 else 0
-    return 0
 
 
 def _implied_name(node: Any) -> str:
@@ -568,5 +383,5 @@ def _is_aggregate(node: Any) -> bool:
         if kind == "func_call" and not value.HasField("over") and value.funcname[-1].string.sval in _AGGREGATES:
             return True
         if value is not None and kind != "sub_link":
-            stack += _children(value)
+            stack += children(value)
     return False

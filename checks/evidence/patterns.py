@@ -34,7 +34,8 @@ class Comparison(msgspec.Struct, frozen=True):
     `lower`, `created_at + $1 > now()` has `+`), or is the cast (`::text`; one to the column's own type is none). `json_key` is
     the key compared inside a document (`metadata ->> 'status'` has json_operator `->>`; `$n` where the key was normalised
     away; `a.b` for a path). `other` is the column on the other side: such a comparison stands twice, once for each column.
-    `leading_wildcard` is None where the pattern is a parameter.
+    `leading_wildcard` is None where the pattern is a parameter. `several`: the expression takes another column or key besides
+    (`coalesce(a, b) = $1`), and this is its first.
     """
 
     column: ColumnRef
@@ -46,6 +47,7 @@ class Comparison(msgspec.Struct, frozen=True):
     under_or: bool = False
     in_join: bool = False
     leading_wildcard: bool | None = None
+    several: bool = False
 
 
 class OrderKey(msgspec.Struct, frozen=True):
@@ -55,6 +57,14 @@ class OrderKey(msgspec.Struct, frozen=True):
     descending: bool = False
     distance_operator: str | None = None
     bare: bool = True
+
+
+class DocumentSort(msgspec.Struct, frozen=True):
+    """What a SELECT, at whatever level, sorts its rows by first, where that stands inside a document: `key` as in a comparison,
+    with the operator `sort`. `limit` as in AccessPattern; the rows of a SELECT that groups are left out."""
+
+    key: Comparison
+    limit: int | None = None
 
 
 class NearestSearch(msgspec.Struct, frozen=True):
@@ -100,7 +110,7 @@ class AccessPattern(msgspec.Struct, frozen=True):
     `conflict_columns` are those that ON CONFLICT names, where all are plain and no WHERE follows; else None.
     `partial`, of an ORM call, names what could not be read of it and may be there besides: where, order, limit, columns, joins,
     expressions (of the select list). Nothing follows then from the absence of such a part. `searches` are the SELECTs in it that
-    compute distances of vectors.
+    compute distances of vectors. `sorts` are its SELECTs that sort by what stands inside a document.
     """
 
     verb: str
@@ -126,6 +136,7 @@ class AccessPattern(msgspec.Struct, frozen=True):
     functions: tuple[str, ...] = ()
     selected: tuple[ColumnRef, ...] = ()
     conflict_columns: tuple[str, ...] | None = None
+    sorts: tuple[DocumentSort, ...] = ()
 
     @property
     def all_filters_known(self) -> bool:
