@@ -14,6 +14,11 @@ _MAXIMUM_STEPS = 30
 _WRAPPERS = {"coalesce_expr": "coalesce", "min_max_expr": "greatest", "collate_clause": "collate"}
 
 
+def _are_several(operands: list[Operand]) -> bool:
+    """Whether they are of more than one column or key."""
+    return any(each.several for each in operands) or len({(each.column, each.json_key) for each in operands}) > 1
+
+
 class Relation:
     """A name in FROM. `oid` is the catalog's, None for a subquery, function or unknown table; `columns` are a subquery's
     expressions by output name, to be read in `scope`. `opaque`: it may have columns that are not known here."""
@@ -208,11 +213,8 @@ class Scope:
         return None
 
     def _wrapped(self, arguments: list[Any], function: str, steps: int) -> Operand | None:
-        for argument in arguments:
-            operand = self.operand(argument, steps + 1)
-            if operand is not None:
-                return operand._replace(function=function)
-        return None
+        operands = [found for argument in arguments if (found := self.operand(argument, steps + 1)) is not None]
+        return operands[0]._replace(function=function, several=_are_several(operands)) if operands else None
 
     def _cast(self, value: Any, operand: Operand | None) -> Operand | None:
         names = [name.string.sval for name in value.type_name.names]
@@ -232,5 +234,6 @@ class Scope:
                 return None
             keys = [key for key in (left.json_key, key_text(value.rexpr)) if key]
             return left._replace(json_operator=operator, json_key=".".join(keys) or None)
-        operand = left or self.operand(value.rexpr, steps + 1)
-        return operand._replace(function=operator) if operand else None
+        right = self.operand(value.rexpr, steps + 1)
+        operands = [operand for operand in (left, right) if operand is not None]
+        return operands[0]._replace(function=operator, several=_are_several(operands)) if operands else None

@@ -37,6 +37,7 @@ def test_keys_used_as_columns(database: Database, repository: Callable[[Mapping[
         "SELECT id FROM visits WHERE (metadata ->> 'n')::int > %s",
         "SELECT id FROM visits WHERE metadata ->> 'user_id' = %s",
         "SELECT id FROM checked WHERE metadata ->> 'kind' = %s",
+        "SELECT id FROM visits WHERE id > %s ORDER BY metadata ->> 'kind' LIMIT 5",
     ]
     code = repository(
         {
@@ -47,7 +48,7 @@ def test_keys_used_as_columns(database: Database, repository: Callable[[Mapping[
     evidence = survey(database, code, limits=LIMITS)
 
     (hot,) = conclude(evidence, HOT).findings
-    assert hot.title == "3 statements compare public.visits.metadata ->> 'kind' (jobs.py:3)"
+    assert hot.title == "4 statements compare or sort by public.visits.metadata ->> 'kind' (jobs.py:3)"
     assert (hot.severity, hot.confidence) == (Severity.MEDIUM, Confidence.INFERRED)
     # Its name is taken in this table.
     assert hot.fix.sql == (
@@ -165,3 +166,26 @@ def test_without_documents(database: Database) -> None:
 
     for check in (HOT, INSIDE, CONTRACT, GUESSED):
         assert conclude(evidence, check).outcome is Outcome.NOT_APPLICABLE, check
+
+
+def test_no_column_stands_for_several_keys(
+    database: Database, repository: Callable[[Mapping[str, str | bytes]], Path]
+) -> None:
+    """`coalesce(a, b)` of two keys is neither key; with a constant it is the one."""
+    prepare(database, "CREATE TABLE users (id int PRIMARY KEY)", EVENTS.format("visits"))
+    either = "lower(coalesce(metadata -> 'info' ->> 'kind', metadata -> 'info' ->> 'user_id'))"
+    statements = [f"SELECT id FROM visits WHERE {either} = %s{more}" for more in ("", " AND id > 3", " AND id = 5")]
+    statements += [
+        f"SELECT id FROM visits WHERE coalesce(metadata ->> 'n', '0') = %s{more}"
+        for more in ("", " AND id > 3", " AND id = 5")
+    ]
+    code = repository(
+        {
+            "jobs.py": "import psycopg\n"
+            + "".join(f'def f{n}(c, v):\n    c.execute("{text}", (v,))\n' for n, text in enumerate(statements))
+        }
+    )
+    evidence = survey(database, code, limits=LIMITS)
+
+    assert [found.observed["key"] for found in conclude(evidence, HOT).findings] == ["n"]
+    assert conclude(evidence, INSIDE).outcome is Outcome.PASSED
