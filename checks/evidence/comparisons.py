@@ -103,5 +103,6 @@ class Comparisons:
                     under_or,
                     in_join,
                     leading_wildcard,
+                    operand.several,
                 )
             )
