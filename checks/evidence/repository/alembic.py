@@ -8,14 +8,12 @@ from collections.abc import Callable, Iterable
 from tree_sitter import Node
 
 from checks.evidence.repository.alembic_types import Column, read_column
-from checks.evidence.repository.facts import Declared, Lineage, MigrationFile
 from checks.evidence.repository.files import SourceFile
-from checks.evidence.repository.lineages import build_lineage
-from checks.evidence.repository.migrations import Migrations, ScriptReader
 from checks.evidence.repository.orm.query import quoted
 from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name
 from checks.evidence.repository.orm.syntax import Source, field, named, source_of, text
 from checks.evidence.repository.python_values import Values, words_in
+from checks.evidence.repository.scripts import Gathering, Migrations, ScriptReader, by_folder
 from checks.model import Location
 
 CANDIDATE = re.compile(r"^down_revision\b", re.MULTILINE)
@@ -33,26 +31,15 @@ Piece = tuple[str, Location]
 
 def read_revisions(files: Iterable[SourceFile]) -> Migrations:
     """What the revisions of each folder leave behind, in the order of their `down_revision`."""
-    folders: dict[str, list[SourceFile]] = {}
-    for file in files:
-        folders.setdefault(file.path.rpartition("/")[0], []).append(file)
-    lineages: list[Lineage] = []
-    entries: list[Declared] = []
-    unread: list[Location] = []
-    steps: list[MigrationFile] = []
-    for folder, members in sorted(folders.items()):
+    found = Gathering()
+    for folder, members in by_folder(files):
         script = ScriptReader()
         ordered = _ordered(members)
         for file in ordered:
             script.start(file.path, True)
             _Revision(source_of(file), script).upgrade()
-        entries += script.ledger.entries()
-        unread += script.unread.locations
-        if script.ledger.subjects():
-            paths = [file.path for file in ordered]
-            lineages.append(build_lineage("alembic", folder, paths, script.ledger, script.unread))
-            steps += script.migrations("alembic", folder)
-    return Migrations(tuple(entries), tuple(unread), tuple(lineages), tuple(steps))
+        found.add("alembic", folder, [file.path for file in ordered], script)
+    return found.finish()
 
 
 def _ordered(files: list[SourceFile]) -> list[SourceFile]:

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 from checks.evidence.repository import alembic, django_migrations, liquibase, rails, rails_migrations
 from checks.evidence.repository.files import SourceFile, is_test
-from checks.evidence.repository.migrations import Migrations, is_migration, read_journal, read_migrations
+from checks.evidence.repository.migrations import is_migration, read_journal, read_migrations
 from checks.evidence.repository.orm.django import Project
+from checks.evidence.repository.scripts import Migrations
 from checks.evidence.repository.statements import speaks_to_another_system
 from checks.model import Location
 

@@ -10,14 +10,11 @@ from tree_sitter import Node
 from checks.evidence.repository.django_operations import Models
 from checks.evidence.repository.django_order import Key, Migration, attributes, ordered, without_squashed
 from checks.evidence.repository.django_state import State
-from checks.evidence.repository.facts import Declared, Lineage, MigrationFile
 from checks.evidence.repository.files import SourceFile
-from checks.evidence.repository.lineages import build_lineage
-from checks.evidence.repository.migrations import Migrations
 from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name
 from checks.evidence.repository.orm.syntax import field, named, source_of, text
 from checks.evidence.repository.python_values import words_in
-from checks.model import Location
+from checks.evidence.repository.scripts import Gathering, Migrations
 
 CANDIDATE = re.compile(r"^class Migration\(", re.MULTILINE)
 _PLACE = re.compile(r"(?:^|(?P<application>.*?)/)migrations/(?P<name>[^/]+)\.py")
@@ -39,22 +36,14 @@ def read_django(
     for file in files:
         root = next((each for each in roots if not each or file.path.startswith(each + "/")), "")
         groups.setdefault(root, []).append(file)
-    lineages: list[Lineage] = []
-    entries: list[Declared] = []
-    unread: list[Location] = []
-    steps: list[MigrationFile] = []
+    found = Gathering()
     for root, members in sorted(groups.items()):
         project = _Project(members, labels, user)
         project.run()
-        script = project.state.script
-        entries += script.ledger.entries()
-        unread += script.unread.locations
-        if script.ledger.subjects():
-            paths = [migration.source.path for migration in project.ordered]
-            applications = {migration.label for migration in project.ordered}
-            lineages.append(build_lineage("django", root, paths, script.ledger, script.unread, applications))
-            steps += script.migrations("django", root)
-    return Migrations(tuple(entries), tuple(unread), tuple(lineages), tuple(steps))
+        paths = [migration.source.path for migration in project.ordered]
+        applications = {migration.label for migration in project.ordered}
+        found.add("django", root, paths, project.state.script, applications=applications)
+    return found.finish()
 
 
 class _Project:

@@ -9,9 +9,8 @@ from typing import cast
 
 from checks.evidence.repository.changelogs import CANDIDATE, EXTENSIONS, Element, read_changelog
 from checks.evidence.repository.files import SourceFile
-from checks.evidence.repository.lineages import build_lineage
-from checks.evidence.repository.migrations import Migrations, ScriptReader
 from checks.evidence.repository.orm.query import quoted
+from checks.evidence.repository.scripts import Gathering, Migrations, ScriptReader
 from checks.evidence.repository.type_names import UNKNOWN
 from checks.model import Location
 
@@ -69,7 +68,7 @@ def read_changelogs(files: Iterable[SourceFile], scripts: Iterable[SourceFile]) 
         for target in _targets(element, path, [*logs, *sql])
         if target != path
     }
-    parts = Migrations((), ())
+    parts = Gathering()
     for path, tree in sorted(trees.items()):
         if path in included:
             continue
@@ -80,15 +79,8 @@ def read_changelogs(files: Iterable[SourceFile], scripts: Iterable[SourceFile]) 
         run = _Run(script, trees, sql)
         run.file(path)
         found.scripts |= run.scripts
-        entries = (*parts.entries, *script.ledger.entries())
-        unparsed = (*parts.unparsed, *script.unread.locations)
-        if script.ledger.subjects():
-            lineage = build_lineage("liquibase", path, run.done, script.ledger, script.unread)
-            steps = script.migrations("liquibase", path)
-            parts = Migrations(entries, unparsed, (*parts.lineages, lineage), (*parts.files, *steps))
-        else:
-            parts = Migrations(entries, unparsed, parts.lineages, parts.files)
-    found.migrations = parts
+        parts.add("liquibase", path, run.done, script)
+    found.migrations = parts.finish()
     return found
 
 

@@ -8,11 +8,9 @@ from functools import cache
 
 from tree_sitter import Language, Node, Parser
 
-from checks.evidence.repository.facts import Declared, Lineage
 from checks.evidence.repository.files import SourceFile
-from checks.evidence.repository.lineages import build_lineage
-from checks.evidence.repository.migrations import Migrations, ScriptReader
 from checks.evidence.repository.orm.query import quoted
+from checks.evidence.repository.scripts import Gathering, Migrations, ScriptReader
 from checks.evidence.repository.type_names import UNKNOWN
 from checks.model import Location
 
@@ -45,17 +43,12 @@ def _parser() -> Parser:
 
 def read_schemas(files: Iterable[SourceFile]) -> Migrations:
     """Each file is a lineage by itself."""
-    lineages: list[Lineage] = []
-    entries: list[Declared] = []
-    unread: list[Location] = []
+    found = Gathering()
     for file in sorted(files, key=lambda file: file.path):
         script = ScriptReader()
         Schema(file, script).read()
-        entries += script.ledger.entries()
-        unread += script.unread.locations
-        if script.ledger.subjects():
-            lineages.append(build_lineage("rails", file.path, [file.path], script.ledger, script.unread))
-    return Migrations(tuple(entries), tuple(unread), tuple(lineages))
+        found.add("rails", file.path, [file.path], script, steps=False)
+    return found.finish()
 
 
 def text_of(node: Node | None) -> str:

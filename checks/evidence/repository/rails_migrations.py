@@ -9,15 +9,12 @@ from typing import cast
 
 from tree_sitter import Node
 
-from checks.evidence.repository.facts import Declared, Lineage, MigrationFile
 from checks.evidence.repository.files import SourceFile
-from checks.evidence.repository.lineages import build_lineage
-from checks.evidence.repository.migrations import Migrations, ScriptReader
 from checks.evidence.repository.orm.query import quoted
 from checks.evidence.repository.orm.ruby import pluralized
 from checks.evidence.repository.rails import Schema, arguments_in, names_of, singular, string_in, text_of
+from checks.evidence.repository.scripts import Gathering, Migrations, ScriptReader, by_folder
 from checks.evidence.sql import split_statements
-from checks.model import Location
 
 CANDIDATE = re.compile(r"<\s*(?:::)?ActiveRecord::Migration\b|<\s*Gitlab::Database::Migration\b")
 _NAME = re.compile(r"(\d+)_\w+(?:\.\w+)?\.rb")
@@ -45,14 +42,8 @@ def is_migration(file: SourceFile) -> bool:
 def read_migrations(files: Iterable[SourceFile], schemas: dict[str, str]) -> Migrations:
     """What the migrations of each folder leave behind, in the order of their versions. `schemas` has by folder the file that sums
     them up: of those folders, only what each migration does is told, under that file."""
-    folders: dict[str, list[SourceFile]] = {}
-    for file in files:
-        folders.setdefault(file.path.rpartition("/")[0], []).append(file)
-    lineages: list[Lineage] = []
-    entries: list[Declared] = []
-    unread: list[Location] = []
-    steps: list[MigrationFile] = []
-    for folder, members in sorted(folders.items()):
+    found = Gathering()
+    for folder, members in by_folder(files):
         script = ScriptReader()
         ordered = sorted(members, key=lambda file: (int(file.name.partition("_")[0]), file.path))
         for file in ordered:
@@ -61,13 +52,11 @@ def read_migrations(files: Iterable[SourceFile], schemas: dict[str, str]) -> Mig
         if not script.ledger.subjects():
             continue
         summed = schemas.get(folder.rpartition("/")[0])
-        steps += script.migrations("rails", summed or folder)
         if summed is None:
-            entries += script.ledger.entries()
-            unread += script.unread.locations
-            paths = [file.path for file in ordered]
-            lineages.append(build_lineage("rails", folder, paths, script.ledger, script.unread))
-    return Migrations(tuple(entries), tuple(unread), tuple(lineages), tuple(steps))
+            found.add("rails", folder, [file.path for file in ordered], script)
+        else:
+            found.files += script.migrations("rails", summed)
+    return found.finish()
 
 
 class _Migration(Schema):

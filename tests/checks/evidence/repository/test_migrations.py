@@ -4,7 +4,8 @@ import pytest
 
 from checks.evidence.repository.files import SourceFile
 from checks.evidence.repository.ledger import default_name
-from checks.evidence.repository.migrations import Migrations, is_migration, read_migrations
+from checks.evidence.repository.migrations import is_migration, read_migrations
+from checks.evidence.repository.scripts import Migrations
 from checks.model import Location, Subject
 
 

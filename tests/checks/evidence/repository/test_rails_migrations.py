@@ -6,8 +6,8 @@ import pytest
 
 from checks.evidence.repository.declarations import DeclarationReader
 from checks.evidence.repository.files import SourceFile
-from checks.evidence.repository.migrations import Migrations
 from checks.evidence.repository.orm.django import Project
+from checks.evidence.repository.scripts import Migrations
 from checks.model import Location
 
 FIRST = """\
