@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import msgspec
 
 from checks.evidence import patterns
 from checks.evidence.database.facts import Catalog, Column, Index
 from checks.evidence.evidence import Evidence
-from checks.evidence.patterns import AccessPattern, Comparison
+from checks.evidence.patterns import AccessPattern, Comparison, DocumentSort
 from checks.evidence.repository.facts import Repository
 
 CONTAINMENT = frozenset({"@>", "@?", "@@"})
 EXISTENCE = frozenset({"?", "?|", "?&"})
 SERVED_BY_CLASS = {"jsonb_ops": CONTAINMENT | EXISTENCE, "jsonb_path_ops": CONTAINMENT}
+SORT = frozenset({"sort"})
 BTREE_OPERATORS = frozenset({"=", "in", "<", "<=", ">", ">=", "between"})
 
 
@@ -39,18 +41,30 @@ def comparisons_with_keys(evidence: Evidence, pattern: AccessPattern) -> tuple[C
 
     One normalised statement may be several in code, each with a key of its own; without code the keys stay `$n`.
     """
-    repository = evidence.find(Repository)
-    if repository is None or not any("$" in (entry.json_key or "") for entry in pattern.comparisons):
+    if not any("$" in (entry.json_key or "") for entry in pattern.comparisons):
         return pattern.comparisons
-    places = set(pattern.locations)
-    found: dict[Comparison, None] = {}
+    found = dict.fromkeys(entry for written in _as_written(evidence, pattern) for entry in written.comparisons)
+    return tuple(found) or pattern.comparisons
+
+
+def sorts_with_keys(evidence: Evidence, pattern: AccessPattern) -> tuple[DocumentSort, ...]:
+    """What the statement sorts by inside documents, with the keys as the code has them, likewise."""
+    if not any("$" in (entry.key.json_key or "") for entry in pattern.sorts):
+        return pattern.sorts
+    found = dict.fromkeys(entry for written in _as_written(evidence, pattern) for entry in written.sorts)
+    return tuple(found) or pattern.sorts
+
+
+def _as_written(evidence: Evidence, pattern: AccessPattern) -> Iterator[AccessPattern]:
+    """The statement as it stands in code, at each of its places."""
+    repository, places = evidence.find(Repository), set(pattern.locations)
+    if repository is None:
+        return
     texts = [(statement.location, statement.text) for statement in repository.statements]
     texts += [(call.location, call.text) for call in repository.calls]
     for location, text in texts:
-        if location in places:
-            written = patterns.read_pattern(text, evidence.find(Catalog))
-            found.update(dict.fromkeys(written.comparisons if written else ()))
-    return tuple(found) or pattern.comparisons
+        if location in places and (written := patterns.read_pattern(text, evidence.find(Catalog))):
+            yield written
 
 
 def way_of(comparison: Comparison) -> Way | None:
@@ -60,7 +74,7 @@ def way_of(comparison: Comparison) -> Way | None:
         return Way(frozenset({inside}))
     if inside is None:
         return Way(frozenset({operator})) if operator in CONTAINMENT | EXISTENCE else None
-    if operator in BTREE_OPERATORS | CONTAINMENT | EXISTENCE:
+    if operator in BTREE_OPERATORS | CONTAINMENT | EXISTENCE | SORT:
         return Way(frozenset({operator}), inside, comparison.json_key, comparison.function)
     return None
 
@@ -79,10 +93,21 @@ def _serves(index: Index, column: Column, way: Way) -> bool:
                 if way.operators <= served:
                     return True
         elif (position == 0 or gin) and key.expression and column.number in key.expression_columns:
-            expected_method = gin if way.operators <= CONTAINMENT | EXISTENCE else index.method in {"btree", "hash"}
-            if expected_method and _same_key(key.expression, way):
+            if way.operators <= CONTAINMENT | EXISTENCE:
+                expected_method = gin
+            else:
+                expected_method = index.method == "btree" or (index.method == "hash" and way.operators <= {"=", "in"})
+            in_order = way.operators != SORT or (
+                index.predicate is None and _is_cast(key.expression) == _is_cast(way.cast)
+            )
+            if expected_method and in_order and _same_key(key.expression, way):
                 return True
     return False
+
+
+def _is_cast(expression: str | None) -> bool:
+    """Whether what the document gives, text, is made another type; a key's own ::text is no such cast."""
+    return bool(re.search(r"::(?!text\b)", expression or ""))
 
 
 def _same_key(expression: str, way: Way) -> bool:

@@ -12,7 +12,7 @@ from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern, Comparison
 from checks.families import once_per_family
 from checks.hybrid.documents import compares, document_columns
-from checks.json_paths import Way, comparisons_with_keys, is_served, way_of
+from checks.json_paths import SORT, Way, comparisons_with_keys, is_served, sorts_with_keys, way_of
 from checks.model import (
     Confidence,
     Examined,
@@ -59,7 +59,7 @@ class Reference(msgspec.Struct, frozen=True):
 
 
 class Use(msgspec.Struct, frozen=True):
-    """One comparison of a key by one statement."""
+    """One comparison of a key by one statement, or one sort by it (operator `sort`)."""
 
     pattern: AccessPattern
     comparison: Comparison
@@ -67,13 +67,15 @@ class Use(msgspec.Struct, frozen=True):
 
 
 def key_uses(evidence: Evidence, column: Column) -> dict[str, list[Use]]:
-    """Comparisons of the column's keys, by key; those whose key was normalised away are left out."""
+    """Comparisons of the column's keys and sorts by them, by key; those whose key was normalised away, and those of an expression
+    over several, for which no column can stand, are left out."""
     catalog = evidence.get(Catalog)
     found: dict[str, list[Use]] = {}
     for pattern in observed_workload(evidence):
-        for comparison in comparisons_with_keys(evidence, pattern):
+        sorts = [entry.key for entry in sorts_with_keys(evidence, pattern)]
+        for comparison in (*comparisons_with_keys(evidence, pattern), *sorts):
             key = comparison.json_key
-            if not key or "$" in key or not comparison.json_operator or not compares(catalog, comparison, column):
+            if not key or "$" in key or comparison.several or not compares(catalog, comparison, column):
                 continue
             if comparison.json_operator in {"->>", "->", "#>>", "#>", "[]"} and (way := way_of(comparison)):
                 found.setdefault(key, []).append(Use(pattern, comparison, way))
@@ -92,7 +94,7 @@ def _patterns(uses: list[Use]) -> list[AccessPattern]:
 @check("hybrid.hot-jsonb-key", catalogue="H05", severity=Severity.MEDIUM, needs=[Catalog])
 @once_per_family
 def hot_jsonb_key(evidence: Evidence) -> Iterator[Finding | Examined]:
-    """Many statements compare one key of a document: it is a column in all but name.
+    """Many statements compare or sort by one key of a document: it is a column in all but name.
 
     A key has no type, no NOT NULL, no foreign key and no statistics: the planner takes half a percent of the rows for any value,
     and whoever misspells it gets no error. A generated column gives it all of these, and the code need not change its writes.
@@ -137,7 +139,7 @@ def _hot(
     severity = Severity.MEDIUM if rows > evidence.limit("seq_scan_rows") and not served else Severity.LOW
     return Finding(
         subject,
-        f"{len(patterns)} statements compare {subject.name} {uses[0].way.json_operator} {quote_literal(key)}"
+        f"{len(patterns)} statements {_verb(uses)} {subject.name} {uses[0].way.json_operator} {quote_literal(key)}"
         f"{place_in_words(places)}",
         promotion(catalog, table, column, key, uses),
         severity=severity,
@@ -154,6 +156,11 @@ def _hot(
         locations=places,
         discriminator=key,
     )
+
+
+def _verb(uses: list[Use]) -> str:
+    sorts = [use.way.operators == SORT for use in uses]
+    return "sort by" if all(sorts) else "compare or sort by" if any(sorts) else "compare"
 
 
 def promotion(catalog: Catalog, table: Table, column: Column, key: str, uses: list[Use]) -> Fix:
@@ -205,13 +212,14 @@ def relation_inside_jsonb(evidence: Evidence) -> Iterator[Finding | Examined]:
         if is_message(table):
             continue
         references = []
-        for key, uses in key_uses(evidence, column).items():
+        for key, found in key_uses(evidence, column).items():
+            uses = [use for use in found if use.way.operators != SORT]
             target = referenced_table(catalog, table, key)
             joined = [use for use in uses if _joins(use)]
             if target is None and joined:
                 other = joined[0].comparison.other
                 target = catalog.table_by_oid.get(other.table or 0) if other else None
-            if target is not None or joined:
+            if uses and (target is not None or joined):
                 references.append(Reference(key, tuple(uses), target, bool(joined)))
         if references:
             yield _inside(evidence, table, column, sorted(references, key=lambda entry: (not entry.joined, entry.key)))

@@ -100,7 +100,10 @@ def _looking_inside(evidence: Evidence, catalog: Catalog, column: Column) -> lis
     return [
         pattern
         for pattern in workload_seen(evidence)
-        if any(entry.json_operator and compares(catalog, entry, column) for entry in pattern.comparisons)
+        if any(
+            entry.json_operator and compares(catalog, entry, column)
+            for entry in (*pattern.comparisons, *(sort.key for sort in pattern.sorts))
+        )
         or (
             tables & set(pattern.tables)
             and not _is_ambiguous(catalog, pattern, column, tables)

@@ -10,7 +10,16 @@ from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern
 from checks.families import once_per_family
 from checks.hybrid.documents import compares, document_columns, gin_indexes
-from checks.json_paths import CONTAINMENT, EXISTENCE, Way, comparisons_with_keys, is_served, way_of
+from checks.json_paths import (
+    CONTAINMENT,
+    EXISTENCE,
+    SORT,
+    Way,
+    comparisons_with_keys,
+    is_served,
+    sorts_with_keys,
+    way_of,
+)
 from checks.model import (
     Confidence,
     Examined,
@@ -35,6 +44,8 @@ from checks.workload import (
 )
 
 SHOWN = 5
+# Types whose reading of a text depends on no setting, so that an index can be built on the cast; times are none of them.
+_IMMUTABLE = frozenset("int2 int4 int8 numeric float4 float8 bool uuid text varchar".split())
 
 
 @check("hybrid.jsonb-filter-without-index", catalogue="H02", severity=Severity.HIGH, needs=[Catalog])
@@ -42,9 +53,9 @@ SHOWN = 5
 def jsonb_filter_without_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Rows are chosen by what stands inside a document, and no index serves it.
 
-    Every such statement reads and unpacks all documents. A GIN index on the column does not help everywhere: it serves
-    containment (and key existence, with jsonb_ops), but never `document ->> 'key' = value`, which needs an index on that
-    expression; and the planner knows nothing of keys without one.
+    Every such statement reads and unpacks all documents, be it to compare a key or to sort by it for the first few. A GIN index
+    on the column does not help everywhere: it serves containment (and key existence, with jsonb_ops), but never
+    `document ->> 'key' = value`, which needs an index on that expression; and the planner knows nothing of keys without one.
 
     Fix: GIN (jsonb_path_ops) for @>; an index on the expression for ->>; or a generated column for a key used everywhere.
 
@@ -77,9 +88,25 @@ def jsonb_filter_without_index(evidence: Evidence) -> Iterator[Finding | Examine
                     continue
                 if compares(catalog, comparison, column) and not is_served(catalog, column, way):
                     unserved.setdefault(way.discriminator, []).append((pattern, way))
+            for way in _sorted_by(evidence, column, pattern):
+                unserved.setdefault(way.discriminator, []).append((pattern, way))
         for found in _by_statements(unserved):
             yield _unserved(evidence, catalog, table, column, rows, found)
     yield Examined(len(columns), len(columns), "jsonb columns", gap=unread_statements(evidence))
+
+
+def _sorted_by(evidence: Evidence, column: Column, pattern: AccessPattern) -> Iterator[Way]:
+    """Keys of the column by which the statement sorts all rows to give the first few, and no index has them in that order."""
+    catalog = evidence.get(Catalog)
+    # What else confines the rows may well leave few to sort.
+    if pattern.joined_relations > 1 or any(
+        entry.json_operator is None and entry.operator != "is not null" for entry in pattern.comparisons
+    ):
+        return
+    for entry in sorts_with_keys(evidence, pattern):
+        way = way_of(entry.key) if entry.limit is not None and compares(catalog, entry.key, column) else None
+        if way is not None and not is_served(catalog, column, way):
+            yield way
 
 
 def _by_statements(
@@ -120,20 +147,23 @@ def _unserved(
     patterns = list(dict.fromkeys(pattern for pattern, _ in found))
     ways = list({each.discriminator: each for _, each in found}.values())
     way = ways[0]
-    operators = sorted({operator for _, each in found for operator in each.operators})
+    # An index for the one has the other's order too.
+    sorts = all(each.operators == SORT for _, each in found)
+    operators = sorted({operator for _, each in found for operator in each.operators} - (set() if sorts else SORT))
     subject = catalog.column_subject(column)
     places: tuple[Location, ...] = tuple(
         dict.fromkeys(place for pattern in patterns for place in statement_places(evidence, pattern))
     )
     key = way.key if way.key and "$" not in way.key else None
     inside = (
-        f"{way.json_operator} {quote_literal(key) if key else 'a key'} {operators[0]}"
+        f"{way.json_operator} {quote_literal(key) if key else 'a key'}{'' if sorts else f' {operators[0]}'}"
         if way.json_operator
         else "/".join(operators)
     )
     if len(ways) > 1:
         inside += f" and {len(ways) - 1} more key{'s' if len(ways) > 2 else ''}"
-    count = "A statement filters" if len(patterns) == 1 else f"{len(patterns)} statements filter"
+    verb = "sort" if sorts else "filter"
+    count = f"A statement {verb}s" if len(patterns) == 1 else f"{len(patterns)} statements {verb}"
     ran = any(pattern.query_id for pattern in patterns)
     return Finding(
         subject,
@@ -157,9 +187,7 @@ def _unserved(
 
 def _plain(way: Way) -> bool:
     """One key, taken by an operator and at most cast: what an expression index can be written for from here."""
-    return way.json_operator in {"->>", "->"} and (
-        way.cast is None or bool(re.fullmatch(r"::[a-z][a-z0-9_]*", way.cast))
-    )
+    return way.json_operator in {"->>", "->"} and (way.cast is None or way.cast.removeprefix("::") in _IMMUTABLE)
 
 
 def _index_fix(

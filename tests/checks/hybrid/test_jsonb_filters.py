@@ -94,3 +94,50 @@ def test_several_keys_of_one_statement(
         "A statement filters 3,000 rows by public.bare.metadata ->> 'kind' = and 1 more key, which no index serves (a.py:3)"
     )
     database.execute(*(bare.fix.sql or "").split("; "))
+
+
+def test_keys_that_rows_are_sorted_by(
+    database: Database, repository: Callable[[Mapping[str, str | bytes]], Path]
+) -> None:
+    """The few largest of all rows by a key, with an index in that order, with a hash, and where a filter comes first."""
+    prepare(
+        database,
+        *(table(name) for name in ("bare", "ordered", "hashed", "as_text", "alone")),
+        "CREATE INDEX ON ordered (((metadata ->> 'n')::int))",
+        "CREATE INDEX ON hashed USING hash (((metadata ->> 'n')::int))",
+        "CREATE INDEX ON as_text ((metadata ->> 'n'))",
+    )
+    key = "(metadata ->> 'n')::int"
+    statements = [
+        f"SELECT id FROM {name} ORDER BY {key} DESC LIMIT 10" for name in ("bare", "ordered", "hashed", "as_text")
+    ]
+    statements += [
+        "SELECT id FROM as_text ORDER BY metadata ->> 'n' LIMIT 10",
+        f"SELECT id FROM alone ORDER BY {key}",
+        f"SELECT id FROM alone ORDER BY id, {key} LIMIT 10",
+        f"SELECT id FROM alone WHERE tenant_id = 3 ORDER BY {key} LIMIT 10",
+        f"SELECT {key}, count(*) FROM alone GROUP BY {key} ORDER BY {key} LIMIT 10",
+    ]
+    code = repository(
+        {
+            "a.py": "import psycopg\n"
+            + "".join(f'def f{n}(c):\n    c.execute("{text}")\n' for n, text in enumerate(statements))
+        }
+    )
+    connection = database.connect()
+    for statement in statements:
+        send(connection, statement, [()] * 12)
+
+    result = examine(database, NAME, code, limits=LIMITS)
+
+    assert {entry.subject.name: entry.title for entry in result.findings} == {
+        f"public.{name}.metadata": f"A statement sorts 3,000 rows by public.{name}.metadata ->> 'n', which no index serves "
+        f"(a.py:{line})"
+        for name, line in (("bare", 3), ("hashed", 7), ("as_text", 9))
+    }
+    for entry in result.findings:
+        create = (entry.fix.sql or "").partition(";")[0].replace("CONCURRENTLY ", "")
+        database.execute(create)
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {statements[0]}".encode())
+        assert "Index Scan" in str(cursor.fetchall())
