@@ -170,6 +170,10 @@ class Shadow:
             self._planning = Planning(self._server, self.blueprint.settings)
         return self._planning.explain(statement, {**self._settings_of(role), **settings})
 
+    def settings_of(self, role: str) -> dict[str, str]:
+        """The settings that statements of `role` are planned under, as far as they are not PostgreSQL's own."""
+        return {**self.blueprint.settings, **self._settings_of(role)}
+
     def create_extension(self, name: str) -> str:
         """Brings an extension that is known to be harmless. Returns why it could not be had, or nothing."""
         self._leave()

@@ -115,6 +115,25 @@ INDEX_DETAILS = """
     JOIN pg_catalog.pg_namespace AS tn ON tn.oid = t.relnamespace
 """
 
+# How well each index's first key follows the order of its table, from what ANALYZE found for the column.
+INDEX_CORRELATIONS = """
+    SELECT n.nspname::text, c.relname::text, tn.nspname::text, t.relname::text,
+        (
+            SELECT CASE 3
+                WHEN s.stakind1 THEN s.stanumbers1[1] WHEN s.stakind2 THEN s.stanumbers2[1]
+                WHEN s.stakind3 THEN s.stanumbers3[1] WHEN s.stakind4 THEN s.stanumbers4[1]
+                WHEN s.stakind5 THEN s.stanumbers5[1] END
+            FROM pg_catalog.pg_statistic AS s
+            WHERE s.starelid = i.indrelid AND s.staattnum = (i.indkey::int2[])[0] AND NOT s.stainherit
+        )
+    FROM pg_catalog.pg_index AS i
+    JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid AND c.relkind = 'i'
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_class AS t ON t.oid = i.indrelid
+    JOIN pg_catalog.pg_namespace AS tn ON tn.oid = t.relnamespace
+    WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+"""
+
 EXTENSIONS_ON_PATH = """
     SELECT pg_catalog.set_config(
         'search_path',
