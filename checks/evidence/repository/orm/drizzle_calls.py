@@ -8,21 +8,9 @@ from tree_sitter import Node
 
 from checks.evidence.repository.facts import Model, OrmCall
 from checks.evidence.repository.orm.drizzle_expressions import Expressions
-from checks.evidence.repository.orm.drizzle_shared import declared, object_of
+from checks.evidence.repository.orm.drizzle_steps import EVERYTHING, Step, Steps
 from checks.evidence.repository.orm.models import Models
-from checks.evidence.repository.orm.query import (
-    COLUMNS,
-    EXPRESSIONS,
-    JOINS,
-    LIMIT,
-    ORDER,
-    VALUE,
-    WHERE,
-    Query,
-    column_of,
-    quoted,
-    relation,
-)
+from checks.evidence.repository.orm.query import COLUMNS, JOINS, Query
 from checks.evidence.repository.orm.script import (
     Imports,
     arguments_of,
@@ -30,10 +18,8 @@ from checks.evidence.repository.orm.script import (
     chain_above,
     definition_of,
     holder_of,
-    is_changed,
     is_shadowed,
     known_entries,
-    resolved,
 )
 from checks.evidence.repository.orm.syntax import (
     Source,
@@ -53,14 +39,6 @@ _STARTS = re.compile(
     rb"\.\s*(select|selectDistinct|selectDistinctOn|insert|update|delete|\$count|findFirst|findMany)\s*(?:<[^()]*>)?\("
 )
 _PROPERTY = frozenset(["property_identifier"])
-_HARMLESS = frozenset(
-    "then catch finally execute prepare returning all get values set from comment onConflictDoNothing $withCache".split()
-)
-_EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS, EXPRESSIONS])
-_JOINS = {
-    "innerJoin": "JOIN", "leftJoin": "LEFT JOIN", "rightJoin": "RIGHT JOIN", "fullJoin": "FULL JOIN",
-    "crossJoin": "CROSS JOIN",
-}  # fmt: skip
 _NOT_SENT = frozenset(["as", "getSQL", "toSQL", "union", "unionAll", "except", "intersect", "$with"])
 _TAKES_SUBQUERIES = frozenset(
     "inArray notInArray exists notExists eq ne gt gte lt lte from innerJoin leftJoin as union unionAll except intersect "
@@ -68,8 +46,6 @@ _TAKES_SUBQUERIES = frozenset(
 )
 
 _MAXIMUM_DEPTH = 8
-
-Step = tuple[str, Node]
 
 
 def read_calls(source: Source, models: Models) -> list[OrmCall]:
@@ -83,7 +59,7 @@ class _Reader:
         self.imports = Imports(source.file.text)
         self.expressions = Expressions(self.entity, self.subselect)
         self.depth = 0
-        self.functions: dict[str, Node] | None = None
+        self.steps = Steps(source, self.expressions)
         self.parameters: dict[str, Model] = {}
         self.calls: list[OrmCall] = []
 
@@ -165,15 +141,15 @@ class _Reader:
         if found is None:
             return None
         query = Query("select", *found)
-        self._joins(query, steps)
+        self.steps.joins(query, steps)
         arguments = arguments_of(call)
         if called(call) == "selectDistinctOn":
             query.partial.add(COLUMNS)
         elif arguments:
-            self._columns(query, arguments[0])
+            self.steps.columns(query, arguments[0])
         elif query.joins:
-            self._all_columns(query, [found, *(joined for joined in self._joined(steps) if joined)])
-        self._apply(query, steps)
+            self.steps.all_columns(query, [found, *(joined for joined in self.steps.joined(steps) if joined)])
+        self.steps.apply(query, steps)
         return query
 
     def _write(self, verb: str, call: Node) -> None:
@@ -187,7 +163,7 @@ class _Reader:
             return
         query = Query(verb, *found)
         query.partial |= state
-        self._apply(query, steps)
+        self.steps.apply(query, steps)
         self._finish(query, call)
 
     def _count(self, call: Node) -> None:
@@ -198,7 +174,7 @@ class _Reader:
         query = Query("select", *found)
         query.columns = ["count(*)"]
         if len(arguments) > 1:
-            self._where(query, arguments[1])
+            self.steps.where(query, arguments[1])
         self._finish(query, call)
 
     def _relational(self, word: str, call: Node) -> None:
@@ -213,13 +189,13 @@ class _Reader:
         query = Query("select", model)
         arguments = arguments_of(call)
         entries, whole = known_entries(arguments[0]) if arguments else ({}, True)
-        query.partial |= set() if whole else _EVERYTHING
+        query.partial |= set() if whole else EVERYTHING
         for key, value in entries.items():
             if key == "where":
-                self._where(query, self._body(value, model))
+                self.steps.where(query, self._body(value, model))
             elif key == "orderBy":
                 body = self._body(value, model)
-                self._order(query, named(body) if body.type == "array" else [body])
+                self.steps.order(query, named(body) if body.type == "array" else [body])
             elif key == "columns":
                 chosen, known = known_entries(value)
                 names = [name for name, flag in chosen.items() if text(flag) == "true"]
@@ -261,7 +237,7 @@ class _Reader:
         if parent.type == "template_substitution":
             return None
         if "$dynamic" in names:
-            return _EVERYTHING
+            return EVERYTHING
         if parent.type in ("variable_declarator", "assignment_expression"):
             return self._kept(text(field(parent, "name") or field(parent, "left")), parent)
         return frozenset()
@@ -270,160 +246,17 @@ class _Reader:
         """The same for a statement kept in a variable."""
         function = function_around(near)
         if function is None or not name.isidentifier():
-            return _EVERYTHING
+            return EVERYTHING
         code = whole_text(function)
         if near.type == "assignment_expression" or re.search(
             rf"(?<![\w$.]){name}\s*(?:\n\s*)?\.\w|(?<![\w$.]){name}\s*=[^=>]",
             code[code.find(text(near)) + len(text(near)) :],
         ):
-            return _EVERYTHING
+            return EVERYTHING
         sent = re.search(rf"\bawait\s+{name}\b|\breturn\s+{name}\s*[;\n}}]|\[[^\[\]]*\b{name}\b[^\[\]]*\]\)", code)
         return frozenset() if sent else None
 
     # Steps
-
-    def _apply(self, query: Query, steps: list[Step]) -> None:
-        for name, call in steps:
-            arguments = arguments_of(call)
-            if name == "where" and arguments:
-                self._where(query, arguments[0])
-            elif name == "orderBy":
-                self._order(query, arguments)
-            elif name == "limit" and arguments:
-                query.take(text(arguments[0]))
-            elif name == "offset" and arguments:
-                query.offset = text(arguments[0]) != "0"
-            elif name == "groupBy":
-                keys = [self.expressions.scalar(argument) for argument in arguments]
-                query.group = [key for key in keys if key]
-            elif name == "having":
-                query.partial.add(WHERE)
-            elif name in ("set", "values") and arguments:
-                self._written(query, arguments[0])
-            elif name == "onConflictDoNothing":
-                query.suffix = " ON CONFLICT DO NOTHING"
-            elif name == "onConflictDoUpdate":
-                self._conflict(query, arguments)
-            elif name == "for":
-                query.suffix = (
-                    " FOR UPDATE SKIP LOCKED"
-                    if "skipLocked" in text(call.child_by_field_name("arguments"))
-                    else " FOR UPDATE"
-                )
-            elif name == "select":
-                query.partial |= {COLUMNS, JOINS, WHERE}
-            elif name not in _HARMLESS and name not in _JOINS:
-                query.partial |= _EVERYTHING
-
-    def _where(self, query: Query, node: Node) -> None:
-        known, whole = self.expressions.conditions(node)
-        query.where += known
-        query.partial |= set() if whole else {WHERE}
-
-    def _order(self, query: Query, arguments: list[Node]) -> None:
-        for argument in arguments:
-            key = self.expressions.order(argument)
-            if key is None:
-                query.partial.add(ORDER)
-            elif ORDER not in query.partial:
-                query.order.append(key)
-
-    def _conflict(self, query: Query, arguments: list[Node]) -> None:
-        """`onConflictDoUpdate({ target, set })`, but with conditions."""
-        options, whole = known_entries(arguments[0]) if arguments else ({}, False)
-        target, changed = options.get("target"), options.get("set")
-        if not whole or target is None or changed is None or not options.keys() <= {"target", "set"}:
-            query.partial.add(COLUMNS)
-            return
-        nodes = named(target) if target.type == "array" else [target]
-        keys = [column_of(query.model, text(field(node, "property"))) for node in nodes]
-        update = Query("update", query.model)
-        self._written(update, changed)
-        query.partial |= update.partial
-        if all(keys) and update.assigned():
-            names = ", ".join(quoted(key.name) for key in keys if key is not None)
-            written = ", ".join(f"{quoted(name)} = {VALUE}" for name in update.assigned())
-            query.suffix = f" ON CONFLICT ({names}) DO UPDATE SET {written}"
-        else:
-            query.partial.add(COLUMNS)
-
-    def _written(self, query: Query, node: Node) -> None:
-        node = unwrapped(node)
-        if node.type in ("identifier", "shorthand_property_identifier"):
-            value = definition_of(text(node), node)
-            query.partial |= {COLUMNS} if value is None or is_changed(text(node), node) else set()
-            if value is None:
-                return
-            node = unwrapped(value)
-        if node.type == "array":
-            elements = named(node)
-            query.partial |= set() if len(elements) == 1 else {COLUMNS}
-            node = elements[0] if elements else node
-        if called(node) == "map" and arguments_of(node):
-            made = unwrapped(arguments_of(node)[0])
-            node = self._made(made) if made.type == "identifier" else unwrapped(field(made, "body") or made)
-        elif node.type == "call_expression" and (function := field(node, "function")) is not None:
-            node = self._made(function) if function.type == "identifier" else node
-        entries, whole = known_entries(node)
-        for key in entries:
-            query.write(key)
-        query.partial |= set() if whole else {COLUMNS}
-
-    def _made(self, function: Node) -> Node:
-        """The object that a function of this file returns; its name where that is not told."""
-        if self.functions is None:
-            self.functions = dict(declared(self.source))
-        value = self.functions.get(text(function))
-        return (object_of(value) if value is not None else None) or function
-
-    def _columns(self, query: Query, node: Node) -> None:
-        chosen = resolved(node)
-        entries, whole = known_entries(chosen)
-        query.columns = []
-        spreads = [named(entry)[0] for entry in named(chosen) if entry.type == "spread_element" and named(entry)]
-        tables = [table for spread in spreads if (table := self._columns_of(spread)) is not None]
-        self._all_columns(query, tables)
-        whole |= len(tables) == len(spreads) and len(entries) + len(spreads) == len(named(chosen))
-        for value in entries.values():
-            if found := self.entity(value):
-                query.columns += [f"{quoted(found[1])}.{quoted(column.name)}" for column in found[0].columns]
-            elif (written := self.expressions.scalar(value)) is not None:
-                query.columns.append(written)
-            else:
-                query.partial |= {COLUMNS, EXPRESSIONS}
-        query.partial |= set() if whole else {COLUMNS, EXPRESSIONS}
-
-    def _columns_of(self, node: Node) -> tuple[Model, str] | None:
-        """The table whose columns `getTableColumns(users)` gives, also in a variable."""
-        value = definition_of(text(node), node) if node.type == "identifier" else node
-        arguments = arguments_of(value) if called(value) in ("getTableColumns", "getColumns") else []
-        return self.entity(arguments[0]) if len(arguments) == 1 else None
-
-    def _all_columns(self, query: Query, tables: list[tuple[Model, str]]) -> None:
-        query.columns = [
-            f"{quoted(alias)}.{quoted(column.name)}" for model, alias in tables for column in model.columns
-        ]
-
-    def _joined(self, steps: list[Step]) -> list[tuple[Model, str] | None]:
-        targets = [arguments_of(step)[:1] for name, step in steps if name in _JOINS]
-        return [self.entity(target[0]) if target else None for target in targets]
-
-    def _joins(self, query: Query, steps: list[Step]) -> None:
-        for name, step in steps:
-            if name not in _JOINS:
-                continue
-            arguments = arguments_of(step)
-            found = self.entity(arguments[0]) if arguments else None
-            if found is None:
-                query.partial |= {JOINS, COLUMNS}
-                continue
-            condition = ""
-            if name != "crossJoin":
-                known, whole = self.expressions.conditions(arguments[1]) if len(arguments) > 1 else ([], False)
-                query.partial |= set() if whole else {JOINS}
-                condition = f" ON {' AND '.join(known) or 'true'}"
-            query.joins.append(f"{_JOINS[name]} {relation(found[0])} AS {quoted(found[1])}{condition}")
-
     def _finish(self, query: Query, node: Node) -> None:
         place = holder_of(node)
         start = field(node, "function")
