@@ -6,12 +6,7 @@ from typing import Any
 
 from checks.evidence.expressions import unwrap
 from checks.evidence.repository.ddl_tables import At, Tables, columns_in, index_column
-from checks.evidence.repository.ledger import (
-    ColumnDetail,
-    IndexDetail,
-    TableDetail,
-    TriggerDetail,
-)
+from checks.evidence.repository.ledger import ColumnDetail, IndexDetail, TableDetail, TriggerDetail
 from checks.evidence.repository.type_names import TYPE_NAMES
 from checks.model import quote_identifier
 

@@ -6,13 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from checks.evidence.expressions import unwrap
-from checks.evidence.repository.ledger import (
-    ColumnDetail,
-    ConstraintDetail,
-    IndexDetail,
-    Ledger,
-    TableDetail,
-)
+from checks.evidence.repository.ledger import ColumnDetail, ConstraintDetail, IndexDetail, Ledger, TableDetail
 from checks.evidence.repository.type_names import SERIALS, formatted
 from checks.model import Location
 

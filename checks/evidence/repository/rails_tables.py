@@ -20,6 +20,8 @@ def _joined(names: list[str]) -> str:
 
 
 class Tables(Indexes):
+    """Reads what one migration does to tables and columns."""
+
     # As Rails of that version has it
 
     def _key_kind(self) -> str:
