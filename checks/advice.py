@@ -19,12 +19,21 @@ class AdvisedIndex(msgspec.Struct, frozen=True):
 
 
 class AdvisedStatement(msgspec.Struct, frozen=True):
-    """Planner cost before and with the advised set; `weight` is how often it ran."""
+    """Planner cost before and with the advised set; `weight` is how often it ran. `memory_before`, `memory_after` and `proven`
+    are those of ProvenStatement."""
 
     statement: str
     weight: float
     cost_before: float
     cost_after: float
+    memory_before: float | None = None
+    memory_after: float | None = None
+    proven: bool = False
+
+    @property
+    def better(self) -> bool:
+        """As the planner counts; whether it is faster says `proven`."""
+        return self.cost_after < self.cost_before * 0.99
 
 
 class Advice(msgspec.Struct, frozen=True, tag=True):

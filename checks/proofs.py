@@ -9,10 +9,11 @@ import msgspec
 
 
 class Verdict(StrEnum):
-    """Of a try: statements get cheaper; nothing changes, which a drop is to show; nothing changes, though it should; a
-    statement gets dearer; it could not be tried."""
+    """Of a try: statements are proven to be faster; some are cheaper, but only as the planner counts; nothing changes, which a
+    drop is to show; nothing changes, though it should; a statement gets dearer; it could not be tried."""
 
     HELPS = "helps"
+    DOUBTFUL = "doubtful"
     HARMLESS = "harmless"
     NO_EFFECT = "no_effect"
     REGRESSES = "regresses"
@@ -26,7 +27,9 @@ FIVE_READS = 20.0
 class ProvenStatement(msgspec.Struct, frozen=True):
     """A statement planned before and after, costs in planner units. `statement` is its query id, or `file:line` where it stands
     in code and never ran. The plans are there where they differ, one line a node, literals masked. `does` is what it does in
-    words: findings say it, evidence does not."""
+    words: findings say it, evidence does not. `memory_before` and `memory_after` are the costs of one that is cheaper with
+    every page in memory, where that could be counted (checks/shadow/in_memory.py); `proven`: both counts fall by limit
+    `proven_gain`."""
 
     statement: str
     cost_before: float
@@ -35,9 +38,13 @@ class ProvenStatement(msgspec.Struct, frozen=True):
     plan_before: tuple[str, ...] = ()
     plan_after: tuple[str, ...] = ()
     does: str = ""
+    memory_before: float | None = None
+    memory_after: float | None = None
+    proven: bool = False
 
     @property
     def better(self) -> bool:
+        """As the planner counts; whether it is faster says `proven`."""
         return self.cost_after < self.cost_before * 0.99
 
     @property
@@ -68,6 +75,15 @@ class Proof(msgspec.Struct, frozen=True):
     @property
     def better(self) -> tuple[ProvenStatement, ...]:
         return tuple(entry for entry in self.statements if entry.better)
+
+    @property
+    def proven(self) -> tuple[ProvenStatement, ...]:
+        return tuple(entry for entry in self.statements if entry.proven)
+
+    @property
+    def doubtful(self) -> tuple[ProvenStatement, ...]:
+        """Those that are cheaper only as the planner counts."""
+        return tuple(entry for entry in self.statements if entry.better and not entry.proven)
 
     @property
     def worse(self) -> tuple[ProvenStatement, ...]:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+import msgspec
 import psycopg
 
 from checks.advice import Advice, AdvisedIndex, AdvisedStatement
@@ -22,6 +23,7 @@ from checks.model import qualified_name, quote_identifier
 from checks.shadow.advice_pool import Proposed, pool
 from checks.shadow.clone import Shadow
 from checks.shadow.growth import with_limits
+from checks.shadow.in_memory import InMemory, proven
 from checks.shadow.sizing import predicted_sizes
 
 STATEMENTS = 100
@@ -297,7 +299,7 @@ class _Search:
         return Advice(
             budget_bytes,
             tuple(sorted(advised, key=lambda entry: (-entry.loss, entry.table, entry.definition))),
-            tuple(AdvisedStatement(id, self._weight(id), before[id].cost, after[id].cost) for id in before),
+            self._compared(chosen, before, after),
             whole,
             sum(self._weight(id) * cost.cost for id, cost in after.items()),
             sum(self._indexes[path].write_cost for path in chosen),
@@ -308,6 +310,40 @@ class _Search:
             target_major=self._shadow.blueprint.major,
             cut_short=self._cut_short,
         )
+
+    def _compared(
+        self, chosen: frozenset[Path], before: dict[str, _Cost], after: dict[str, _Cost]
+    ) -> tuple[AdvisedStatement, ...]:
+        """Those that get cheaper are counted a second time, with and without the chosen indexes, which are then hidden."""
+        statements = {id: AdvisedStatement(id, self._weight(id), before[id].cost, after[id].cost) for id in before}
+        better = [id for id, entry in statements.items() if entry.better]
+        self._progress(f"counting {len(better)} statements with every page in memory")
+        counting = InMemory(self._shadow, self._evidence.limit("visited_rows")) if better else None
+        counted: list[dict[str, float | None]] = []
+        for there in (chosen, frozenset()):
+            self._show(there)
+            counted.append({id: self._in_memory(counting, id) for id in better} if counting is not None else {})
+        gain = self._evidence.limit("proven_gain")
+        for id in better:
+            costs, counts = (before[id].cost, after[id].cost), (counted[1][id], counted[0][id])
+            statements[id] = msgspec.structs.replace(
+                statements[id], memory_before=counts[0], memory_after=counts[1], proven=proven(gain, costs, counts)
+            )
+        return tuple(statements.values())
+
+    def _in_memory(self, counting: InMemory, id: str) -> float | None:
+        text, role = self._texts[id], self._role(id)
+        root = self._shadow.explain(text, role)
+        return counting.cost(text, role, root) if isinstance(root, PlanNode) else None
+
+    def _role(self, id: str) -> str:
+        entry = self._asked[id]
+        return entry.users[0] if entry.users else ""
+
+    def _show(self, there: frozenset[Path]) -> None:
+        if self._visible != there:
+            self._shadow.switch({path: path in there for path in self._visible ^ there})
+            self._visible = there
 
     def _weight(self, id: str) -> float:
         return max(1.0, float(self._asked[id].calls))
@@ -321,16 +357,13 @@ class _Search:
             # What a plan does not use may be there or not.
             if cost.used <= mine <= there:
                 return cost
-        if self._visible != mine:
-            self._shadow.switch({path: path in mine for path in self._visible ^ mine})
-            self._visible = mine
+        self._show(mine)
         found = self._plan(id) or _Cost(float("inf"), frozenset())
         known.append((mine, found))
         return found
 
     def _plan(self, id: str) -> _Cost | None:
-        entry = self._asked[id]
-        root = self._shadow.explain(self._texts[id], entry.users[0] if entry.users else "")
+        root = self._shadow.explain(self._texts[id], self._role(id))
         if not isinstance(root, PlanNode):
             return None
         nodes = root.walk()

@@ -16,6 +16,7 @@ from checks.model import Finding, qualified_name
 from checks.proofs import Lacking, Proof, Proofs, ProvenStatement, Verdict
 from checks.shadow.clone import Shadow
 from checks.shadow.growth import with_limits
+from checks.shadow.in_memory import InMemory, proven
 from checks.shadow.queries import INDEXES_BELOW
 from checks.shadow.sizing import predicted_sizes
 from checks.shadow.trials import Trial, trials
@@ -36,6 +37,17 @@ class Asked(NamedTuple):
     id: str
     text: str
     role: str
+
+
+class _Known(NamedTuple):
+    """The statements as they are planned without any fix. `in_memory` keeps their second counts, as they are asked for."""
+
+    asked: Mapping[str, Asked]
+    plans: Mapping[str, PlanNode]
+    unplanned: Sequence[Asked]
+    counting: InMemory
+    in_memory: dict[str, float | None]
+    gain: float
 
 
 class _Made(NamedTuple):
@@ -66,21 +78,13 @@ def prove(
     chosen = trials(worst_first)[:TRIALS]
     entries: list[Proof] = []
     made = [outcome for outcome in _create(shadow, chosen, entries) if isinstance(outcome, _Made)] if chosen else []
-    baseline: dict[str, PlanNode] = {}
-    known = {entry.id: entry for entry in asked(evidence)} if made else {}
-    unplanned = []
-    for number, entry in enumerate(known.values(), 1):
-        progress(f"planning statement {number} of {len(known)} in the shadow")
-        plan = shadow.explain(entry.text, entry.role)
-        if isinstance(plan, PlanNode):
-            baseline[entry.id] = plan
-        else:
-            unplanned.append(entry)
+    if made:
+        known = _known(shadow, evidence, progress)
     for number, outcome in enumerate(made, 1):
         if cancelled is not None and cancelled.is_set():
             break
         progress(f"trying fix {number} of {len(made)} in the shadow")
-        entries.append(_try(shadow, outcome, known, baseline, unplanned))
+        entries.append(_try(shadow, outcome, known))
     return Proofs(
         server_major=shadow.major,
         target_major=shadow.blueprint.major,
@@ -178,31 +182,41 @@ def _standing(shadow: Shadow, chosen: Sequence[Trial], entries: list[Proof]) -> 
     return list(chosen)
 
 
-def _try(
-    shadow: Shadow,
-    made: _Made,
-    asked: Mapping[str, Asked],
-    baseline: Mapping[str, PlanNode],
-    unplanned: Sequence[Asked],
-) -> Proof:
+def _known(shadow: Shadow, evidence: Evidence, progress: Progress) -> _Known:
+    asking = {entry.id: entry for entry in asked(evidence)}
+    plans: dict[str, PlanNode] = {}
+    unplanned = []
+    counting = InMemory(shadow, evidence.limit("visited_rows"))
+    for number, entry in enumerate(asking.values(), 1):
+        progress(f"planning statement {number} of {len(asking)} in the shadow")
+        plan = shadow.explain(entry.text, entry.role)
+        if isinstance(plan, PlanNode):
+            plans[entry.id] = plan
+        else:
+            unplanned.append(entry)
+    return _Known(asking, plans, unplanned, counting, {}, evidence.limit("proven_gain"))
+
+
+def _try(shadow: Shadow, made: _Made, known: _Known) -> Proof:
     texts = dict(made.trial.rewritten)
-    concerned = [id for id, plan in baseline.items() if made.tables & _relations(plan) or id in texts]
+    concerned = [id for id, plan in known.plans.items() if made.tables & _relations(plan) or id in texts]
     names = {table.casefold() for _, table in made.tables}
-    missed = sum(1 for entry in unplanned if any(name in entry.text.casefold() for name in names))
+    missed = sum(1 for entry in known.unplanned if any(name in entry.text.casefold() for name in names))
     changed = {**dict.fromkeys(made.shown, True), **dict.fromkeys(made.hidden, False)}
+    statements = []
     shadow.switch(changed)
     try:
-        after = {id: shadow.explain(texts.get(id, asked[id].text), asked[id].role) for id in concerned}
+        for id in concerned:
+            text, role = texts.get(id, known.asked[id].text), known.asked[id].role
+            plan = shadow.explain(text, role)
+            if not isinstance(plan, PlanNode):
+                missed += 1
+            elif (statement := _compared(id, known.plans[id], plan)) is not None:
+                after = known.counting.cost(text, role, plan) if statement.better else None
+                statements.append(msgspec.structs.replace(statement, memory_after=after))
     finally:
         shadow.switch({path: not visible for path, visible in changed.items()})
-    statements = []
-    for id, plan in after.items():
-        if isinstance(plan, PlanNode):
-            statement = _compared(id, baseline[id], plan)
-            if statement is not None:
-                statements.append(statement)
-        else:
-            missed += 1
+    statements = [_proven(statement, known) for statement in statements]
     statements.sort(key=lambda entry: (entry.cost_after - entry.cost_before, entry.statement))
     shown = (
         statements if len(statements) <= 2 * CHANGED_SHOWN else statements[:CHANGED_SHOWN] + statements[-CHANGED_SHOWN:]
@@ -219,11 +233,29 @@ def _try(
     return msgspec.structs.replace(proof, **_judged(made, proof, statements))
 
 
+def _proven(statement: ProvenStatement, known: _Known) -> ProvenStatement:
+    """With its second count before, where it is one that is cheaper; nothing of what is tried is there now."""
+    if not statement.better:
+        return statement
+    id = statement.statement
+    if id not in known.in_memory:
+        entry = known.asked[id]
+        known.in_memory[id] = known.counting.cost(entry.text, entry.role, known.plans[id])
+    before, after = known.in_memory[id], statement.memory_after
+    return msgspec.structs.replace(
+        statement,
+        memory_before=before,
+        proven=proven(known.gain, (statement.cost_before, statement.cost_after), (before, after)),
+    )
+
+
 def _judged(made: _Made, proof: Proof, statements: Sequence[ProvenStatement]) -> dict[str, object]:
     if any(entry.regresses for entry in statements):
         return {"verdict": Verdict.REGRESSES}
-    if any(entry.better for entry in statements):
+    if any(entry.proven for entry in statements):
         return {"verdict": Verdict.HELPS}
+    if any(entry.better for entry in statements):
+        return {"verdict": Verdict.DOUBTFUL}
     if not proof.planned:
         return {"verdict": Verdict.UNTRIED, "note": "no statement that is known reads or writes the table"}
     if any(creation.needs_constants for creation in made.trial.creates):
