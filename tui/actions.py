@@ -150,7 +150,7 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
     "live": (
         Action("pause", "space", "Hold the page still, or go on", short="pause", shown=True),
         Action("again", "r", "Begin anew", short="begin anew", shown=True),
-        Action("back", "escape", "Back to the run", short="back", shown=True),
+        Action("back", "escape", "Back to where you came from", short="back", shown=True),
     ),
     "preflight": (
         Action("start", "enter s", "Start the review", short="start", shown=True),

@@ -67,7 +67,7 @@ class SurveyorApp(Paired):
     `state` is the folder of what is remembered between runs, `reviews` the one of the reviews, `configuration` the one of the
     reviewer's own pgsurveyor.toml and keymap.toml, `cache` the one of what can be worked out again; by default where the
     platform puts them. `clock` gives the present in UTC. `follow`: the screen goes where the driver's goes. `presenting`: as
-    presenter mode has it from the start.
+    presenter mode has it from the start. `came_from` is the page of the review that was left last for one that belongs to none.
     """
 
     TITLE = "pgsurveyor"
@@ -131,6 +131,7 @@ class SurveyorApp(Paired):
         self._effects: tuple[Any, Effects | None] = (None, None)
         self._back: list[tuple[str, str]] = []
         self._wanted_place = ("", "")
+        self.came_from = "walk"
         self.actions, self._complaints = read_keymap(self.configuration_folder / KEYMAP)
         for theme in THEMES:
             self.register_theme(theme)
@@ -457,6 +458,8 @@ class SurveyorApp(Paired):
     def action_go(self, mode: str) -> None:
         if mode in REVIEW_MODES:
             self.remember_place(screen=mode)
+        elif self.current_mode in REVIEW_MODES:
+            self.came_from = self.current_mode
         self.switch_mode(mode)
 
     def action_switch_theme(self) -> None:

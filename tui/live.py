@@ -4,7 +4,7 @@ open while somebody watches, and no longer."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 
 import msgspec
 
@@ -16,21 +16,23 @@ from checks.evidence.database.rates import look, rates
 from checks.evidence.database.replication import observe_standbys
 from checks.evidence.database.server import check_version, observe_server
 from checks.evidence.database.session import Cancelled, ConnectionLost, Session
-from checks.evidence.database.statements import EXTENSION
+from checks.evidence.database.statements import EXTENSION, statement_texts
 
 EVERY_S = 2.0
 KEPT = 240
+TEXTS_READ = 8
 
 
 class Sample(msgspec.Struct, frozen=True):
     """What happened since the look before, and who was at work at this one. `server_ms` is the time our own looks took so far,
-    `statements_sent` how many they were."""
+    `statements_sent` how many they were. `texts` are those of the statements that took the most time, by their ids."""
 
     rates: Rates
     activity: Activity
     statements_sent: int
     server_ms: float
     standbys: tuple[Standby, ...] = ()
+    texts: Mapping[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def lag_bytes(self) -> int | None:
@@ -75,6 +77,7 @@ def watch(
                 server, sight = observe_server(session)
             extension = server.extension(EXTENSION)
             before = look(session, extension)
+            texts: dict[str, str] = {}
             while not stop.wait(every_s):
                 after = look(session, extension)
                 with session.transaction(ends=True):
@@ -85,7 +88,9 @@ def watch(
                     )
                     standbys = observe_standbys(session)
                 found = rates(before, after, known or Everything())
-                report(Sample(found, activity, session.statements_sent, session.server_ms, standbys))
+                wanted = {entry.query_id for entry in found.statements[:TEXTS_READ]} - texts.keys()
+                texts = {**texts, **statement_texts(session, extension, wanted)}
+                report(Sample(found, activity, session.statements_sent, session.server_ms, standbys, texts))
                 before = after
     except Cancelled:
         return

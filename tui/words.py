@@ -83,5 +83,13 @@ def milliseconds_in_words(milliseconds: float) -> str:
     return f"{milliseconds / 1000:,.1f} s" if milliseconds >= 1000 else figure("mean_ms", milliseconds)
 
 
+def shortened(count: int) -> str:
+    """`3,400`, `12k`, `5M`: of a count for which there is little room."""
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**4, "k")):
+        if count >= size:
+            return f"{count / (1000 if unit == 'k' else size):,.0f}{unit}"
+    return f"{count:,}"
+
+
 def plural(count: int, one: str, many: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -34,6 +34,7 @@ def sample(calls: float = 0.0, *sessions: ClientSession) -> Sample:
 @pytest.fixture
 def busy(database: Database) -> Iterator[Database]:
     """A database in which somebody works, and somebody waits for a lock."""
+    database.execute("CREATE EXTENSION pg_stat_statements")
     database.execute("CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 0), (2, 0)")
     stop = threading.Event()
     holder = psycopg.connect(database.dsn)
@@ -76,6 +77,9 @@ def test_a_server_at_work(busy: Database) -> None:
     assert max(one.idle_in_transaction for one in seen) == 1
     assert max(one.rates.transactions_per_s or 0 for one in seen) > 5
     assert max(one.rates.wal_bytes_per_s or 0 for one in seen) > 0
+    texts = [text for one in seen for text in one.texts.values()]
+    assert "UPDATE t SET n = n + $1 WHERE id = $2" in texts
+    assert not [text for text in texts if text.startswith(("BEGIN", "COMMIT"))]
 
 
 async def test_the_page_fills_while_one_looks_and_lets_go_afterwards(
@@ -93,7 +97,8 @@ async def test_the_page_fills_while_one_looks_and_lets_go_afterwards(
         assert isinstance(live, Live)
         await pilot.press("space")
         assert "Paused" in screen_text(pilot)
-        await pilot.press("W")
+        await pilot.press("escape")
+        assert app.current_mode == "walk"
         await until(pilot, lambda: live._stop.is_set())
         with psycopg.connect(busy.dsn) as connection:
             until_s = time.monotonic() + 10
@@ -130,7 +135,8 @@ async def test_without_a_server_the_page_says_so(make_app: MakeApp, make_review:
 
 
 def text(samples: list[Sample], width: int, **more: str) -> str:
-    return "\n".join(one.first.plain + one.text.plain for one in live_paragraphs(samples, width, more))
+    samples = [msgspec.structs.replace(one, texts=more) for one in samples]
+    return "\n".join(one.first.plain + one.text.plain for one in live_paragraphs(samples, width))
 
 
 @pytest.mark.parametrize("width", [50, 78, 140])

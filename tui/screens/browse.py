@@ -24,7 +24,7 @@ from tui.widgets.bars import spread
 from tui.widgets.browsing import findings_words, thing_paragraphs
 from tui.widgets.document import Document, Paragraph
 from tui.widgets.rows import RowList
-from tui.words import plural
+from tui.words import plural, shortened
 
 if TYPE_CHECKING:
     from scorecards.session import Review
@@ -33,6 +33,7 @@ KINDS = ("table", "index", "statement", "file")
 PLURALS = {"table": "tables", "index": "indexes", "statement": "statements", "file": "files"}
 FILTER_S = 0.05
 REPEAT_S = 0.1
+BADGE = 4
 NOTHING = {
     "table": "No tables: no database was observed.",
     "index": "No indexes.",
@@ -171,7 +172,7 @@ class Browse(SurveyScreen):
         draw: Callable[[Thing], tuple[Part, Sequence[Part]]] = getattr(self, f"_row_of_{thing.kind}")
         left, right = draw(thing)
         badge = findings_words(self.links.findings_of(thing))
-        ending = line(*right, " ", " " * max(0, 5 - badge.cell_length), badge)
+        ending = line(*right, " ", " " * max(0, BADGE - badge.cell_length), badge)
         return spread(line(" ", left), ending, width)
 
     def _row_of_table(self, thing: Thing) -> tuple[Part, Sequence[Part]]:
@@ -184,8 +185,8 @@ class Browse(SurveyScreen):
         usage = self.links.evidence.find(Usage)
         used = usage.index_by_oid.get(index.oid) if usage and index else None
         size = "" if index is None or index.size_bytes is None else bytes_in_words(index.size_bytes)
-        scans = f"{used.scans:,} scans" if used else ""
-        return _name(thing), [(f"{scans:>14}", "$muted"), (f"{size:>9}", "$muted")]
+        scans = f"{shortened(used.scans)} scans" if used else ""
+        return _name(thing), [(f"{scans:>11}", "$muted"), (f"{size:>9}", "$muted")]
 
     def _row_of_statement(self, thing: Thing) -> tuple[Part, Sequence[Part]]:
         entry = self.links.statement(thing)
@@ -193,7 +194,7 @@ class Browse(SurveyScreen):
             return thing.key[0], []
         share = f"{self.links.statements.share(entry):.1%}"
         words = self.links.words_of(entry) if self._workload_read else " ".join(entry.text[:300].split())
-        return words, [(f"{share:>6}", "bold"), (f"{entry.calls:>9,}x", "$muted")]
+        return words, [(f"{share:>6}", "bold"), (f"{shortened(entry.calls):>6} x", "$muted")]
 
     def _row_of_file(self, thing: Thing) -> tuple[Part, Sequence[Part]]:
         touches = self.links.files.get(thing.key[0], ()) if self._workload_read else ()
@@ -248,7 +249,7 @@ class Browse(SurveyScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in {"links", "copy_text", "zoom"}:
-            return self.current is not None
+            return self.current is not None and not (action == "zoom" and self.has_class("-zoomed"))
         if action == "edit":
             return self.current is not None and self._first_place() is not None
         if action == "go_back":
@@ -269,6 +270,7 @@ class Browse(SurveyScreen):
         self.surveyor.action_go_back()
 
     def action_filter(self) -> None:
+        self.remove_class("-zoomed")
         field = self.query_one("#browse-filter", Input)
         field.display = True
         field.focus()

@@ -207,7 +207,7 @@ _TITLES = {"accept": "Accept", "waive": "Waive", "follow-up": "Follow up", "disp
 
 
 def _fields(kind: str, owner: str, user: str) -> list[Field]:
-    when = "2026-12-01, +30d, +6w, +3m"
+    when = "YYYY-MM-DD, +30d, +6w, +3m"
     if kind == "accept":
         return [
             Field("owner", "Owner", value=owner, hint="who fixes it; may stay empty"),

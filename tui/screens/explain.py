@@ -50,7 +50,7 @@ TEXTS: dict[str, tuple[str, tuple[str, ...]]] = {
         "Browsing",
         (
             "Tables and indexes, the largest first; statements, the costliest first; and the files that use them. The right side "
-            "shows one of them with what touches it.",
+            "shows one of them with what touches it. At the end of a row stand the worst severity of its findings, and how many.",
             "`l` goes from a table to its statements, code and findings, and from these to their tables; `b` comes back.",
         ),
     ),
@@ -60,6 +60,7 @@ TEXTS: dict[str, tuple[str, tuple[str, ...]]] = {
             "What no server can be asked: each is a criterion of the scorecard, beside the evidence that bears on it.",
             "`y` yes, `n` no, `d` nobody knows: then it stays unknown. `i` answers in words, with a link or file that shows it. "
             "A word alone is a claim, and where evidence contradicts it, that is shown.",
+            "✓ yes   ✗ no   ? don't know   ✎ in words   ≠ answered, and not borne out by what was seen",
         ),
     ),
     "scorecard": (

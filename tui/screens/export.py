@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from textual import on
@@ -24,10 +25,11 @@ from tui.widgets.rows import RowList
 from tui.words import plural
 
 PREVIEW_LINES = 3_000
+_RULE = re.compile(r"^\W*[=-]{20,}$")
 SPACE = Content(" ")
 MEANINGS = {
     "markdown": "for a pull request or wiki",
-    "comment": "a short one, as a comment",
+    "comment": "fits one comment of GitHub",
     "json": "everything, for scripts",
     "html": "one page, for a browser",
     "sarif": "for code scanning",
@@ -48,7 +50,9 @@ class Export(SurveyScreen):
         self._texts: dict[str, str] = {}
         self._files: dict[str, dict[str, str]] = {}
         self._wanted = ""
-        self._touched = False
+        self._write_when_ready = False
+        self._paths: dict[str, str] = {}
+        self._folder = Path()
 
     def compose_body(self) -> ComposeResult:
         with Container(id="export"):
@@ -86,11 +90,12 @@ class Export(SurveyScreen):
     @on(RowList.Moved, "#export-formats")
     def _prepare(self) -> None:
         name = self.format
+        self._write_when_ready = self._write_when_ready and name == self._wanted
         self._wanted = name
-        if not self._touched:
-            path = self.query_one("#export-path", Input)
-            with self.prevent(Input.Changed):
-                path.value = "." if makes_several_files(name) else FORMATS[name]
+        path = self.query_one("#export-path", Input)
+        usual = self._folder if makes_several_files(name) else self._folder / FORMATS[name]
+        with self.prevent(Input.Changed):
+            path.value = self._paths.get(name, str(usual))
         if name in self._texts:
             self._show(name)
             return
@@ -111,6 +116,8 @@ class Export(SurveyScreen):
         self._texts[event.name], self._files[event.name] = event.result
         if event.name == self._wanted:
             self._show(event.name)
+            if self._write_when_ready:
+                self.action_write()
 
     def _show(self, name: str) -> None:
         text = self._texts[name]
@@ -121,7 +128,8 @@ class Export(SurveyScreen):
             width = self.query_one("#export-text").size.width
             self._preview(markdown_paragraphs(text, PREVIEW_LINES, width))
         else:
-            kept = "\n".join(lines[:PREVIEW_LINES])
+            width = max(20, self.query_one("#export-text").size.width - 2)
+            kept = "\n".join(_RULE.sub(lambda rule: rule[0][:width], one) for one in lines[:PREVIEW_LINES])
             self._preview([Paragraph(block(kept, limit=200_000), SPACE)])
 
     def _preview(self, paragraphs: list[Paragraph]) -> None:
@@ -130,8 +138,11 @@ class Export(SurveyScreen):
     # Actions
 
     @on(Input.Changed, "#export-path")
-    def _path_changed(self) -> None:
-        self._touched = True
+    def _path_changed(self, event: Input.Changed) -> None:
+        """A path that was typed is that of its format; the others go to the same folder."""
+        typed = Path(event.value.strip())
+        self._paths[self.format] = event.value
+        self._folder = typed if makes_several_files(self.format) else typed.parent
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._prepare)
@@ -152,8 +163,10 @@ class Export(SurveyScreen):
         text = self._texts.get(name)
         typed = self.query_one("#export-path", Input).value.strip()
         if text is None or not typed:
-            self.say("There is nothing to write yet" if text is None else "Give a path")
+            self._write_when_ready = text is None
+            self.say("It is written as soon as it is ready" if text is None else "Give a path")
             return
+        self._write_when_ready = False
         path = Path(typed).expanduser()
         if path.is_dir() or makes_several_files(name):
             texts = {path / file: content for file, content in self._files[name].items()}

@@ -39,6 +39,7 @@ class Help(ModalScreen[Action | None]):
             yield Static(line(("What can be done here", "bold $strong")), id="help-title")
             yield Input(placeholder="search", id="help-search", compact=True)
             yield RowList(id="help-rows")
+            yield Static(line(("Nothing here has these words.", "$muted")), id="help-nothing")
             yield Static(line(("enter", "bold $accent"), (" do it   ", "$muted"), ("esc", "bold $accent"),
                               (" close", "$muted")))  # fmt: skip
 
@@ -55,6 +56,7 @@ class Help(ModalScreen[Action | None]):
         words = text.lower().split()
         self._shown = [choice for choice in self._choices if all(word in choice.haystack for word in words)]
         self.query_one(RowList).show(len(self._shown), self._draw)
+        self.set_class(not self._shown, "-nothing")
 
     def _draw(self, row: int, width: int) -> Content:
         choice = self._shown[row]

@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.message import Message
 
 from checks.errors import ReviewError
-from checks.evidence.database.facts import Statements
 from checks.figures import bytes_in_words
 from checks.text import visible
 from tui.actions import bindings
@@ -96,7 +95,7 @@ class Live(SurveyScreen):
         if action == "pause":
             return bool(self.samples)
         if action == "back":
-            return len(self.app.screen_stack) > 1
+            return len(self.app.screen_stack) > 1 or self.surveyor.review is not None
         return super().check_action(action, parameters)
 
     def action_pause(self) -> None:
@@ -104,7 +103,11 @@ class Live(SurveyScreen):
         self._paint()
 
     def action_back(self) -> None:
-        self.app.pop_screen()
+        """To the run that it lies on, else to the page that one came from."""
+        if len(self.app.screen_stack) > 1:
+            self.app.pop_screen()
+        else:
+            self.surveyor.action_go(self.surveyor.came_from)
 
     def action_again(self) -> None:
         self.samples.clear()
@@ -124,19 +127,11 @@ class Live(SurveyScreen):
             return [Paragraph(), *problem_paragraphs("The server cannot be watched", self.problem)]
         if not self.samples:
             return [Paragraph(), Paragraph(line(("looking; the first rates in a moment ...", "$muted")), line(" "))]
-        texts = self._texts()
-        return live_paragraphs(list(self.samples), width, texts, paused=self.paused)
-
-    def _texts(self) -> dict[str, str]:
-        review = self.surveyor.review
-        statements = review.evidence.find(Statements) if review is not None else None
-        return {entry.query_id: entry.text for entry in statements.entries} if statements is not None else {}
+        return live_paragraphs(list(self.samples), width, paused=self.paused)
 
 
-def live_paragraphs(
-    samples: Sequence[Sample], width: int, texts: dict[str, str], *, paused: bool = False
-) -> list[Paragraph]:
-    """The page for those samples, the newest last. `texts` are statements by their ids."""
+def live_paragraphs(samples: Sequence[Sample], width: int, *, paused: bool = False) -> list[Paragraph]:
+    """The page for those samples, the newest last."""
     last = samples[-1]
     bar = max(NARROWEST, min(60, width - FIGURES - (24 if width >= WIDE else 0)))
     state: Part = ("Paused", "bold $warning") if paused else ("Live", "bold $success")
@@ -154,7 +149,7 @@ def live_paragraphs(
     if last.activity.states_hidden:
         hidden = "what others do is hidden from this role; pg_monitor shows it"
         shown.append(Paragraph(line((hidden, "$muted")), line((" ? ", "$warning"))))
-    return [*shown, *_sessions(last), *_replication(last), *_waits(last), *_statements(last, texts, width)]
+    return [*shown, *_sessions(last), *_replication(last), *_waits(last), *_statements(last, width)]
 
 
 def _rate(value: float) -> str:
@@ -256,7 +251,7 @@ def _waits(sample: Sample) -> list[Paragraph]:
     return shown
 
 
-def _statements(sample: Sample, texts: dict[str, str], width: int) -> list[Paragraph]:
+def _statements(sample: Sample, width: int) -> list[Paragraph]:
     entries = sorted(sample.rates.statements, key=lambda entry: -entry.ms_per_s)
     if sample.rates.calls_per_s is None:
         return [
@@ -272,7 +267,7 @@ def _statements(sample: Sample, texts: dict[str, str], width: int) -> list[Parag
         mean = entry.ms_per_s / entry.calls_per_s if entry.calls_per_s else 0.0
         figures = line((f" {share:>6.1%}", "bold"), (f"  {_rate(entry.calls_per_s):>9}", "$foreground"),
                        (f"  {figure('mean_ms', mean):>9}  ", "$muted"))  # fmt: skip
-        text = " ".join(visible(texts.get(entry.query_id, f"text not read ({entry.query_id})"), 300).split())
+        text = " ".join(visible(sample.texts.get(entry.query_id, f"text not read ({entry.query_id})"), 300).split())
         room = max(10, width - figures.cell_length)
         shown.append(Paragraph(line(figures, line((text, "$code")).truncate(room, ellipsis=True)), wrapped=False))
     return shown

@@ -16,6 +16,7 @@ from tui.actions import bindings
 from tui.text import Part, line
 from tui.widgets.rows import RowList
 
+HEADING = 11
 MOVES = {"down": 1, "up": -1, "pagedown": 10, "pageup": -10, "ctrl+n": 1, "ctrl+d": 10, "ctrl+u": -10}
 
 
@@ -42,12 +43,14 @@ class Pick(ModalScreen[Any]):
         self._act = act
         self._options = tuple(options)
         self._shown: list[Entry] = list(options)
+        self._margin = HEADING if any(option.heading for option in options) else 0
 
     def compose(self) -> ComposeResult:
         with Vertical(id="help"):
             yield Static(line((self._title, "bold $strong")), id="help-title")
             yield Input(placeholder="search", id="help-search", compact=True)
             yield RowList(id="help-rows")
+            yield Static(line(("Nothing here has these words.", "$muted")), id="help-nothing")
             yield Static(line(("enter", "bold $accent"), (f" {self._act}   ", "$muted"), ("↑ ↓", "bold $accent"),
                               (" choose   ", "$muted"), ("esc", "bold $accent"), (" close", "$muted")))  # fmt: skip
 
@@ -64,12 +67,13 @@ class Pick(ModalScreen[Any]):
         words = text.lower().split()
         self._shown = [option for option in self._options if all(word in option.haystack for word in words)]
         self.query_one(RowList).show(len(self._shown), self._draw)
+        self.set_class(not self._shown, "-nothing")
 
     def _draw(self, row: int, width: int) -> Content:
         option = self._shown[row]
         same = row > 0 and self._shown[row - 1].heading == option.heading
         about = line((option.about, "$muted"), " ")
-        left = line((f"{'' if same else option.heading:<11}", "$muted"), option.words)
+        left = line((f"{'' if same else option.heading:<{self._margin}}", "$muted"), option.words)
         room = max(12, width - about.cell_length - 2)
         kept = left.truncate(room, ellipsis=True)
         return line(kept, " " * (room - kept.cell_length + 1), about)

@@ -109,6 +109,8 @@ class Questions(SurveyScreen):
         answer = self.answer_to(criterion)
         assert criterion.question is not None
         symbol, look = SYMBOLS.get(answer.word, ("✎", "$success")) if answer else (" ", "")
+        if criterion.id in self._contradictions:
+            symbol, look = "≠", "$warning"
         status = self._statuses.get(criterion.id)
         quiet = answer is not None or (status is not None and status.status in {"met", "not_applicable"})
         return line(
@@ -196,7 +198,7 @@ class Questions(SurveyScreen):
                 value=(known.artefact or "") if known else "",
                 hint="a link or a path that shows it",
             ),
-            Field("artefact_date", "Its date", "day", hint="2026-11-02"),
+            Field("artefact_date", "Its date", "day", hint="YYYY-MM-DD"),
         ]
         if criterion.question.type != "text":
             choices = (("yes", ""), ("no", ""), ("unknown", "don't know"))

@@ -147,7 +147,10 @@ class Walk(Deciding):
             cursor = next((at for at, index in enumerate(self.shown) if index >= keep), max(0, len(self.shown) - 1))
         counted = Counter(self.queue.findings[index].severity for index in self.shown)
         self._severities = worst_first({severity: counted[severity] for severity in Severity})
+        were_any = self.rows.count > 0
         self.rows.show(len(self.shown), self._draw, cursor)
+        if were_any != bool(self.shown):
+            self.show_keys()
         self._show_areas()
         self._show_foot()
         self._show_detail(settled=len(self.queue) < MANY)
@@ -180,12 +183,14 @@ class Walk(Deciding):
     def _show_areas(self) -> None:
         counts = self.queue.counts()
         width = self.query_one("#walk-areas").size.width
-        for with_counts, gap in ((True, "   "), (True, "  "), (True, " "), (False, " ")):
+        for with_counts, gap in ((True, "   "), (True, "  "), (True, "│"), (False, " ")):
             parts: list[Part] = [" "]
             for number, area in enumerate(Area, 1):
                 look = "bold $strong underline" if area is self.area else "$muted"
                 count = f" {counts[area]}" if with_counts else ""
-                parts += [(f"{number} ", "bold $accent"), (f"{AREA_SHORT[area].lower()}{count}", look), gap]
+                parts += [
+                    (f"{number} ", "bold $accent"), (f"{AREA_SHORT[area].lower()}{count}", look), (gap, "$muted"),
+                ]  # fmt: skip
             shown = line(
                 *parts, ("0 ", "bold $accent"), ("all", "bold $strong underline" if self.area is None else "$muted")
             )
@@ -205,7 +210,7 @@ class Walk(Deciding):
             for severity, count in self._severities:
                 parts += [(f"{SEVERITY_SYMBOLS[severity]}", severity_style(severity)), (f" {count}  ", "$muted")]
             if not self.wanted.is_empty:
-                parts.append((f"of {len(self.queue)}  / changes the filter, esc clears it", "$muted"))
+                parts.append((f"of {len(self.queue)}  esc clears the filter", "$muted"))
             elif self.order != ORDERS[0]:
                 parts.append((self.order, "$muted"))
         foot = self.query_one("#walk-foot", Static)
@@ -371,6 +376,7 @@ class Walk(Deciding):
             self.surveyor.choose_link(Thing("finding", (self.current.id,)))
 
     def action_filter(self) -> None:
+        self.remove_class("-zoomed")
         field = self.query_one("#walk-filter", Input)
         field.display = True
         field.focus()
@@ -384,7 +390,7 @@ class Walk(Deciding):
     def _apply_filter(self) -> None:
         self._filter_timer = None
         self.wanted = read_filter(self.query_one("#walk-filter", Input).value, self.surveyor.user)
-        self._refill(self._current_index)
+        self._refill(self._current_index if self.shown else self.queue.index_of.get(self._place))
 
     @on(Input.Submitted, "#walk-filter")
     def _filter_done(self) -> None:

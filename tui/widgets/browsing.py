@@ -16,7 +16,7 @@ from tui.widgets.detail import dedented, sql_paragraphs
 from tui.widgets.document import Paragraph
 from tui.widgets.growth import growth_paragraphs
 from tui.widgets.plan import plan_paragraphs
-from tui.words import milliseconds_in_words, plural
+from tui.words import milliseconds_in_words, plural, shortened
 
 SPACE = Content(" ")
 COLUMNS_SHOWN = 60
@@ -86,7 +86,7 @@ def _statements(
         share = entry.total_ms / total if total else 0.0
         figures = line(
             (f" {share:>4.0%}", "bold"),
-            (f" {_calls(entry.calls):>7} x {milliseconds_in_words(entry.mean_ms):<9}", "$muted"),
+            (f" {shortened(entry.calls):>7} x {milliseconds_in_words(entry.mean_ms):<9}", "$muted"),
         )
         text = links.words_of(entry) if workload_read else " ".join(entry.text[:300].split())
         room = max(10, width - figures.cell_length)
@@ -325,10 +325,3 @@ def _touch(links: Links, touch: Touch) -> Content:
 
 def _bytes(size: int | None) -> str:
     return "size not visible" if size is None else bytes_in_words(size)
-
-
-def _calls(count: int) -> str:
-    for size, unit in ((10**9, "G"), (10**6, "M"), (10**4, "k")):
-        if count >= size:
-            return f"{count / (1000 if unit == 'k' else size):,.0f}{unit}"
-    return f"{count:,}"

@@ -58,14 +58,15 @@ class Surroundings(msgspec.Struct, frozen=True):
 
 def detail(finding: Finding, seen: Surroundings, width: int = 0) -> list[Paragraph]:
     """What the detail pane shows of `finding`; short figures in two columns where `width` allows."""
+    below = {statement.query_id for statement in seen.statements}
     return [
         *_heading(finding),
         *_conflict(seen.conflict),
         *_decided(seen.decision, seen.owner, seen.notes),
         *_why(finding.why),
         *_section("Evidence"),
-        *_facts(finding, width),
-        *_observed(finding, width, {statement.query_id for statement in seen.statements}),
+        *_facts(finding, width, below),
+        *_observed(finding, width, below),
         *_fix(finding, width),
         *_effect(seen.effect, seen.criteria),
         *_statements(seen, width),
@@ -90,7 +91,7 @@ def _heading(finding: Finding) -> list[Paragraph]:
     ]
 
 
-def _facts(finding: Finding, width: int) -> list[Paragraph]:
+def _facts(finding: Finding, width: int, statements: Collection[str]) -> list[Paragraph]:
     about = line(f"{finding.subject.kind} ", (finding.subject.name, "$code"))
     said_below = finding.subject.kind == "file" and finding.subject.path[0] in {
         place.path for place in finding.locations
@@ -103,9 +104,10 @@ def _facts(finding: Finding, width: int) -> list[Paragraph]:
             shown.append(_labelled("" if number or part else "where", line((words, "$code"))))
     if len(finding.locations) > PLACES_SHOWN:
         shown.append(_labelled("", line((f"and {len(finding.locations) - PLACES_SHOWN} more places", "$muted"))))
-    if finding.related:
-        related = ", ".join(f"{subject.kind} {subject.name}" for subject in finding.related[:RELATED_SHOWN])
-        more = len(finding.related) - RELATED_SHOWN
+    others = [subject for subject in finding.related if subject.kind != "statement" or subject.name not in statements]
+    if others:
+        related = ", ".join(f"{subject.kind} {subject.name}" for subject in others[:RELATED_SHOWN])
+        more = len(others) - RELATED_SHOWN
         shown.append(_labelled("related", line(related, f", and {more} more" if more > 0 else "")))
     return shown
 
@@ -124,8 +126,12 @@ def folded(path: str, room: int) -> list[str]:
 
 def _observed(finding: Finding, width: int, statements: Collection[str]) -> list[Paragraph]:
     """Labels and figures: long ones on lines of their own, then short ones in two columns where the pane is wide. The numbers of
-    `statements` tell nothing, for these are shown below."""
-    observed = {key: value for key, value in finding.observed.items() if not _stands_below(value, statements)}
+    `statements` tell nothing, for these are shown below, and neither does a figure that there is not."""
+    observed = {
+        key: value
+        for key, value in finding.observed.items()
+        if value is not None and not _stands_below(value, statements)
+    }
     if not observed:
         return []
     shown: list[Paragraph] = []
@@ -167,7 +173,12 @@ def _effect(effect: Effect | None, criteria: Mapping[str, str]) -> list[Paragrap
     for id in effect.criteria:
         shown.append(Paragraph(line(f"{id} ", (criteria.get(id, "is met"), "$muted")), line((" ✓ ", "$success"))))
     for id, others in effect.held_by:
-        held = f"{criteria.get(id, '')} Still unmet: {plural(others, 'other finding')} of its kind."
+        why = (
+            f"Still unmet: {plural(others, 'other finding')} of its kind."
+            if others
+            else "Still unmet, for other reasons."
+        )
+        held = f"{criteria.get(id, '')} {why}"
         shown.append(Paragraph(line(f"{id} ", (held.strip(), "$muted")), line((" ✗ ", "$muted"))))
     return shown
 

@@ -83,13 +83,19 @@ def _plain(source: str) -> str:
 
 
 def _table(rows: list[str], room: int) -> Iterator[Paragraph]:
-    """Columns as wide as what is in them below the head; the last one takes the rest and wraps, or a line of its own."""
+    """Columns as wide as what is in them below the head, and as the head where there is room; the last one takes the rest
+    and wraps, or a line of its own."""
     cells = [_cells(row) for row in rows if not _SEPARATOR.fullmatch(row)]
     columns = max((len(row) for row in cells), default=0)
     padded = [row + [""] * (columns - len(row)) for row in cells]
     drawn = [[_inline(cell, "$muted" if number == 0 else "") for cell in row] for number, row in enumerate(padded)]
     widths = [_width([row[column].cell_length for row in drawn]) for column in range(columns)]
     left = room - sum(widths[:-1]) - 2 * columns
+    for column, head in enumerate(drawn[0][:-1] if drawn else ()):
+        wanted = max(0, min(WIDEST_CELL, head.cell_length) - widths[column])
+        if wanted <= left - (NARROWEST_LAST if left >= NARROWEST_LAST else 0):
+            widths[column] += wanted
+            left -= wanted
     for row in drawn:
         first = Content(" ")
         for content, width in zip(row[:-1], widths, strict=False):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container
-from typing import Any
+from collections.abc import Collection, Container
+from typing import Any, NamedTuple
 
-from psycopg import errors
+from psycopg import Error, errors
 
 from checks.evidence.database.facts import Extension, Statement, Statements
 from checks.evidence.database.query import query
@@ -39,18 +39,23 @@ _KEPT = re.compile(
 )
 
 
-def observe_statements(
-    session: Session, extension: Extension | None, user: str, tables: Container[str] = ()
-) -> Statements | Unobserved:
-    """Statements that read or write tables of this database, most expensive first, ours left out; those of tools, that read the
-    system's catalogs and none of `tables` (bare names), are only counted.
+class Seen(NamedTuple):
+    """What pg_stat_statements holds: the workload, and those statements of ours that move usage counters, with their calls."""
+
+    statements: Statements | Unobserved
+    own: tuple[tuple[str, int], ...] = ()
+
+
+def observe_statements(session: Session, extension: Extension | None, user: str, tables: Container[str] = ()) -> Seen:
+    """Statements that read or write tables of this database, most expensive first, and ours apart; those of tools, that read
+    the system's catalogs and none of `tables` (bare names), are only counted.
 
     Raises psycopg.Error where the view is there and cannot be read for another reason than privilege or library.
     """
     if extension is None:
-        return NOT_CREATED
+        return Seen(NOT_CREATED)
     if extension.version_tuple < _OLDEST:
-        return TOO_OLD
+        return Seen(TOO_OLD)
     view = {EXTENSION: qualified_name(extension.schema, EXTENSION)}
     info_view = "(SELECT NULL::bigint AS dealloc, NULL::timestamptz AS stats_reset)"
     if extension.version_tuple >= _WITH_INFO:
@@ -59,18 +64,18 @@ def observe_statements(
         rows = session.rows(query("statements", session.major, **view))
         info = session.rows(query("statements_info", session.major, **view, pg_stat_statements_info=info_view))[0]
     except errors.ObjectNotInPrerequisiteState:
-        return NOT_LOADED
+        return Seen(NOT_LOADED)
     except (errors.CharacterNotInRepertoire, errors.UntranslatableCharacter):
-        return NOT_READABLE
+        return Seen(NOT_READABLE)
     except errors.InsufficientPrivilege:
-        return Unobserved(
-            Reason.NOT_PERMITTED,
+        unlock = (
             f"GRANT USAGE ON SCHEMA {qualified_name(extension.schema)} TO {qualified_name(user)}; "
-            f"GRANT SELECT ON {view[EXTENSION]} TO {qualified_name(user)};",
+            f"GRANT SELECT ON {view[EXTENSION]} TO {qualified_name(user)};"
         )
-    kept = [row for row in rows if _KEPT.match(row.text)]
+        return Seen(Unobserved(Reason.NOT_PERMITTED, unlock))
+    kept = [row for row in rows if not row.own and _KEPT.match(row.text)]
     of_tools = {row.queryid for row in kept if reads_catalogs_only(row.text, tables)}
-    return Statements(
+    statements = Statements(
         extension_version=extension.version,
         since=info.since,
         evicted=info.evicted,
@@ -79,6 +84,26 @@ def observe_statements(
         of_tools=len(of_tools),
         of_tools_ms=sum(row.total_ms for row in kept if row.queryid in of_tools),
     )
+    return Seen(statements, tuple((row.text, row.calls) for row in rows if row.own))
+
+
+def statement_texts(session: Session, extension: Extension | None, ids: Collection[str]) -> dict[str, str]:
+    """The texts of those statements by their ids, without literals; of others than those that read or write tables only the first
+    word. In a transaction of its own; {} where pg_stat_statements cannot be read."""
+    if extension is None or not ids:
+        return {}
+    view = {EXTENSION: qualified_name(extension.schema, EXTENSION)}
+    try:
+        with session.transaction(ends=True):
+            rows = session.rows(query("statement_texts", session.major, **view), {"ids": list(ids)})
+    except Error:
+        return {}
+    return {row.query_id: mask_literals(row.text) if _KEPT.match(row.text) else _command(row.text) for row in rows}
+
+
+def _command(text: str) -> str:
+    first = re.match(r"\s*(\w{1,20})", text)
+    return f"{first[1].upper()} ..." if first else "..."
 
 
 def not_permitted(user: str) -> str:
