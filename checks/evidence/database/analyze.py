@@ -120,7 +120,7 @@ def _proposal(planner: Planner, candidate: _Candidate, number: int, of: int) -> 
     session, entry = planner.session, candidate.entry
     parameters: tuple[Parameter, ...] = ()
     try:
-        with session.transaction(_settings(planner, candidate.role), ends=True):
+        with session.transaction(_settings(planner, candidate.role), ends=True, may_fail=True):
             if highest_parameter(entry.text):
                 types = session.parameter_types(entry.text)
                 each = entry.rows / entry.calls
@@ -136,7 +136,7 @@ def _run(planner: Planner, proposal: Proposal, answer: Answer, volatile: frozens
     """Raises psycopg.Error, _NotReadOnly, Cancelled, ConnectionLost."""
     session = planner.session
     text = proposal.sql(answer.values).strip().rstrip(";").rstrip()
-    with session.transaction(_settings(planner, proposal.role), ends=True, patience_s=RUN_TIMEOUT_S):
+    with session.transaction(_settings(planner, proposal.role), ends=True, patience_s=RUN_TIMEOUT_S, may_fail=True):
         session.check_single(text)
         (planned,) = session.rows(f"EXPLAIN {MARKER} (VERBOSE, FORMAT JSON) {text}")
         if why := why_not_read_only(planned[0][0]["Plan"], volatile):

@@ -38,7 +38,7 @@ def observe_embeddings(session: Session, extension: Extension | None, counted: E
     settings: dict[str, str] = {}
     if extension is not None:
         try:
-            with session.transaction(ends=True):
+            with session.transaction(ends=True, may_fail=True):
                 session.rows(f"SELECT {MARKER} NULL::{qualified_name(extension.schema, 'vector')}")
                 found = session.rows(query("vector_settings", session.major))
             settings = {row.name: row.value for row in found if row.source in _OF_THE_SERVER}

@@ -12,6 +12,7 @@ from psycopg import errors
 
 from checks.evidence.database import gaps
 from checks.evidence.database.facts import Plan, Plans, Server, Settings, Statement, Statements, Unplanned
+from checks.evidence.database.named_relations import UNDEFINED_TABLE, Relations, observe_named_relations
 from checks.evidence.database.plan_tree import read_plan
 from checks.evidence.database.session import MANNERS, MARKER, Session
 from checks.evidence.database.user_code import NOT_PLANNABLE, Refusal, UserCode
@@ -46,6 +47,8 @@ _NEEDS_DIRECT_CONNECTION = Refusal(
 _CONSTANTS = {16: "true", 20: "1", 21: "1", 23: "1", 26: "1", 700: "1.5", 701: "1.5", 1700: "1.5"}
 
 _BUSY = Refusal(gaps.BUSY.reason, gaps.BUSY.unlock)
+# Syntax errors and names that mean nothing: of a statement with constants in place of its parameters the server thinks the same.
+_DOES_NOT_FIT = "42"
 _OUT_OF_TIME = Refusal(Reason.TIMED_OUT, f"planning stopped after {WALL_S:.0f} s")
 
 
@@ -70,10 +73,13 @@ def observe_plans(planner: Planner, statements: Statements, progress: Callable[[
     unplanned: list[Unplanned] = []
     chosen = sorted(statements.entries, key=lambda entry: -entry.total_ms)[:PLANNED_AT_MOST]
     begun = time.monotonic()
+    relations = observe_named_relations(planner.session, [entry.text for entry in chosen])
     for number, entry in enumerate(chosen, 1):
         progress(f"planning statement {number} of {len(chosen)}")
         role = entry.users[0] if entry.users else ""
-        refusal = planner.user_code.refusal(as_sql(entry.text))
+        refusal = planner.user_code.refusal(as_sql(entry.text)) or _certain_refusal(
+            planner, relations, role, entry.text
+        )
         if refusal is None and time.monotonic() - begun > WALL_S:
             refusal = _OUT_OF_TIME
         if refusal is None and planner.is_too_busy():
@@ -104,14 +110,18 @@ def identify(planner: Planner, statements: Statements, code: Sequence[str]) -> d
     role = _busiest_role(statements.entries)
     found: dict[str, str] = {}
     begun = time.monotonic()
-    for text in list(dict.fromkeys(code))[:IDENTIFIED_AT_MOST]:
+    chosen = list(dict.fromkeys(code))[:IDENTIFIED_AT_MOST]
+    relations = observe_named_relations(planner.session, chosen)
+    for text in chosen:
         if time.monotonic() - begun > WALL_S or planner.is_too_busy():
             break
-        if planner.user_code.refusal(text) is not None:
+        if planner.user_code.refusal(text) or _certain_refusal(planner, relations, role, text):
             continue
         outcome = _try(planner, role, text)
         if isinstance(outcome, _Explained) and outcome.query_id is None:
             break
+        if isinstance(outcome, Refusal) and (outcome.sqlstate or "").startswith(_DOES_NOT_FIT):
+            continue
         query_id = outcome.query_id if isinstance(outcome, _Explained) else None
         if query_id not in statements.by_id and (constant := _with_constants(planner, role, text)):
             again = _try(planner, role, constant)
@@ -128,9 +138,8 @@ def _with_constants(planner: Planner, role: str, text: str) -> str | None:
     if highest_parameter(text) == 0:
         return None
     try:
-        with planner.session.transaction(
-            {**MANNERS, **role_settings(planner.settings, role, planner.server)}, ends=True
-        ):
+        chosen = {**MANNERS, **role_settings(planner.settings, role, planner.server)}
+        with planner.session.transaction(chosen, ends=True, may_fail=True):
             types = planner.session.parameter_types(text)
     except psycopg.Error:
         return None
@@ -177,7 +186,7 @@ def _try(planner: Planner, role: str, text: str) -> _Explained | Refusal:
         if through_prepare:
             return _explain_prepared(session, chosen, text)
         option = "GENERIC_PLAN, " if session.major >= _GENERIC_PLAN_SINCE else ""
-        with session.transaction(chosen, ends=True):
+        with session.transaction(chosen, ends=True, may_fail=True):
             session.check_single(text)
             return _explained(session.rows(f"EXPLAIN {MARKER} ({option}VERBOSE, FORMAT JSON) {text}"))
     except errors.InsufficientPrivilege:
@@ -187,9 +196,21 @@ def _try(planner: Planner, role: str, text: str) -> _Explained | Refusal:
     except psycopg.Error as error:
         if gaps.passing(error):
             return Refusal(*_of(error))
-        who = role or "the application"
-        refused = f"as recorded, the server does not plan it (SQLSTATE {error.sqlstate})"
-        return NOT_PLANNABLE._replace(unlock=f"EXPLAIN it by hand as {who}: {refused}", sqlstate=error.sqlstate)
+        return _refused(role, error.sqlstate)
+
+
+def _certain_refusal(planner: Planner, relations: Relations, role: str, text: str) -> Refusal | None:
+    """What the server would answer, where that is certain before it is asked."""
+    if relations.missing(text):
+        return _refused(role, UNDEFINED_TABLE)
+    return Refusal(Reason.NOT_PERMITTED, _grant(planner.server, text)) if relations.forbidden(text) else None
+
+
+def _refused(role: str, sqlstate: str | None) -> Refusal:
+    refused = f"as recorded, the server does not plan it (SQLSTATE {sqlstate})"
+    return NOT_PLANNABLE._replace(
+        unlock=f"EXPLAIN it by hand as {role or 'the application'}: {refused}", sqlstate=sqlstate
+    )
 
 
 def _of(error: psycopg.Error) -> tuple[Reason, str]:
@@ -209,7 +230,7 @@ def _explain_prepared(session: Session, settings: Mapping[str, str], text: str) 
     nulls = ", ".join(["NULL"] * highest_parameter(text))
     prepared = False
     try:
-        with session.transaction({**settings, "plan_cache_mode": "force_generic_plan"}, ends=True):
+        with session.transaction({**settings, "plan_cache_mode": "force_generic_plan"}, ends=True, may_fail=True):
             session.check_single(text)
             session.rows(f"PREPARE {MARKER} {name} AS {text}")
             prepared = True

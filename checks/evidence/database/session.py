@@ -35,6 +35,7 @@ _GRACE_S = 5.0
 _WATCH_S = 0.05
 
 _CURSOR = "pgsurveyor_rows"
+_SAVEPOINT = "pgsurveyor"
 _ROWS_AT_ONCE = 50_000
 
 # How old a transaction may be that another block joins: it holds back the server's vacuuming.
@@ -107,7 +108,7 @@ class Session:
         self._deadline: float | None = None
         self._cleaning = False
         self._patience_s: float | None = None
-        self._open_kind: tuple[Mapping[str, str], bool] | None = None
+        self._open_kind: tuple[Mapping[str, str], bool, bool] | None = None
         self._begun = 0.0
         self._connection = _connect(dsn, self._cancelled)
         self._without_encoding = self._connection.info.parameter_status("server_encoding") == "SQL_ASCII"
@@ -161,21 +162,23 @@ class Session:
         ends: bool = False,
         even_if_cancelled: bool = False,
         patience_s: float | None = None,
+        may_fail: bool = False,
     ) -> Iterator[None]:
         """A READ ONLY transaction under a lock_timeout and these settings, in the end rolled back.
 
         Blocks that follow each other with the same settings share one, unless it failed, is a second old, or `ends` says that
         it ends with the block. `one_snapshot`: all its statements see one state. `even_if_cancelled`: it cleans up.
         `patience_s` is the statement_timeout among the settings where that is not ours, beyond which the connection counts as
-        lost. Raises Cancelled, ConnectionLost and psycopg.Error; after the last of these the session can go on.
+        lost. `may_fail`: what strangers wrote may be refused, and the server does not count that as a transaction that was
+        rolled back. Raises Cancelled, ConnectionLost and psycopg.Error; after the last of these the session can go on.
         """
         self._cleaning = even_if_cancelled
         self._patience_s = patience_s
-        kind = (settings, one_snapshot)
+        kind = (settings, one_snapshot, may_fail)
         try:
             self._check()
             if self._open_kind != kind:
-                self._begin(settings, one_snapshot)
+                self._begin(settings, one_snapshot, may_fail)
             yield
         except psycopg.Error as error:
             ends = True
@@ -225,15 +228,20 @@ class Session:
         if result.status != psycopg.pq.ExecStatus.COMMAND_OK:
             raise errors.error_from_result(result, encoding="utf-8")
 
-    def _begin(self, settings: Mapping[str, str], one_snapshot: bool) -> None:
+    def _begin(self, settings: Mapping[str, str], one_snapshot: bool, may_fail: bool) -> None:
         self._end()
         self._connection.read_only = True
         self._connection.isolation_level = IsolationLevel.REPEATABLE_READ if one_snapshot else None
-        self._open_kind = (settings, one_snapshot)
+        self._open_kind = (settings, one_snapshot, may_fail)
         self._begun = time.monotonic()
         self.statements_sent += 1  # the BEGIN that psycopg sends before the first statement
         # SET needs no catalog; set_config() already waits where somebody has locked pg_proc.
-        self._run(f"SET {MARKER} LOCAL lock_timeout = '{LOCK_TIMEOUT}'", None)
+        first = f"SET {MARKER} LOCAL lock_timeout = '{LOCK_TIMEOUT}'"
+        if may_fail:
+            # In one message: the way to the server and back may be long.
+            first += f"; SAVEPOINT {MARKER} {_SAVEPOINT}"
+            self.statements_sent += 1
+        self._run(first, None)
         if not settings:
             return
         if self._without_encoding:
@@ -287,15 +295,19 @@ class Session:
         raise error
 
     def _end(self) -> None:
+        may_fail = self._open_kind is not None and self._open_kind[-1]
         self._open_kind = None
         status = self._connection.info.transaction_status
         if self._connection.closed or status == psycopg.pq.TransactionStatus.IDLE:
             return
         try:
             with self._timed():
-                if status == psycopg.pq.TransactionStatus.INTRANS:
-                    # A read-only transaction has nothing to undo, and a rollback would count as somebody's failure.
-                    with contextlib.suppress(psycopg.errors.QueryCanceled):
+                # A read-only transaction has nothing to undo, and a rollback would count as somebody's failure.
+                with contextlib.suppress(psycopg.errors.QueryCanceled, psycopg.errors.InvalidSavepointSpecification):
+                    if may_fail and status == psycopg.pq.TransactionStatus.INERROR:
+                        self.statements_sent += 1
+                        self._connection.execute(f"ROLLBACK {MARKER} TO SAVEPOINT {_SAVEPOINT}")
+                    if self._connection.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS:
                         self._connection.commit()
                 if self._connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
                     self._connection.rollback()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import psycopg
 import pytest
 
 from checks.evidence.database.explain import role_settings
@@ -141,6 +142,33 @@ def test_a_statement_whose_tables_may_not_be_read_says_what_to_grant(shop: Datab
         assert "GRANT pg_read_all_data TO only_monitor" in reasons["not_permitted"]
     finally:
         shop.execute("DROP ROLE only_monitor")
+
+
+def test_what_is_certain_to_be_refused_is_not_asked(shop: Database) -> None:
+    shop.execute("CREATE TABLE gone (id int)")
+    connection = shop.connect()
+    connection.execute("SELECT * FROM orders WHERE id = 1")
+    connection.execute("SELECT * FROM gone")
+    shop.execute("DROP TABLE gone; DROP ROLE IF EXISTS only_monitor; CREATE ROLE only_monitor LOGIN IN ROLE pg_monitor")
+    try:
+        code = ["SELECT total FROM orders WHERE id = $1", "SELECT a FROM elsewhere WHERE id = $1"]
+        evidence = observe_database(shop.server.dsn(shop.name, "only_monitor"), code=code)
+        assert isinstance(evidence.plans, Plans)
+        assert isinstance(evidence.statements, Statements)
+        why = {evidence.statements.by_id[entry.query_id].text: entry for entry in evidence.plans.unplanned}
+        assert why["SELECT * FROM orders WHERE id = $1"].reason == "not_permitted"
+        assert why["SELECT * FROM gone"].sqlstate == "42P01"
+        assert evidence.identified == {}
+        assert _refused(shop) == 0
+    finally:
+        shop.execute("DROP ROLE only_monitor")
+
+
+def _refused(database: Database) -> int:
+    """Transactions of this database that were rolled back."""
+    with psycopg.connect(database.server.dsn("postgres"), autocommit=True) as connection:
+        row = connection.execute("SELECT xact_rollback FROM pg_stat_database WHERE datname = %s", [database.name])
+        return int(row.fetchall()[0][0])
 
 
 def test_a_locked_table_costs_one_lock_timeout(shop: Database) -> None:

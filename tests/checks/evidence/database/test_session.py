@@ -56,6 +56,31 @@ def test_blocks_with_the_same_settings_share_a_transaction(reader: Session) -> N
         assert started() not in {first, second}
 
 
+def test_what_the_server_refuses_is_no_rollback_in_its_counters(database: Database) -> None:
+    with Session(understand(database.dsn)) as reader:
+        for _ in range(3):
+            with pytest.raises(psycopg.errors.UndefinedTable), reader.transaction({}, ends=True, may_fail=True):
+                reader.check_single("SELECT * FROM nowhere")
+        with reader.transaction({}, ends=True, may_fail=True):
+            assert reader.rows("SELECT 1 AS one")[0].one == 1
+        with reader.transaction({}, ends=True), pytest.raises(psycopg.errors.InvalidSavepointSpecification):
+            reader.rows("ROLLBACK TO SAVEPOINT pgsurveyor")
+    assert _rolled_back(database) == 1
+
+
+def _rolled_back(database: Database) -> int:
+    """Transactions, once the first has been counted."""
+    with psycopg.connect(database.server.dsn("postgres"), autocommit=True) as connection:
+        for _ in range(100):
+            row = connection.execute(
+                "SELECT xact_rollback FROM pg_stat_database WHERE datname = %s", [database.name]
+            ).fetchone()
+            if row is not None and row[0]:
+                return int(row[0])
+            time.sleep(0.05)
+    raise AssertionError("nothing was counted")
+
+
 def test_one_snapshot(reader: Session, database: Database) -> None:
     with reader.transaction(one_snapshot=True):
         reader.rows("SELECT 1 AS a")
