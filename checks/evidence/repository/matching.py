@@ -38,7 +38,7 @@ def match_statements(
             left.append(statement)
     unmatched = {query_id: text for query_id, text in entries.items() if query_id not in {m.query_id for m in matches}}
     if catalog is not None and (left or repository.calls) and unmatched:
-        calls = [_Call(call, _pattern_of(call, catalog)) for call in repository.calls]
+        calls = [_Call(call, _pattern_of(call, catalog)) for call in repository.calls if not call.part]
         ran = {query_id: read_pattern(text, catalog) for query_id, text in unmatched.items()}
         matches += _match_patterns(left, {key: pattern for key, pattern in ran.items() if pattern}, calls, catalog)
     matches.sort(key=lambda match: (match.query_id, match.location))

@@ -72,7 +72,7 @@ class BehaviourReader:
         by_path: dict[str, Known] = {}
         for statement in statements:
             by_path.setdefault(statement.location.path, ([], []))[0].append(statement)
-        for call in calls:
+        for call in (call for call in calls if not call.part):
             by_path.setdefault(call.location.path, ([], []))[1].append(call)
         writes: dict[str, list[VectorCall]] = {}
         for store in stores:

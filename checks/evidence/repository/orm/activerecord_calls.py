@@ -11,8 +11,8 @@ from checks.evidence.repository.facts import OrmCall
 from checks.evidence.repository.orm.activerecord import Entry
 from checks.evidence.repository.orm.activerecord_classes import Classes, scope_of
 from checks.evidence.repository.orm.activerecord_rows import read_rows
-from checks.evidence.repository.orm.activerecord_steps import EVERYTHING, SENDS, STEPS, Steps
-from checks.evidence.repository.orm.query import COLUMNS, VALUE, WHERE, Query, quoted
+from checks.evidence.repository.orm.activerecord_steps import SENDS, STEPS, Steps
+from checks.evidence.repository.orm.query import COLUMNS, EVERYTHING, VALUE, WHERE, Query, quoted
 from checks.evidence.repository.orm.ruby import camelized, chain_above, method_of
 from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, whole_text
 

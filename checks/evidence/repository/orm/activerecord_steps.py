@@ -12,6 +12,7 @@ from checks.evidence.repository.orm import fragments
 from checks.evidence.repository.orm.activerecord_clauses import AGGREGATES, Clauses
 from checks.evidence.repository.orm.query import (
     COLUMNS,
+    EVERYTHING,
     EXPRESSIONS,
     JOINS,
     LIMIT,
@@ -25,7 +26,6 @@ from checks.evidence.repository.orm.query import (
 from checks.evidence.repository.orm.ruby import arguments_of, chain_above, entries_of, method_of, name_of, string_of
 from checks.evidence.repository.orm.syntax import field, named, text
 
-EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS, EXPRESSIONS])
 # Methods that return records or a value: the statement is sent with these.
 SENDS = frozenset(
     "find find_by find_by! find_sole_by sole first first! last last! take take! second third pluck pick ids count sum minimum "

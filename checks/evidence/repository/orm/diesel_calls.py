@@ -9,15 +9,20 @@ from tree_sitter import Node
 
 from checks.evidence.repository.facts import Model, OrmCall
 from checks.evidence.repository.orm.diesel import Form
-from checks.evidence.repository.orm.diesel_expressions import (
-    Expressions,
-    Tables,
-    arguments_of,
-    called,
-    key_of,
-)
+from checks.evidence.repository.orm.diesel_expressions import Expressions, Tables, arguments_of, called, key_of
 from checks.evidence.repository.orm.models import Models
-from checks.evidence.repository.orm.query import COLUMNS, EXPRESSIONS, JOINS, LIMIT, ORDER, VALUE, WHERE, Query, quoted
+from checks.evidence.repository.orm.query import (
+    COLUMNS,
+    EVERYTHING,
+    EXPRESSIONS,
+    JOINS,
+    LIMIT,
+    ORDER,
+    VALUE,
+    WHERE,
+    Query,
+    quoted,
+)
 from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, named, text, whole_text
 
 CANDIDATE = re.compile(r"\bdiesel\b|::(?:dsl|table)\b")
@@ -37,7 +42,6 @@ _HARMLESS = frozenset(
     "with_lemmy_type as_select internal_into_boxed unwrap expect ok".split()
 )
 _SINK_WORDS = "|".join(sorted(_SINKS))
-_EVERYTHING = frozenset([WHERE, ORDER, LIMIT, JOINS, COLUMNS, EXPRESSIONS])
 _NODES = frozenset(["scoped_identifier", "identifier"])
 
 
@@ -121,7 +125,7 @@ class _Reader:
             return frozenset([WHERE, ORDER, LIMIT])
         if re.search(rf"\bexists\(\s*{own}", code):
             return frozenset([COLUMNS])
-        return _EVERYTHING if re.search(rf"(?<!eq_any)\(\s*{own}\s*[,)]|=\s*{own}\s*[;.]", code) else None
+        return EVERYTHING if re.search(rf"(?<!eq_any)\(\s*{own}\s*[,)]|=\s*{own}\s*[;.]", code) else None
 
     def _step(self, query: Query, expressions: Expressions, name: str, call: Node, *, written: bool) -> None:
         arguments = arguments_of(call)
@@ -166,7 +170,7 @@ class _Reader:
         elif name == "distinct":
             query.partial.add(EXPRESSIONS)
         elif name not in _SINKS and name not in _HARMLESS and name not in ("set", "values"):
-            query.partial |= _EVERYTHING if query.verb == "select" else {WHERE}
+            query.partial |= EVERYTHING if query.verb == "select" else {WHERE}
 
     def _selected(self, query: Query, node: Node | None) -> tuple[list[str], bool] | None:
         """The columns of the struct in `User::as_select()`, or of the table in `users::all_columns`."""

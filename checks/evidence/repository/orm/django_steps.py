@@ -11,6 +11,7 @@ from checks.evidence.repository.orm.django_expressions import Expressions
 from checks.evidence.repository.orm.django_paths import Paths, Project, key_of
 from checks.evidence.repository.orm.query import (
     COLUMNS,
+    EVERYTHING,
     EXPRESSIONS,
     JOINS,
     LIMIT,
@@ -26,7 +27,6 @@ from checks.evidence.repository.orm.syntax import field, named, text
 
 Step = tuple[str, Node]
 
-EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS, EXPRESSIONS])
 _ASYNC = re.compile(
     r"a(?=(?:get|create|first|last|count|exists|update|delete|earliest|latest|aggregate|bulk_create|bulk_update|get_or_create"
     r"|update_or_create|in_bulk|iterator|contains|explain)$)"

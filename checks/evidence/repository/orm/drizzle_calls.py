@@ -8,9 +8,9 @@ from tree_sitter import Node
 
 from checks.evidence.repository.facts import Model, OrmCall
 from checks.evidence.repository.orm.drizzle_expressions import Expressions
-from checks.evidence.repository.orm.drizzle_steps import EVERYTHING, Step, Steps
+from checks.evidence.repository.orm.drizzle_steps import Step, Steps
 from checks.evidence.repository.orm.models import Models
-from checks.evidence.repository.orm.query import COLUMNS, JOINS, Query
+from checks.evidence.repository.orm.query import COLUMNS, EVERYTHING, JOINS, Query
 from checks.evidence.repository.orm.script import (
     Imports,
     arguments_of,

@@ -9,9 +9,9 @@ from checks.evidence.repository.orm.drizzle_expressions import Expressions
 from checks.evidence.repository.orm.drizzle_shared import declared, object_of
 from checks.evidence.repository.orm.query import (
     COLUMNS,
+    EVERYTHING,
     EXPRESSIONS,
     JOINS,
-    LIMIT,
     ORDER,
     VALUE,
     WHERE,
@@ -33,7 +33,6 @@ from checks.evidence.repository.orm.syntax import Source, field, named, text, un
 _HARMLESS = frozenset(
     "then catch finally execute prepare returning all get values set from comment onConflictDoNothing $withCache".split()
 )
-EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS, EXPRESSIONS])
 _JOINS = {
     "innerJoin": "JOIN", "leftJoin": "LEFT JOIN", "rightJoin": "RIGHT JOIN", "fullJoin": "FULL JOIN",
     "crossJoin": "CROSS JOIN",

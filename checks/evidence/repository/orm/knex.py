@@ -10,7 +10,7 @@ from tree_sitter import Node
 from checks.evidence.repository.facts import OrmCall
 from checks.evidence.repository.orm.knex_conditions import CONDITION, Conditions
 from checks.evidence.repository.orm.named_tables import Argument, NamedQuery, aliased, split_name
-from checks.evidence.repository.orm.query import COLUMNS, EXPRESSIONS, JOINS, LIMIT, ORDER, WHERE, quoted
+from checks.evidence.repository.orm.query import COLUMNS, EVERYTHING, EXPRESSIONS, JOINS, LIMIT, ORDER, WHERE, quoted
 from checks.evidence.repository.orm.script import arguments_of, call_of, called, chain_above, holder_of
 from checks.evidence.repository.orm.script_chains import Step, fate_of
 from checks.evidence.repository.orm.script_values import Values
@@ -41,7 +41,6 @@ _HARMLESS = frozenset(
     "then catch finally returning transacting timeout debug from into table withSchema queryContext clone on noWait forShare "
     "options asCallback stream pipe as returning connection hintComment comment".split()
 )
-_EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS, EXPRESSIONS])
 _NOT_SENT = frozenset(["as", "toSQL", "toString", "toQuery", "toNative"])
 _SUBQUERIES = frozenset(
     "from whereIn whereNotIn whereExists whereNotExists with union unionAll join leftJoin select where".split()
@@ -130,9 +129,9 @@ class _Reader:
         _Steps(query, self.values, queries).apply(every)
         for name, _ in fate.possible:
             query.partial |= (
-                {WHERE} if CONDITION.fullmatch(name) else _PARTS.get(name, set() if name in _HARMLESS else _EVERYTHING)
+                {WHERE} if CONDITION.fullmatch(name) else _PARTS.get(name, set() if name in _HARMLESS else EVERYTHING)
             )
-        query.partial |= _EVERYTHING if fate.open else set()
+        query.partial |= EVERYTHING if fate.open else set()
         function = function_name(function_around(call))
         self.calls.append(query.finish(self.source.location(node), "knex", function))
 
@@ -232,7 +231,7 @@ class _Steps:
             and not CONDITION.fullmatch(name)
             and name not in ("del", "delete")
         ):
-            query.partial |= {JOINS, COLUMNS} if name in ("joinRaw", "distinctOn") else _EVERYTHING
+            query.partial |= {JOINS, COLUMNS} if name in ("joinRaw", "distinctOn") else EVERYTHING
 
     def _names(self, node: Node) -> list[str]:
         """The columns of a list, as SQL; empty if one of them is not known."""

@@ -10,7 +10,7 @@ from tree_sitter import Node
 from checks.evidence.repository.facts import OrmCall
 from checks.evidence.repository.orm.kysely_expressions import Expressions
 from checks.evidence.repository.orm.named_tables import NamedQuery, aliased, split_name
-from checks.evidence.repository.orm.query import COLUMNS, EXPRESSIONS, JOINS, LIMIT, ORDER, WHERE, quoted
+from checks.evidence.repository.orm.query import COLUMNS, EVERYTHING, EXPRESSIONS, JOINS, LIMIT, ORDER, WHERE, quoted
 from checks.evidence.repository.orm.script import arguments_of, called, chain_above, holder_of, known_entries
 from checks.evidence.repository.orm.script_chains import Step, fate_of
 from checks.evidence.repository.orm.script_values import Values
@@ -30,7 +30,6 @@ _HARMLESS = frozenset(
     "execute executeTakeFirst executeTakeFirstOrThrow stream then catch finally $castTo $narrowType $assertType withPlugin "
     "returning returningAll compile explain noWait forShare forKeyShare forNoKeyUpdate modifyEnd modifyFront $notNull".split()
 )
-_EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS, EXPRESSIONS])
 _PARTS = {
     "where": {WHERE}, "whereRef": {WHERE}, "having": {WHERE}, "orderBy": {ORDER}, "limit": {LIMIT}, "offset": {LIMIT},
     "select": {COLUMNS, EXPRESSIONS}, "selectAll": {COLUMNS}, "clearSelect": {COLUMNS, EXPRESSIONS}, "set": {COLUMNS},
@@ -69,11 +68,11 @@ class _Reader:
             return
         if _with_names(call):
             query.partial |= {JOINS, COLUMNS, WHERE}
-        if query.partial < _EVERYTHING:
+        if query.partial < EVERYTHING:
             _Steps(query, self.values).apply([*steps, *fate.steps])
         for name, _ in fate.possible:
-            query.partial |= set() if name in _HARMLESS else _PARTS.get(name, _EVERYTHING)
-        query.partial |= _EVERYTHING if fate.open and not _SENDS & {name for name, _ in steps} else set()
+            query.partial |= set() if name in _HARMLESS else _PARTS.get(name, EVERYTHING)
+        query.partial |= EVERYTHING if fate.open and not _SENDS & {name for name, _ in steps} else set()
         function = function_name(function_around(call))
         self.calls.append(query.finish(self.source.location(node), "kysely", function))
 
@@ -93,7 +92,7 @@ class _Reader:
         query = NamedQuery(verb, self._schema(call) or schema, table, alias, spell=self.spell)
         for further in targets[1:]:
             if further is None or further[0] is None:
-                query.partial |= _EVERYTHING
+                query.partial |= EVERYTHING
             else:
                 query.join("CROSS JOIN", further[0][0], further[0][1], further[1] or further[0][1], "")
         return query
@@ -106,7 +105,7 @@ class _Reader:
                 known = split_name(match.group(1))
                 if known is not None and known[1] not in names:
                     query = NamedQuery(verb, known[0], known[1], spell=self.spell)
-                    query.partial |= _EVERYTHING
+                    query.partial |= EVERYTHING
                     return query
         return None
 
@@ -204,7 +203,7 @@ class _Steps:
         elif name == "$if":
             inner = set(re.findall(r"\.\s*([$\w]+)\s*\(", text(arguments[1]))) if len(arguments) > 1 else {"$call"}
             for step in inner & set(_PARTS) or {"$call"}:
-                query.partial |= _PARTS.get(step, _EVERYTHING)
+                query.partial |= _PARTS.get(step, EVERYTHING)
         elif name in ("having", "distinctOn", "distinct"):
             query.partial |= _PARTS.get(name, {COLUMNS})
         elif name == "expression":
@@ -212,7 +211,7 @@ class _Steps:
         elif name in ("from", "using"):
             query.partial |= {JOINS, WHERE}
         elif name not in _HARMLESS and name not in _JOINS:
-            query.partial |= _EVERYTHING
+            query.partial |= EVERYTHING
 
     def _join(self, name: str, arguments: list[Node]) -> None:
         query = self.query

@@ -8,7 +8,17 @@ from checks.evidence.repository.facts import Model
 from checks.evidence.repository.orm import postgrest
 from checks.evidence.repository.orm.models import Models
 from checks.evidence.repository.orm.named_tables import Argument, NamedQuery
-from checks.evidence.repository.orm.query import COLUMNS, EXPRESSIONS, JOINS, LIMIT, ORDER, VALUE, WHERE, quoted
+from checks.evidence.repository.orm.query import (
+    COLUMNS,
+    EVERYTHING,
+    EXPRESSIONS,
+    JOINS,
+    LIMIT,
+    ORDER,
+    VALUE,
+    WHERE,
+    quoted,
+)
 
 VERBS = {"select": "select", "insert": "insert", "upsert": "insert", "update": "update", "delete": "delete"}
 _FILTERS = frozenset(
@@ -21,7 +31,6 @@ _HARMLESS = frozenset(
     "select single maybeSingle maybe_single csv returns overrideTypes throwOnError abortSignal execute then catch finally "
     "setHeader rollback geojson explain retry".split()
 )
-_EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS, EXPRESSIONS])
 _PARTS = {"order": {ORDER}, "limit": {LIMIT}, "range": {LIMIT}, "select": {COLUMNS, JOINS, EXPRESSIONS}}
 
 
@@ -121,7 +130,7 @@ def _apply(query: NamedQuery, step: Step) -> None:
         constant = {"none": "null"}.get(value, value) if operator in ("is", "not.is") else None
         postgrest.add(query, postgrest.condition(query, path, operator, constant))
     elif name not in _HARMLESS:
-        query.partial |= {WHERE} if name.removeprefix("not.") in _FILTERS else _EVERYTHING
+        query.partial |= {WHERE} if name.removeprefix("not.") in _FILTERS else EVERYTHING
 
 
 def _of_embedded(positional: list[Argument], options: dict[str, Argument]) -> bool:

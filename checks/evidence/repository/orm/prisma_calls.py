@@ -13,7 +13,7 @@ from checks.evidence.repository.orm.prisma_constants import Constants
 from checks.evidence.repository.orm.prisma_where import Conditions, link_of
 from checks.evidence.repository.orm.query import (
     COLUMNS,
-    EXPRESSIONS,
+    EVERYTHING,
     JOINS,
     LIMIT,
     ORDER,
@@ -23,11 +23,7 @@ from checks.evidence.repository.orm.query import (
     column_of,
     quoted,
 )
-from checks.evidence.repository.orm.script import (
-    arguments_of,
-    called,
-    string_of,
-)
+from checks.evidence.repository.orm.script import arguments_of, called, string_of
 from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, named, text, unwrapped
 
 _METHODS = (
@@ -40,7 +36,6 @@ _PROPERTY = frozenset(["property_identifier"])
 _CLIENT = re.compile(
     r"prisma|^(?:tx|trx|db|client|database|transaction|dbClient|conn|connection|dbRead|dbWrite)$", re.IGNORECASE
 )
-_EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS, EXPRESSIONS])
 _WITHOUT_ROWS = frozenset(["count", "aggregate", "groupBy", "createMany", "updateMany", "deleteMany"])
 _MAXIMUM_STATEMENTS = 40
 _MAXIMUM_DEPTH = 10
@@ -99,7 +94,7 @@ class _Reader:
         verb = "insert" if method.startswith(("create", "upsert")) else "select"
         verb = "update" if method.startswith("update") else "delete" if method.startswith("delete") else verb
         query = Query(verb, model)
-        query.partial |= set() if whole else _EVERYTHING
+        query.partial |= set() if whole else EVERYTHING
         if "where" in options and method != "upsert":
             self._where(query, options["where"])
         if verb == "select":
@@ -258,7 +253,7 @@ class _Reader:
                 inner, whole = self.constants.entries(self.constants.resolved(value))
                 query = Query("select", link.target)
                 query.where = [f"{quoted(query.alias)}.{quoted(name)} IN ({VALUE})" for name in link.theirs]
-                query.partial |= set() if whole or text(value) == "true" else _EVERYTHING
+                query.partial |= set() if whole or text(value) == "true" else EVERYTHING
                 if "where" in inner:
                     self._where(query, inner["where"])
                 if "orderBy" in inner:

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from tree_sitter import Node
 
-from checks.evidence.repository.orm.query import COLUMNS, EXPRESSIONS, JOINS, LIMIT, ORDER, WHERE
+from checks.evidence.repository.orm.query import COLUMNS, EVERYTHING, EXPRESSIONS, JOINS, LIMIT, ORDER, WHERE
 from checks.evidence.repository.orm.sqlalchemy import call_name, walk
 from checks.evidence.repository.orm.syntax import field, named, text
 
@@ -14,7 +14,6 @@ Step = tuple[str, Node]
 # Further steps of a statement, and the parts that may be added to it besides.
 Context = tuple[list[Step], set[str]]
 
-EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS, EXPRESSIONS])
 HARMLESS = frozenset(
     "execution_options all one_or_none scalar scalars scalar_one scalar_one_or_none unique with_hint prefix_with params "
     "yield_per populate_existing enable_eagerloads autoflush correlate correlate_except compile returning one "

@@ -13,6 +13,7 @@ VALUE = "\ue001"
 WHERE, ORDER, LIMIT, COLUMNS, JOINS = "where", "order", "limit", "columns", "joins"
 # An expression in the select list that could not be read: it may be an aggregate.
 EXPRESSIONS = "expressions"
+EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS, EXPRESSIONS])
 
 
 def quoted(name: str) -> str:
@@ -83,11 +84,13 @@ class Query:
         """The statement with marks for its values, to stand within another one."""
         return str(getattr(self, f"_{self.verb}")())
 
-    def finish(self, location: Location, orm: str, function: str | None) -> OrmCall:
+    def finish(self, location: Location, orm: str, function: str | None, *, part: bool = False) -> OrmCall:
+        """`part`: see OrmCall."""
         text = self.sql()
         if self.subqueries:
             listed = ", ".join(f"{quoted(name)} AS ({sql})" for name, sql in self.subqueries.items())
             text = f"WITH {listed} {text}"
+        self.partial |= EVERYTHING if part else set()
         if not self.model.complete and self.verb == "select":
             self.partial |= {COLUMNS, JOINS}
         if not self.written and self.verb in ("insert", "update"):
@@ -95,7 +98,7 @@ class Query:
         first, *rest = text.split(VALUE)
         text = first + "".join(f"${number}{part}" for number, part in enumerate(rest, 1))
         limit = self.limit if isinstance(self.limit, int) else None
-        return OrmCall(location, orm, text, tuple(sorted(self.partial)), limit or None, function)
+        return OrmCall(location, orm, text, tuple(sorted(self.partial)), limit or None, function, part)
 
     def _target(self) -> str:
         name = relation(self.model)

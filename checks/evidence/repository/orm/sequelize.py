@@ -10,14 +10,7 @@ import msgspec
 from tree_sitter import Node
 
 from checks.evidence.repository.facts import Model, ModelColumn, ModelRelation
-from checks.evidence.repository.orm.decorated import (
-    Declared,
-    Field,
-    entry_text,
-    is_true,
-    lineage,
-    returned_name,
-)
+from checks.evidence.repository.orm.decorated import Declared, Field, entry_text, is_true, lineage, returned_name
 from checks.evidence.repository.orm.named_tables import Argument, snake_case
 from checks.evidence.repository.orm.script import arguments_of, known_entries, resolved
 from checks.evidence.repository.orm.script_values import Values

@@ -8,7 +8,17 @@ from tree_sitter import Node
 
 from checks.evidence.repository.facts import Model, OrmCall
 from checks.evidence.repository.orm.models import Models
-from checks.evidence.repository.orm.query import COLUMNS, EXPRESSIONS, JOINS, LIMIT, ORDER, VALUE, WHERE, Query, quoted
+from checks.evidence.repository.orm.query import (
+    COLUMNS,
+    EVERYTHING,
+    EXPRESSIONS,
+    JOINS,
+    ORDER,
+    VALUE,
+    WHERE,
+    Query,
+    quoted,
+)
 from checks.evidence.repository.orm.script import (
     Imports,
     arguments_of,
@@ -32,7 +42,6 @@ _METHODS = (
 CANDIDATE = re.compile(rf"\.\s*(?:{_METHODS})\s*(?:<[^()]*>)?\(")
 _CALLS = re.compile(rf"\.\s*({_METHODS})\s*(?:<[^()]*>)?\(".encode())
 _PROPERTY = frozenset(["property_identifier"])
-_EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS, EXPRESSIONS])
 _OF_INSTANCES = frozenset(["update", "destroy", "save", "increment", "decrement", "restore"])
 _MAXIMUM_SCOPES = 8
 _FINDS = re.compile(r"find(?:One|ByPk|OrCreate)|create|build")
@@ -238,7 +247,7 @@ class _Reader:
         if node is None:
             return {}
         entries, whole = known_entries(node)
-        query.partial |= set() if whole else _EVERYTHING
+        query.partial |= set() if whole else EVERYTHING
         for key, value in entries.items():
             if key == "where":
                 add_where(query, value)

@@ -19,7 +19,7 @@ from checks.evidence.repository.orm.python_chains import (
 from checks.evidence.repository.orm.query import COLUMNS, EXPRESSIONS, VALUE, Query, quoted, relation
 from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name, string_of, walk
 from checks.evidence.repository.orm.sqlalchemy_rows import IDENTIFIER, Rows
-from checks.evidence.repository.orm.syntax import Source, field, function_around, named, text, unwrapped
+from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, named, text, unwrapped
 
 CANDIDATE = re.compile(
     r"\b(?:select|\w*insert\w*|upsert\w*|update|delete|query|get|get_or_404|add|add_all)\s*\(|^[ \t]+\w+\.\w+ ?[-+]?=(?!=)",
@@ -28,6 +28,7 @@ CANDIDATE = re.compile(
 _STARTS = frozenset(["select", "insert", "update", "delete"])
 # A helper of the application's own around an insert: `insert_on_conflict(row, table=User)`.
 _INSERTS = re.compile(r"(?:bulk_)?(?:insert|upsert)\w+|upsert")
+_NUMBERED = re.compile(r"\$\d+")
 _ENDS = frozenset(
     "subquery cte alias exists scalar_subquery label lateral union union_all except_ intersect as_scalar".split()
 )
@@ -40,6 +41,7 @@ def read_calls(source: Source, models: Models) -> list[OrmCall]:
 class _Reader(Rows):
     def __init__(self, source: Source, models: Models) -> None:
         super().__init__(source, models, self._built)
+        self.parts: list[tuple[Node, list[Step]]] = []
 
     def read(self) -> list[OrmCall]:
         starts = [local for local, original in self.names.items() if original in _STARTS]
@@ -75,6 +77,7 @@ class _Reader(Rows):
             elif word == "delete":
                 self._delete(call)
         self._assignments()
+        self._parts()
         return self.calls
 
     # Statements
@@ -82,10 +85,10 @@ class _Reader(Rows):
     def _statement(self, verb: str, call: Node) -> None:
         positional, _ = arguments_of(call)
         top, steps = chain_above(call)
-        if any(name in _ENDS for name, _ in steps):
-            return
-        context = context_of(top, self.function)
+        ends = next((number for number, (name, _) in enumerate(steps) if name in _ENDS), None)
+        context = context_of(top, self.function) if ends is None else None
         if context is None:
+            self.parts += [(call, steps[:ends])] if verb == "select" else []
             return
         if verb == "select":
             query = self._asked(_flat(positional)) if not steps else None
@@ -105,6 +108,19 @@ class _Reader(Rows):
         for name, step in (*steps, *more):
             if name == "options":
                 self._loaded(step)
+
+    def _parts(self) -> None:
+        """Queries within others that none of the statements holds which were read."""
+        whole: dict[str | None, list[str]] = {}
+        for told in self.calls:
+            whole.setdefault(told.function, []).append(_NUMBERED.sub(VALUE, told.text))
+        for call, steps in self.parts:
+            self.function = function_around(call)
+            self.aliases = self._aliases()
+            query = self._built(call, steps)
+            rows = query.sql().partition("FROM ")[2] if query is not None else ""
+            if query is not None and not any(rows in sql for sql in whole.get(function_name(self.function), ())):
+                self._finish(query, call, part=True)
 
     def _asked(self, arguments: list[Node]) -> Query | None:
         """What `select(exists(...))` asks for: whether there is a row."""
@@ -126,14 +142,16 @@ class _Reader(Rows):
         if found is None or context_of(chain_above(call)[0], self.function) is None:
             return
         query = Query("insert", *found)
-        rows = [row for row in positional if row.type == "dictionary"]
-        if rows:
-            self._write_row(query, rows[0])
+        if positional:
+            self._write_row(query, positional[0])
         query.partial.add(COLUMNS)
         self._finish(query, call)
 
     def _write_row(self, query: Query, row: Node) -> None:
-        for pair in named(row):
+        if call_name(row) == "dict":
+            for key in arguments_of(row)[1]:
+                query.write(key)
+        for pair in named(row) if row.type == "dictionary" else ():
             name = string_of(field(pair, "key")) if pair.type == "pair" else None
             if name is not None:
                 query.write(name)
@@ -222,8 +240,6 @@ class _Reader(Rows):
         self.steps.apply(query, [*steps, *more])
         query.partial |= partial
         self._finish(query, call)
-
-    # Objects
 
 
 def _flat(arguments: list[Node]) -> list[Node]:

@@ -98,9 +98,9 @@ class Names:
         query = self.subqueries.existing(node, self.function)
         return query.sql() if query is not None else None
 
-    def _finish(self, query: Query, node: Node) -> None:
+    def _finish(self, query: Query, node: Node, *, part: bool = False) -> None:
         for name, inner in self.subqueries.used(query.sql()).items():
             query.subqueries[name] = inner.sql()
             query.partial |= inner.partial - {ORDER, LIMIT}
         where = self.source.location(node)
-        self.calls.append(query.finish(where, "sqlalchemy", function_name(self.function)))
+        self.calls.append(query.finish(where, "sqlalchemy", function_name(self.function), part=part))

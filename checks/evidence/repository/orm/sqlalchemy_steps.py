@@ -8,9 +8,19 @@ from tree_sitter import Node
 
 from checks.evidence.repository.facts import Model
 from checks.evidence.repository.orm.models import Models
-from checks.evidence.repository.orm.python_chains import EVERYTHING, HARMLESS, UNREAD, Step
+from checks.evidence.repository.orm.python_chains import HARMLESS, UNREAD, Step
 from checks.evidence.repository.orm.python_expressions import Expressions
-from checks.evidence.repository.orm.query import COLUMNS, JOINS, ORDER, VALUE, WHERE, Query, quoted, relation
+from checks.evidence.repository.orm.query import (
+    COLUMNS,
+    EVERYTHING,
+    JOINS,
+    ORDER,
+    VALUE,
+    WHERE,
+    Query,
+    quoted,
+    relation,
+)
 from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name, string_of
 from checks.evidence.repository.orm.syntax import field, named, text
 
@@ -146,6 +156,12 @@ class Steps:
             query.write(key)
         whole = len(named(field(call, "arguments"))) == len(keywords) + len(positional)
         for argument in positional:
+            if call_name(argument) == "dict":
+                given = arguments_of(argument)[1]
+                whole &= len(given) == len(named(field(argument, "arguments")))
+                for key in given:
+                    query.write(key)
+                continue
             entries = named(argument) if argument.type == "dictionary" else []
             whole &= argument.type == "dictionary"
             for pair in entries:

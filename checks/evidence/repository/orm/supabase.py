@@ -11,21 +11,9 @@ from checks.evidence.repository.facts import Model, ModelColumn, ModelRelation, 
 from checks.evidence.repository.orm.kysely_types import members_of
 from checks.evidence.repository.orm.models import Models
 from checks.evidence.repository.orm.named_tables import Argument, NamedQuery, split_name
-from checks.evidence.repository.orm.postgrest_calls import (
-    VERBS,
-    Step,
-    add_possible,
-    function_text,
-    read_chain,
-)
-from checks.evidence.repository.orm.query import COLUMNS, EXPRESSIONS, JOINS, LIMIT, ORDER, VALUE, WHERE
-from checks.evidence.repository.orm.script import (
-    arguments_of,
-    call_of,
-    called,
-    chain_above,
-    holder_of,
-)
+from checks.evidence.repository.orm.postgrest_calls import VERBS, Step, add_possible, function_text, read_chain
+from checks.evidence.repository.orm.query import EVERYTHING, VALUE
+from checks.evidence.repository.orm.script import arguments_of, call_of, called, chain_above, holder_of
 from checks.evidence.repository.orm.script_chains import Fate, fate_of
 from checks.evidence.repository.orm.script_values import Values
 from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, text, unwrapped
@@ -37,7 +25,6 @@ _PROPERTY = frozenset(["property_identifier"])
 _NO_CLIENTS = re.compile(
     r"^(?:Array|Buffer|Object|Set|Map|Uint\w+|Int\w+|Float\w+|Readable|Stream|Observable|Duration|Temporal|storage|Promise|rx)$"
 )
-_EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS, EXPRESSIONS])
 
 
 def read_calls(source: Source, models: Models, constants: Mapping[str, str]) -> list[OrmCall]:
@@ -91,7 +78,7 @@ class _Reader:
             "throwOnError",
             "abortSignal",
         }
-        partial = tuple(sorted({*partial, *(_EVERYTHING if filters else ())}))
+        partial = tuple(sorted({*partial, *(EVERYTHING if filters else ())}))
         function = function_name(function_around(call))
         self.calls.append(OrmCall(self.source.location(node), "supabase", numbered, partial, None, function))
 
@@ -112,7 +99,7 @@ class _Reader:
 
     def _finish(self, query: NamedQuery, fate: Fate, node: Node, call: Node) -> None:
         add_possible(query, {name for name, _ in fate.possible})
-        query.partial |= _EVERYTHING if fate.open else set()
+        query.partial |= EVERYTHING if fate.open else set()
         function = function_name(function_around(call))
         self.calls.append(query.finish(self.source.location(node), "supabase", function))
 

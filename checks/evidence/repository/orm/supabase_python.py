@@ -9,22 +9,15 @@ from tree_sitter import Node
 from checks.evidence.repository.facts import OrmCall
 from checks.evidence.repository.orm.models import Models
 from checks.evidence.repository.orm.named_tables import Argument, NamedQuery, split_name
-from checks.evidence.repository.orm.postgrest_calls import (
-    VERBS,
-    Step,
-    add_possible,
-    function_text,
-    read_chain,
-)
+from checks.evidence.repository.orm.postgrest_calls import VERBS, Step, add_possible, function_text, read_chain
 from checks.evidence.repository.orm.python_chains import call_of, chain_above, holder_of, mentions_of
-from checks.evidence.repository.orm.query import COLUMNS, EXPRESSIONS, JOINS, LIMIT, ORDER, VALUE, WHERE
+from checks.evidence.repository.orm.query import EVERYTHING, VALUE
 from checks.evidence.repository.orm.sqlalchemy import arguments_of
 from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, named, text, unwrapped
 
 CANDIDATE = re.compile(r"\.\s*(?:table|from_|rpc)\(\s*[frb]?[\"'A-Z_a-z]")
 _CALLS = re.compile(rb"\.\s*(table|from_|rpc)\s*\(")
 _IDENTIFIER = frozenset(["identifier"])
-_EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS, EXPRESSIONS])
 _STRING = re.compile(r"""^([A-Z_][A-Z0-9_]*)\s*(?::\s*[\w.]+\s*)?=\s*(['"])([\w.]{1,63})\2\s*(?:#.*)?$""", re.MULTILINE)
 _MAXIMUM_DEPTH = 6
 _MAXIMUM_MENTIONS = 60
@@ -73,7 +66,7 @@ class _Reader:
         first, *rest = written.split(VALUE)
         numbered = first + "".join(f"${number}{part}" for number, part in enumerate(rest, 1))
         filters = {step for step, _ in steps} - {"execute", "single", "maybe_single"}
-        partial = tuple(sorted({*partial, *(_EVERYTHING if filters else ())}))
+        partial = tuple(sorted({*partial, *(EVERYTHING if filters else ())}))
         self.calls.append(
             OrmCall(
                 self.source.location(node), "supabase", numbered, partial, None, function_name(function_around(call))
@@ -98,7 +91,7 @@ class _Reader:
         read = [self._step(step) for step in steps]
         query = read_chain(schema or known[0], known[1], read, self.models, model)
         add_possible(query, possible)
-        query.partial |= _EVERYTHING if is_open else set()
+        query.partial |= EVERYTHING if is_open else set()
         self._finish(query, node, call)
 
     def _finish(self, query: NamedQuery, node: Node, call: Node) -> None:

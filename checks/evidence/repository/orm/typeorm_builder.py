@@ -10,6 +10,7 @@ from tree_sitter import Node
 from checks.evidence.repository.facts import Model, OrmCall
 from checks.evidence.repository.orm.query import (
     COLUMNS,
+    EVERYTHING,
     EXPRESSIONS,
     JOINS,
     LIMIT,
@@ -34,7 +35,6 @@ _HARMLESS = frozenset(
     "callListeners updateEntity then catch finally getQuery".split()
 ).union(_SENDS, _WORDS)
 _CONDITIONS = {"where": "", "andWhere": "AND", "orWhere": "OR", "having": "", "andHaving": "AND"}
-_EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS, EXPRESSIONS])
 _PARTS = {
     "orderBy": {ORDER}, "addOrderBy": {ORDER}, "take": {LIMIT}, "skip": {LIMIT}, "limit": {LIMIT}, "offset": {LIMIT},
     "select": {COLUMNS, EXPRESSIONS}, "addSelect": {COLUMNS, EXPRESSIONS}, "groupBy": {EXPRESSIONS},
@@ -70,8 +70,8 @@ def read_builder(
     reader = _Builder(query, entity, deleted)
     reader.apply(every)
     for name, _ in fate.possible:
-        query.partial |= set() if name in _HARMLESS else {WHERE} if "here" in name else _PARTS.get(name, _EVERYTHING)
-    query.partial |= _EVERYTHING if fate.open and not _SENDS & {name for name, _ in steps} else set()
+        query.partial |= set() if name in _HARMLESS else {WHERE} if "here" in name else _PARTS.get(name, EVERYTHING)
+    query.partial |= EVERYTHING if fate.open and not _SENDS & {name for name, _ in steps} else set()
     function = field(call, "function")
     line = field(function, "property") if function is not None else None
     return query.finish(source.location(line or call), "typeorm", function_name(function_around(call)))
@@ -148,7 +148,7 @@ class _Builder:
         elif name in ("orUpdate", "onConflict"):
             query.partial.add(COLUMNS)
         elif name not in _HARMLESS and not _JOIN.fullmatch(name):
-            query.partial |= _EVERYTHING
+            query.partial |= EVERYTHING
 
     def _expression(self, code: str | None) -> str | None:
         """`alias.attribute`, a bare name of the statement's own table, or SQL over these."""

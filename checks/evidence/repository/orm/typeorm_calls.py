@@ -11,9 +11,9 @@ from checks.evidence.repository.facts import Model, OrmCall
 from checks.evidence.repository.orm.models import Models
 from checks.evidence.repository.orm.query import (
     COLUMNS,
+    EVERYTHING,
     EXPRESSIONS,
     JOINS,
-    LIMIT,
     ORDER,
     VALUE,
     WHERE,
@@ -51,7 +51,6 @@ _ASSIGNED = re.compile(
     r"(?:getRepository|getTreeRepository|getCustomRepository)\(\s*(\w+)\s*\)(?!\s*[.?!])"
 )
 _MANAGER = re.compile(r"(?:manager|datasource|connection|^em|^trx|^tx|^transaction|queryrunner)$", re.IGNORECASE)
-_EVERYTHING = frozenset([WHERE, ORDER, LIMIT, COLUMNS, JOINS, EXPRESSIONS])
 _MAXIMUM_STEPS = 4
 _AGGREGATES = {"sum": "sum", "average": "avg", "minimum": "min", "maximum": "max"}
 _LOOKS_LIKE_KEY = re.compile(r"(?:^|[a-z_.])id$|^id\b|Id\)?$", re.IGNORECASE)
@@ -200,9 +199,9 @@ class _Reader:
     def _options(self, query: Query, node: Node) -> None:
         entries, whole = known_entries(node)
         if node.type == "string" or (not entries and node.type not in ("object",)):
-            query.partial |= _EVERYTHING
+            query.partial |= EVERYTHING
             return
-        query.partial |= set() if whole else _EVERYTHING
+        query.partial |= set() if whole else EVERYTHING
         for key, value in entries.items():
             if key == "where":
                 add_where(query, value)
@@ -219,7 +218,7 @@ class _Reader:
             elif key == "lock":
                 query.suffix = " FOR UPDATE" if "pessimistic_write" in text(value) else ""
             elif key not in ("withDeleted", "cache", "loadEagerRelations", "comment", "transaction", "loadRelationIds"):
-                query.partial |= _EVERYTHING
+                query.partial |= EVERYTHING
 
     def _order(self, query: Query, node: Node) -> None:
         entries, whole = known_entries(node)

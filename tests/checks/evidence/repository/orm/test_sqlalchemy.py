@@ -358,7 +358,8 @@ def test_calls_become_sql(code: str, expected: str) -> None:
             f'{POSTS} WHERE "posts"."id" <> $1 AND "posts"."title" IS NOT NULL',
         ),
         ("session.execute(paginate(select(Post)))", f"{POSTS} columns,expressions,joins,limit,order,where"),
-        ("conditions = exists(select(Post))", ""),
+        ("conditions = exists(select(Post))", f"{POSTS} columns,expressions,joins,limit,order,where"),
+        ("sub = select(Post.id).subquery()", f"{POSTS} columns,expressions,joins,limit,order,where"),
         ("return select(Post)", f"{POSTS} columns,expressions,joins,limit,order,where"),
         ("q = select(Post)\nif value:\n    q = q.where(Post.id == value)\nsession.execute(q)", f"{POSTS} where"),
         ("q = select(Post)\nq = q.where(Post.id == value)\nsession.execute(q)", f'{POSTS} WHERE "posts"."id" = $1'),
@@ -381,7 +382,6 @@ def test_what_cannot_be_read_is_said(code: str, expected: str) -> None:
         "seen.add(value)",
         "session.add(value)",
         "requests.get(value)",
-        "sub = select(Post.id).subquery()",
         "session.execute(select(Unknown))",
         "menu.select(User)",
         "# session.execute(select(User))",
@@ -457,3 +457,25 @@ def test_columns_that_are_loaded_only() -> None:
     """
     call = only(read({"app/models.py": MODELS, "app/work.py": code})[1])
     assert (call.text, call.partial) == ('SELECT "posts"."id", "posts"."title" FROM "posts"', ())
+
+
+def test_a_query_within_one_that_cannot_be_read_is_told_as_a_part() -> None:
+    code = """
+        from sqlalchemy import func, select
+        from app.models import Post, User
+
+        def ranked(session, value):
+            newest = select(Post.author_id, func.row_number().over(order_by=Post.id).label("rank")).where(Post.id > value).cte()
+            return session.execute(strange(newest).limit(3))
+
+        def told(session):
+            authors = select(Post.author_id).where(Post.title == "x").subquery()
+            return session.execute(select(User.id).join(authors, authors.c.author_id == User.id))
+
+        def added(session, value):
+            return session.execute(insert_on_conflict(dict(title=value, author_id=1), table=Post))
+    """
+    _, calls = read({"app/models.py": MODELS, "app/work.py": code})
+    parts = [call for call in calls if call.part]
+    assert [(call.function, tail(call)) for call in parts] == [("ranked", f'{POSTS} WHERE "posts"."id" > $1')]
+    assert 'INSERT INTO "posts" ("title", "author_id") VALUES ($1, $2)' in [call.text for call in calls]
