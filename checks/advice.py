@@ -56,6 +56,11 @@ class Advice(msgspec.Struct, frozen=True, tag=True):
     cut_short: bool = False
 
     @property
+    def proven(self) -> frozenset[str]:
+        """The statements that are faster by both counts."""
+        return frozenset(entry.statement for entry in self.statements if entry.proven)
+
+    @property
     def bytes(self) -> int:
         return sum(entry.bytes for entry in self.indexes)
 

@@ -86,11 +86,13 @@ def advised_fix(evidence: Evidence, table: tuple[str, str], statements: Iterable
             rewrites=own.rewrites,
             undo=own.undo,
         )
-    count = len({id for entry in mine for id in entry.advised.statements})
+    served = {id for entry in mine for id in entry.advised.statements}
+    count = len(served)
+    doubt = "" if served & advice.proven else " None of them is proven to be faster."
     size = bytes_in_words(sum(entry.advised.bytes for entry in mine))
     return Fix(
         f"Chosen for the whole workload within {budget}: {'it serves' if len(mine) == 1 else f'{len(mine)} indexes that serve'} "
-        f"{count} statement{'' if count == 1 else 's'}, predicted size {size}.",
+        f"{count} statement{'' if count == 1 else 's'}, predicted size {size}.{doubt}",
         "\n".join(entry.sql for entry in mine),
         lock=LOCK,
         undo="\n".join(entry.undo for entry in mine),

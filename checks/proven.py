@@ -13,7 +13,8 @@ from checks.workload import pattern_by_query_id, place_in_words, statement_in_wo
 
 def with_proof(finding: Finding, evidence: Evidence) -> Finding:
     """The finding with its proof, if there is one. A proposal that helps no statement, or an index whose loss makes one
-    dearer, is no longer proposed: it becomes a note that says so, and its fix has no SQL."""
+    dearer, is no longer proposed: it becomes a note that says so, and its fix has no SQL. One that only the planner prefers
+    is proposed with that word, and is low at most."""
     proofs = evidence.find(Proofs)
     proof = proofs.by_finding.get(finding.id) if proofs is not None else None
     if proof is None:
@@ -23,7 +24,24 @@ def with_proof(finding: Finding, evidence: Evidence) -> Finding:
     if _withdrawn(finding, proof):
         fix = Fix(f"{_objection(proof)} {finding.fix.summary}")
         return msgspec.structs.replace(finding, fix=fix, severity=Severity.NOTE)
+    if proof.verdict is Verdict.DOUBTFUL and _claims(finding):
+        fix = msgspec.structs.replace(finding.fix, summary=f"{doubt_in_words(proof)} {finding.fix.summary}")
+        severity = max(finding.severity or Severity.LOW, Severity.LOW, key=lambda one: one.rank)
+        return msgspec.structs.replace(finding, fix=fix, severity=severity)
     return finding
+
+
+def doubt_in_words(proof: Proof) -> str:
+    """That nothing is proven to be faster, with the figures of the statement that the planner has gain most."""
+    first = proof.doubtful[0]
+    name = first.does or f"statement {first.statement}"
+    words = f"Not proven to be faster: {name} goes from cost {first.cost_before:,.0f} to {first.cost_after:,.0f}"
+    if first.memory_before is None or first.memory_after is None:
+        return f"{words} as the planner counts, and could not be counted with every page in memory."
+    return (
+        f"{words} as the planner counts, but from {first.memory_before:,.0f} to {first.memory_after:,.0f} with every page in "
+        "memory."
+    )
 
 
 def _in_words(proof: Proof, evidence: Evidence) -> Proof:
@@ -42,9 +60,12 @@ def _in_words(proof: Proof, evidence: Evidence) -> Proof:
 def _withdrawn(finding: Finding, proof: Proof) -> bool:
     if proof.verdict is Verdict.REGRESSES:
         return True
-    # An index for a foreign key, say, serves what no statement of the workload shows; that claim is not refuted.
-    claims = finding.subject.kind == "statement" or bool(finding.observed.get("statements"))
-    return proof.verdict is Verdict.NO_EFFECT and claims and not proof.unplanned
+    return proof.verdict is Verdict.NO_EFFECT and _claims(finding) and not proof.unplanned
+
+
+def _claims(finding: Finding) -> bool:
+    """Whether it is said to serve statements. An index for a foreign key, say, serves what no statement of the workload shows."""
+    return finding.subject.kind == "statement" or bool(finding.observed.get("statements"))
 
 
 def _objection(proof: Proof) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from checks.advice import Advice
 from checks.advised import makings
+from checks.evidence.database.facts import Catalog
 from checks.evidence.evidence import Evidence
 from checks.model import Subject
 from checks.text import visible, visible_line
+from checks.workload import pattern_by_query_id, place_in_words, statement_in_words, statement_places
+from scorecards.entries import rounded
 from scorecards.model import AdviceEntry, AdvisedIndexEntry, AdvisedStatementEntry
 
 _LONGEST_SQL = 2_000
@@ -17,6 +20,7 @@ def advice_entry(evidence: Evidence) -> AdviceEntry | None:
     advice = evidence.find(Advice)
     if advice is None:
         return None
+    proven = advice.proven
     return AdviceEntry(
         advice.budget_bytes,
         advice.bytes,
@@ -38,11 +42,30 @@ def advice_entry(evidence: Evidence) -> AdviceEntry | None:
                 entry.advised.bytes,
                 entry.advised.statements,
                 entry.advised.loss,
+                tuple(id for id in entry.advised.statements if id in proven),
             )
             for entry in makings(evidence)
         ),
         tuple(
-            AdvisedStatementEntry(entry.statement, round(entry.weight), entry.cost_before, entry.cost_after)
+            AdvisedStatementEntry(
+                entry.statement,
+                round(entry.weight),
+                entry.cost_before,
+                entry.cost_after,
+                rounded(entry.memory_before),
+                rounded(entry.memory_after),
+                entry.proven,
+                visible_line(_does(entry.statement, evidence), 300),
+            )
             for entry in advice.statements
         ),
     )
+
+
+def _does(statement: str, evidence: Evidence) -> str:
+    """What it does, and where it is sent from; empty if it could not be read."""
+    pattern = pattern_by_query_id(evidence).get(statement)
+    if pattern is None:
+        return ""
+    place = place_in_words(statement_places(evidence, pattern))
+    return f"{statement_in_words(pattern, evidence.find(Catalog))}{place}"

@@ -67,6 +67,9 @@ def proof_entry(proof: Proof) -> ProofEntry:
                 tuple(visible_line(line, 300) for line in entry.plan_before),
                 tuple(visible_line(line, 300) for line in entry.plan_after),
                 visible_line(entry.does, 300),
+                rounded(entry.memory_before),
+                rounded(entry.memory_after),
+                entry.proven,
             )
             for entry in proof.statements
         ),
@@ -76,6 +79,10 @@ def proof_entry(proof: Proof) -> ProofEntry:
         proof.unplanned,
         visible_line(proof.note, 300),
     )
+
+
+def rounded(cost: float | None) -> float | None:
+    return None if cost is None else round(cost, 2)
 
 
 def decision_of(

@@ -175,7 +175,8 @@ class NoteTaken(msgspec.Struct, frozen=True):
 
 class ProvenEntry(msgspec.Struct, frozen=True):
     """Costs in planner units; the plans stand where they differ, a node a line. `query_id` may be `file:line`; `does` says what
-    the statement does in words, empty if it could not be read."""
+    the statement does in words, empty if it could not be read. `memory_before` and `memory_after` are the costs with every page
+    in memory; `proven` says that both counts fall."""
 
     query_id: str
     cost_before: float
@@ -184,6 +185,9 @@ class ProvenEntry(msgspec.Struct, frozen=True):
     plan_before: tuple[str, ...] = ()
     plan_after: tuple[str, ...] = ()
     does: str = ""
+    memory_before: float | None = None
+    memory_after: float | None = None
+    proven: bool = False
 
 
 class ProofEntry(msgspec.Struct, frozen=True):
@@ -298,7 +302,8 @@ class GrowthBasis(msgspec.Struct, frozen=True):
 
 
 class AdvisedIndexEntry(msgspec.Struct, frozen=True):
-    """`bytes` is predicted; `loss` the share (0 to 1) of the workload's cost that is lost without this one alone."""
+    """`bytes` is predicted; `loss` the share (0 to 1) of the workload's cost that is lost without this one alone. `proven` are
+    those of its statements that are faster by both counts."""
 
     table: str
     sql: str
@@ -306,15 +311,20 @@ class AdvisedIndexEntry(msgspec.Struct, frozen=True):
     bytes: int
     statements: tuple[str, ...]
     loss: float
+    proven: tuple[str, ...] = ()
 
 
 class AdvisedStatementEntry(msgspec.Struct, frozen=True):
-    """Planner cost before and with the advised set; `calls` is its weight."""
+    """Planner cost before and with the advised set; `calls` is its weight. The rest as in ProvenEntry."""
 
     query_id: str
     calls: int
     cost_before: float
     cost_after: float
+    memory_before: float | None = None
+    memory_after: float | None = None
+    proven: bool = False
+    does: str = ""
 
 
 class AdviceEntry(msgspec.Struct, frozen=True):

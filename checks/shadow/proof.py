@@ -254,7 +254,7 @@ def _judged(made: _Made, proof: Proof, statements: Sequence[ProvenStatement]) ->
         return {"verdict": Verdict.REGRESSES}
     if any(entry.proven for entry in statements):
         return {"verdict": Verdict.HELPS}
-    if any(entry.better for entry in statements):
+    if any(entry.better for entry in statements) and (made.shown or made.trial.rewritten):
         return {"verdict": Verdict.DOUBTFUL}
     if not proof.planned:
         return {"verdict": Verdict.UNTRIED, "note": "no statement that is known reads or writes the table"}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from checks.figures import bytes_in_words
-from scorecards.exports.escape import code
+from scorecards.exports.escape import code, inline
+from scorecards.exports.proving import IN_MEMORY, change_words, is_cheaper
 from scorecards.model import AdviceEntry, AdvisedIndexEntry, Scorecard
 
 LISTED = 40
+DOUBTFUL_LISTED = 10
 _LEAST_CHANGE = 0.01
 
 
@@ -26,7 +28,22 @@ def advised_indexes(scorecard: Scorecard) -> str:
         )
     if len(advice.indexes) > LISTED:
         lines.append(f"\nand {len(advice.indexes) - LISTED} more in the JSON.")
-    return f"{words}\n\n" + "\n".join(lines) + f"\n\n{basis_words(advice)}"
+    doubts = doubtful(advice)
+    told = [words, "\n".join(lines)]
+    if doubts:
+        told += [
+            "Preferred by the planner, and not proven to be faster:",
+            "\n".join(f"- {inline(one, 400)}" for one in doubts),
+        ]
+    return "\n\n".join([*told, basis_words(advice)])
+
+
+def doubtful(advice: AdviceEntry) -> list[str]:
+    """The statements that are cheaper only as the planner counts, the most gained first: at most ten, one line each."""
+    found = [entry for entry in advice.statements if is_cheaper(entry) and not entry.proven]
+    found.sort(key=lambda entry: (entry.calls * (entry.cost_after - entry.cost_before), entry.query_id))
+    lines = [change_words(entry) for entry in found[:DOUBTFUL_LISTED]]
+    return lines + ([f"and {len(found) - DOUBTFUL_LISTED} more"] if len(found) > DOUBTFUL_LISTED else [])
 
 
 def title(advice: AdviceEntry) -> str:
@@ -38,19 +55,22 @@ def summary_words(advice: AdviceEntry) -> str:
     if not advice.indexes:
         return f"None of {advice.candidates} indexes tried saves enough of the workload's planner cost to be worth its size."
     count = len(advice.indexes)
-    cheaper = sum(1 for entry in advice.statements if entry.cost_after < entry.cost_before * (1 - _LEAST_CHANGE))
+    cheaper = sum(1 for entry in advice.statements if is_cheaper(entry))
+    proven = sum(1 for entry in advice.statements if entry.proven)
     dearer = sum(1 for entry in advice.statements if entry.cost_after > entry.cost_before * (1 + _LEAST_CHANGE))
     indexes, save = ("new indexes", "save") if count > 1 else ("new index", "saves")
     return (
         f"{count} {indexes}, {bytes_in_words(advice.bytes)} as predicted (at most {bytes_in_words(advice.bytes_at_most)}), "
         f"{save} {advice.saved:.1%} of the workload's planner cost: of {len(advice.statements)} statements {cheaper} get "
-        f"cheaper and {dearer or 'none'} dearer."
+        f"cheaper and {dearer or 'none'} dearer. {proven or 'None'} of those {cheaper} "
+        f"{'is' if proven <= 1 else 'are'} proven to be faster."
     )
 
 
 def serves_words(entry: AdvisedIndexEntry) -> str:
-    count = len(entry.statements)
-    return f"{count} statement{'' if count == 1 else 's'}"
+    count, proven = len(entry.statements), len(entry.proven)
+    faster = "proven faster" if count == proven == 1 else f"{proven or 'none'} proven faster"
+    return f"{count} statement{'' if count == 1 else 's'}, {faster}"
 
 
 def basis_words(advice: AdviceEntry) -> str:
@@ -64,4 +84,8 @@ def basis_words(advice: AdviceEntry) -> str:
         words += f"; planned by {advice.server_major}, the target is {advice.target_major}"
     if advice.cut_short:
         words += "; the time for the choice was over before everything was compared"
-    return f"{words}. A statement is known without its constants, so that none of these is for a certain value."
+    return (
+        f"{words}. A statement is known without its constants, so that none of these is for a certain value. It is proven to be "
+        f"faster where its cost falls as the planner counts and {IN_MEMORY} too: there, a row that an index finds at a random "
+        "place counts as much as many that lie side by side."
+    )

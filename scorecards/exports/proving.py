@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from checks.figures import bytes_in_words
 from checks.proofs import Verdict
-from scorecards.model import ProofEntry, ProvenEntry
+from scorecards.model import AdvisedStatementEntry, ProofEntry, ProvenEntry
 
 LISTED = 5
+IN_MEMORY = "with every page in memory"
 
 
 def proof_words(proof: ProofEntry) -> str:
@@ -14,10 +15,12 @@ def proof_words(proof: ProofEntry) -> str:
     lead = f"Tried in a shadow, planned by PostgreSQL {proof.server_major}: "
     if proof.verdict == Verdict.UNTRIED:
         return f"Not proven in a shadow: {proof.note}."
-    better = sum(1 for entry in proof.statements if entry.cost_after < entry.cost_before * 0.99)
+    better = [entry for entry in proof.statements if is_cheaper(entry)]
+    proven = sum(1 for entry in better if entry.proven)
     worse = sum(1 for entry in proof.statements if entry.cost_after > entry.cost_before * 1.01)
     statements = f"{proof.planned} statement{'' if proof.planned == 1 else 's'} planned"
-    parts = [f"of {statements}, {better or 'none'} cheaper and {worse or 'none'} dearer"]
+    doubtful = f", {len(better) - proven} cheaper only as the planner counts" if proven < len(better) else ""
+    parts = [f"of {statements}, {proven or 'none'} proven to be faster{doubtful} and {worse or 'none'} dearer"]
     if proof.unplanned:
         parts.append(f"{proof.unplanned} more could not be planned")
     if proof.index_bytes is not None:
@@ -25,12 +28,25 @@ def proof_words(proof: ProofEntry) -> str:
     return f"{lead}{'; '.join(parts)}."
 
 
+def is_cheaper(entry: ProvenEntry | AdvisedStatementEntry) -> bool:
+    """As the planner counts."""
+    return entry.cost_after < entry.cost_before * 0.99
+
+
 def changes(proof: ProofEntry) -> list[str]:
     """The statements whose cost changed, most gained first: at most five, one line each."""
-    return [
-        f"{entry.does or entry.query_id}: cost {_cost(entry.cost_before)} → {_cost(entry.cost_after)}"
-        for entry in proof.statements[:LISTED]
-    ]
+    return [change_words(entry) for entry in proof.statements[:LISTED]]
+
+
+def change_words(entry: ProvenEntry | AdvisedStatementEntry) -> str:
+    """The cost before and after, and for one that is cheaper whether it is proven to be faster."""
+    words = f"{entry.does or entry.query_id}: cost {_cost(entry.cost_before)} → {_cost(entry.cost_after)}"
+    if not is_cheaper(entry):
+        return words
+    if entry.memory_before is None or entry.memory_after is None:
+        return f"{words}; not proven to be faster, for it could not be counted {IN_MEMORY}"
+    counted = f"{_cost(entry.memory_before)} → {_cost(entry.memory_after)} {IN_MEMORY}"
+    return f"{words}, {counted}" if entry.proven else f"{words}; not proven to be faster: {counted}"
 
 
 def plans(proof: ProofEntry) -> tuple[str, str] | None:

@@ -50,6 +50,12 @@ def record(**properties: Schema) -> Schema:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": True}
 
 
+SECOND_COUNT: dict[str, Schema] = {
+    "memory_before": nullable({"type": "number"}),
+    "memory_after": nullable({"type": "number"}),
+    "proven": {"type": "boolean"},
+}
+
 COST: Schema = record(
     storage_bytes=nullable(COUNT),
     server_share=nullable(RATIO),
@@ -208,6 +214,8 @@ def _finding() -> Schema:
         plan_changed={"type": "boolean"},
         plan_before=array(STRING),
         plan_after=array(STRING),
+        does=STRING,
+        **SECOND_COUNT,
     )
     return record(
         id=FINDING,
@@ -351,9 +359,19 @@ def _advice() -> Schema:
         target_major=COUNT,
         cut_short={"type": "boolean"},
         indexes=array(
-            record(table=STRING, sql=STRING, undo=STRING, bytes=COUNT, statements=array(STRING), loss=number)
+            record(
+                table=STRING,
+                sql=STRING,
+                undo=STRING,
+                bytes=COUNT,
+                statements=array(STRING),
+                loss=number,
+                proven=array(STRING),
+            )
         ),
-        statements=array(record(query_id=STRING, calls=COUNT, cost_before=number, cost_after=number)),
+        statements=array(
+            record(query_id=STRING, calls=COUNT, cost_before=number, cost_after=number, does=STRING, **SECOND_COUNT)
+        ),
     )
 
 

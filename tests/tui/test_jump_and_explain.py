@@ -74,7 +74,8 @@ def proven(words: str) -> Proof:
     return Proof(
         "f", 18, Verdict.HELPS,
         (
-            ProvenStatement("7", 6_309.0, 8.44, True, *plans, does=f"SELECT from {words}"),
+            ProvenStatement("7", 6_309.0, 8.44, True, *plans, f"SELECT from {words}", 4_200.0, 0.5, proven=True),
+            ProvenStatement("9", 900.0, 300.0, False, does="SELECT too", memory_before=80.0, memory_after=150.0),
             ProvenStatement("8", 10.0, 12.0, False),
         ),
         8, 1, 7_340_032,
@@ -90,11 +91,13 @@ def test_a_proof_shows_costs_and_plans_before_and_after(width: int) -> None:
     text = words_of(proven("messages"), width)
     assert "helps" in text
     assert (
-        "8 statements planned; 1 cheaper; 1 dearer; 1 more could not be planned; the index takes about 7.0 MB" in text
+        "8 statements planned; 1 proven to be faster; 1 cheaper only for the planner; 1 dearer; 1 more could not be planned; "
+        "the index takes about 7.0 MB" in text
     )
     assert "6,309 →      8.44" in text
     assert "748x less" in text
     assert "1.2x more" in text
+    assert "80.00 →       150   with every page in memory: not proven to be faster" in text
     assert "Seq Scan on messages (cost 6,309, rows 1)" in text
     assert "Index Scan on messages (cost 8, rows 1)" in text
 

@@ -21,6 +21,7 @@ SPACE = Content(" ")
 
 VERDICTS = {
     Verdict.HELPS: ("✓", "$success", "helps"),
+    Verdict.DOUBTFUL: ("?", "$warning", "cheaper for the planner, not proven to be faster"),
     Verdict.HARMLESS: ("✓", "$success", "changes no plan, as it should"),
     Verdict.NO_EFFECT: ("!", "$warning", "changes no plan"),
     Verdict.REGRESSES: ("✗", "$error", "makes something dearer"),
@@ -49,6 +50,8 @@ def proof_paragraphs(proof: Proof, width: int) -> list[Paragraph]:
     most = max(abs(_magnitude(entry)) for entry in proof.statements)
     for entry in proof.statements[:LISTED]:
         shown.append(_compared(entry, most, width))
+        if entry.better and not entry.proven:
+            shown.append(_doubt(entry))
     if len(proof.statements) > LISTED:
         shown.append(Paragraph(line((f"and {len(proof.statements) - LISTED} more", "$muted")), SPACE))
     changed = next((entry for entry in proof.statements if entry.plan_changed and entry.plan_before), None)
@@ -61,8 +64,10 @@ def _counted(proof: Proof) -> Content:
     if proof.verdict == Verdict.UNTRIED:
         return Content("")
     counted = [f"{plural(proof.planned, 'statement')} planned"]
-    if proof.better:
-        counted.append(f"{len(proof.better)} cheaper")
+    if proof.proven:
+        counted.append(f"{len(proof.proven)} proven to be faster")
+    if proof.doubtful and proof.proven:
+        counted.append(f"{len(proof.doubtful)} cheaper only for the planner")
     if proof.worse:
         counted.append(f"{len(proof.worse)} dearer")
     if proof.unplanned:
@@ -75,7 +80,7 @@ def _counted(proof: Proof) -> Content:
 def _compared(entry: ProvenStatement, most: float, width: int) -> Paragraph:
     """The costs, how many times less or more, with a bar where there is room, and what the statement does."""
     dearer = entry.worse
-    look = "$error" if dearer else "$success" if entry.better else "$muted"
+    look = "$error" if dearer else "$success" if entry.proven else "$warning" if entry.better else "$muted"
     filled = max(1, round(BAR * abs(_magnitude(entry)) / most)) if most and (dearer or entry.better) else 0
     parts: list[Part] = [
         (f"{_cost(entry.cost_before):>{COST}}", "$foreground"),
@@ -87,6 +92,16 @@ def _compared(entry: ProvenStatement, most: float, width: int) -> Paragraph:
         parts += [("━" * filled, look), ("─" * (BAR - filled), "$faint"), " "]
     parts.append((f"{_times(entry):<12} ", f"bold {look}"))
     return Paragraph(prose(entry.does or f"statement {entry.statement}", "$code", limit=300), line(" ", *parts))
+
+
+def _doubt(entry: ProvenStatement) -> Paragraph:
+    """Its costs with every page in memory, under those that the planner counts."""
+    if entry.memory_before is None or entry.memory_after is None:
+        return Paragraph(
+            line(("not proven: it could not be counted with every page in memory", "$warning")), line(f"{'':{COST}}   ")
+        )
+    costs = line(f" {_cost(entry.memory_before):>{COST}} → {_cost(entry.memory_after):>{COST}}   ")
+    return Paragraph(line(("with every page in memory: not proven to be faster", "$warning")), costs)
 
 
 def _magnitude(entry: ProvenStatement) -> float:

@@ -28,6 +28,9 @@ ROWS = """
     CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (20000);
     CREATE TABLE parts_2 PARTITION OF parts FOR VALUES FROM (20000) TO (50000);
     INSERT INTO parts SELECT i, i % 4000 FROM generate_series(1, 40000) AS i;
+    CREATE TABLE wide (id int PRIMARY KEY, kind int NOT NULL, note text NOT NULL);
+    ALTER TABLE wide ALTER COLUMN note SET STORAGE plain;
+    INSERT INTO wide SELECT i, i * 7919 % 10, repeat('x', 500) FROM generate_series(1, 40000) AS i;
 """
 RAN = (
     "SELECT * FROM orders WHERE customer = 7",
@@ -36,6 +39,7 @@ RAN = (
     "SELECT * FROM parts WHERE owner = 12",
     "SELECT customer FROM orders WHERE state LIKE '%ai%' AND customer > 8990",
     "SELECT id FROM orders WHERE at::date = '2026-01-09'",
+    "SELECT note FROM wide WHERE kind = 3",
 )
 BY_RANGE = "SELECT id FROM orders WHERE at >= $1::date AND at < $1::date + 1"
 
@@ -56,6 +60,7 @@ def test_each_fix_is_tried_and_sized(database: Database, programs: Path | None) 
         proposal("parted", "CREATE INDEX parts_owner ON public.parts (owner);"),
         proposal("partly", "CREATE INDEX partly ON public.orders (customer) WHERE state = 'paid';"),
         proposal("wrong", "CREATE INDEX nowhere ON public.orders (no_such_column);"),
+        proposal("scattered", "CREATE INDEX scattered ON public.wide (kind);"),
         proposal("other", "ALTER TABLE public.orders ADD COLUMN more int;"),
         proposal("parts of texts", "CREATE EXTENSION IF NOT EXISTS pg_trgm; "
                  "CREATE INDEX CONCURRENTLY tri ON public.orders USING gin (state gin_trgm_ops);"),
@@ -80,6 +85,7 @@ def test_each_fix_is_tried_and_sized(database: Database, programs: Path | None) 
         "harmless": Verdict.HARMLESS,
         "parted": Verdict.HELPS,
         "partly": Verdict.UNTRIED,
+        "scattered": Verdict.DOUBTFUL,
         "wrong": Verdict.UNTRIED,
         "parts of texts": Verdict.HELPS,
         "unknown extension": Verdict.UNTRIED,
@@ -93,6 +99,12 @@ def test_each_fix_is_tried_and_sized(database: Database, programs: Path | None) 
     assert proofs.server_major == proofs.target_major
     best = found["helps"].statements[0]
     assert best.better
+    assert best.proven
+    (scattered,) = found["scattered"].doubtful
+    assert scattered.cost_after < 0.95 * scattered.cost_before
+    assert scattered.memory_before is not None
+    assert scattered.memory_after is not None
+    assert scattered.memory_after > scattered.memory_before
     assert best.plan_before[0].startswith("Seq Scan on orders")
     assert "using the new index" in " ".join(best.plan_after)
     assert found["helps"].planned == 5

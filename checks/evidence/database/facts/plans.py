@@ -39,8 +39,8 @@ class Measured(msgspec.Struct, frozen=True):
 
 class PlanNode(msgspec.Struct, frozen=True):
     """One node of EXPLAIN; conditions have their literals masked. Costs in planner units, rows estimated. `subplan` is its name
-    where it is one (SubPlan 1, CTE x). `measured` is None without ANALYZE, and where the node never ran. `workers` are those planned below
-    a Gather."""
+    where it is one (SubPlan 1, CTE x). `measured` is None without ANALYZE, and where the node never ran. `workers` are those
+    planned below a Gather."""
 
     node_type: str
     startup_cost: float
