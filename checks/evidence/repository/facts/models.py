@@ -83,7 +83,7 @@ class OrmCall(msgspec.Struct, frozen=True):
 
     `partial` tells what of the statement could not be read and may be there besides: where, order, limit, columns, joins,
     expressions (of the select list). `limit` is the number where it is written as one. `function` is the function or method
-    around it. `part`: it is not sent by itself but stands within another statement, which could not be told as a whole.
+    around it. `part`: it is not sent where it stands, but within another statement, which could not be told as a whole.
     """
 
     location: Location

@@ -45,6 +45,13 @@ _NOT_SENT = frozenset(["as", "toSQL", "toString", "toQuery", "toNative"])
 _SUBQUERIES = frozenset(
     "from whereIn whereNotIn whereExists whereNotExists with union unionAll join leftJoin select where".split()
 )
+_WITH = re.compile(r"\.\s*with(?:Recursive|Materialized|NotMaterialized)?\(\s*['\"`](\w+)")
+# What takes a function that makes a statement within it.
+_TAKES_FUNCTIONS = frozenset(
+    "with withRecursive withMaterialized withNotMaterialized union unionAll intersect except from whereIn whereNotIn whereExists "
+    "whereNotExists orWhereExists orWhereNotExists andWhereNotExists andWhereExists join innerJoin leftJoin".split()
+)
+_FUNCTIONS = frozenset(["arrow_function", "function_expression"])
 _MAXIMUM_DEPTH = 12
 _CONJUNCTIONS = frozenset(["or", "and", "not"])
 _OUTPUT = re.compile(r"\bas\s+[\"']?(\w+)|\.as\(\s*['\"](\w+)|\b(\w+)\s*:", re.IGNORECASE)
@@ -60,6 +67,7 @@ class _Reader:
     def __init__(self, source: Source, constants: Mapping[str, str]) -> None:
         self.source = source
         self.values = Values(constants)
+        self.queries = set(_WITH.findall(source.file.text))
         self.awaited = False
         self.calls: list[OrmCall] = []
 
@@ -95,7 +103,8 @@ class _Reader:
         while holder is not None and holder.type == "call_expression":
             before.append((called(holder), holder))
             holder = holder_of(holder)
-        if holder is None or not _CLIENT.search(text(holder).rpartition(".")[2]):
+        within = holder is not None and _gives_query(holder)
+        if holder is None or not (within or _CLIENT.search(text(holder).rpartition(".")[2])):
             return
         if before and before[-1][1] is not None and field(before[-1][1], "function") == holder:
             return
@@ -103,11 +112,20 @@ class _Reader:
             return
         top, steps = chain_above(call)
         if before or steps:
-            self._read(arguments_of(call), top, steps, before[::-1], node, call)
+            self._read(arguments_of(call), top, steps, before[::-1], node, call, within=within)
 
     def _read(
-        self, arguments: list[Node], top: Node, steps: list[Step], before: list[Step], node: Node, call: Node
+        self,
+        arguments: list[Node],
+        top: Node,
+        steps: list[Step],
+        before: list[Step],
+        node: Node,
+        call: Node,
+        *,
+        within: bool = False,
     ) -> None:
+        """`within`: a function gives the statement to another one."""
         target = self._target(arguments)
         if target is None:
             return
@@ -118,11 +136,13 @@ class _Reader:
         if after is not None and after.type == "member_expression" and text(field(after, "property")) in _CONJUNCTIONS:
             return
         queries = {name for step, inner in every if step.startswith("with") for name in _first_name(inner, self.values)}
+        part = within or bool(names & _NOT_SENT) or not (fate.sent or "then" in names)
+        queries = self.queries if part else queries
         if target[1] in queries:
             return
-        if names & _NOT_SENT or not (fate.sent or "then" in names):
-            return
         verb = next((_WRITES[name] for name, _ in every if name in _WRITES), "select")
+        if part and verb != "select":
+            return
         schema = next((self.values.argument(arguments_of(step)[0]).string for name, step in every
                        if name == "withSchema" and arguments_of(step)), None)  # fmt: skip
         query = NamedQuery(verb, schema or target[0], target[1], target[2])
@@ -133,11 +153,25 @@ class _Reader:
             )
         query.partial |= EVERYTHING if fate.open else set()
         function = function_name(function_around(call))
-        self.calls.append(query.finish(self.source.location(node), "knex", function))
+        self.calls.append(query.finish(self.source.location(node), "knex", function, part=part))
 
     def _target(self, arguments: list[Node]) -> tuple[str | None, str, str | None] | None:
         """Schema, table and alias in `"users as u"`, `{ u: "users" }` or a constant."""
         return target_of(self.values.argument(arguments[0])) if arguments else None
+
+
+def _gives_query(holder: Node) -> bool:
+    """Whether it is `this`, or the parameter, of a function that makes a statement within another one."""
+    function = holder.parent
+    while function is not None and function.type not in _FUNCTIONS:
+        function = function.parent
+    given = function.parent if function is not None else None
+    if function is None or given is None or given.type != "arguments" or called(given.parent) not in _TAKES_FUNCTIONS:
+        return False
+    parameters = field(function, "parameters") or field(function, "parameter")
+    return holder.type == "this" or (
+        holder.type == "identifier" and re.search(rf"\b{re.escape(text(holder))}\b", text(parameters)) is not None
+    )
 
 
 def target_of(known: Argument) -> tuple[str | None, str, str | None] | None:

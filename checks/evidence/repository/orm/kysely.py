@@ -17,8 +17,9 @@ from checks.evidence.repository.orm.script_values import Values
 from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, named, text, unwrapped
 
 CANDIDATE = re.compile(r"\.\s*(?:selectFrom|insertInto|updateTable|deleteFrom)\s*(?:<[^()]*>)?\(")
-_CALLS = re.compile(rb"\.\s*(selectFrom|insertInto|updateTable|deleteFrom)\s*(?:<[^()]*>)?\(")
-_PROPERTY = frozenset(["property_identifier"])
+_CALLS = re.compile(rb"(?<![\w$])(selectFrom|insertInto|updateTable|deleteFrom)\s*(?:<[^()]*>)?\(")
+_NAMES = frozenset(["property_identifier", "identifier"])
+_WITH = re.compile(r"\.\s*with(?:Recursive)?\(\s*['\"`](\w+)")
 _VERBS = {b"selectFrom": "select", b"insertInto": "insert", b"updateTable": "update", b"deleteFrom": "delete"}
 _SENDS = frozenset(["execute", "executeTakeFirst", "executeTakeFirstOrThrow", "stream"])
 _RUNS = re.compile(r"execut|paginat", re.IGNORECASE)
@@ -48,12 +49,14 @@ class _Reader:
         self.source = source
         self.values = Values(constants)
         self.spell = spell
+        self.queries = set(_WITH.findall(source.file.text))
         self.calls: list[OrmCall] = []
 
     def read(self) -> list[OrmCall]:
-        for match, node in self.source.found(_CALLS, _PROPERTY):
-            call = node.parent.parent if node.parent is not None else None
-            if call is not None and call.type == "call_expression" and field(call, "function") == node.parent:
+        for match, node in self.source.found(_CALLS, _NAMES):
+            function = node if node.type == "identifier" else node.parent
+            call = function.parent if function is not None else None
+            if call is not None and call.type == "call_expression" and field(call, "function") == function:
                 self._read(_VERBS[match.group(1)], call, node)
         return self.calls
 
@@ -64,17 +67,18 @@ class _Reader:
         top, steps = chain_above(call)
         fate = fate_of(top)
         names = {name for name, _ in [*steps, *fate.steps, *fate.possible]}
-        if not names & _SENDS and not any(_RUNS.search(name) for name in fate.given_to):
+        part = not names & _SENDS and not any(_RUNS.search(name) for name in fate.given_to)
+        if part and (verb != "select" or query.model.name in self.queries):
             return
         if _with_names(call):
             query.partial |= {JOINS, COLUMNS, WHERE}
         if query.partial < EVERYTHING:
-            _Steps(query, self.values).apply([*steps, *fate.steps])
+            _Steps(query, self.values, self.queries).apply([*steps, *fate.steps])
         for name, _ in fate.possible:
             query.partial |= set() if name in _HARMLESS else _PARTS.get(name, EVERYTHING)
         query.partial |= EVERYTHING if fate.open and not _SENDS & {name for name, _ in steps} else set()
         function = function_name(function_around(call))
-        self.calls.append(query.finish(self.source.location(node), "kysely", function))
+        self.calls.append(query.finish(self.source.location(node), "kysely", function, part=part))
 
     def _target(self, verb: str, call: Node) -> NamedQuery | None:
         arguments = arguments_of(call)
@@ -134,9 +138,12 @@ def _with_names(call: Node) -> set[str]:
 
 
 class _Steps:
-    def __init__(self, query: NamedQuery, values: Values) -> None:
+    """`queries` are the names of the WITH queries of the file: they stand for no table."""
+
+    def __init__(self, query: NamedQuery, values: Values, queries: set[str]) -> None:
         self.query = query
         self.values = values
+        self.queries = queries
         self.expressions = Expressions(query, values)
         self.outputs: set[str] = set()
 
@@ -218,8 +225,8 @@ class _Steps:
         reference = self.values.argument(arguments[0]).string if arguments else None
         found = aliased(reference) if reference else None
         target = split_name(found[0]) if found else None
-        if found is None or target is None or name not in _JOINS:
-            query.partial |= {JOINS, COLUMNS}
+        if found is None or target is None or name not in _JOINS or target[1] in self.queries:
+            query.partial |= {JOINS, COLUMNS, WHERE}
             return
         alias = found[1] or target[1]
         query.join(_JOINS[name], target[0], target[1], alias, "")

@@ -49,7 +49,7 @@ class NamedQuery(Query):
         self.columns = [f"{quoted(self.alias)}.*"]
 
     def column(self, attribute: str) -> str | None:
-        """`name`, `alias.name` or `schema.table.name` as SQL; None if it is no name."""
+        """`name`, `alias.name` or `schema.table.name` as SQL; None if it is no name, or of a relation that is not in FROM."""
         parts = attribute.strip().split(".")
         if not all(_NAME.fullmatch(part) for part in parts) or len(parts) > 3:
             return None
@@ -59,6 +59,8 @@ class NamedQuery(Query):
             return name if self.joins or JOINS in self.partial else f"{quoted(self.alias)}.{name}"
         if len(parts) == 3:
             parts = parts[1:]
+        if parts[0] not in self.aliases:
+            return None
         return ".".join(quoted(part) for part in parts)
 
     def write(self, attribute: str) -> None:

@@ -9,7 +9,7 @@ def calls_of(code: str, header: str = "") -> list[str]:
     text = 'import { Knex } from "knex";\nconst TABLE = "users";\nconst T = { posts: "posts" };\n' + header
     body = f"{text}class Store {{\n tableName = 'users';\n async work(x, y) {{\n{code}\n }}\n}}\n"
     _, calls = read({"store.ts": body, "names.ts": "export const Tags = 'tags';\n"})
-    return [f"{call.text} {','.join(call.partial)}".strip() for call in calls]
+    return [f"{call.text} {','.join(call.partial)}".strip() for call in calls if not call.part]
 
 
 USERS = 'SELECT "users".* FROM "users"'
@@ -102,3 +102,22 @@ def test_bad_input_is_read_as_far_as_it_goes() -> None:
                  "await db('t').join('u', " + "function () { this.on(" * 600 + ") }" * 600 + ")",
                  "await db(`" + "${`" * 500 + "`}" * 500 + "`).first()", "const t = t;\nawait db(t).select(t)"):  # fmt: skip
         calls_of(code)
+
+
+def test_a_query_within_another_one_is_told_as_a_part() -> None:
+    code = """
+        import { Knex } from "knex";
+        async function work(db, id) {
+          const rows = db
+            .with('recent', (qb) => { qb.select('author_id').from('posts').where('author_id', id); })
+            .with('old', function () { this.select('id').from('recent').join('users', 'users.id', 'recent.author_id'); })
+            .select('*').from('old').joinRaw('CROSS JOIN tags');
+          await db('users').whereNotIn('id', db.select('author_id').from('posts')).del();
+          return rows;
+        }
+    """
+    _, calls = read({"a.ts": code})
+    assert [call.text for call in calls if call.part] == [
+        'SELECT "posts"."author_id" FROM "posts" WHERE "posts"."author_id" = $1',
+        'SELECT "posts"."author_id" FROM "posts"',
+    ]

@@ -40,7 +40,7 @@ def calls_of(code: str, plugin: str = "") -> list[str]:
     header = 'import { Kysely, sql } from "kysely";\nconst FIELDS = ["id", "email"] as const;\n'
     body = f"{header}class Repo {{\n fields = ['id', 'name'];\n async work(x, y) {{\n{code}\n }}\n}}\n"
     _, calls = read({"a.ts": body, "b.ts": plugin})
-    return [f"{call.text} {','.join(call.partial)}".strip() for call in calls]
+    return [f"{call.text} {','.join(call.partial)}".strip() for call in calls if not call.part]
 
 
 USERS = 'SELECT "users".* FROM "users"'
@@ -144,3 +144,24 @@ def test_bad_input_is_read_as_far_as_it_goes() -> None:
                  "await db.selectFrom('t').where(" + "(eb) => eb.or([" * 3_000,
                  "new Kysely<DB>();\ninterface DB extends DB { a: DB }"):  # fmt: skip
         calls_of(code)
+
+
+def test_a_query_within_another_one_is_told_as_a_part() -> None:
+    code = """
+        import { Kysely, sql } from "kysely";
+        async function tree(db, id) {
+          return db
+            .withRecursive('tree', (qb) =>
+              qb.selectFrom('pages').select('id').where('id', '=', id)
+                .unionAll((eb) => eb.selectFrom('pages as p').innerJoin('tree', 'tree.id', 'p.parent_id').select('p.id')))
+            .selectFrom('tree').selectAll()
+            .where(({ exists, selectFrom }) => exists(selectFrom('locks').select('id').whereRef('locks.page_id', '=', 'tree.id')))
+            .execute();
+        }
+    """
+    _, calls = read({"a.ts": code})
+    assert [call.text for call in calls if call.part] == [
+        'SELECT "pages"."id" FROM "pages" WHERE "pages"."id" = $1',
+        'SELECT "p"."id" FROM "pages" AS "p"',
+        'SELECT "locks"."id" FROM "locks"',
+    ]
