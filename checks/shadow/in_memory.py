@@ -18,18 +18,20 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from checks.evidence.database.facts import PlanNode
+from checks.shadow.blueprint import RelationSize
 from checks.shadow.clone import Shadow
 from checks.shadow.queries import INDEX_CORRELATIONS
 
 PAGE_COSTS = ("seq_page_cost", "random_page_cost")
 TUPLE_COST = "cpu_tuple_cost"
+OPERATOR_COST = "cpu_operator_cost"
 # The cost parameters with PostgreSQL's defaults.
 PARAMETERS = {
     "seq_page_cost": 1.0,
     "random_page_cost": 4.0,
     TUPLE_COST: 0.01,
     "cpu_index_tuple_cost": 0.005,
-    "cpu_operator_cost": 0.0025,
+    OPERATOR_COST: 0.0025,
     "parallel_setup_cost": 1000.0,
     "parallel_tuple_cost": 0.1,
 }
@@ -39,16 +41,23 @@ _STEPS = (1e-3, -1e-3, 1e-5, -1e-5)
 # Less is what is left of rounding.
 _NO_PAGES = 1e-4
 _LEADER_SHARE = 0.3
+# So many pages a bitmap keeps apart, row by row, in PostgreSQL's own work_mem of 4 MB.
+_EXACT_PAGES = 65_536
 _SCANS = ("Seq Scan", "Index Scan", "Index Only Scan", "Bitmap Heap Scan", "Tid Scan", "Tid Range Scan", "Sample Scan")
-
-Path = tuple[str, str]
 
 
 class Index(NamedTuple):
     """`correlation` is that of its first key with the order of the table, 0 to 1."""
 
-    table: Path
+    method: str
     correlation: float
+
+
+class _Prices(NamedTuple):
+    """In planner units: of a row at a random place, and of one condition looked at."""
+
+    visit: float
+    operator: float
 
 
 class _Counted(NamedTuple):
@@ -72,10 +81,9 @@ class InMemory:
 
     def __init__(self, shadow: Shadow, visited_rows: float) -> None:
         self._shadow, self._visited_rows = shadow, visited_rows
-        self._visit_cost = 0.0
         with shadow.superuser() as superuser:
             rows = superuser.execute(INDEX_CORRELATIONS).fetchall()
-        self._indexes = {(row[0], row[1]): Index((row[2], row[3]), abs(row[4] or 0.0)) for row in rows}
+        self._indexes = {(row[0], row[1]): Index(row[2], abs(row[3] or 0.0)) for row in rows}
 
     def cost(self, text: str, role: str, plan: PlanNode) -> float | None:
         """Of the plan that the shadow makes of the statement now, in the planner's units; None where it makes another as soon as
@@ -84,8 +92,8 @@ class InMemory:
         counted = self._counted(text, role, plan, values)
         if counted is None:
             return None
-        visit = self._visited_rows * values[TUPLE_COST]
-        return counted.node.total_cost / _SCALE - counted.pages + visit * self._visits(counted, 1.0)
+        prices = _Prices(self._visited_rows * values[TUPLE_COST], values[OPERATOR_COST])
+        return counted.node.total_cost / _SCALE - counted.pages + self._added(counted, prices, 1.0)
 
     def _parameters(self, role: str) -> dict[str, float]:
         known = self._shadow.settings_of(role)
@@ -120,50 +128,67 @@ class InMemory:
 
         return joined(base, by_rows[0], by_pages[0])
 
-    def _visits(self, counted: _Counted, divisor: float) -> float:
-        """Random places of tables that one run leads to. `divisor`: so many processes share what is parallel."""
+    def _added(self, counted: _Counted, prices: _Prices, divisor: float) -> float:
+        """What one run takes besides what the planner counts without pages. So many processes as `divisor` share what is
+        parallel."""
         workers = counted.node.workers
         if workers:
             divisor = workers + max(0.0, 1 - _LEADER_SHARE * workers)
         runs = _runs(counted)
-        found = self._own_visits(counted, runs, divisor)
-        return found + sum(
-            run * self._visits(child, divisor) for child, run in zip(counted.children, runs, strict=True) if run
+        below = zip(counted.children, runs, strict=True)
+        return self._own(counted, runs, prices, divisor) + sum(
+            run * self._added(child, prices, divisor) for child, run in below if run
         )
 
-    def _own_visits(self, counted: _Counted, runs: Sequence[float], divisor: float) -> float:
+    def _own(self, counted: _Counted, runs: Sequence[float], prices: _Prices, divisor: float) -> float:
         node = counted.node
         if node.node_type not in ("Index Scan", "Index Only Scan", "Bitmap Heap Scan"):
             return 0.0
-        below = sum(
+        called = sum(
             run * child.rows
             for child, run in zip(counted.children, runs, strict=True)
             if child.node.parent_relationship in ("SubPlan", "InitPlan")
         )
+        fetched = max(0.0, counted.rows - called)
+        names = {
+            one.index
+            for below in (node, *(child.node for child in counted.inputs))
+            for one in below.walk()
+            if one.index
+        }
+        indexes = [
+            self._indexes[node.schema, name] for name in names if node.schema and (node.schema, name) in self._indexes
+        ]
+        index = indexes[0] if len(indexes) == 1 else None
+        size = self._shadow.sizes.get((node.schema or "", node.relation or ""))
         shared = divisor if node.parallel else 1.0
-        fetched = max(0.0, counted.rows - below) * shared
-        names = [node.index, *(child.node.index for child in counted.inputs)] if len(counted.inputs) < 2 else []
-        index = next(
-            (
-                self._indexes[node.schema, name]
-                for name in names
-                if name and node.schema and (node.schema, name) in self._indexes
-            ),
-            None,
-        )
-        table = (node.schema or "", node.relation or "") if node.relation else index.table if index else None
-        size = self._shadow.sizes.get(table) if table else None
-        pages = max(1, size.pages) if size else math.inf
-        if node.node_type == "Index Only Scan":
-            fetched *= 1 - min(1.0, size.all_visible / pages) if size else 1.0
-        apart = fetched
-        if node.node_type == "Bitmap Heap Scan" and size:
-            # Mackert and Lohman, as the planner has it: the pages that so many rows are on.
-            apart = min(pages, 2 * pages * fetched / (2 * pages + fetched))
-        per_page = max(1.0, size.reltuples / pages) if size else 1.0
-        together = min(apart, math.ceil(fetched / per_page))
-        ordered = index.correlation**2 if index else 0.0
-        return (ordered * together + (1 - ordered) * apart) / shared
+        places = _places(node, fetched * shared, index, size)
+        added = prices.visit * places / shared
+        exact = places <= _EXACT_PAGES and all(one.method == "btree" for one in indexes)
+        if node.node_type == "Bitmap Heap Scan" and exact:
+            # The planner counts rechecks, which rows of exact pages are spared.
+            added -= prices.operator * fetched * _conditions(node.index_condition)
+        return added
+
+
+def _places(node: PlanNode, fetched: float, index: Index | None, size: RelationSize | None) -> float:
+    """Random places of the table that a scan leads to."""
+    if size is None:
+        return fetched
+    pages = max(1, size.pages)
+    if node.node_type == "Index Only Scan":
+        fetched *= 1 - min(1.0, size.all_visible / pages)
+    apart = fetched
+    if node.node_type == "Bitmap Heap Scan":
+        # Mackert and Lohman, as the planner has it: the pages that so many rows are on.
+        apart = min(pages, 2 * pages * fetched / (2 * pages + fetched))
+    together = min(apart, math.ceil(fetched / max(1.0, size.reltuples / pages)))
+    ordered = index.correlation**2 if index else 0.0
+    return ordered * together + (1 - ordered) * apart
+
+
+def _conditions(condition: str | None) -> int:
+    return 1 + condition.count(" AND ") + condition.count(" OR ") if condition else 0
 
 
 def proven(gain: float, planner: tuple[float, float], in_memory: tuple[float | None, float | None]) -> bool:

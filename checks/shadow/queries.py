@@ -117,7 +117,7 @@ INDEX_DETAILS = """
 
 # How well each index's first key follows the order of its table, from what ANALYZE found for the column.
 INDEX_CORRELATIONS = """
-    SELECT n.nspname::text, c.relname::text, tn.nspname::text, t.relname::text,
+    SELECT n.nspname::text, c.relname::text, m.amname::text,
         (
             SELECT CASE 3
                 WHEN s.stakind1 THEN s.stanumbers1[1] WHEN s.stakind2 THEN s.stanumbers2[1]
@@ -129,8 +129,7 @@ INDEX_CORRELATIONS = """
     FROM pg_catalog.pg_index AS i
     JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid AND c.relkind = 'i'
     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-    JOIN pg_catalog.pg_class AS t ON t.oid = i.indrelid
-    JOIN pg_catalog.pg_namespace AS tn ON tn.oid = t.relnamespace
+    JOIN pg_catalog.pg_am AS m ON m.oid = c.relam
     WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 """
 
