@@ -76,15 +76,22 @@ class Paired(App[None]):
             self.review.role, self.review.partner = self.seat.role, self.seat.partner
 
     @property
-    def company_words(self) -> str:
-        """Who is here: `anna (driver) · bo at Scorecard`; nothing for one person who took no role."""
-        parts = [self.seat.words] if self.seat.role or self.seat.partner else []
-        for present in self.others[:3]:
-            who = present.seat.words if present.seat.name != self.user else "you also"
-            parts.append(f"{who} at {present.screen.capitalize()}")
-        if self.following and self.others:
-            parts.append("following")
-        return " · ".join(parts)
+    def company_words(self) -> tuple[str, ...]:
+        """Who is here, in ever fewer words: `anna (driver) · bo (navigator) at Scorecard`, `bo at Scorecard`, `bo`; nothing
+        for one person who took no role."""
+        mine = [self.seat.words] if self.seat.role or self.seat.partner else []
+        there = self.others[:3]
+        names = [present.seat.name if present.seat.name != self.user else "you also" for present in there]
+        whole = [present.seat.words if present.seat.name != self.user else "you also" for present in there]
+        screens = [present.screen.capitalize() for present in there]
+        following = ["following"] if self.following and there else []
+        if not there:
+            return tuple(mine)
+        return (
+            " · ".join([*mine, *(f"{who} at {where}" for who, where in zip(whole, screens, strict=True)), *following]),
+            " · ".join([*(f"{who} at {where}" for who, where in zip(names, screens, strict=True)), *following]),
+            f"{'following ' if following else ''}{', '.join(names)}",
+        )
 
     def look_for_others(self) -> None:
         """Shows what was said in another terminal on the same review, who is there, and follows where that is wanted."""

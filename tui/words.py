@@ -30,7 +30,7 @@ def target_words(evidence: Evidence) -> str:
 
 def label(key: str) -> str:
     """The key of an observed figure as words; its unit goes with the value."""
-    for unit, word in (("_bytes", " size"), ("_ms", " time"), ("_s", ""), ("_days", "")):
+    for unit, word in (("_bytes", " size"), ("timeout_ms", "timeout"), ("_ms", " time"), ("_s", ""), ("_days", "")):
         if key.endswith(unit):
             key = key.removesuffix(unit) + word
             break
@@ -61,8 +61,8 @@ def figure(key: str, value: Any) -> str:
 def _number(key: str, value: float) -> str:
     if key == "bytes" or key.endswith("_bytes"):
         return bytes_in_words(value)
-    if value == -1 and key.endswith(("_ms", "_s")):
-        return "off (-1)"
+    if (value == -1 and key.endswith(("_ms", "_s"))) or (value == 0 and key.endswith(("timeout_ms", "timeout_s"))):
+        return f"off ({value:.0f})"
     if key.endswith(("_ms",)):
         return f"{value:,.1f} ms" if abs(value) < 100 else f"{value:,.0f} ms"
     if key.endswith(("_s", "_seconds")):

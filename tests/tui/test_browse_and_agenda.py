@@ -31,7 +31,7 @@ from tests.tui.findings import HOSTILE, NOW, make_evidence
 from tests.tui.screen import screen_text, until
 from tests.tui.test_links import evidence as linked_evidence
 from tui.pace import duration, pace
-from tui.screens.browse import Browse
+from tui.screens.browse import Browse, end_of_path
 from tui.screens.pick import Pick
 from tui.screens.walk import Walk
 from tui.widgets.document import Document
@@ -71,6 +71,12 @@ async def test_from_a_table_to_its_statement_to_its_code_and_back(make_app: Make
         await pilot.press("b", "b")
         assert browse(pilot).kind == "table"
         assert "public.users" in detail(pilot)
+
+
+def test_of_a_long_path_the_end_is_shown() -> None:
+    assert end_of_path("app/db.py", 20) == "app/db.py"
+    assert end_of_path("worker/src/features/evaluation/create.ts", 24) == "…/evaluation/create.ts"
+    assert end_of_path("a_name_of_a_file_without_any_slash.py", 10) == "…_slash.py"
 
 
 async def test_filtering_and_zooming(make_app: MakeApp, review: Review) -> None:

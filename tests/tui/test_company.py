@@ -64,7 +64,7 @@ async def test_every_event_says_who_in_which_role_and_with_whom(make_app: MakeAp
             ("anna", DRIVER, "bo"),
             ("bo", DRIVER, "anna"),
         ]
-        assert pilot.app.company_words == "bo (driver) with anna"
+        assert pilot.app.company_words == ("bo (driver) with anna",)
         await pilot.press("I")
         assert isinstance(pilot.app.screen, Form)
         await pilot.press("ctrl+u", *"cleo", "enter")

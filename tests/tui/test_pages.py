@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from textual.widgets import Input
 
 from scorecards.rubric import load_rubric
 from scorecards.store import ReviewFolder
@@ -170,12 +171,26 @@ async def test_records_are_exported_into_a_folder(make_app: MakeApp, make_review
         await until(pilot, lambda: list((tmp_path / "adr").glob("0001-*.md")) != [])
 
 
+async def test_an_export_is_written_when_it_is_ready_and_each_format_keeps_its_path(
+    make_app: MakeApp, make_review: MakeReview, tmp_path: Path
+) -> None:
+    async with make_app(review=make_review(), start="export").run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "lines," in screen_text(pilot))
+        path = pilot.app.screen.query_one("#export-path", Input)
+        path.value = str(tmp_path / "mine.md")
+        await pilot.press("j", "j", "w")
+        await until(pilot, (tmp_path / "scorecard.json").exists)
+        assert path.value == str(tmp_path / "scorecard.json")
+        await pilot.press("k", "k")
+        assert path.value == str(tmp_path / "mine.md")
+
+
 async def test_the_scorecard_is_compared_with_the_last_review(make_app: MakeApp, make_review: MakeReview) -> None:
     review = make_review()
     async with make_app(review=review, start="scorecard").run_test(size=(120, 36)) as pilot:
         await until(pilot, lambda: "Level" in screen_text(pilot))
         await pilot.press("c")
-        await until(pilot, lambda: "no earlier review" in screen_text(pilot))
+        await until(pilot, lambda: "No earlier review" in screen_text(pilot))
         earlier = msgspec.structs.replace(
             review.evidence, observed_at=review.evidence.observed_at - dt.timedelta(days=30)
         )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 
@@ -10,7 +11,7 @@ from checks.model import Area
 from scorecards.review import DECISION_KINDS
 from tests.tui.conftest import MakeApp, MakeReview
 from tests.tui.findings import HOSTILE, make_finding
-from tests.tui.screen import screen_text
+from tests.tui.screen import screen_text, until
 from tui.screens.form import Form
 from tui.screens.walk import Walk
 from tui.widgets.bars import HeaderBar, TooSmall
@@ -110,6 +111,24 @@ async def test_filtering(make_app: MakeApp, make_review: MakeReview) -> None:
         assert {walk(pilot).queue.findings[index].area for index in walk(pilot).shown} == {Area.PLANS}
         await pilot.press("n", "N", "0", "]")
         assert len(walk(pilot).shown) == 18
+
+
+async def test_a_filter_that_nothing_fits_and_back(make_app: MakeApp, make_review: MakeReview) -> None:
+    async with make_app(review=make_review()).run_test(size=(120, 36)) as pilot:
+        await pilot.press("j", "j", "enter", "/", *"no such words", "enter")
+        await until(pilot, lambda: "No finding is like that" in detail(pilot))
+        assert "a accept" not in screen_text(pilot)
+        await pilot.press("escape")
+        assert "a accept" in screen_text(pilot)
+        assert walk(pilot).rows.cursor == 2
+
+
+async def test_a_figure_that_there_is_not_is_left_out(make_app: MakeApp, make_review: MakeReview) -> None:
+    finding = msgspec.structs.replace(make_finding(1), observed={"rows": 12, "last_scan": None})
+    async with make_app(review=make_review([finding])).run_test(size=(120, 36)) as pilot:
+        await pilot.pause()
+        assert "rows" in detail(pilot)
+        assert "last scan" not in detail(pilot)
 
 
 async def test_the_detail_alone_and_back(make_app: MakeApp, make_review: MakeReview) -> None:

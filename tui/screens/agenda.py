@@ -15,7 +15,6 @@ from tui.screens.base import SurveyScreen
 from tui.text import SEVERITY_SHORT, SEVERITY_SYMBOLS, STATUS_SYMBOLS, Part, line, severity_style
 from tui.widgets.bars import spread
 from tui.widgets.rows import RowList
-from tui.words import plural
 
 BAR = 20
 PROMISES_SHOWN = 200
@@ -63,9 +62,8 @@ class AgendaPage(SurveyScreen):
         self.entries += [
             Row(line(("Left to answer", "bold $accent"))),
             Row(
-                line(f"  {plural(len(unanswered), 'question')} of {len(questions)}"),
-                ("Questions", "$muted"),
-                ("questions", unanswered[0] if unanswered else ""),
+                line(*_progress("questions", len(questions), len(unanswered))),
+                leads_to=("questions", unanswered[0] if unanswered else ""),
             ),
             Row(Content("")),
         ]
@@ -123,16 +121,20 @@ class AgendaPage(SurveyScreen):
         self.show_keys()
 
 
-def _area(left: AreaLeft) -> Row:
-    done = left.findings - left.undecided
-    filled = round(BAR * done / left.findings) if left.findings else BAR
-    parts: list[Part] = [
-        f"  {left.area.value:<15}",
+def _progress(name: str, count: int, left: int) -> list[Part]:
+    """A bar of what is done, and `12 of 48 open`."""
+    filled = round(BAR * (count - left) / count) if count else 0
+    return [
+        f"  {name:<15}",
         ("━" * filled, "bold $accent"),
         ("─" * (BAR - filled), "$faint"),
-        (f"  {left.undecided:>5,}", "bold $strong" if left.undecided else "$muted"),
-        (f" of {left.findings:,} open".ljust(16), "$muted"),
+        (f"  {left:>5,}", "bold $strong" if left else "$muted"),
+        (f" of {count:,} open".ljust(16) if count else "   nothing found", "$muted"),
     ]
+
+
+def _area(left: AreaLeft) -> Row:
+    parts = _progress(left.area.value, left.findings, left.undecided)
     if left.worst is not None:
         mark = f"worst {SEVERITY_SYMBOLS[left.worst]} {SEVERITY_SHORT[left.worst]}"
         parts.append((mark, severity_style(left.worst)))

@@ -74,7 +74,7 @@ class SurveyScreen(Screen[None]):
         header.current = self.NAME
         header.tabs = surveyor.review is not None and self.NAME not in {"connect", "preflight", "run"}
         header.progress = surveyor.progress_words if header.tabs else ""
-        header.company = surveyor.company_words if header.tabs else ""
+        header.company = surveyor.company_words if header.tabs else ()
         self.set_class(surveyor.presenting, "-presenting")
         for rows in self.query(RowList):
             rows.space_out(2 if surveyor.presenting else 1)

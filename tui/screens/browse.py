@@ -173,6 +173,8 @@ class Browse(SurveyScreen):
         left, right = draw(thing)
         badge = findings_words(self.links.findings_of(thing))
         ending = line(*right, " ", " " * max(0, BADGE - badge.cell_length), badge)
+        if thing.kind == "file":
+            left = end_of_path(thing.key[0], width - ending.cell_length - 3)
         return spread(line(" ", left), ending, width)
 
     def _row_of_table(self, thing: Thing) -> tuple[Part, Sequence[Part]]:
@@ -337,6 +339,15 @@ class Browse(SurveyScreen):
         location = self._first_place()
         if location is not None:
             self.surveyor.open_in_editor(location)
+
+
+def end_of_path(path: str, room: int) -> str:
+    """The end of a path, which tells files apart, from a slash on where there is one."""
+    if len(path) <= room:
+        return path
+    end = path[-max(1, room - 1) :]
+    slash = end.find("/")
+    return f"…{end[slash:] if 0 <= slash < len(end) - 1 else end}"
 
 
 def _name(thing: Thing) -> tuple[str, str]:

@@ -156,7 +156,8 @@ class Connect(SurveyScreen):
         if not isinstance(self.focused, Input):
             return shown
         tab = next(action for action in self.surveyor.actions[self.NAME] if action.run == "switch_pane")
-        return (shown[0], replace(tab, short="next field"), *shown[1:])
+        enter = replace(shown[0], short="next" if self.focused.id == "dsn" else "start")
+        return (enter, replace(tab, short="next field"), *shown[1:])
 
     @on(RowList.Chosen)
     def action_open(self) -> None:

@@ -154,7 +154,8 @@ def foresight_paragraphs(seen: Foresight, *, runs: bool = False) -> list[Paragra
     shown: list[Paragraph] = []
     server = seen.server
     if server is not None:
-        about = f"PostgreSQL {server.version}, {server.role}, {server.flavour}"
+        provider = "" if server.flavour == "postgresql" else f", {server.flavour}"
+        about = f"PostgreSQL {server.version} {server.role}{provider}"
         way = "TLS" if seen.uses_tls else "a local socket" if "[local]" in seen.place else "no TLS"
         ways = [way, *(["through a pooler"] if server.through_pooler else [])]
         shown += [

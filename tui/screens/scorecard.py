@@ -74,7 +74,7 @@ class ScorecardPage(SurveyScreen):
         if event.name == "compare":
             self.comparison = event.result
             if not self.comparison:
-                self.say("There is no earlier review of this target")
+                self.say("No earlier review of the same database and repository")
                 return
             self._paint()
             return

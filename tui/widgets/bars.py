@@ -19,7 +19,7 @@ TABS = (
     ("agenda", "A", "Agenda"),
     ("export", "E", "Export"),
 )
-GAP = 2
+GAPS = (2, 1)
 SHORTEST_COMPANY = 8
 KEY_GAP = 3
 
@@ -32,7 +32,8 @@ def spread(left: Content, right: Content, width: int) -> Content:
 
 
 class HeaderBar(Widget):
-    """The product, the target, the READ-ONLY badge and how far the review is; below it the screens of a review."""
+    """The product, the target, the READ-ONLY badge and how far the review is; below it the screens of a review. `company` says
+    who is there, in ever fewer words."""
 
     ALLOW_SELECT = False
 
@@ -41,7 +42,7 @@ class HeaderBar(Widget):
     current: reactive[str] = reactive("")
     tabs: reactive[bool] = reactive(False)
     said: reactive[str] = reactive("")
-    company: reactive[str] = reactive("")
+    company: reactive[tuple[str, ...]] = reactive(())
 
     def render(self) -> Content:
         width = self.size.width
@@ -64,13 +65,20 @@ class HeaderBar(Widget):
             parts += [
                 (key, "bold $accent" if not here else "bold $accent underline"),
                 (f" {name}", "bold $strong underline" if here else "$muted"),
-                " " * GAP,
+                " " * self._gap,
             ]
         tabs = line(*parts)
-        left = width - tabs.cell_length - GAP
+        left = width - tabs.cell_length - 2
         if not self.said and self.company and left >= SHORTEST_COMPANY:
-            said = line((self.company, "$muted"), " ").truncate(left, ellipsis=True)
+            fitting = next((words for words in self.company if len(words) < left), self.company[-1])
+            said = line((fitting, "$muted"), " ").truncate(left, ellipsis=True)
         return spread(tabs, said, width)
+
+    @property
+    def _gap(self) -> int:
+        """Between two tabs: as wide as all of them leave room for."""
+        words = sum(len(name) + 2 for _, _, name in TABS)
+        return next((gap for gap in GAPS if 1 + words + gap * len(TABS) < self.size.width), GAPS[-1])
 
     async def on_click(self, event: events.Click) -> None:
         if not self.tabs or event.y != 1:
@@ -80,7 +88,7 @@ class HeaderBar(Widget):
             if at <= event.x < at + len(name) + 2:
                 await self.run_action(f"app.go('{mode}')")
                 return
-            at += len(name) + 2 + GAP
+            at += len(name) + 2 + self._gap
 
 
 def _length(action: Action) -> int:

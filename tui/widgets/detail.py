@@ -28,6 +28,7 @@ RELATED_SHOWN = 6
 STATEMENTS_SHOWN = 3
 SHORT_LABEL = 16
 LABEL = 12
+LONGEST_LABEL = 40
 INDENT = Content(" ")
 
 _KEYWORD = re.compile(
@@ -141,7 +142,7 @@ def _observed(finding: Finding, width: int, statements: Collection[str]) -> list
     if len(short) < 4:
         short = []
     long = [pair for pair in named if pair not in short]
-    column = max(LABEL, min(34, max((len(name) for name, _ in long), default=0) + 2))
+    column = max(LABEL, min(LONGEST_LABEL, max((len(name) for name, _ in long), default=0) + 2))
     for name, words in long:
         shown.append(Paragraph(block(words, limit=2_000), line((f" {name:<{column - 1}} ", "$muted"))))
     rows = (len(short) + 1) // 2
