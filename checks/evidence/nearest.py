@@ -35,6 +35,14 @@ def nearest_search(statement: Any, scope: Scope) -> NearestSearch | None:
             descending = is_descending(sort)
             keys = len(statement.sort_clause)
             return _nearest(distance, "order", limit, bare, descending, position, keys)
+    # An index gives rows in the order of a window too, and LIMIT ends the scan, unless they are sorted once more.
+    for entry in () if statement.sort_clause else statement.target_list:
+        keys_of_window = _window_order(entry.res_target.val, statement)
+        for position, key in enumerate(keys_of_window):
+            if found := _distance_within(key.sort_by.node, scope):
+                distance, bare = found
+                descending = is_descending(key.sort_by)
+                return _nearest(distance, "order", limit, bare, descending, position, len(keys_of_window))
     if statement.HasField("where_clause") and (found := _distance_within(statement.where_clause, scope)):
         return _nearest(found[0], "filter", limit, found[1])
     for entry in statement.target_list:
@@ -51,6 +59,18 @@ def sorted_by(node: Any, outputs: dict[str, Any], statement: Any) -> Any:
     if kind == "a_const" and value.HasField("ival") and 0 < value.ival.ival <= len(statement.target_list):
         return statement.target_list[value.ival.ival - 1].res_target.val
     return node
+
+
+def _window_order(node: Any, statement: Any) -> list[Any]:
+    """What the window of a call such as row_number() sorts all rows by; empty if there is none, or one for each of many parts."""
+    kind, value = unwrap(node)
+    if kind != "func_call" or not value.HasField("over"):
+        return []
+    window, name = value.over, value.over.name or value.over.refname
+    named = [entry.window_def for entry in statement.window_clause if entry.window_def.name == name]
+    if name and named and not window.order_clause:
+        window = named[0]
+    return [] if window.partition_clause else list(window.order_clause)
 
 
 def _nearest(

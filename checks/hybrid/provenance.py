@@ -60,18 +60,22 @@ def no_embedding_provenance(evidence: Evidence) -> Iterator[Finding | Examined]:
     """
     catalog = evidence.get(Catalog)
     columns = vector_columns(catalog)
+    unexplained: dict[tuple[int, tuple[str, ...]], list[tuple[Table, Column]]] = {}
     for table, column in columns:
-        missing = []
-        if not _names_model(catalog, table, 2):
-            missing.append("model")
-        siblings = [other for other in catalog.columns_of(table.oid).values() if other.number != column.number]
-        tracks = any(_SOURCE.search(other.name) or _CHANGED.search(other.name) for other in siblings)
-        own_text = any(other.base_type in _TEXTS and not other.name.lower().endswith("id") for other in siblings)
-        if not tracks and not own_text:
-            missing.append("source hash or time")
-        if missing:
-            yield _unexplained(evidence, table, column, missing)
+        if missing := _missing(catalog, table, column):
+            unexplained.setdefault((table.oid, missing), []).append((table, column))
+    for (_, missing), found in unexplained.items():
+        yield _unexplained(evidence, found[0][0], [column for _, column in found], missing)
     yield Examined(len(columns), len(columns), "vector columns")
+
+
+def _missing(catalog: Catalog, table: Table, column: Column) -> tuple[str, ...]:
+    """What of the vector's origin neither its row nor a row that it refers to has a column for."""
+    missing = [] if _names_model(catalog, table, 2) else ["model"]
+    siblings = [other for other in catalog.columns_of(table.oid).values() if other.number != column.number]
+    tracks = any(_SOURCE.search(other.name) or _CHANGED.search(other.name) for other in siblings)
+    own_text = any(other.base_type in _TEXTS and not other.name.lower().endswith("id") for other in siblings)
+    return tuple(missing) if tracks or own_text else (*missing, "source hash or time")
 
 
 def _names_model(catalog: Catalog, table: Table, steps: int) -> bool:
@@ -88,8 +92,8 @@ def _names_model(catalog: Catalog, table: Table, steps: int) -> bool:
     )
 
 
-def _unexplained(evidence: Evidence, table: Table, column: Column, missing: list[str]) -> Finding:
-    subject, repository = evidence.get(Catalog).column_subject(column), evidence.find(Repository)
+def _unexplained(evidence: Evidence, table: Table, columns: list[Column], missing: tuple[str, ...]) -> Finding:
+    subject, repository = evidence.get(Catalog).column_subject(columns[0]), evidence.find(Repository)
     models = sorted({plain_name(entry.name) for entry in repository.embedding_models} if repository else ())
     rows = estimated_rows(evidence, table)
     relation = qualified_name(table.schema, table.name)
@@ -101,7 +105,8 @@ def _unexplained(evidence: Evidence, table: Table, column: Column, missing: list
     severe = "model" in missing and len(models) > 1
     return Finding(
         subject,
-        f"Nothing beside {subject.name} tells its {' or its '.join(missing)}",
+        f"Nothing beside {subject.name}{f' and {len(columns) - 1} more' if len(columns) > 1 else ''} tells "
+        f"{'its' if len(columns) == 1 else 'their'} {' or '.join(missing)}",
         Fix(
             "Add the columns, fill them for the rows there are with what is known of them, and write them with every vector.",
             sql=f"ALTER TABLE {relation} {', '.join(wanted)};",
@@ -110,8 +115,8 @@ def _unexplained(evidence: Evidence, table: Table, column: Column, missing: list
         ),
         severity=Severity.MEDIUM if severe else Severity.LOW,
         confidence=Confidence.INFERRED,
-        observed={"missing": missing, "rows": None if rows is None else round(rows), "models_in_code": models},
-        related=(table.subject,),
+        observed={"missing": list(missing), "rows": None if rows is None else round(rows), "models_in_code": models},
+        related=(table.subject, *(evidence.get(Catalog).column_subject(column) for column in columns[1:])),
         locations=evidence.locations(subject),
     )
 
