@@ -110,7 +110,11 @@ def settings_in_code(evidence: Evidence, name: str) -> tuple[Location, ...]:
 
 
 def server_locations(evidence: Evidence) -> tuple[Location, ...]:
-    """Where deployment files describe the server itself, those that are for development and tests last."""
+    """Where deployment files describe the server itself, those that are for development and tests last. Of a server that a
+    provider runs no container tells anything."""
+    server = evidence.find(Server)
+    if server is not None and is_managed(server):
+        return ()
     repository = evidence.find(Repository)
     facts = repository.deployment if repository else ()
     found = {fact.location for fact in facts if fact.kind == "server_image"}

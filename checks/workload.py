@@ -92,6 +92,12 @@ def counted_days(evidence: Evidence, window: str) -> float:
     return max(days, (server.observed_at - statements.since).total_seconds() / 86_400)
 
 
+def is_of_this_database(evidence: Evidence, pattern: AccessPattern) -> bool:
+    """False for what only stands in code and names relations of which the database has none: code speaks to other servers
+    too, in a language that looks much like this one (ClickHouse, DuckDB, MySQL)."""
+    return pattern.query_id is not None or bool(pattern.tables) or not pattern.unresolved or not evidence.find(Catalog)
+
+
 def unread_statements(evidence: Evidence) -> Unobserved | None:
     """Why part of the workload is out of sight: no statistics of statements, or texts that this role may not read."""
     if gap := evidence.gap(Statements):

@@ -94,6 +94,23 @@ def relations_joined(select: Any) -> int:
     return count
 
 
+def first_relation(tree: Any) -> tuple[str, str] | None:
+    """Schema (or '') and name of the relation that FROM of the outermost SELECT begins with; None if it begins with a subquery,
+    a WITH query or a function."""
+    kind, select = unwrap(tree.stmts[0].stmt)
+    if kind != "select_stmt" or not select.from_clause:
+        return None
+    kind, item = unwrap(select.from_clause[0])
+    for _ in range(_MAXIMUM_ITEMS):
+        if kind != "join_expr":
+            break
+        kind, item = unwrap(item.larg)
+    own = {unwrap(entry)[1].ctename for entry in select.with_clause.ctes} if select.HasField("with_clause") else set()
+    if kind != "range_var" or (not item.schemaname and item.relname in own):
+        return None
+    return item.schemaname, item.relname
+
+
 def assumes_order(tree: Any) -> str | None:
     """What takes rows by their place without an ORDER BY: "OFFSET" or "DISTINCT ON"; None if nothing does."""
     kind, select = unwrap(tree.stmts[0].stmt)

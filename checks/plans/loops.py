@@ -19,7 +19,7 @@ from checks.evidence.database.facts import Catalog, Statements
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern
 from checks.evidence.repository.facts import Repository
-from checks.model import Confidence, Examined, Finding, Fix, Severity, Subject
+from checks.model import Confidence, Examined, Finding, Fix, Location, Severity, Subject
 from checks.plans.lookups import listing_of, looks_up
 from checks.registry import check
 from checks.workload import TEXT_LIMIT, pattern_by_query_id, short_text, statement_in_words, workload_seen
@@ -49,8 +49,21 @@ def n_plus_one(evidence: Evidence) -> Iterator[Finding | Examined]:
     for place in places:
         if id(place) in listed:
             yield _measured(evidence, place, listed[id(place)])
-    for found in by_file([place for place in places if id(place) not in listed]).values():
+    inserted = _inserted(evidence)
+    unlisted = [place for place in places if id(place) not in listed and not _is_look_before_insert(inserted, place)]
+    for found in by_file(unlisted).values():
         yield _read_in_code(evidence, found)
+
+
+def _inserted(evidence: Evidence) -> frozenset[tuple[Location | None, str | None]]:
+    """The loops that insert row by row, and into which tables."""
+    places = (place.behaviour for place in places_of(evidence, "insert_in_loop") if place.behaviour.certain)
+    return frozenset((behaviour.other, behaviour.table) for behaviour in places)
+
+
+def _is_look_before_insert(inserted: frozenset[tuple[Location | None, str | None]], place: Place) -> bool:
+    """Whether the loop looks for a row that it inserts if it is not there: what is said of its INSERT mends both."""
+    return place.behaviour.kind != "lazy_load" and (place.behaviour.other, place.behaviour.table) in inserted
 
 
 def _is_lookup(evidence: Evidence, place: Place) -> bool:
@@ -200,7 +213,8 @@ def row_by_row_insert(evidence: Evidence) -> Iterator[Finding | Examined]:
             file_subject(first),
             f"Rows of {', '.join(tables[:2])}{f' and {len(tables) - 2} more tables' if len(tables) > 2 else ''} are inserted one "
             f"by one in a loop ({first.location.path}:{first.location.line})",
-            Fix("Collect the rows and insert them with one statement, or COPY; at least put one transaction around the loop."),
+            Fix("Collect the rows and insert them with one statement, or COPY; ON CONFLICT spares a look before each. At least "
+                "put one transaction around the loop."),
             severity=Severity.MEDIUM if often else Severity.NOTE if seldom else Severity.LOW,
             confidence=Confidence.INFERRED,
             observed={"loops": len({place.behaviour.other for place in found}), "tables": tables,

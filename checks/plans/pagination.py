@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from checks.evidence.access import may_be
 from checks.evidence.database.facts import Catalog, Table
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern, ColumnRef
+from checks.evidence.shapes import first_relation
+from checks.evidence.sql import parse_tolerantly
 from checks.model import Confidence, Examined, Finding, Fix, Severity
 from checks.registry import check
 from checks.relations import column_names, estimated_rows, keys_of
 from checks.selectivity import rows_left_by_equalities
 from checks.workload import (
+    is_of_this_database,
     observed_selects,
     place_in_words,
     statement_confidence,
@@ -44,12 +48,13 @@ def offset_pagination(evidence: Evidence) -> Iterator[Finding | Examined]:
     catalog = evidence.find(Catalog)
     selects = observed_selects(evidence)
     yield Examined(len(selects), len(selects), "SELECT statements", gap=unread_statements(evidence))
-    for pattern in selects:
-        if pattern.offset is None or pattern.limit is None or NO_OFFSET.search(pattern.text):
+    paged = [pattern for pattern in selects if _is_paged(pattern) and is_of_this_database(evidence, pattern)]
+    ran = [pattern for pattern in paged if pattern.query_id is not None]
+    for pattern in paged:
+        if pattern.query_id is None and any(may_be(pattern, other) for other in ran):
+            # It is that statement, most likely, and one finding is enough.
             continue
-        if not pattern.all_filters_known:
-            continue
-        found = _largest(evidence, catalog, pattern) if catalog else None
+        found = _paged_table(evidence, catalog, pattern) if catalog else None
         if found is not None:
             table, rows = found
             left = rows_left_by_equalities(evidence, pattern, table.oid, rows)
@@ -58,6 +63,31 @@ def offset_pagination(evidence: Evidence) -> Iterator[Finding | Examined]:
                 yield _finding(evidence, pattern, table, rows, pages)
         elif pattern.query_id is None:
             yield _finding(evidence, pattern, None, None, None)
+
+
+def _is_paged(pattern: AccessPattern) -> bool:
+    return (
+        pattern.offset is not None
+        and pattern.limit is not None
+        and pattern.all_filters_known
+        and not NO_OFFSET.search(pattern.text)
+    )
+
+
+def _paged_table(evidence: Evidence, catalog: Catalog, pattern: AccessPattern) -> tuple[Table, float] | None:
+    """The table through whose rows the pages go, with their number: that with which FROM begins, and not one that a subquery
+    looks into. Else the largest. None where the size is not known."""
+    tree = parse_tolerantly(pattern.text)
+    first = first_relation(tree) if tree is not None and tree.stmts else None
+    if first is None:
+        return _largest(evidence, catalog, pattern)
+    schema, name = first
+    for oid in pattern.tables:
+        table = catalog.table_by_oid.get(oid)
+        if table is not None and table.name == name and schema in {"", table.schema}:
+            rows = estimated_rows(evidence, table)
+            return None if rows is None else (table, rows)
+    return None
 
 
 def _largest(evidence: Evidence, catalog: Catalog, pattern: AccessPattern) -> tuple[Table, float] | None:

@@ -10,6 +10,7 @@ from checks.evidence.patterns import AccessPattern
 from checks.families import once_per_family
 from checks.model import Confidence, Examined, Finding, Fix, Location, Severity, quote_identifier
 from checks.registry import check
+from checks.relations import estimated_rows
 from checks.workload import (
     TEXT_LIMIT,
     counters,
@@ -27,14 +28,14 @@ SHOWN = 5
 TYPED_BY_HAND = 10
 
 
-@check("plans.select-star", catalogue="P50", severity=Severity.NOTE, needs=[Catalog])
+@check("plans.select-star", catalogue="P50", severity=Severity.MEDIUM, needs=[Catalog])
 @once_per_family
 def select_star(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Statements ask for every column of a table.
 
     Documents, vectors and long texts are stored out of line and fetched only when they are asked for: `SELECT *` asks for all
     of them, and sends them over the network, whether the code looks at them or not. It also changes its meaning with every
-    migration.
+    migration. Of a table of short values it is no finding, and of one whose values nobody has measured a low one.
 
     Fix: Name the columns that the code reads.
 
@@ -54,25 +55,29 @@ def select_star(evidence: Evidence) -> Iterator[Finding | Examined]:
             table = catalog.table_by_oid.get(oid)
             if table is not None and table.kind in {"table", "partitioned", "foreign"} and table.extension is None:
                 starred.setdefault(table.root or oid, []).append(pattern)
+    every: set[int] = set()
     for oid, found in starred.items():
-        yield _starred(evidence, catalog, catalog.table_by_oid[oid], found)
-    every = {id(pattern) for found in starred.values() for pattern in found}
+        table = catalog.table_by_oid[oid]
+        if wide := _wide_columns(evidence, catalog, table):
+            every.update(id(pattern) for pattern in found)
+            yield _starred(evidence, catalog, table, found, wide)
     yield Examined(len(selects), len(selects), "SELECT statements", gap=unread_statements(evidence), unmet=len(every))
 
 
-def _starred(evidence: Evidence, catalog: Catalog, table: Table, found: list[AccessPattern]) -> Finding:
-    wide = _wide_columns(evidence, catalog, table)
+def _starred(
+    evidence: Evidence, catalog: Catalog, table: Table, found: list[AccessPattern], wide: list[Column]
+) -> Finding:
+    measured = any(_width(evidence, table, column) is not None for column in wide)
     ordered = sorted(found, key=lambda pattern: -int(counters(evidence, pattern.query_id).get("calls", 0)))
     count = "A statement asks" if len(found) == 1 else f"{len(found)} statements ask"
-    weight = f", {_listed(wide)} among them" if wide else ""
     places: dict[Location, None] = {}
     for pattern in ordered:
         places.update(dict.fromkeys(statement_places(evidence, pattern)))
     return Finding(
         table.subject,
-        f"{count} for every column of {table_in_words(catalog, table.oid)}{weight}",
+        f"{count} for every column of {table_in_words(catalog, table.oid)}, {_listed(wide)} among them",
         Fix("Name the columns that the code reads, in place of *."),
-        severity=Severity.NOTE if not wide else Severity.LOW if _locks(found) else Severity.MEDIUM,
+        severity=Severity.MEDIUM if measured and not _locks(found) else Severity.LOW,
         confidence=Confidence.MEASURED if any(pattern.query_id for pattern in found) else Confidence.INFERRED,
         observed={
             "statements": len(found),
@@ -91,15 +96,33 @@ def _locks(found: list[AccessPattern]) -> bool:
 
 
 def _wide_columns(evidence: Evidence, catalog: Catalog, table: Table) -> list[Column]:
-    """Columns whose values are large by their type, or by what the planner knows of their width."""
-    statistics = evidence.find(PlannerStatistics)
+    """Columns whose values are large by what the planner knows of their width, by what stands out of line, or, where nothing was
+    measured, by their type."""
+    limit = evidence.limit("wide_column_bytes")
+    out_of_line = _out_of_line(evidence, catalog, table)
     wide = []
     for column in catalog.columns_of(table.oid).values():
-        entry = statistics.by_column.get((table.oid, column.number)) if statistics else None
-        long = entry is not None and entry.average_width >= evidence.limit("wide_column_bytes")
-        if column.base_type in WIDE_TYPES or (column.base_type in LONG_TYPES and long):
+        if column.base_type not in WIDE_TYPES | LONG_TYPES:
+            continue
+        width = _width(evidence, table, column)
+        by_type = column.base_type in WIDE_TYPES
+        if (width or 0) >= limit or (by_type and (width is None or out_of_line >= limit)):
             wide.append(column)
     return wide
+
+
+def _width(evidence: Evidence, table: Table, column: Column) -> int | None:
+    """Average bytes of a value in its row, which of one out of line is a pointer; None where the planner knows nothing."""
+    statistics = evidence.find(PlannerStatistics)
+    entry = statistics.by_column.get((table.oid, column.number)) if statistics else None
+    return None if entry is None else entry.average_width
+
+
+def _out_of_line(evidence: Evidence, catalog: Catalog, table: Table) -> float:
+    """Bytes out of line for each row."""
+    parts = [part for part in catalog.tables if table.oid in (part.oid, part.root)]
+    rows = estimated_rows(evidence, table) or 0
+    return sum(part.toast_bytes or 0 for part in parts) / rows if rows else 0.0
 
 
 def _listed(columns: list[Column]) -> str:

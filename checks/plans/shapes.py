@@ -28,6 +28,7 @@ from checks.workload import (
     TEXT_LIMIT,
     counters,
     equality_columns,
+    is_of_this_database,
     observed_workload,
     place_in_words,
     rows_per_call,
@@ -46,13 +47,15 @@ _REPEATED = 5
 
 def _trees(evidence: Evidence) -> dict[int, Any]:
     """The parsed statements of the workload by the identity of their pattern, without those that somebody typed by hand, and
-    those that stand in tests and migrations alone. Computed once per evidence."""
+    those that stand in tests and migrations alone or are meant for another database. Computed once per evidence."""
     known = vars(evidence)
     if "_statement_trees" not in known:
         from checks.evidence.repository.behaviour.reader import is_production
 
         found: dict[int, Any] = {}
         for pattern in observed_workload(evidence):
+            if not is_of_this_database(evidence, pattern):
+                continue
             places = statement_places(evidence, pattern)
             calls = counters(evidence, pattern.query_id).get("calls", 0)
             in_code = any(is_production(place.path) for place in places)

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
 import pytest
 
 from checks.evidence.database.facts import RoleSetting, Server, Setting, Settings
 from checks.figures import bytes_in_words, seconds_in_words
-from checks.settings import is_on, milliseconds, setting_fix, size_in_bytes
+from checks.settings import is_on, milliseconds, server_locations, setting_fix, size_in_bytes
+from tests.checks.altered import of_flavour
 from tests.checks.survey import survey
 from tests.servers import Database
 
@@ -81,3 +85,13 @@ def test_a_fix_runs_and_can_be_undone(database: Database) -> None:
     for statement in (fix.sql, fix.undo):
         for part in (statement or "").split("; "):
             database.execute(part)
+
+
+def test_no_container_tells_where_a_providers_server_is_described(
+    database: Database, repository: Callable[[Mapping[str, str | bytes]], Path]
+) -> None:
+    compose = "services:\n  db:\n    image: postgres:18\n"
+    evidence = survey(database, repository({"docker-compose.yml": compose, ".devcontainer/compose.yml": compose}))
+
+    assert [place.path for place in server_locations(evidence)] == ["docker-compose.yml", ".devcontainer/compose.yml"]
+    assert server_locations(of_flavour(evidence, "rds")) == ()

@@ -128,3 +128,23 @@ def test_a_loop_that_does_more_for_each_row_than_to_insert_it_is_a_note(reposito
         "app/work.py": Severity.NOTE,
     }
     assert not examine(None, "plans.n-plus-one", code).findings
+
+
+def test_a_look_before_each_insert_is_told_with_the_insert(database: Database, repository: Repository) -> None:
+    prepare(database, SCHEMA)
+    code = repository(
+        {
+            "app/fill.py": "def fill(connection, rows):\n    for row in rows:\n"
+            '        if not connection.execute("SELECT name FROM authors WHERE id = %s", (row[0],)).fetchone():\n'
+            '            connection.execute("INSERT INTO authors (id, name) VALUES (%s, %s)", row)\n',
+            "app/other.py": "def post(connection, rows):\n    for row in rows:\n"
+            '        connection.execute("SELECT name FROM authors WHERE id = %s", (row[0],))\n'
+            '        connection.execute("INSERT INTO posts (id, author_id) VALUES (%s, %s)", row)\n',
+        }
+    )
+
+    lookups = examine(database, "plans.n-plus-one", code)
+    inserts = examine(database, "plans.row-by-row-insert", code)
+
+    assert [found.subject.name for found in lookups.findings] == ["app/other.py"]
+    assert {found.subject.name for found in inserts.findings} == {"app/fill.py", "app/other.py"}

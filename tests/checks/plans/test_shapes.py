@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from checks.model import Confidence, Outcome, Severity
-from tests.checks.survey import conclude, survey
+from tests.checks.survey import conclude, examine, survey
 from tests.checks.workload import prepare, send
 from tests.servers import Database
 
@@ -116,3 +116,19 @@ def test_what_ran_without_its_code(database: Database) -> None:
     assert (found.confidence, found.severity) == (Confidence.MEASURED, Severity.MEDIUM)
     assert found.observed["calls"] == 6
     assert found.title == "SELECT from posts with authors by id pairs every row with every row of authors"
+
+
+def test_statements_for_another_server_are_not_judged(
+    database: Database, repository: Callable[[Mapping[str, str | bytes]], Path]
+) -> None:
+    database.execute("CREATE TABLE authors (id int, name text)")
+    code = repository(
+        {
+            "a.py": 'clickhouse.command("INSERT INTO resolved_state SELECT user_id, toDateTime64(at, 3) FROM events_v2")\n'
+            'db.execute("INSERT INTO authors SELECT id, name FROM not_yet_migrated")\n'
+        }
+    )
+
+    (found,) = examine(database, "plans.insert-without-columns", code).findings
+
+    assert found.subject.path == ("a.py", "2")

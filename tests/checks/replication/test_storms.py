@@ -57,3 +57,32 @@ def test_attempts_that_follow_one_another_at_once(repository: Repository) -> Non
 
     assert (found.subject.path, found.severity) == (("a.py",), Severity.MEDIUM)
     assert found.title == "A statement that fails is sent again at once (a.py:4)"
+
+
+def test_one_repetition_is_no_storm(repository: Repository) -> None:
+    twice = """\
+const MAX_ATTEMPTS = 2;
+async function save(id: string) {
+  for (let attempt = 1; attempt <= MAX_ATTEMPTS && !done; attempt++) {
+    try {
+      await prisma.profile.update({ where: { id }, data: { name: "x" } });
+    } catch (error) {
+      logger.error(error);
+    }
+  }
+}
+"""
+    schema = "model profile {\n  id String @id\n  name String\n}\n"
+    files = {
+        "twice.ts": twice,
+        "often.ts": twice.replace("= 2", "= 20"),
+        "unknown.ts": twice.replace("= 2", "= Number(process.env.MAX)"),
+        "from_zero.ts": twice.replace("attempt = 1", "attempt = 0"),
+        "once_more.py": RETRIES.replace("range(5)", "range(2)"),
+        "range.py": RETRIES.replace("range(5)", "range(1, 4)"),
+        "prisma/schema.prisma": schema,
+    }
+
+    result = examine(None, "replication.retry-without-backoff", repository(files))
+
+    assert names(result) == {"often.ts", "unknown.ts", "from_zero.ts", "range.py"}

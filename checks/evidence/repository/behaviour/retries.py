@@ -43,6 +43,10 @@ _SAME_WAIT = re.compile(
 _CELERY = re.compile(
     r"@(?:\w+\.)*(?:shared_task|task)\([^)]*\bautoretry_for\b[^@]*?\b(?:default_retry_delay\s*=\s*|countdown[\"']?\s*[:=]\s*)(\d{1,6})"
 )
+# `let attempt = 1; attempt <= MAX_ATTEMPTS` and `range(3)`.
+_COUNTED = re.compile(r"=\s*(?P<first>\d{1,4})\s*;\s*\w+\s*(?P<sign><=?)\s*(?P<most>\w{1,60})(?![\w.(\[])")
+_RANGED = re.compile(r"\brange\(\s*(?:(?P<first>\d{1,4})\s*,\s*)?(?P<most>\w{1,60})\s*\)")
+_HEAD = 300
 _SHORT_SECONDS = 10
 CANDIDATE = re.compile(r"attempt|retr(?:y|ies)|\btries\b", re.IGNORECASE)
 
@@ -90,6 +94,9 @@ def _loops(outline: Outline, sites: list[Site]) -> Iterator[Behaviour]:
     for loop in outline.loops:
         if loop.kind in ("comprehension", "callback") or not _is_of_attempts(loop):
             continue
+        if _attempts(outline, loop) in (1, 2):
+            # One repetition keeps no trouble alive.
+            continue
         body = outline.slice(loop.start, loop.end)
         caught = _CATCHES.search(body)
         if caught is None or _CLASH.search(body):
@@ -103,6 +110,29 @@ def _loops(outline: Outline, sites: list[Site]) -> Iterator[Behaviour]:
         if not inside or any(_GROWS.search(wait) or not _FIXED.match(wait) for wait in waits):
             continue
         yield _behaviour(outline, inside[0], loop.line, "fixed wait" if waits else "no wait")
+
+
+def _attempts(outline: Outline, loop: Loop) -> int | None:
+    """How many times it goes round at most, where that is written as a number or as a constant of the file."""
+    head = outline.slice(max(0, loop.start - _HEAD), loop.start).rpartition("for")[2]
+    counted = _COUNTED.search(head) if loop.kind == "count" else None
+    if counted is not None:
+        first, most = int(counted["first"]), _number(outline, counted["most"])
+        return None if most is None else most - first + (counted["sign"] == "<=")
+    ranged = _RANGED.search(loop.over)
+    if ranged is None:
+        return None
+    first, most = int(ranged["first"] or 0), _number(outline, ranged["most"])
+    return None if most is None else most - first
+
+
+def _number(outline: Outline, written: str) -> int | None:
+    if written.isdigit():
+        return int(written)
+    found = set(
+        re.findall(rf"\b{re.escape(written)}\s*(?::\s*\w+\s*)?=\s*(\d{{1,4}})\b(?!\s*[*+.-])", outline.source.file.text)
+    )
+    return int(found.pop()) if len(found) == 1 else None
 
 
 def _is_of_attempts(loop: Loop) -> bool:
