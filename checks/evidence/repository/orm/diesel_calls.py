@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from tree_sitter import Node
 
@@ -42,6 +43,8 @@ _HARMLESS = frozenset(
     "with_lemmy_type as_select internal_into_boxed unwrap expect ok".split()
 )
 _SINK_WORDS = "|".join(sorted(_SINKS))
+_MAXIMUM_NESTED = 8
+_MAXIMUM_STEPS = 300
 _NODES = frozenset(["scoped_identifier", "identifier"])
 
 
@@ -50,13 +53,23 @@ def read_calls(source: Source, models: Models, forms: Mapping[str, Form]) -> lis
     return _Reader(source, models, forms).read()
 
 
+class _Begun(NamedTuple):
+    """A statement that a function begins and gives back."""
+
+    table: Model
+    steps: list[tuple[str, Node]]
+    start: Node
+
+
 class _Reader:
     def __init__(self, source: Source, models: Models, forms: Mapping[str, Form]) -> None:
         self.source = source
         self.forms = forms
         self.tables = Tables(source, models)
+        # Where the queries end that the last one read stands within.
+        self.around: list[int] = []
         self.calls: list[OrmCall] = []
-        self.helpers: dict[tuple[str, str], tuple[Model, list[tuple[str, Node]]]] = {}
+        self.helpers: dict[tuple[str, str], _Begun] = {}
 
     def read(self) -> list[OrmCall]:
         if not self.tables.pattern:
@@ -65,51 +78,64 @@ class _Reader:
             table = self.tables.table(text(node), node)
             if table is not None:
                 self._read(table, node, [])
+        told: set[int] = set()
         if self.helpers:
             names = "|".join(sorted({re.escape(name) for _, name in self.helpers}))
             for _, node in self.source.found(re.compile(rf"\b((?:\w+::)?(?:{names}))(?=\()".encode()), _NODES):
                 kind, _, name = text(node).rpartition("::")
                 helper = self.helpers.get((self._impl_of(node) if kind == "Self" else kind, name))
                 if helper is not None and node.parent is not None and node.parent.type == "call_expression":
-                    self._read(helper[0], node.parent, helper[1])
+                    self._read(helper.table, node.parent, helper.steps)
+                    told.add(helper.start.start_byte)
+        for helper in self.helpers.values():
+            if helper.start.start_byte not in told:
+                self._read(helper.table, helper.start, [], given_back=True)
         return self.calls
 
-    def _read(self, table: Model, start: Node, begun: list[tuple[str, Node]]) -> None:
-        """The statement that begins with the table, or with a function of the file that began it."""
+    def _read(self, table: Model, start: Node, begun: list[tuple[str, Node]], *, given_back: bool = False) -> None:
+        """The statement that begins with the table, or with a function of the file that began it. `given_back`: nothing else in
+        the file goes on with it."""
         node, steps = _chain(start)
         function = function_around(start)
-        if not begun and _is_result(node, function) and not {name for name, _ in steps} & _SINKS:
-            self.helpers[self._impl_of(start), text(field(function, "name")) if function is not None else ""] = (
-                table,
-                steps,
-            )
+        if not (begun or given_back) and _is_result(node, function) and not {name for name, _ in steps} & _SINKS:
+            name = text(field(function, "name")) if function is not None else ""
+            self.helpers[self._impl_of(start), name] = _Begun(table, steps, start)
             return
         steps = [*begun, *steps]
+        if len(steps) > _MAXIMUM_STEPS:
+            return
         verb, before = "select", []
         outer = _call_with(node)
-        if outer is not None:
-            word = called(outer)
-            if word in _VERBS:
-                verb = _VERBS[word]
-                before = steps
-                node, steps = _chain(outer)
-            elif word != "exists":
-                return
+        word = called(outer) if outer is not None else ""
+        if outer is not None and word in _VERBS:
+            verb = _VERBS[word]
+            before = steps
+            node, steps = _chain(outer)
         query = Query(verb, table)
         names = {name for name, _ in steps}
-        exists = verb == "select" and outer is not None
+        exists = word == "exists"
+        part = False
         if not names & _SINKS and not exists:
-            later = self._use_of(node)
-            if later is None or "on" in names or names.isdisjoint(_READS):
+            later = self._use_of(node) if outer is None or before else None
+            if "on" in names or names.isdisjoint(_READS) or (later is None and verb != "select"):
                 return
-            query.partial |= later if verb == "select" else {WHERE, COLUMNS}
+            part = later is None
+            if part and self._is_deep(start, node):
+                return
+            query.partial |= (later or set()) if verb == "select" else {WHERE, COLUMNS}
         if exists:
             query.columns = ["1"]
             query.partial.add(COLUMNS)
         expressions = Expressions(self.tables, query, start)
         for name, call in [*before, *steps]:
             self._step(query, expressions, name, call, written="do_update" not in names or name == "values")
-        self.calls.append(query.finish(self.source.location(start), "diesel", function_name(function)))
+        self.calls.append(query.finish(self.source.location(start), "diesel", function_name(function), part=part))
+
+    def _is_deep(self, start: Node, top: Node) -> bool:
+        """Whether the query stands within many others, each in the next."""
+        self.around = [end for end in self.around if end > start.start_byte]
+        self.around.append(top.end_byte)
+        return len(self.around) > _MAXIMUM_NESTED
 
     def _use_of(self, node: Node) -> frozenset[str] | None:
         """What may be added to a query that is kept in a variable; None if it is not, or only a part of another one."""
@@ -236,7 +262,7 @@ def _chain(start: Node) -> tuple[Node, list[tuple[str, Node]]]:
     """The outermost expression of the chain that begins with the node, and its calls by name."""
     steps: list[tuple[str, Node]] = []
     top = start
-    while (parent := top.parent) is not None:
+    while (parent := top.parent) is not None and len(steps) <= _MAXIMUM_STEPS:
         if parent.type in ("await_expression", "try_expression", "parenthesized_expression", "reference_expression"):
             top = parent
             continue

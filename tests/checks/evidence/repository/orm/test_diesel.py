@@ -124,6 +124,10 @@ def test_what_cannot_be_read_is_told() -> None:
     _, calls = read(of("let mut q = users::table.into_boxed();\nif x { q = q.filter(users::id.eq(1)); }\nq.load(conn)"))
     assert only(calls).partial == ("limit", "order", "where")
     _, calls = read(of("users::table.inner_join(posts::table)"))
+    assert only(calls).part
+    _, calls = read(of("uplete(users::table.filter(users::id.eq(1))).set_null(users::email).get_result(conn)"))
+    assert (tail(only(calls)), only(calls).part) == ('FROM "app"."users" WHERE "users"."id" = $1', True)
+    _, calls = read(of("users::table.on(users::id.eq(1))"))
     assert calls == ()
 
 
