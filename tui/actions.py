@@ -186,6 +186,7 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
         Action("what_if", "w", "What if ...", "Mark what you would fix and see the levels move", "what if", True),
         Action("toggle_fixed", "space", "Mark or unmark as fixed", "In what-if"),
         Action("clear", "u", "Unmark all", "In what-if"),
+        Action("advice", "i", "New indexes", "The set chosen within --index-budget: its size, and whose gain is proven"),
         Action("compare", "c", "Compare", "With the last review of this target: better, worse, new, gone", "compare", True),
         Action("go_export", "x", "Export", short="export", shown=True),
     ),

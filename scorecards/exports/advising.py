@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from checks.figures import bytes_in_words
 from scorecards.exports.escape import code, inline
-from scorecards.exports.proving import IN_MEMORY, change_words, is_cheaper
+from scorecards.exports.proving import IN_MEMORY, cost_words, is_cheaper
 from scorecards.model import AdviceEntry, AdvisedIndexEntry, Scorecard
 
 LISTED = 40
@@ -42,7 +42,7 @@ def doubtful(advice: AdviceEntry) -> list[str]:
     """The statements that are cheaper only as the planner counts, the most gained first: at most ten, one line each."""
     found = [entry for entry in advice.statements if is_cheaper(entry) and not entry.proven]
     found.sort(key=lambda entry: (entry.calls * (entry.cost_after - entry.cost_before), entry.query_id))
-    lines = [change_words(entry) for entry in found[:DOUBTFUL_LISTED]]
+    lines = [cost_words(entry) for entry in found[:DOUBTFUL_LISTED]]
     return lines + ([f"and {len(found) - DOUBTFUL_LISTED} more"] if len(found) > DOUBTFUL_LISTED else [])
 
 

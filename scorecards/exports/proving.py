@@ -39,14 +39,19 @@ def changes(proof: ProofEntry) -> list[str]:
 
 
 def change_words(entry: ProvenEntry | AdvisedStatementEntry) -> str:
-    """The cost before and after, and for one that is cheaper whether it is proven to be faster."""
+    """The costs before and after, and of one that only the planner prefers that it is not proven to be faster."""
+    doubt = "; not proven to be faster" if is_cheaper(entry) and not entry.proven else ""
+    return f"{cost_words(entry)}{doubt}"
+
+
+def cost_words(entry: ProvenEntry | AdvisedStatementEntry) -> str:
+    """The cost before and after, of one that gets cheaper by both counts."""
     words = f"{entry.does or entry.query_id}: cost {_cost(entry.cost_before)} → {_cost(entry.cost_after)}"
     if not is_cheaper(entry):
         return words
     if entry.memory_before is None or entry.memory_after is None:
-        return f"{words}; not proven to be faster, for it could not be counted {IN_MEMORY}"
-    counted = f"{_cost(entry.memory_before)} → {_cost(entry.memory_after)} {IN_MEMORY}"
-    return f"{words}, {counted}" if entry.proven else f"{words}; not proven to be faster: {counted}"
+        return f"{words}, not counted {IN_MEMORY}"
+    return f"{words}, {_cost(entry.memory_before)} → {_cost(entry.memory_after)} {IN_MEMORY}"
 
 
 def plans(proof: ProofEntry) -> tuple[str, str] | None:

@@ -16,6 +16,7 @@ from tui.actions import Action, bindings
 from tui.background import Finished, start
 from tui.screens.base import SurveyScreen
 from tui.text import Part, line
+from tui.widgets.advice import advice_paragraphs
 from tui.widgets.bars import spread
 from tui.widgets.document import Document
 from tui.widgets.markdown import markdown_paragraphs
@@ -24,6 +25,7 @@ from tui.widgets.scores import STATUS, area_paragraphs, overview_paragraphs
 from tui.widgets.what_if import what_if_paragraphs
 
 COMPARISON_LINES = 1_000
+ADVICE = "indexes"
 
 
 class ScorecardPage(SurveyScreen):
@@ -36,6 +38,7 @@ class ScorecardPage(SurveyScreen):
         self.card: Scorecard | None = None
         self.comparison = ""
         self.what_if = False
+        self.advice = False
         self.fixed: set[str] = set()
         self._open: list[CriterionStatus] = []
         self._ranks: dict[str, int] = {}
@@ -48,9 +51,15 @@ class ScorecardPage(SurveyScreen):
 
     @property
     def place(self) -> str:
+        if self.advice:
+            return ADVICE
         return self.area.value if self.area else "overview"
 
     def go_to(self, place: str) -> None:
+        if place == ADVICE:
+            self.advice = False
+            self.action_advice()
+            return
         areas = [area.value for area in Area]
         if place == "overview" or place in areas:
             self.action_area(areas.index(place) + 1 if place in areas else 0)
@@ -89,6 +98,7 @@ class ScorecardPage(SurveyScreen):
     def _paint(self, *, keep_place: bool = False) -> None:
         if self.card is None:
             return
+        self.show_keys()
         page = self.query_one("#scorecard", Document)
         width = min(page.scrollable_content_region.width, 130)
         if self.what_if:
@@ -98,6 +108,9 @@ class ScorecardPage(SurveyScreen):
             return
         if self.comparison:
             page.show(markdown_paragraphs(self.comparison, COMPARISON_LINES, width), keep_place=keep_place)
+            return
+        if self.advice:
+            page.show(advice_paragraphs(self.card.advice, width), keep_place=keep_place)
             return
         paragraphs = (
             overview_paragraphs(self.card, width) if self.area is None else area_paragraphs(self.card, self.area, width)
@@ -109,7 +122,7 @@ class ScorecardPage(SurveyScreen):
     def action_what_if(self) -> None:
         """Switches between the scorecard and what it would be."""
         self.what_if = not self.what_if
-        self.comparison = ""
+        self.comparison, self.advice = "", False
         for name in ("#scorecard-rows", "#scorecard-hint"):
             self.query_one(name).display = self.what_if
         self.set_class(self.what_if, "-what-if")
@@ -183,10 +196,15 @@ class ScorecardPage(SurveyScreen):
         return super().check_action(action, parameters)
 
     def shown_actions(self) -> tuple[Action, ...]:
-        """In what-if, what one does there comes first."""
+        """In what-if, what one does there comes first; where indexes are advised, they stand in place of the page one is on."""
         shown = super().shown_actions()
         if not self.what_if:
-            return shown
+            if self.card is None or self.card.advice is None or self.place != "overview":
+                return shown
+            advice = next(action for action in self.surveyor.actions[self.NAME] if action.run == "advice")
+            return tuple(
+                dataclasses.replace(advice, short="indexes") if action.run == "area(0)" else action for action in shown
+            )
         mine = {action.run: action for action in self.surveyor.actions[self.NAME]}
         first = (
             dataclasses.replace(mine["toggle_fixed"], short="fixed"),
@@ -197,14 +215,21 @@ class ScorecardPage(SurveyScreen):
 
     # Pages
 
+    def action_advice(self) -> None:
+        """The set of new indexes under a budget; again: back to the scorecard."""
+        if self.what_if:
+            self.action_what_if()
+        self.comparison, self.advice = "", not self.advice
+        self._paint()
+
     def action_area(self, number: int) -> None:
-        self.comparison = ""
+        self.comparison, self.advice = "", False
         self.area = list(Area)[number - 1] if number else None
         self._list_open()
         self._paint()
 
     def action_page_area(self, direction: int) -> None:
-        self.comparison = ""
+        self.comparison, self.advice = "", False
         self.call_after_refresh(self._list_open)
         pages = [None, *Area]
         self.area = pages[(pages.index(self.area) + direction) % len(pages)]
@@ -215,6 +240,7 @@ class ScorecardPage(SurveyScreen):
         review, card = self.surveyor.review, self.card
         if self.what_if:
             self.action_what_if()
+        self.advice = False
         if self.comparison or review is None or card is None:
             self.comparison = ""
             self._paint()

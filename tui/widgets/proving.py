@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import log10
 
 from textual.content import Content
@@ -47,11 +48,7 @@ def proof_paragraphs(proof: Proof, width: int) -> list[Paragraph]:
         Paragraph(),
         Paragraph(line((f" {'before':>{COST}}   {'after':>{COST}}   cost of the plan", "$muted")), wrapped=False),
     ]
-    most = max(abs(_magnitude(entry)) for entry in proof.statements)
-    for entry in proof.statements[:LISTED]:
-        shown.append(_compared(entry, most, width))
-        if entry.better and not entry.proven:
-            shown.append(_doubt(entry))
+    shown += compared(proof.statements, LISTED, width)
     if len(proof.statements) > LISTED:
         shown.append(Paragraph(line((f"and {len(proof.statements) - LISTED} more", "$muted")), SPACE))
     changed = next((entry for entry in proof.statements if entry.plan_changed and entry.plan_before), None)
@@ -75,6 +72,17 @@ def _counted(proof: Proof) -> Content:
     if proof.index_bytes is not None:
         counted.append(f"the index takes about {bytes_in_words(proof.index_bytes)}")
     return line(("   " + "; ".join(counted), "$muted"))
+
+
+def compared(statements: Sequence[ProvenStatement], listed: int, width: int) -> list[Paragraph]:
+    """So many of them: costs before and after, and below one that only the planner prefers those with every page in memory."""
+    shown = []
+    most = max((abs(_magnitude(entry)) for entry in statements), default=0.0)
+    for entry in statements[:listed]:
+        shown.append(_compared(entry, most, width))
+        if entry.better and not entry.proven:
+            shown.append(_doubt(entry))
+    return shown
 
 
 def _compared(entry: ProvenStatement, most: float, width: int) -> Paragraph:
