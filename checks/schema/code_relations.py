@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -28,6 +28,31 @@ from checks.schema.foreign_keys import reviewed_foreign_keys
 
 # These make the database do nothing and delete what refers to a row themselves.
 _DELETE_THEMSELVES = frozenset(["django"])
+_RAILS = "activerecord"
+_STOPS = (
+    "the row cannot be deleted while rows refer to it, and these are only deleted by a job afterwards",
+    "Let the database delete them (ON DELETE CASCADE), delete them before (dependent: :destroy), or drop the foreign key, as the "
+    "guide of Rails says of this option.",
+    Severity.MEDIUM,
+)
+_LOSES = (
+    "whatever deletes past the callbacks takes these rows along",
+    "ON DELETE RESTRICT, if the code's rule is meant for all who delete; else say in the model what the database does.",
+    Severity.MEDIUM,
+)
+# By what the database does and what the model says: what comes of it, and what to do.
+_SURPRISES = {
+    ("no action", "destroy_async"): _STOPS,
+    ("restrict", "destroy_async"): _STOPS,
+    ("cascade", "destroy_async"): (
+        "the database deletes the rows at once, and the job's callbacks never run",
+        "dependent: :destroy, if the callbacks matter; else no dependent at all.",
+        Severity.LOW,
+    ),
+    ("cascade", "nullify"): _LOSES,
+    ("cascade", "restrict_with_error"): _LOSES,
+    ("cascade", "restrict_with_exception"): _LOSES,
+}
 
 
 class Relation(msgspec.Struct, frozen=True):
@@ -133,7 +158,8 @@ def delete_action_differs_from_code(evidence: Evidence) -> Iterator[Finding | Ex
     """A foreign key does something else with the rows that refer to a deleted one than the code's model says.
 
     The code counts on its cascade and gets an error, or counts on an error and loses rows. What the migrations did
-    otherwise than the database has it is drift and told there; Django deletes by itself and asks the database for nothing.
+    otherwise than the database has it is drift and told there; Django deletes by itself and asks the database for nothing. So
+    does Rails: of its `dependent:` only what the foreign key thwarts is told.
 
     Fix: Replace the foreign key by one with the action that is meant, or correct the model.
 
@@ -151,13 +177,17 @@ def delete_action_differs_from_code(evidence: Evidence) -> Iterator[Finding | Ex
         if len(key.columns) == 1
     }
     migrated = Migrated(evidence)
+    dependents = list(_dependents(evidence, keys))
     said: dict[int, list[Relation]] = {}
     for relation in relations_of(evidence):
         key = keys.get((relation.column.table, relation.column.number, relation.key.table))
         if key is not None and relation.on_delete and relation.orm not in _DELETE_THEMSELVES:
             said.setdefault(key.oid, []).append(relation)
-    if not said:
+    if not said and not dependents:
         raise NotApplicable("the models name no delete action")
+    for key, location, option in dependents:
+        if (key.on_delete, option) in _SURPRISES:
+            yield _surprise(catalog, key, location, option)
     by_oid = {key.oid: key for key in keys.values()}
     for oid, relations in said.items():
         key = by_oid[oid]
@@ -169,7 +199,53 @@ def delete_action_differs_from_code(evidence: Evidence) -> Iterator[Finding | Ex
         if declared and key.on_delete not in declared:
             continue
         yield _finding(catalog, key, relations)
-    yield Examined(len(said), len(said), "foreign keys")
+    examined = len(said.keys() | {key.oid for key, _, _ in dependents})
+    yield Examined(examined, examined, "foreign keys")
+
+
+def _dependents(
+    evidence: Evidence, keys: Mapping[tuple[int, int, int | None], Constraint]
+) -> Iterator[tuple[Constraint, Location, str]]:
+    """Foreign keys for which a model of Rails says `dependent:`, with the place of that model and the option."""
+    catalog = evidence.get(Catalog)
+    try:
+        modelled = modelled_tables(evidence)
+    except (NotApplicable, Unknown):
+        return
+    tables: dict[str, list[Table]] = {}
+    for entry in modelled:
+        for model in entry.models:
+            if model.orm == _RAILS:
+                tables.setdefault(model.name, []).append(entry.table)
+    found: dict[int, tuple[Constraint, Location, str] | None] = {}
+    for entry in modelled:
+        for model in entry.models:
+            for relation in model.relations if model.orm == _RAILS else ():
+                target = _same_schema(tables.get(relation.target, []), entry.table.schema)
+                if target is None or relation.columns or len(relation.references) != 1 or not relation.on_delete:
+                    continue
+                column = catalog.column_names.get(target.oid, {}).get(relation.references[0])
+                key = keys.get((target.oid, column.number, entry.table.oid)) if column is not None else None
+                if key is not None:
+                    agrees = key.oid not in found or (known := found[key.oid]) is None or known[2] == relation.on_delete
+                    found[key.oid] = (key, model.location, relation.on_delete) if agrees else None
+    yield from (entry for entry in found.values() if entry is not None)
+
+
+def _surprise(catalog: Catalog, key: Constraint, location: Location, option: str) -> Finding:
+    assert key.referenced_table is not None
+    table, parent = catalog.table_by_oid[key.table], catalog.table_by_oid[key.referenced_table]
+    what, fix, severity = _SURPRISES[key.on_delete, option]
+    return Finding(
+        catalog.constraint_subject(key),
+        f"{parent.subject.name} has dependent: :{option} for {table.subject.name}, and the foreign key is ON DELETE "
+        f"{key.on_delete.upper()}: {what}",
+        Fix(fix),
+        severity=severity,
+        confidence=Confidence.INFERRED,
+        observed={"in_database": key.on_delete, "in_code": option, "references": parent.subject.name},
+        locations=(location,),
+    )
 
 
 def _equal(one: str, other: str) -> bool:

@@ -280,3 +280,76 @@ def test_what_the_code_says_it_knows(database: Database, repository: Repositorie
     (nulls,) = conclude(evidence, "schema.nullability-differs-from-code").findings
     assert nulls.observed == {"nullable_in_database": ["blocked"], "required_by_database": ["word"]}
     assert names(conclude(evidence, "schema.nullable-boolean")) == {"public.ledger.open"}
+
+
+SEQUELIZE = """
+import { Sequelize, DataTypes, Model } from 'sequelize';
+const define = { timestamps: false };
+export const User = sequelize.define('User', { name: DataTypes.TEXT }, { tableName: 'users', timestamps: false });
+export const Post = sequelize.define('Post', {
+  userId: { type: DataTypes.INTEGER, references: { model: 'users', key: 'id' }, onDelete: 'CASCADE' },
+  authorId: DataTypes.INTEGER, editorId: DataTypes.INTEGER, ownerId: DataTypes.INTEGER, readerId: DataTypes.INTEGER,
+}, { tableName: 'posts', timestamps: false });
+Post.belongsTo(User, { as: 'author', foreignKey: 'authorId', onDelete: 'SET NULL' });
+Post.belongsTo(User, { as: 'editor', foreignKey: 'editorId', onDelete: 'RESTRICT' });
+Post.belongsTo(User, { as: 'owner', foreignKey: 'ownerId', onDelete: 'CASCADE', hooks: true });
+Post.belongsTo(User, { as: 'reader', foreignKey: 'readerId' });
+User.hasMany(Post, { as: 'read', foreignKey: 'readerId', onDelete: 'cascade' });
+"""
+
+
+def test_delete_actions_of_sequelize(database: Database, repository: Repositories) -> None:
+    database.execute(
+        "CREATE TABLE users (id int PRIMARY KEY, name text)",
+        'CREATE TABLE posts (id int PRIMARY KEY, "userId" int REFERENCES users, "authorId" int REFERENCES users ON DELETE SET NULL, '
+        '"editorId" int REFERENCES users, "ownerId" int REFERENCES users, '
+        '"readerId" int REFERENCES users ON DELETE SET NULL)',
+    )
+    evidence = survey(database, repository({"models.ts": SEQUELIZE}))
+
+    result = conclude(evidence, "schema.delete-action-differs-from-code")
+
+    assert {
+        found.subject.path[-1]: (found.observed["in_database"], found.observed["in_code"]) for found in result.findings
+    } == {"posts_userId_fkey": ("no action", "cascade"), "posts_readerId_fkey": ("set null", "cascade")}
+    assert result.examined == 4
+
+
+DEPENDENTS = """
+class User < ApplicationRecord
+  has_many :posts, dependent: :destroy_async
+  has_many :notes, dependent: :nullify
+  has_many :bills, dependent: :restrict_with_error
+  has_many :logs, dependent: :destroy
+  has_many :marks, dependent: :nullify
+  has_many :plain
+  has_many :open_tasks, -> { where(open: true) }, class_name: "Task", dependent: :nullify
+  has_many :pictures, as: :owner, dependent: :destroy_async
+end
+"""
+
+
+def test_dependents_of_rails_that_the_foreign_key_thwarts(database: Database, repository: Repositories) -> None:
+    actions = {"posts": "NO ACTION", "notes": "CASCADE", "bills": "CASCADE", "logs": "NO ACTION", "marks": "SET NULL",
+               "tasks": "CASCADE"}  # fmt: skip
+    database.execute(
+        "CREATE TABLE users (id bigserial PRIMARY KEY)",
+        "CREATE TABLE pictures (id bigserial PRIMARY KEY, owner_id bigint, owner_type text)",
+        *(
+            f"CREATE TABLE {name} (id bigserial PRIMARY KEY, user_id bigint REFERENCES users ON DELETE {action})"
+            for name, action in actions.items()
+        ),
+    )
+    classes = "".join(f"class {name[:-1].title()} < ApplicationRecord\nend\n" for name in (*actions, "pictures"))
+    tables = "".join(f'  create_table "{name}" do |t|\n    t.bigint "user_id"\n  end\n' for name in ("users", *actions))
+    schema = f"ActiveRecord::Schema[7.1].define(version: 1) do\n{tables}end\n"
+    files = {"db/schema.rb": schema, "app/models/user.rb": DEPENDENTS, "app/models/others.rb": classes}
+
+    result = conclude(survey(database, repository(files)), "schema.delete-action-differs-from-code")
+
+    assert {found.subject.path[1]: found.observed["in_code"] for found in result.findings} == {
+        "posts": "destroy_async",
+        "notes": "nullify",
+        "bills": "restrict_with_error",
+    }
+    assert all(found.locations[0].path == "app/models/user.rb" for found in result.findings)

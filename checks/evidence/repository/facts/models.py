@@ -30,7 +30,8 @@ class ModelColumn(msgspec.Struct, frozen=True):
 
 class ModelRelation(msgspec.Struct, frozen=True):
     """`attribute` leads to the model named `target`; `columns` of this model refer to `references` of that one, empty where the
-    code does not say it on this side. `on_delete` in words, where it is written. `name` where the code tells several relations
+    code does not say it on this side. `on_delete` in words, where it is written; of ActiveRecord, which deletes by itself, what
+    `dependent:` says. `name` where the code tells several relations
     between the same models apart by one."""
 
     attribute: str

@@ -26,7 +26,7 @@ from checks.evidence.repository.orm.ruby import (
 from checks.evidence.repository.orm.syntax import Source, field, named, text
 from checks.model import Location
 
-CANDIDATE = re.compile(r"^[ \t]*class\s+[A-Z][\w:]*\s*<\s*(?:::)?[A-Z]", re.MULTILINE)
+CANDIDATE = re.compile(r"^[ \t]*class\s+[A-Z][\w:]*\s*<\s*(?:::)?[A-Z]|\bActiveSupport::Concern\b", re.MULTILINE)
 SCHEMA_FILE = re.compile(r"(?:^|/)db/(?:\w+_)?(?:schema\.rb|structure\.sql)$")
 _CREATE_TABLE = re.compile(r"^[ \t]*create_table\s+[\"']([\w.]{1,127})[\"']([^\n]*)\n", re.MULTILINE)
 _END = re.compile(r"^[ \t]*end\b", re.MULTILINE)
@@ -36,6 +36,11 @@ _CLOSED = re.compile(r"^\)", re.MULTILINE)
 _SQL_COLUMN = re.compile(r'^    "?(\w{1,63})"? ([a-z"][^\n]*?),?$', re.MULTILINE)
 _SQL_KEY = re.compile(r"^ALTER TABLE ONLY (?:\w+\.)?(\w+)\s+ADD CONSTRAINT \w+ PRIMARY KEY \(([^)]*)\)", re.MULTILINE)
 _LENGTH = re.compile(r"\((\d{1,9})\)")
+_CONCERN = re.compile(r"\bextend\s+(?:::)?ActiveSupport::Concern\b")
+# Stands for the class that includes a concern.
+_INCLUDER = "Includer"
+_INCLUDERS_KEY = "includer_id"
+_MAXIMUM_CONCERNS = 100
 _ROOTS = frozenset(["ApplicationRecord", "ActiveRecord::Base"])
 _MAXIMUM_TABLES = 5_000
 _MAXIMUM_BODY = 100_000
@@ -48,9 +53,10 @@ class Table(NamedTuple):
 
 
 class Declaration(NamedTuple):
-    """A class that may be a model. `scopes` are by name the body of their lambda, as a file's code; `methods` the class's own,
-    `scoped` the relations with conditions of their own, `own_writes` the methods of a row that it has written anew, `primary_key`
-    the columns that the class itself says."""
+    """A class that may be a model, or a concern, which has no parent. `scopes` are by name the body of their lambda, as a file's
+    code; `methods` the class's own, `scoped` the relations with conditions of their own, `own_writes` the methods of a row that
+    it has written anew, `primary_key` the columns that the class itself says, `includes` the names of modules as they are
+    written there."""
 
     name: str
     parent: str
@@ -65,6 +71,7 @@ class Declaration(NamedTuple):
     scoped: frozenset[str] = frozenset()
     own_writes: frozenset[str] = frozenset()
     primary_key: tuple[str, ...] = ()
+    includes: tuple[str, ...] = ()
 
 
 def read_schema(file: SourceFile) -> list[Table]:
@@ -142,7 +149,7 @@ def _read_structure(file: SourceFile) -> list[Table]:
 
 
 def read_declarations(source: Source) -> list[Declaration]:
-    """The classes of the file that have a parent."""
+    """The classes of the file that have a parent, and its concerns."""
     found = []
     pending: list[tuple[Node, str]] = [(source.root, "")]
     while pending:
@@ -152,6 +159,8 @@ def read_declarations(source: Source) -> list[Declaration]:
             parent = field(node, "superclass")
             if node.type == "class" and parent is not None and named(parent):
                 found.append(_declaration(source, node, name, text(named(parent)[0]).removeprefix("::")))
+            elif node.type == "module" and _CONCERN.search(text(field(node, "body"))[:2_000]):
+                found.append(_declaration(source, node, name, ""))
             pending += [(child, name) for child in named(field(node, "body"))]
         elif node.type in ("program", "body_statement", "begin_block"):
             pending += [(child, outer) for child in named(node)]
@@ -168,7 +177,8 @@ def _declaration(source: Source, node: Node, name: str, parent: str) -> Declarat
     methods: set[str] = set()
     scoped: set[str] = set()
     written: set[str] = set()
-    for statement in named(field(node, "body")):
+    includes: list[str] = []
+    for statement in _statements(node):
         if statement.type == "assignment":
             left = text(field(statement, "left"))
             if left == "self.table_name":
@@ -181,17 +191,19 @@ def _declaration(source: Source, node: Node, name: str, parent: str) -> Declarat
         elif statement.type == "singleton_method":
             methods.add(text(field(statement, "name")))
         elif statement.type == "singleton_class":
-            methods |= {
-                text(field(child, "name")) for child in named(field(statement, "body")) if child.type == "method"
-            }
+            methods |= _method_names(field(statement, "body"))
         elif statement.type == "call":
             word = method_of(statement)
             written |= {"destroy", "delete"} if _KEEPS_ROWS.match(word) else set()
             default |= word == "default_scope"
+            if word in ("include", "prepend"):
+                includes += [text(argument).removeprefix("::") for argument in arguments_of(statement)]
+            if word == "class_methods" and (block := field(statement, "block")) is not None:
+                methods |= _method_names(field(block, "body"))
             if word == "scope" and (scope := _scope(statement)):
                 scopes.append(scope)
             elif word in ("belongs_to", "has_many", "has_one", "has_and_belongs_to_many"):
-                relation = _relation(name, word, statement)
+                relation = _relation(name if parent else _INCLUDER, word, statement)
                 relations += [relation] if relation else []
                 scoped |= {relation.attribute} if relation and len(arguments_of(statement)) > 1 else set()
             elif word in ("validates", "validates_uniqueness_of"):
@@ -210,7 +222,21 @@ def _declaration(source: Source, node: Node, name: str, parent: str) -> Declarat
         frozenset(scoped),
         frozenset(written & WRITES),
         keys,
+        tuple(includes),
     )
+
+
+def _statements(node: Node) -> list[Node]:
+    """What stands in the body of the class; of a concern also what it has the class run that includes it."""
+    found: list[Node] = []
+    for statement in named(field(node, "body")):
+        block = field(statement, "block") if method_of(statement) == "included" else None
+        found += [statement] if block is None else named(field(block, "body"))
+    return found
+
+
+def _method_names(body: Node | None) -> set[str]:
+    return {text(field(child, "name")) for child in named(body) if child.type == "method"}
 
 
 def _names(node: Node | None) -> tuple[str, ...]:
@@ -244,7 +270,8 @@ def _relation(model: str, word: str, call: Node) -> ModelRelation | None:
     if word == "belongs_to":
         return ModelRelation(attribute, target, (key or f"{attribute}_id",) if is_plain else ())
     known = (key or f"{underscored(model)}_id",) if is_plain and word != "has_and_belongs_to_many" else ()
-    return ModelRelation(attribute, target, (), known, word != "has_one")
+    dependent = (name_of(options.get("dependent")) or "") if known and len(arguments) == 1 else ""
+    return ModelRelation(attribute, target, (), known, word != "has_one", dependent)
 
 
 def _uniqueness(word: str, call: Node) -> list[ModelIndex]:
@@ -282,12 +309,14 @@ _KEEPS_ROWS = re.compile(r"acts_as_paranoid|has_soft_delet|soft_delet")
 
 
 class Entry(NamedTuple):
-    """A model with what its class says besides. `inherits`: it shares its table with its parent."""
+    """A model with what its class says besides, itself and by its concerns. `inherits`: it shares its table with its parent.
+    `concerns` are those that the class itself includes, by name and path."""
 
     model: Model
     declaration: Declaration
     scopes: dict[str, str]
     inherits: bool
+    concerns: tuple[tuple[str, str], ...] = ()
 
 
 def build_models(declarations: Iterable[Declaration], tables: Iterable[Table]) -> dict[str, Entry]:
@@ -302,6 +331,9 @@ def build_models(declarations: Iterable[Declaration], tables: Iterable[Table]) -
         line = _line(declaration, by_name, by_last)
         if not line or declaration.abstract:
             continue
+        own = _concerns(declaration, by_name)
+        line = [_with_concerns(entry, _concerns(entry, by_name)) for entry in line]
+        declaration = line[0]
         concrete = [entry for entry in line if not entry.abstract]
         table = _table(concrete[-1], known) if concrete else None
         for entry in reversed(concrete):
@@ -319,7 +351,8 @@ def build_models(declarations: Iterable[Declaration], tables: Iterable[Table]) -
         indexes = tuple(index for entry in line for index in entry.indexes)
         model = Model(declaration.name, "activerecord", table.name, declaration.location, table.schema, table.columns, relations,
                       tuple(_by_column(index, columns, relations) for index in indexes), bool(table.columns))  # fmt: skip
-        built[declaration.name] = Entry(model, declaration, scopes, len(concrete) > 1)
+        built[declaration.name] = Entry(model, declaration, scopes, len(concrete) > 1,
+                                        tuple((concern.name, concern.location.path) for concern in own))  # fmt: skip
     return built
 
 
@@ -353,6 +386,41 @@ def _line(
             return []
         line.append(found)
     return line
+
+
+def _concerns(declaration: Declaration, by_name: dict[str, Declaration]) -> list[Declaration]:
+    """The concerns that the class includes, and those that they include."""
+    found: list[Declaration] = []
+    pending = [(declaration.name, name) for name in declaration.includes]
+    while pending and len(found) < _MAXIMUM_CONCERNS:
+        scope, name = pending.pop(0)
+        while (concern := by_name.get(f"{scope}::{name}" if scope else name)) is None and scope:
+            scope = scope.rpartition("::")[0]
+        if concern is not None and not concern.parent and concern not in found:
+            found.append(concern)
+            pending += [(concern.name, other) for other in concern.includes]
+    return found
+
+
+def _with_concerns(declaration: Declaration, concerns: list[Declaration]) -> Declaration:
+    """The class as its concerns make it."""
+    if not concerns:
+        return declaration
+    relations = list(declaration.relations)
+    key = f"{underscored(declaration.name)}_id"
+    for relation in (relation for concern in concerns for relation in concern.relations):
+        references = tuple(key if name == _INCLUDERS_KEY else name for name in relation.references)
+        relations.append(msgspec.structs.replace(relation, references=references))
+    parts = [*reversed(concerns), declaration]
+    return declaration._replace(
+        relations=tuple(reversed({relation.attribute: relation for relation in reversed(relations)}.values())),
+        indexes=tuple(index for part in parts for index in part.indexes),
+        scopes=tuple(scope for part in parts for scope in part.scopes),
+        methods=frozenset().union(*(part.methods for part in parts)),
+        scoped=frozenset().union(*(part.scoped for part in parts)),
+        own_writes=frozenset().union(*(part.own_writes for part in parts)),
+        has_default_scope=any(part.has_default_scope for part in parts),
+    )
 
 
 def _table(declaration: Declaration, known: dict[str, Table]) -> Table | None:

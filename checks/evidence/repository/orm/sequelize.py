@@ -28,6 +28,7 @@ _ROOTS = frozenset(["Model", "SequelizeModel"])
 _RELATIONS = frozenset(["BelongsTo", "HasMany", "HasOne", "BelongsToMany"])
 _COLUMNS = frozenset(["Column", "CreatedAt", "UpdatedAt", "DeletedAt", "ForeignKey", "PrimaryKey"])
 _TYPE = re.compile(r"(?:DataTypes?|Sequelize|sequelize)\.([A-Z]+)(?:\((\d+)\))?")
+_ACTIONS = frozenset(["cascade", "set null", "set default", "restrict", "no action"])
 _UNCOUNTABLE = re.compile(
     r"(?:data|media|information|equipment|series|species|sheep|fish|news|money|rice|people|children)$", re.I
 )
@@ -47,13 +48,14 @@ class Table(NamedTuple):
 
 
 class Association(NamedTuple):
-    """`owner.belongsTo(target, { foreignKey, as })`."""
+    """`owner.belongsTo(target, { foreignKey, as, onDelete })`."""
 
     owner: str
     kind: str
     target: str
     key: str | None
     alias: str | None
+    on_delete: str = ""
 
 
 class Built(NamedTuple):
@@ -103,8 +105,15 @@ def read_tables(source: Source) -> tuple[list[Table], list[Association]]:
                 (options["foreignKey"].entries if "foreignKey" in options else None), "name"
             )
             target = text(arguments[0]).rpartition(".")[2]
-            associations.append(Association(holder, word.decode(), target, key, entry_text(options, "as")))
+            alias = entry_text(options, "as")
+            associations.append(Association(holder, word.decode(), target, key, alias, _on_delete(options)))
     return tables, associations
+
+
+def _on_delete(options: Mapping[str, Argument] | None) -> str:
+    """The action in words; empty where hooks delete the rows one by one, and not the database."""
+    given = (entry_text(options, "onDelete") or "").lower().replace("_", " ")
+    return given if given in _ACTIONS and not is_true(options, "hooks") else ""
 
 
 def _defined(source: Source, is_define: bool, holder: str, call: Node, arguments: list[Node]) -> Table | None:
@@ -157,6 +166,7 @@ def _attribute(source: Source, name: str, value: Node) -> ModelColumn | None:
         is_true(options, "unique"),
         (),
         (target, entry_text(references, "key") or "id") if target else (),
+        on_delete=_on_delete(options),
     )
 
 
@@ -202,6 +212,7 @@ def _decorated_column(member: Field) -> ModelColumn:
         (),
         (target, "id") if target else (),
         "UpdatedAt" in member.decorators,
+        _on_delete(options),
     )
 
 
@@ -215,13 +226,12 @@ def _decorated_relation(member: Field) -> ModelRelation | None:
     if key is None and len(given) > 1:
         key = entry_text(given[1].entries, "foreignKey")
     own = (key,) if kind == "BelongsTo" and key else ()
-    return ModelRelation(member.name, target, own, ("id",) if own else (), kind in ("HasMany", "BelongsToMany"))
+    action = _on_delete(given[1].entries) if own and len(given) > 1 else ""
+    return ModelRelation(member.name, target, own, ("id",) if own else (), kind in ("HasMany", "BelongsToMany"), action)
 
 
 def build_models(tables: list[Table], associations: list[Association], *, underscored: bool) -> Built:
-    models = [
-        _model(table, [entry for entry in associations if entry.owner == table.name], underscored) for table in tables
-    ]
+    models = [_model(table, associations, underscored) for table in tables]
     deleted = {table.name: "deletedAt" for table in tables if table.paranoid}
     for table in tables:
         given = entry_text(table.options, "deletedAt")
@@ -246,6 +256,8 @@ def _model(table: Table, associations: list[Association], everywhere: bool) -> M
             add("id", primary_key=True, type="integer")
     relations = list(table.relations)
     for entry in associations:
+        if entry.owner != table.name:
+            continue
         alias = entry.alias or entry.target
         key = entry.key
         if entry.kind == "belongsTo":
@@ -253,7 +265,8 @@ def _model(table: Table, associations: list[Association], everywhere: bool) -> M
             add(key, references=(entry.target, "id"))
         own = (key,) if entry.kind == "belongsTo" and key else ()
         many = entry.kind in ("hasMany", "belongsToMany")
-        relations.append(ModelRelation(alias, entry.target, own, ("id",) if own else (), many))
+        action = (entry.on_delete or _said_by_owner(associations, table.name, entry.target, key)) if own else ""
+        relations.append(ModelRelation(alias, entry.target, own, ("id",) if own else (), many, action))
     if not ("timestamps" in options and options["timestamps"].text == "false"):
         for attribute in ("createdAt", "updatedAt"):
             if not (attribute in options and options[attribute].text == "false"):
@@ -271,6 +284,16 @@ def _model(table: Table, associations: list[Association], everywhere: bool) -> M
         table.name, "sequelize", _table_name(table, underscored), table.location, entry_text(options, "schema"),
         tuple(columns.values()), tuple(relations), (), table.complete,
     )  # fmt: skip
+
+
+def _said_by_owner(associations: list[Association], name: str, owner: str, key: str | None) -> str:
+    """What `owner.hasMany(name, { foreignKey, onDelete })` says of the same key."""
+    said = {
+        entry.on_delete
+        for entry in associations
+        if entry.owner == owner and entry.target == name and entry.kind in ("hasMany", "hasOne") and entry.key == key
+    }
+    return said.pop() if len(said) == 1 else ""
 
 
 def _with_column_names(relation: ModelRelation, columns: Mapping[str, ModelColumn]) -> ModelRelation:
