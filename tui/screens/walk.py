@@ -239,6 +239,7 @@ class Walk(Deciding):
         pane.show(
             detail(finding, self._surroundings(finding, settled), pane.room),
             keep_place=keep_place and self._detail_of == finding.id,
+            more_comes=not settled and len(self.queue) >= MANY,
         )
         self._detail_of = finding.id
 

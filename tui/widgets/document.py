@@ -8,24 +8,13 @@ from typing import NamedTuple
 
 from textual.content import Content
 from textual.geometry import Size
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui.actions import bindings
+from tui.widgets.scrolling import Scrolling
 from tui.widgets.strips import strip_of
 
 EMPTY = Content("")
-
-
-def resize_content(view: ScrollView, size: Size) -> None:
-    """Sets how much there is to scroll. Textual would lay out and draw the whole screen again, where nothing moves but a
-    scrollbar; only a view that is as high as what is in it needs that."""
-    height = view.styles.height
-    if not view.size or height is None or height.is_auto:
-        view.virtual_size = size
-        return
-    view.set_reactive(ScrollView.virtual_size, size)
-    view._scroll_update(size)
 
 
 class Paragraph(NamedTuple):
@@ -37,7 +26,7 @@ class Paragraph(NamedTuple):
     wrapped: bool = True
 
 
-class Document(ScrollView, can_focus=True):
+class Document(Scrolling, can_focus=True):
     """Paragraphs, wrapped at the width there is, at most `measure` cells."""
 
     BINDINGS = bindings("document")
@@ -51,11 +40,12 @@ class Document(ScrollView, can_focus=True):
         self._width = 0
         self.rebuild: Callable[[], None] | None = None
 
-    def show(self, paragraphs: Sequence[Paragraph], *, keep_place: bool = False) -> None:
-        """Shows `paragraphs` from the top, or where one was reading with `keep_place`."""
+    def show(self, paragraphs: Sequence[Paragraph], *, keep_place: bool = False, more_comes: bool = False) -> None:
+        """Shows `paragraphs` from the top, or where one was reading with `keep_place`. If `more_comes` in a moment, the scrollbar
+        does not shrink meanwhile."""
         self._paragraphs = tuple(paragraphs)
         before = self._lines
-        self._wrap()
+        self._wrap(least=len(before) if more_comes else 0)
         if not keep_place:
             self.scroll_to(y=0, animate=False)
         self._redraw_after(before)
@@ -89,7 +79,7 @@ class Document(ScrollView, can_focus=True):
             if self.rebuild is not None:
                 self.rebuild()
 
-    def _wrap(self) -> None:
+    def _wrap(self, least: int = 0) -> None:
         self._width = self.room
         self._lines = []
         for paragraph in self._paragraphs if self._width > 4 else ():
@@ -99,7 +89,7 @@ class Document(ScrollView, can_focus=True):
             lines = paragraph.text.wrap(room) if paragraph.wrapped else paragraph.text.split(allow_blank=True)
             for number, text in enumerate(lines or [EMPTY]):
                 self._lines.append((rest if number else paragraph.first) + text)
-        resize_content(self, Size(1, len(self._lines)))
+        self.resize_content(Size(1, max(least, len(self._lines))))
 
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width

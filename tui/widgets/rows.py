@@ -9,12 +9,13 @@ from textual.content import Content
 from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui.actions import bindings
-from tui.widgets.document import resize_content
+from tui.widgets.scrolling import Scrolling
 from tui.widgets.strips import strip_of
+
+MOST_KEPT = 2_000
 
 Draw = Callable[[int, int], Content]
 
@@ -24,9 +25,10 @@ def _nothing(row: int, width: int) -> Content:
     return Content("")
 
 
-class RowList(ScrollView, can_focus=True):
+class RowList(Scrolling, can_focus=True):
     """`draw(row, width)` gives the one line of a row. When the cursor moves, `moved` is called, so that what it shows elsewhere
-    is drawn in the same frame; without one, Moved is posted. Posts Chosen for enter or a second click."""
+    is drawn in the same frame; without one, Moved is posted. Posts Chosen for enter or a second click. What was drawn is kept, so
+    that scrolling by a row draws one row: who changes what `draw` says calls `redraw` or `refresh_row`."""
 
     BINDINGS = bindings("rows")
     ALLOW_SELECT = False
@@ -53,6 +55,7 @@ class RowList(ScrollView, can_focus=True):
         self._draw: Draw = _nothing
         self.moved: Callable[[], None] | None = None
         self._high = 1
+        self._drawn: dict[tuple[int, int, str], Strip] = {}
 
     @property
     def count(self) -> int:
@@ -61,7 +64,8 @@ class RowList(ScrollView, can_focus=True):
     def show(self, count: int, draw: Draw, cursor: int = 0) -> None:
         """Shows `count` rows with the cursor on that one."""
         self._count, self._draw = count, draw
-        resize_content(self, Size(1, count * self._high))
+        self._drawn.clear()
+        self.resize_content(Size(1, count * self._high))
         self.set_reactive(RowList.cursor, self.validate_cursor(cursor))
         self._keep_in_sight()
         self.refresh()
@@ -70,13 +74,18 @@ class RowList(ScrollView, can_focus=True):
         """Each row takes that many lines, all but the first of them blank."""
         if lines != self._high:
             self._high = lines
-            resize_content(self, Size(1, self._count * lines))
+            self.resize_content(Size(1, self._count * lines))
             self._keep_in_sight()
             self.refresh()
 
     def redraw(self) -> None:
         """The rows are the same and say something else."""
+        self._drawn.clear()
         self.refresh()
+
+    def notify_style_update(self) -> None:
+        self._drawn.clear()
+        super().notify_style_update()
 
     def validate_cursor(self, row: int) -> int:
         return max(0, min(row, self._count - 1))
@@ -84,8 +93,8 @@ class RowList(ScrollView, can_focus=True):
     def watch_cursor(self, old: int, new: int) -> None:
         if old == new:
             return
-        self.refresh_row(old)
-        self.refresh_row(new)
+        self._repaint(old)
+        self._repaint(new)
         self._keep_in_sight()
         if self._count and self.moved is not None:
             self.moved()
@@ -101,6 +110,10 @@ class RowList(ScrollView, can_focus=True):
 
     def refresh_row(self, row: int) -> None:
         """That row says something else."""
+        self._drawn = {key: strip for key, strip in self._drawn.items() if key[0] != row}
+        self._repaint(row)
+
+    def _repaint(self, row: int) -> None:
         self.refresh_lines(row * self._high, self._high)
 
     def _keep_in_sight(self) -> None:
@@ -125,11 +138,17 @@ class RowList(ScrollView, can_focus=True):
             bar = Content.styled("▌", "$accent" if self.has_focus else "$faint")
         else:
             name, bar = "row-list--row", Content(" ")
-        style = self.get_visual_style(name)
         if row >= self._count or width < 4:
-            return Strip.blank(width, style.rich_style)
-        content = bar if blank else bar + self._draw(row, width - 2)
-        return strip_of(self, content.truncate(width - 1, ellipsis=True), style, width)
+            return Strip.blank(width, self.get_visual_style(name).rich_style)
+        key = (-1 if blank else row, width, name)
+        known = self._drawn.get(key)
+        if known is None:
+            content = bar if blank else bar + self._draw(row, width - 2)
+            if len(self._drawn) >= MOST_KEPT:
+                self._drawn.clear()
+            style = self.get_visual_style(name)
+            known = self._drawn[key] = strip_of(self, content.truncate(width - 1, ellipsis=True), style, width)
+        return known
 
     def on_focus(self) -> None:
         self.refresh()
