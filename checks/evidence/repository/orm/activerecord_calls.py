@@ -12,18 +12,18 @@ from checks.evidence.repository.orm.activerecord import Entry
 from checks.evidence.repository.orm.activerecord_classes import Classes, scope_of
 from checks.evidence.repository.orm.activerecord_rows import read_rows
 from checks.evidence.repository.orm.activerecord_steps import SENDS, STEPS, Steps
-from checks.evidence.repository.orm.query import COLUMNS, EVERYTHING, VALUE, WHERE, Query, quoted
+from checks.evidence.repository.orm.query import COLUMNS, EVERYTHING, NUMBERED, VALUE, WHERE, Query, quoted
 from checks.evidence.repository.orm.ruby import camelized, chain_above, method_of
-from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, whole_text
+from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, text, whole_text
 
 CANDIDATE = re.compile(r"[\w)\]]\s*&?\.[a-z]")
 _CLASS = re.compile(rb"(?<![\w:.@])((?:::)?[A-Z]\w*(?:::[A-Z]\w*)*)(?=\s*&?\.\s*[a-z])")
 _CLASSES = frozenset(["constant", "scope_resolution"])
 _VARIABLE = re.compile(rb"(?<![\w:.@])(@?[a-z_]\w*)(?=\s*&?\.[a-z_]\w*\s*\.[a-z_])")
 _VARIABLES = frozenset(["identifier", "instance_variable"])
-_OWN = re.compile(
-    rb"(?<![\w:.@])(where|find_by!?|find_or_create_by!?|joins|left_joins|order|exists\?|update_all|delete_all|insert_all!?|pluck)"
-    rb"(?=[ (])"
+_OWN = (
+    r"where|find_by!?|find_or_create_by!?|joins|left_joins|order|exists\?|update_all|delete_all|insert_all!?|pluck|select|upsert"
+    r"|upsert_all|group|includes"
 )
 _OWN_NODES = frozenset(["identifier"])
 # Marks a condition of an association that has more of its own.
@@ -48,13 +48,26 @@ class _Reader:
     def __init__(self, source: Source, classes: Classes) -> None:
         self.source = source
         self.classes = classes
+        self.parts: list[tuple[Query, Node]] = []
         self.calls: list[OrmCall] = []
 
     def read(self) -> list[OrmCall]:
         for entry, condition, start, steps in self._starts():
             self._chain(entry, condition, start, steps)
+        self._parts()
         self.calls += read_rows(self.source, self.classes)
         return self.calls
+
+    def _parts(self) -> None:
+        """Relations within others that none of the statements holds which were read."""
+        whole: dict[str | None, list[str]] = {}
+        for told in self.calls:
+            whole.setdefault(told.function, []).append(NUMBERED.sub(VALUE, told.text))
+        for query, node in self.parts:
+            function = function_name(function_around(node))
+            rows = query.sql().partition(" FROM ")[2]
+            if not any(rows in sql for sql in whole.get(function, ())):
+                self.calls.append(query.finish(self.source.location(node), "activerecord", function, part=True))
 
     def _starts(self) -> Iterator[tuple[Entry, str | None, Node, list[tuple[str, Node]]]]:
         """Where relations begin: at a class, at an association of a variable that is called like its class, and in a class's
@@ -72,35 +85,35 @@ class _Reader:
             if (found := self._association(entry, steps[0][0])) is not None:
                 yield (*found, node, steps[1:])
         yield from self._own_associations()
-        for match, node in self.source.found(_OWN, _OWN_NODES):
-            call = node.parent
-            if (
-                call is None
-                or call.type != "call"
-                or field(call, "method") != node
-                or field(call, "receiver") is not None
-            ):
+        yield from self._of_the_class()
+
+    def _of_the_class(self) -> Iterator[tuple[Entry, str | None, Node, list[tuple[str, Node]]]]:
+        """`where(...)` and `active.first` in the class's own methods, `active` being a scope."""
+        scopes = {name for entry in self.classes.within(self.source.file.path) for name in entry.scopes}
+        words = "|".join(sorted([_OWN, *map(re.escape, scopes)]))
+        for match, node in self.source.found(re.compile(rf"(?<![\w:.@])({words})(?=[ (.&])".encode()), _OWN_NODES):
+            name, call = match.group(1).decode(), node.parent
+            entry = self.classes.holder(scope_of(node)) if _is_of_class(node) else None
+            if call is None or call.type != "call" or entry is None:
                 continue
-            method = _around(call, "singleton_method")
-            entry = self.classes.find(scope_of(call)) if method is not None else None
-            if entry is not None:
-                yield entry, None, call, [(match.group(1).decode(), call), *chain_above(call)[1]]
+            if name in entry.scopes and field(call, "receiver") == node and not _is_variable(node):
+                yield entry, None, node, [(name, node), *chain_above(node)[1]]
+            elif field(call, "method") == node and field(call, "receiver") is None:
+                if name == "select" and ":" not in text(field(call, "arguments")):
+                    continue
+                yield entry, None, call, [(name, call), *chain_above(call)[1]]
 
     def _own_associations(self) -> Iterator[tuple[Entry, str | None, Node, list[tuple[str, Node]]]]:
         """`posts.where(...)` in a method of the class that has many posts."""
-        own = {
-            entry.declaration.name
-            for entry in self.classes.entries.values()
-            if entry.model.location.path == self.source.file.path
-        }
-        names = {link.attribute for name in own for link in self.classes.entries[name].model.relations if link.many}
+        own = self.classes.within(self.source.file.path)
+        names = {link.attribute for entry in own for link in entry.model.relations if link.many}
         if not names:
             return
         spelled = "|".join(sorted(map(re.escape, names)))
         for match, node in self.source.found(re.compile(rf"(?<![\w:.@])({spelled})(?=&?\.[a-z])".encode()), _OWN_NODES):
             name = match.group(1).decode()
             method = function_around(node)
-            entry = self.classes.find(scope_of(node))
+            entry = self.classes.holder(scope_of(node))
             if method is None or method.type != "method" or entry is None:
                 continue
             if re.search(rf"(?<![\w.]){re.escape(name)}\s*(?:\|\||&&|[-+])?=(?!=)", whole_text(method)):
@@ -121,11 +134,13 @@ class _Reader:
         return target, condition + _MORE * (name in entry.declaration.scoped)
 
     def _chain(self, entry: Entry, condition: str | None, start: Node, steps: list[tuple[str, Node]]) -> None:
-        if not steps or _is_part(steps) or any(name in ("none", "arel") for name, _ in steps):
+        if not steps or any(name in ("none", "arel") for name, _ in steps):
             # A relation of no rows is not asked for, and a tree is put into another statement.
             return
-        unknown = steps[0][0] not in STEPS and steps[0][0] not in entry.scopes and not _found_by(entry, steps[0][0])
-        if unknown and (len(steps) < 2 or steps[1][0] not in _CONTINUES):
+        first = steps[0][0]
+        unknown = first not in STEPS and first not in entry.scopes and not _found_by(entry, first)
+        finder = unknown and first.startswith("find_by_") and first not in entry.declaration.methods
+        if unknown and not finder and (len(steps) < 2 or steps[1][0] not in _CONTINUES):
             return
         verb = "select"
         for name, _ in steps:
@@ -174,6 +189,9 @@ class _Reader:
                 sent = sent or name == "map"
                 query.partial |= set() if sent else EVERYTHING
                 break
+        if _is_part(steps):
+            self.parts += [(query, start)] if verb == "select" and not unknown else []
+            return
         if not sent and verb == "select":
             query.partial |= EVERYTHING - {COLUMNS}
         if start.type == "call" and verb in ("update", "delete") and not query.where:
@@ -195,13 +213,27 @@ def _found_by(entry: Entry, name: str) -> list[str]:
     return asked if known.issuperset(asked) else []
 
 
-def _around(node: Node, kind: str) -> Node | None:
+def _is_of_class(node: Node) -> bool:
+    """Whether the node stands in a method of the class rather than of a row."""
+    method: Node | None = None
     current = node.parent
-    while current is not None and current.type not in ("class", "method"):
-        if current.type == kind:
-            return current
+    while current is not None and current.type != "class":
+        if current.type in ("singleton_method", "singleton_class"):
+            return True
+        if current.type == "method":
+            method = current
+        elif method is not None and (
+            method_of(current) == "class_methods" or text(field(current, "name")) == "ClassMethods"
+        ):
+            return True
         current = current.parent
-    return None
+    return False
+
+
+def _is_variable(node: Node) -> bool:
+    """Whether the method gives the name a value of its own."""
+    own = rf"(?<![\w.@:]){re.escape(text(node))}\s*(?:\|\||&&|[-+])?=(?![=~>])"
+    return re.search(own, whole_text(function_around(node))) is not None
 
 
 def _is_part(steps: list[tuple[str, Node]]) -> bool:

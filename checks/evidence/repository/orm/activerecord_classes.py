@@ -18,6 +18,13 @@ class Classes:
         self._by_last: dict[str, list[Entry]] = {}
         for name, entry in entries.items():
             self._by_last.setdefault(name.rpartition("::")[2], []).append(entry)
+        self._by_concern: dict[str, list[Entry]] = {}
+        self._by_path: dict[str, list[Entry]] = {}
+        for entry in entries.values():
+            self._by_path.setdefault(entry.model.location.path, []).append(entry)
+            for name, path in entry.concerns:
+                self._by_concern.setdefault(name, []).append(entry)
+                self._by_path.setdefault(path, []).append(entry)
 
     def find(self, name: str, scope: str = "") -> Entry | None:
         """The model that the name means within the modules of `scope`."""
@@ -30,6 +37,15 @@ class Classes:
             return found
         same = self._by_last.get(name, ()) if "::" not in name else ()
         return same[0] if len(same) == 1 else None
+
+    def holder(self, scope: str) -> Entry | None:
+        """The model whose methods stand in that scope: the class itself, or the only one that includes the concern."""
+        including = self._by_concern.get(scope.removesuffix("::ClassMethods"), ())
+        return including[0] if len(including) == 1 else None if including else self.find(scope)
+
+    def within(self, path: str) -> list[Entry]:
+        """The models whose methods stand in the file."""
+        return self._by_path.get(path, [])
 
 
 def scope_of(node: Node) -> str:

@@ -55,7 +55,7 @@ def read_rows(source: Source, classes: Classes) -> list[OrmCall]:
         method = function_around(node)
         if call is None or call.type != "call" or field(call, "method") != node or field(call, "receiver") is not None:
             continue
-        entry = classes.find(scope_of(node)) if method is not None and method.type == "method" else None
+        entry = classes.holder(scope_of(node)) if method is not None and method.type == "method" else None
         query = reader.written(Row(entry, False), call, node) if entry is not None else None
         if query is not None:
             found.append(query.finish(source.location(node), "activerecord", function_name(method)))
@@ -76,7 +76,7 @@ class _Reader:
         assigned, known = self._assigned(name, node)
         if name == "self" or (name == "clone" and not known):
             method = function_around(node)
-            entry = self.classes.find(scope) if method is not None and method.type == "method" else None
+            entry = self.classes.holder(scope) if method is not None and method.type == "method" else None
             # Whether the row is new is not told.
             return Row(entry, None) if entry is not None else None
         if assigned is not None:
@@ -155,7 +155,7 @@ class _Reader:
             name = text(start).lstrip("@").removeprefix("current_")
             holder = self.classes.find(camelized(name), scope) if start.type in _NAMES else None
             wanted, further = (steps[0][0], 1) if holder is not None else (text(start), 0)
-            holder = holder if holder is not None else self.classes.find(scope)
+            holder = holder if holder is not None else self.classes.holder(scope)
             links = holder.model.relations if holder is not None else ()
             link = next((link for link in links if link.attribute == wanted and link.many), None)
             entry = self.classes.find(link.target, scope) if link is not None and len(steps) > further else None

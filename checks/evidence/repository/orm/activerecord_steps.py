@@ -149,6 +149,9 @@ class Steps(Clauses):
         while node is not None and node.type == "call":
             steps.insert(0, (method_of(node), node))
             node = field(node, "receiver")
+        if node is not None and node.type == "identifier" and text(node) in ("where", "all"):
+            # `where.not(...)`
+            node = None
         if node is not None or not steps or len(steps) > 20 or any(step not in _ADDS for step, _ in steps):
             self.query.partial |= EVERYTHING - {COLUMNS}
             return

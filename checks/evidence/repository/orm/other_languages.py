@@ -104,6 +104,7 @@ class OtherLanguages:
             models += [entry.model for entry in entries.values()]
             classes = activerecord_classes.Classes(entries)
             last = {name.rpartition("::")[2] for name in entries}
+            last |= {name.rpartition("::")[2] for entry in entries.values() for name, _ in entry.concerns}
             words = last | {underscored(name) for name in last} | {f"current_{underscored(name)}" for name in last}
             read_all(
                 "activerecord",

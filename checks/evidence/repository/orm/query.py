@@ -9,6 +9,8 @@ from checks.model import Location
 
 # Stands for a value in a fragment until the whole statement is numbered.
 VALUE = "\ue001"
+# A value of a statement that is finished.
+NUMBERED = re.compile(r"\$\d+")
 
 WHERE, ORDER, LIMIT, COLUMNS, JOINS = "where", "order", "limit", "columns", "joins"
 # An expression in the select list that could not be read: it may be an aggregate.

@@ -16,7 +16,7 @@ from checks.evidence.repository.orm.python_chains import (
     holder_of,
     query_context,
 )
-from checks.evidence.repository.orm.query import COLUMNS, EXPRESSIONS, VALUE, Query, quoted, relation
+from checks.evidence.repository.orm.query import COLUMNS, EXPRESSIONS, NUMBERED, VALUE, Query, quoted, relation
 from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name, string_of, walk
 from checks.evidence.repository.orm.sqlalchemy_rows import IDENTIFIER, Rows
 from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, named, text, unwrapped
@@ -28,7 +28,6 @@ CANDIDATE = re.compile(
 _STARTS = frozenset(["select", "insert", "update", "delete"])
 # A helper of the application's own around an insert: `insert_on_conflict(row, table=User)`.
 _INSERTS = re.compile(r"(?:bulk_)?(?:insert|upsert)\w+|upsert")
-_NUMBERED = re.compile(r"\$\d+")
 _ENDS = frozenset(
     "subquery cte alias exists scalar_subquery label lateral union union_all except_ intersect as_scalar".split()
 )
@@ -113,7 +112,7 @@ class _Reader(Rows):
         """Queries within others that none of the statements holds which were read."""
         whole: dict[str | None, list[str]] = {}
         for told in self.calls:
-            whole.setdefault(told.function, []).append(_NUMBERED.sub(VALUE, told.text))
+            whole.setdefault(told.function, []).append(NUMBERED.sub(VALUE, told.text))
         for call, steps in self.parts:
             self.function = function_around(call)
             self.aliases = self._aliases()

@@ -55,7 +55,7 @@ def of(body: str) -> dict[str, str]:
 
 def sent(body: str) -> tuple[str, tuple[str, ...]]:
     _, calls = read(of(body))
-    call = only(tuple(call for call in calls if call.location.path == "app/x.rb"))
+    call = only(tuple(call for call in calls if call.location.path == "app/x.rb" and not call.part))
     assert (call.orm, call.function, call.location.line) == ("activerecord", "show", 3)
     return tail(call), call.partial
 
@@ -313,12 +313,14 @@ def test_the_primary_key_that_a_class_says_is_the_one() -> None:
     ]
 
 
-def test_a_table_may_be_named_by_a_symbol_and_a_finder_by_what_is_no_column_is_none() -> None:
+def test_a_table_may_be_named_by_a_symbol_and_a_finder_by_what_is_no_column_is_of_its_own() -> None:
     person = "class Human < ApplicationRecord\n  self.table_name = :people\nend\n"
     _, calls = read(of("Human.find_by_email(x)\n    Human.find_by_login(x)") | {"app/models/human.rb": person})
     assert [tail(call) for call in calls if call.location.path == "app/x.rb"] == [
-        'FROM "people" WHERE "people"."email" = $1 LIMIT $2'
+        'FROM "people" WHERE "people"."email" = $1 LIMIT $2',
+        'FROM "people"',
     ]
+    assert [call.partial == () for call in calls if call.location.path == "app/x.rb"] == [True, False]
 
 
 def test_a_method_of_relations_does_not_write_every_row() -> None:
@@ -340,3 +342,41 @@ def test_what_an_association_is_narrowed_by_elsewhere_is_not_read_but_told() -> 
 def test_columns_of_a_constant_are_not_all_columns() -> None:
     _, calls = read(of("Person.pluck(*NAMES)\n    Person.where(status: 1).pick(*NAMES)"))
     assert [call.partial for call in calls if call.location.path == "app/x.rb"] == [("columns",), ("columns",)]
+
+
+def test_concerns_are_parts_of_the_classes_that_include_them() -> None:
+    concern = """
+        module Authored
+          extend ActiveSupport::Concern
+          included do
+            has_many :notes, class_name: "Blog::Post", foreign_key: :author_id
+            scope :named, -> { where.not(name: nil) }
+          end
+          class_methods do
+            def newest
+              named.order(created_at: :desc).first
+            end
+          end
+          def titles
+            notes.pluck(:title)
+          end
+        end
+    """
+    shared = "module Shared\n  extend ActiveSupport::Concern\n  def all_rows\n    update!(name: 1)\n  end\nend\n"
+    person = "class Person < ApplicationRecord\n  include Authored, Shared\nend\n"
+    post = "module Blog\n  class Post < ApplicationRecord\n    include Shared\n  end\nend\n"
+    files = {"db/schema.rb": SCHEMA, "app/models/person.rb": person, "app/models/blog/post.rb": post}
+    _, calls = read(files | {"app/models/concerns/authored.rb": concern, "app/models/concerns/shared.rb": shared})
+    assert [(call.function, tail(call), call.partial) for call in calls] == [
+        ("newest", 'FROM "people" WHERE "people"."name" IS NOT NULL ORDER BY "people"."created_at" DESC LIMIT $1', ()),
+        ("titles", 'FROM "blog_posts" WHERE "blog_posts"."author_id" = $1', ()),
+    ]
+
+
+def test_a_relation_within_one_that_cannot_be_read_is_told_as_a_part() -> None:
+    _, calls = read(of("Person.where(id: Blog::Post.where(title: x).select(:author_id)).first"))
+    assert [call.part for call in calls if call.function == "show"] == [False]
+    _, calls = read(of("query.where(id: Blog::Post.where(title: x))"))
+    assert [call.text for call in calls if call.part] == [
+        'SELECT "blog_posts".* FROM "blog_posts" WHERE "blog_posts"."title" = $1'
+    ]
