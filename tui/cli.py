@@ -2,142 +2,27 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import click
 
 from checks import __version__
-from checks.errors import EvidenceError, ExportError, ReviewError, StoreError, TargetError, UsageError
-
-if TYPE_CHECKING:
-    from scorecards.session import Review
-
-DONE, GATE_FAILED, WRONG_USAGE, NOT_REACHED, DEFECT, INTERRUPTED = 0, 1, 2, 3, 4, 130
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-DECISIONS = ("accept", "waive", "follow-up", "dispute", "reopen")
-AREAS = ("schema", "indexing", "plans", "replication", "observability", "hybrid")
-
-
-def day_option(name: str, words: str) -> Callable[[Command], Command]:
-    """An option that takes a calendar day, YYYY-MM-DD."""
-
-    def to_date(context: click.Context, parameter: click.Parameter, value: dt.datetime | None) -> dt.date | None:
-        del context, parameter
-        return value.date() if value else None
-
-    return click.option(name, type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", callback=to_date, help=words)
-
-
-def observing(command: Any) -> Any:
-    """The arguments of commands that look at a target."""
-    for decorate in (
-        click.argument("words", nargs=-1, metavar="[DSN] [REPO]"),
-        click.option("--replica", "replicas", multiple=True, metavar="DSN", help="A further node (repeatable)."),
-        click.option("--pooler", metavar="DSN", help="PgBouncer's console: who waits for a connection, and how long."),
-        click.option("--no-database", is_flag=True, help="Leave the database out."),
-        click.option("--no-repo", is_flag=True, help="Leave the repository out."),
-        click.option("--evidence", type=click.Path(path_type=Path), help="Saved evidence instead of a live target."),
-        click.option(
-            "--watch",
-            type=click.FloatRange(0, 3600),
-            default=0.0,
-            metavar="SECONDS",
-            help="Look twice, this far apart, and tell rates.",
-        ),
-        click.option("--no-shadow", is_flag=True, help="Try no fix in an embedded server; pg_dump is not run either."),
-        click.option(
-            "--pg-bin", type=click.Path(path_type=Path), metavar="DIR", help="PostgreSQL's programs for the shadow."
-        ),
-        click.option(
-            "--index-budget",
-            metavar="SIZE",
-            help="Choose new indexes for the whole workload in the shadow, of this size together (as 500MB).",
-        ),
-        click.option(
-            "--max-load", is_flag=True, help="Stop observing where the server is busy, or sessions wait for locks."
-        ),
-        click.option(
-            "--measure-recall", is_flag=True, help="Search a sample of vectors, exactly and by index, and compare."
-        ),
-        click.option(
-            "--read-rows",
-            is_flag=True,
-            help="Count the forms of values in up to 1,000 rows of each table; no value is kept.",
-        ),
-        click.option(
-            "--plan",
-            "plans",
-            multiple=True,
-            type=click.Path(path_type=Path),
-            metavar="FILE",
-            help="Plans: of EXPLAIN (ANALYZE, BUFFERS), text or JSON, or auto_explain's log (repeatable).",
-        ),
-        click.option(
-            "--analyze",
-            is_flag=True,
-            help="Run costly SELECTs once (EXPLAIN ANALYZE): you are asked before each, with its values.",
-        ),
-        click.option("--redact-names", is_flag=True, help="Keep a hash instead of each name of the target's own."),
-        click.option("--no-cache", is_flag=True, help="Read the whole repository again, and keep nothing of it."),
-    ):
-        command = decorate(command)
-    return command
-
-
-def seated(command: Any) -> Any:
-    """The options of everything that opens the terminal program: who sits there, and how it looks."""
-    for decorate in (
-        click.option("--name", default="", metavar="NAME", help="Who decides here (default: your login)."),
-        click.option("--partner", default="", metavar="NAME", help="Who sits beside you."),
-        click.option("--role", type=click.Choice(["driver", "navigator"]), help="Your part in the session."),
-        click.option("--follow", is_flag=True, help="Go where the driver's terminal goes, until you press a key."),
-        click.option("--presenter", is_flag=True, help="Light, roomy, hosts and names masked."),
-        click.option("--no-mouse", is_flag=True, help="Leave the mouse to the terminal."),
-    ):
-        command = decorate(command)
-    return command
-
-
-def selecting(command: Any) -> Any:
-    """The options that choose among the checks."""
-    for decorate in (
-        click.option("--only", multiple=True, metavar="ID-OR-AREA", help="Run these checks only (repeatable; globs)."),
-        click.option("--skip", multiple=True, metavar="ID-OR-AREA", help="Leave these checks out (repeatable; globs)."),
-        click.option("--style", is_flag=True, help="Run the checks of style too."),
-    ):
-        command = decorate(command)
-    return command
-
-
-def exporting(command: Any) -> Any:
-    """The options that say what comes out."""
-    for decorate in (
-        click.option(
-            "--format", "formats", multiple=True, metavar="FORMAT", help="markdown (default), comment, json, ..."
-        ),
-        click.option("--output", default="-", metavar="PATH", help="A file, a folder, or - for standard output."),
-        click.option("--answers", type=click.Path(path_type=Path), help="Answers to the questions (TOML)."),
-        click.option(
-            "--baseline",
-            metavar="REVIEW",
-            help="A review folder, its id, a milestone, or a scorecard JSON to compare with.",
-        ),
-        click.option("--trend", is_flag=True, help="Add the levels of the saved reviews of the same target."),
-        click.option(
-            "--fail-on", multiple=True, type=click.Choice(["red", "new", "never"]), help="When to exit with 1."
-        ),
-        click.option("--min", "minimums", multiple=True, metavar="AREA=LEVEL", help="Lowest level that passes."),
-        day_option("--as-of", "The day that date rules are judged at."),
-    ):
-        command = decorate(command)
-    return command
+from checks.errors import ReviewError, UsageError
+from tui.exits import (
+    DEFECT,
+    DONE,
+    INTERRUPTED,
+    WRONG_USAGE,
+    complain,
+    defect_words,
+    forget_standard_output,
+    status_of,
+)
+from tui.options import exporting, observing, seated, selecting
+from tui.recording import COMMANDS, open_saved, user
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -184,7 +69,7 @@ def walk(review: str, **seat: Any) -> None:
     if progress := _progress():
         progress("opening the review")
     put_off()
-    opened = _open_review(review)
+    opened = open_saved(review)
     _open_terminal_program(seat, review=opened)
 
 
@@ -274,68 +159,6 @@ def doctor(**options: Any) -> None:
 
 
 @pgsurveyor.command()
-@click.argument("review")
-@click.argument("finding")
-@click.argument("kind", type=click.Choice(DECISIONS))
-@click.option("--reason", help="Why, in words; for waive one of the closed list and, after a colon, words.")
-@click.option("--owner", help="Who takes care of it.")
-@day_option("--expires", "Until when a waiver holds (at most 365 days).")
-@day_option("--due", "Until when it is to be done.")
-@click.option("--note", help="A remark to keep with the decision.")
-def decide(review: str, finding: str, kind: str, **details: Any) -> None:
-    """Decide about a finding of a saved review."""
-    _open_review(review).decide(finding, kind, by=_user(), now=_now(), **details)
-
-
-@pgsurveyor.command()
-@click.argument("review")
-@click.argument("question")
-@click.argument("value")
-@click.option("--artefact", metavar="URL-OR-PATH", help="What proves it.")
-@day_option("--artefact-date", "The day of that proof.")
-def answer(review: str, question: str, value: str, **details: Any) -> None:
-    """Answer a question of a saved review: yes, no, unknown, or words."""
-    _open_review(review).answer(question, value, by=_user(), now=_now(), **details)
-
-
-@pgsurveyor.command()
-@click.argument("review")
-@click.argument("finding")
-@click.argument("text")
-def note(review: str, finding: str, text: str) -> None:
-    """Keep a remark with a finding."""
-    _open_review(review).note(finding, text, by=_user(), now=_now())
-
-
-@pgsurveyor.command()
-@click.argument("review")
-@click.argument("finding")
-@click.argument("owner")
-def assign(review: str, finding: str, owner: str) -> None:
-    """Give a finding an owner."""
-    _open_review(review).assign(finding, owner, by=_user(), now=_now())
-
-
-@pgsurveyor.command()
-@click.argument("review")
-def undo(review: str) -> None:
-    """Take back the last event of a review."""
-    undone = _open_review(review).undo(by=_user(), now=_now())
-    click.echo(f"undone: {undone}" if undone else "there is nothing to undo")
-
-
-@pgsurveyor.command()
-@click.argument("review")
-@click.argument("name")
-def milestone(review: str, name: str) -> None:
-    """Freeze a review as it is now: REVIEW@NAME cannot change."""
-    from scorecards.store import find
-
-    frozen = find(review).freeze(name, by=_user(), now=_now())
-    click.echo(f"{frozen.id}@{frozen.milestone}")
-
-
-@pgsurveyor.command()
 @click.argument("old")
 @click.argument("new")
 def compare(old: str, new: str) -> None:
@@ -355,7 +178,7 @@ def export(review: str, **options: Any) -> None:
     """Write the scorecard of a saved review."""
     from tui.unattended import export_review
 
-    sys.exit(export_review(_open_review(review), options))
+    sys.exit(export_review(open_saved(review), options))
 
 
 @pgsurveyor.command()
@@ -436,6 +259,10 @@ def schema() -> None:
     click.echo(schema_text(), nl=False)
 
 
+for command in COMMANDS:
+    pgsurveyor.add_command(command)
+
+
 def main() -> None:
     """The program. Every way out has its exit status; a traceback only with --debug."""
     from tui.arguments import hide_passwords
@@ -448,47 +275,21 @@ def main() -> None:
         sys.exit(leaving.exit_code)
     except click.UsageError as error:
         sys.exit(
-            _complain(
-                error.format_message(), f"see `{error.ctx.command_path} --help`" if error.ctx else "", WRONG_USAGE
-            )
+            complain(error.format_message(), f"see `{error.ctx.command_path} --help`" if error.ctx else "", WRONG_USAGE)
         )
     except (KeyboardInterrupt, click.Abort):
-        sys.exit(_complain("interrupted", "", INTERRUPTED))
+        sys.exit(complain("interrupted", "", INTERRUPTED))
     except BrokenPipeError:
-        _forget_standard_output()
+        forget_standard_output()
         sys.exit(DONE)
     except ReviewError as error:
         if debug:
             raise
-        sys.exit(_complain(str(error), error.hint, _status(error)))
+        sys.exit(complain(str(error), error.hint, status_of(error)))
     except Exception as error:
         if debug:
             raise
-        sys.exit(_complain(_defect_words(error), "run again with --debug and report what it prints", DEFECT))
-
-
-def _defect_words(error: Exception) -> str:
-    return f"a defect of pgsurveyor: {type(error).__name__}: {error}"
-
-
-def _status(error: ReviewError) -> int:
-    if isinstance(error, UsageError):
-        return WRONG_USAGE
-    return NOT_REACHED if isinstance(error, TargetError | EvidenceError | StoreError | ExportError) else DEFECT
-
-
-def _complain(message: str, hint: str, status: int) -> int:
-    from checks.text import visible
-
-    click.echo(visible(f"pgsurveyor: {message}".replace("\n", " ")), err=True)
-    if hint:
-        click.echo(visible(f"  {hint}".replace("\n", " ")), err=True)
-    return status
-
-
-def _forget_standard_output() -> None:
-    """A closed pipe must not be reported again when Python flushes at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(complain(defect_words(error), "run again with --debug and report what it prints", DEFECT))
 
 
 def _need_terminal() -> None:
@@ -502,21 +303,15 @@ def _open_terminal_program(seat: dict[str, Any], **options: Any) -> None:
     from tui.app import SurveyorApp
     from tui.company import Seat
 
-    place = Seat(seat["name"] or _user(), seat["role"] or "", seat["partner"])
+    place = Seat(seat["name"] or user(), seat["role"] or "", seat["partner"])
     program = SurveyorApp(seat=place, follow=seat["follow"], presenting=seat["presenter"], **options)
     program.debug_wanted = "--debug" in sys.argv
     program.run(mouse=not seat["no_mouse"])
     if program.defect is not None:
-        _complain(_defect_words(program.defect), "everything you decided is saved; --debug tells more", DEFECT)
+        complain(defect_words(program.defect), "everything you decided is saved; --debug tells more", DEFECT)
         sys.exit(DEFECT)
     if program.return_code:
         sys.exit(program.return_code)
-
-
-def _open_review(name: str) -> Review:
-    from tui.unattended import open_review
-
-    return open_review(name)
 
 
 def _selection(options: dict[str, Any]) -> Any:
@@ -532,19 +327,6 @@ def _progress() -> Any:
     from checks.text import visible
 
     return lambda words: click.echo(visible(f"  {words}"), err=True)
-
-
-def _user() -> str:
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "unknown"
-
-
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC).replace(microsecond=0)
 
 
 if __name__ == "__main__":

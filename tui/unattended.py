@@ -32,7 +32,7 @@ from scorecards.session import Review
 from scorecards.store import default_root, find
 from tui.approval import asker
 from tui.arguments import default_dsn, default_repository, parse_size, split_words
-from tui.cli import DEFECT, DONE, GATE_FAILED, INTERRUPTED, NOT_REACHED
+from tui.exits import DEFECT, DONE, GATE_FAILED, INTERRUPTED, NOT_REACHED
 
 Progress = Callable[[str], None] | None
 

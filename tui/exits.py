@@ -1,0 +1,36 @@
+"""How a command ends: its exit status, and what it says when it could not do what was asked."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from checks.errors import EvidenceError, ExportError, ReviewError, StoreError, TargetError, UsageError
+
+DONE, GATE_FAILED, WRONG_USAGE, NOT_REACHED, DEFECT, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+
+def defect_words(error: Exception) -> str:
+    return f"a defect of pgsurveyor: {type(error).__name__}: {error}"
+
+
+def status_of(error: ReviewError) -> int:
+    if isinstance(error, UsageError):
+        return WRONG_USAGE
+    return NOT_REACHED if isinstance(error, TargetError | EvidenceError | StoreError | ExportError) else DEFECT
+
+
+def complain(message: str, hint: str, status: int) -> int:
+    from checks.text import visible
+
+    click.echo(visible(f"pgsurveyor: {message}".replace("\n", " ")), err=True)
+    if hint:
+        click.echo(visible(f"  {hint}".replace("\n", " ")), err=True)
+    return status
+
+
+def forget_standard_output() -> None:
+    """A closed pipe must not be reported again when Python flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
