@@ -273,7 +273,9 @@ def _wider(evidence: Evidence, index: Index) -> list[Index]:
     wider = [other for other in evidence.get(Catalog).indexes_of(index.table) if _begins_with(other, index)]
     if not wider or not _use_is_judged(evidence):
         return wider
-    return [other for other in wider if is_needed(other) or scans(evidence, other) != 0]
+    from checks.indexing.usage import is_read  # it judges by what is redundant
+
+    return [other for other in wider if is_needed(other) or is_read(evidence, other) is not False]
 
 
 def _use_is_judged(evidence: Evidence) -> bool:

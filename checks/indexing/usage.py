@@ -121,6 +121,16 @@ def window_of(evidence: Evidence, node: Node, limit: str = "unused_window_days")
         raise Unknown(unknown.gap.reason, f"on {node.name}: {unknown.gap.unlock}") from None
 
 
+def is_read(evidence: Evidence, index: Index) -> bool | None:
+    """Whether an application scans it on any node; None where that is not known. Raises Unknown if a window is too short."""
+    nodes = nodes_asked(evidence)
+    entries = counted_entries(evidence.get(Catalog), index, nodes)
+    if entries is None:
+        return None
+    window = min(window_of(evidence, node) for node in nodes)
+    return sum(entry.scans for entry in entries) > scans_by_reviews(evidence, entries, window)
+
+
 def unseen_nodes(evidence: Evidence, nodes: list[Node]) -> Unobserved | None:
     """Why some node's reads are out of sight; None if every node was asked."""
     if evidence.unreached_replicas:

@@ -40,6 +40,7 @@ _TOOLS_BY_MARK = {
     "dbmate": re.compile(r"^[ \t]*--[ \t]*migrate:up", re.MULTILINE),
     "drizzle": re.compile(r"^--> statement-breakpoint|;--> statement-breakpoint", re.MULTILINE),
 }
+_VERSION_DIGITS = 8
 _DIGITS = re.compile(r"(\d+)")
 
 
@@ -123,7 +124,13 @@ def _group(file: SourceFile) -> str:
 
 
 def _order(file: SourceFile) -> tuple[bool, list[tuple[int, int, str]]]:
-    """Flyway's repeatable migrations run after the numbered ones."""
+    """Flyway's repeatable migrations run after the numbered ones, Diesel's by the letters of their versions without dashes
+    (20170101120000_one is older than 2018-01-01-120000_two)."""
+    folder, _, name = file.path.rpartition("/")
+    if name.lower() == "up.sql":
+        version = folder.rpartition("/")[2].partition("_")[0].replace("-", "")
+        if version.isascii() and version.isdigit():
+            return False, [(0, 0, version.zfill(_VERSION_DIGITS)), *_natural(file.path)]
     return bool(_REPEATABLE.fullmatch(file.name)), _natural(file.path)
 
 

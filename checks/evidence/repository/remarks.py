@@ -9,10 +9,13 @@ from checks.evidence.repository.facts import Remark
 from checks.evidence.repository.files import SourceFile
 from checks.model import Location
 
-_CANDIDATE = re.compile(r"\b(?:fks?|foreign[ -]?keys?)\b|\bforeign\s*$", re.IGNORECASE | re.MULTILINE)
+_CANDIDATE = re.compile(
+    r"\b(?:fks?|foreign[ -]?keys?)\b|\bforeign\s*$|\bno `?REFERENCES\b", re.IGNORECASE | re.MULTILINE
+)
 _SAYS = re.compile(
     r"\b(?:no|not|without|never|isn't|instead of)(?:\s+(?:an?|the|any|real|actual|hard|strict|database|db|enforced))*\s+"
-    r"(?:fks?|foreign[ -]?keys?)\b",
+    r"(?:fks?|foreign[ -]?keys?)\b"
+    r"|\b(?:no|without|never) `?REFERENCES\b",
     re.IGNORECASE,
 )
 _COMMENT = re.compile(r"^\s*(?://|/\*|\*|#|--)")

@@ -142,6 +142,22 @@ def test_folders_of_tools() -> None:
     assert both == [Location("other/migrations/1/up.sql", 1), Location("db/schema.sql", 1)]
 
 
+def test_versions_of_diesel_are_ordered_without_their_dashes() -> None:
+    files = {
+        "migrations/20170428154714_first/up.sql": "CREATE TABLE a (b int);",
+        "migrations/20170804200817_second/up.sql": "ALTER TABLE a ADD c int;",
+        "migrations/2017-09-23-182408_third/up.sql": "ALTER TABLE a DROP c;",
+        "migrations/2026-06-05-120000-0000_fourth/up.sql": "ALTER TABLE a ADD d int;",
+        "migrations/2026-06-26-100902_fifth/up.sql": "ALTER TABLE a RENAME d TO e;",
+    }
+    found = {
+        name: place for name, place in places(files).items() if name.startswith("column") and "altered" not in name
+    }
+    assert set(found) == {"column public.a.b", "column public.a.e"}
+    numbered = places({"m/10_b/up.sql": "ALTER TABLE a ADD c int;", "m/2_a/up.sql": "CREATE TABLE a (b int);"})
+    assert numbered["column public.a.c"] == "m/10_b/up.sql:1"
+
+
 def test_other_systems_are_left_out() -> None:
     assert places({"drizzle/0.sql": "CREATE TABLE `users` (`id` integer PRIMARY KEY AUTOINCREMENT);"}) == {}
 

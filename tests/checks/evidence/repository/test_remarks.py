@@ -29,6 +29,8 @@ def test_comments_and_docstrings() -> None:
     assert read_remarks(SourceFile("a.ts", "x: 1 // without a foreign key\ny: '// fk'\n", "ts")) == [
         Remark(Location("a.ts", 1))
     ]
+    told = "-- No `REFERENCES lines (id)`: the cascade of the order removes them.\nline_id int,\n-- REFERENCES lines\nx int\n"
+    assert [remark.location.line for remark in read_remarks(SourceFile("b.sql", told, "sql"))] == [2]
     assert read_remarks(SourceFile("a.sql", "-- no foreign keys here\n", "sql")) == [Remark(Location("a.sql", 2))]
 
 
