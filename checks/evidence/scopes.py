@@ -193,7 +193,7 @@ class Scope:
             return None
         if kind == "column_ref":
             column = self.column(value)
-            return Operand(column) if column else None
+            return Operand(column) if column else self._cast_below(node, steps)
         if kind == "type_cast":
             return self._cast(value, self.operand(value.arg, steps + 1))
         if kind == "a_expr":
@@ -215,6 +215,11 @@ class Scope:
     def _wrapped(self, arguments: list[Any], function: str, steps: int) -> Operand | None:
         operands = [found for argument in arguments if (found := self.operand(argument, steps + 1)) is not None]
         return operands[0]._replace(function=function, several=_are_several(operands)) if operands else None
+
+    def _cast_below(self, node: Any, steps: int) -> Operand | None:
+        """What a column of a subquery stands for where that is a cast of a column."""
+        inner, below = self.follow(node)
+        return inner.operand(below, steps + 1) if unwrap(below)[0] == "type_cast" else None
 
     def _cast(self, value: Any, operand: Operand | None) -> Operand | None:
         names = [name.string.sval for name in value.type_name.names]

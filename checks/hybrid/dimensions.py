@@ -9,6 +9,7 @@ from checks.evidence.evidence import Evidence
 from checks.evidence.repository.facts import EmbeddingModel, Model, ModelColumn, Repository
 from checks.families import once_per_family
 from checks.hybrid.models import dimensions_of, is_certain
+from checks.hybrid.provenance import model_columns
 from checks.hybrid.searches import ann_indexes
 from checks.hybrid.vectors import INDEXED_DIMENSIONS, dimensions, is_left_empty, vector_columns
 from checks.model import (
@@ -47,11 +48,14 @@ def vector_without_dimension(evidence: Evidence) -> Iterator[Finding | Examined]
         if dimensions(column) is not None:
             continue
         subject, rows = catalog.column_subject(column), estimated_rows(evidence, table)
-        indexes = ann_indexes(catalog, column)
+        indexes, models = ann_indexes(catalog, column), model_columns(catalog, table)
+        # Vectors of several models side by side, each with an index of its own: that is how it is done.
+        if models and indexes and all(index.predicate for index in indexes):
+            continue
         told = {model.dimensions or dimensions_of(model.name) for model in _models(evidence)}
         known = sorted(count for count in told if count is not None)
         # Beside a model of unknown dimensions nobody can say which the rows have.
-        wanted = str(known[0]) if len(known) == len(told) == 1 else None
+        wanted = str(known[0]) if len(known) == len(told) == 1 and not models else None
         relation, name = qualified_name(table.schema, table.name), quote_identifier(column.name)
         title = f"Vector column {subject.name} has no dimension"
         title += ": it cannot be indexed as it is" if not indexes else ""
@@ -62,7 +66,7 @@ def vector_without_dimension(evidence: Evidence) -> Iterator[Finding | Examined]
             subject,
             title,
             Fix(
-                "Give it the dimension of its model. The rows are checked under an exclusive lock.",
+                _remedy(catalog, column, models),
                 sql=f"ALTER TABLE {relation} ALTER COLUMN {name} TYPE {column.base_type}({wanted});"
                 if wanted
                 else None,
@@ -80,6 +84,16 @@ def vector_without_dimension(evidence: Evidence) -> Iterator[Finding | Examined]
             locations=evidence.locations(subject),
         )
     yield Examined(len(columns), len(columns), "vector columns")
+
+
+def _remedy(catalog: Catalog, column: Column, models: list[Column]) -> str:
+    if models:
+        return (
+            f"Its rows may be of several models ({catalog.column_subject(models[0]).name}): for each an index on "
+            f"({quote_identifier(column.name)}::{column.base_type}(n)) WHERE it is that model's, with the same cast in its "
+            "searches. If all are of one model, give the column its dimension; the rows are checked under an exclusive lock."
+        )
+    return "Give it the dimension of its model. The rows are checked under an exclusive lock."
 
 
 def _models(evidence: Evidence) -> tuple[EmbeddingModel, ...]:

@@ -81,11 +81,24 @@ def filtered_search_loses_rows(evidence: Evidence) -> Iterator[Finding | Examine
                 continue
             examined += 1
             index = serving[0]
+            if not search.ran and _planned_otherwise(evidence, table, column, kept.columns):
+                continue
             if _loses(evidence, table, search, index, serving, kept):
                 losing.setdefault(kept.columns, []).append((search, index, kept))
         for found in losing.values():
             yield _losing(evidence, table, column, found)
     yield Examined(examined, examined, "filtered searches by a vector index", gap=unread_statements(evidence))
+
+
+def _planned_otherwise(evidence: Evidence, table: Table, column: Column, names: tuple[str, ...]) -> bool:
+    """Whether searches filtered by the same columns were planned, and none of them takes the vector index."""
+    alike = [
+        search
+        for search in searches_of(evidence, column)
+        if set(names) <= set(kept_by(evidence, table, column, search.nearest.filters).columns)
+    ]
+    planned = [plan_uses(evidence, search, ann_indexes(evidence.get(Catalog), column)) for search in alike]
+    return False in planned and True not in planned
 
 
 def rows_scanned(evidence: Evidence, table: Table, index: Index, breadth: float) -> float:

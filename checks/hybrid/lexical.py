@@ -65,9 +65,20 @@ def lexical_half_missing(evidence: Evidence) -> Iterator[Finding | Examined]:
         if lexical and not indexed:
             severity = Severity.MEDIUM if large else Severity.LOW
             yield _finding(evidence, table, column, lexical, texts, "unindexed", severity)
+        elif _are_encrypted(evidence, table, texts):
+            continue
         elif large and not lexical and not indexed and texts and not _searched_otherwise(evidence, table, searches):
             yield _finding(evidence, table, column, searches, texts, "absent", Severity.NOTE)
     yield Examined(examined, len(columns), "searched vector columns", gap=unread_statements(evidence), unmet=None)
+
+
+def _are_encrypted(evidence: Evidence, table: Table, texts: list[Column]) -> bool:
+    """Whether statements decrypt the texts: what is stored has no words."""
+    names = "|".join(re.escape(column.name) for column in texts)
+    decrypts = re.compile(rf'decrypt\w*\s*\(\s*(?:\w+\.)?"?(?:{names})\b', re.IGNORECASE)
+    return bool(texts) and any(
+        table.oid in pattern.tables and decrypts.search(pattern.text) for pattern in workload_seen(evidence)
+    )
 
 
 def _has_lexical_index(catalog: Catalog, table: Table) -> bool:
@@ -126,25 +137,10 @@ def _finding(
         title = f"The lexical half of a hybrid search of {relation} has no index{place_in_words(places)}"
     else:
         title = f"{relation} is searched by vectors alone, and its texts by nothing"
-    sql = undo = None
-    if texts:
-        name = "fts" if "fts" not in catalog.column_names.get(table.oid, {}) else "fts_"
-        index = new_name(catalog, table.schema, table.name, name, "idx")
-        concurrently = "" if table.kind == "partitioned" else "CONCURRENTLY "
-        sql = (
-            f"ALTER TABLE {relation} ADD COLUMN {name} tsvector GENERATED ALWAYS AS "
-            f"(to_tsvector('english', coalesce({quote_identifier(texts[0].name)}, ''))) STORED; "
-            f"CREATE INDEX {concurrently}{quote_identifier(index)} ON {relation} USING gin ({name});"
-        )
-        undo = f"ALTER TABLE {relation} DROP COLUMN {name};"
     return Finding(
         subject,
         title,
-        Fix(
-            "A generated column in the language of the texts, with GIN; fuse both halves by reciprocal rank. Adding the column "
-            "rewrites the table.",
-            sql=sql, lock="ACCESS EXCLUSIVE" if sql else None, rewrites=bool(sql), undo=undo,
-        ),
+        _index_fix(catalog, table, texts),
         severity=severity,
         confidence=search_confidence(searches),
         observed={
@@ -156,3 +152,34 @@ def _finding(
         related=(table.subject, *search_subjects(searches)),
         locations=places,
     )  # fmt: skip
+
+
+def _index_fix(catalog: Catalog, table: Table, texts: list[Column]) -> Fix:
+    relation, names = qualified_name(table.schema, table.name), catalog.column_names.get(table.oid, {})
+    concurrently = "" if table.kind == "partitioned" else "CONCURRENTLY "
+    stored = [column for column in names.values() if column.base_type == "tsvector"]
+    column = stored[0].name if stored else "fts" if "fts" not in names else "fts_"
+    name, index = quote_identifier(column), new_name(catalog, table.schema, table.name, column, "idx")
+    create = f"CREATE INDEX {concurrently}{quote_identifier(index)} ON {relation} USING gin ({name});"
+    if stored:
+        return Fix(
+            f"GIN on {name}, and searches that choose their rows by {name} @@ query before they rank them: what only computes "
+            "ts_rank() reads every row.",
+            sql=create,
+            lock="SHARE UPDATE EXCLUSIVE" if concurrently else "SHARE",
+            undo=f"DROP INDEX {concurrently}{qualified_name(table.schema, index)};",
+        )
+    summary = (
+        "A generated column in the language of the texts, with GIN; fuse both halves by reciprocal rank. Adding the column "
+        "rewrites the table."
+    )
+    if not texts:
+        return Fix(summary)
+    value = f"to_tsvector('english', coalesce({quote_identifier(texts[0].name)}, ''))"
+    return Fix(
+        summary,
+        sql=f"ALTER TABLE {relation} ADD COLUMN {name} tsvector GENERATED ALWAYS AS ({value}) STORED; {create}",
+        lock="ACCESS EXCLUSIVE",
+        rewrites=True,
+        undo=f"ALTER TABLE {relation} DROP COLUMN {name};",
+    )

@@ -9,6 +9,7 @@ from checks.evidence.database.facts import Catalog, Column, Table
 from checks.evidence.evidence import Evidence
 from checks.evidence.repository.facts import EmbeddingModel, Repository, VectorCall
 from checks.families import once_per_family
+from checks.hybrid.document_keys import referenced_table
 from checks.hybrid.models import dimensions_of, plain_name
 from checks.hybrid.searches import ann_indexes
 from checks.hybrid.vectors import VECTOR_TYPES, vector_columns
@@ -71,25 +72,27 @@ def no_embedding_provenance(evidence: Evidence) -> Iterator[Finding | Examined]:
 
 def _missing(catalog: Catalog, table: Table, column: Column) -> tuple[str, ...]:
     """What of the vector's origin neither its row nor a row that it refers to has a column for."""
-    missing = [] if _names_model(catalog, table, 2) else ["model"]
+    missing = [] if model_columns(catalog, table) else ["model"]
     siblings = [other for other in catalog.columns_of(table.oid).values() if other.number != column.number]
     tracks = any(_SOURCE.search(other.name) or _CHANGED.search(other.name) for other in siblings)
     own_text = any(other.base_type in _TEXTS and not other.name.lower().endswith("id") for other in siblings)
     return tuple(missing) if tracks or own_text else (*missing, "source hash or time")
 
 
-def _names_model(catalog: Catalog, table: Table, steps: int) -> bool:
-    """Whether the table, or one that its rows refer to, has a column for the model."""
-    if any(_MODEL.search(column.name) for column in catalog.columns_of(table.oid).values()):
-        return True
-    if steps == 0:
-        return False
+def model_columns(catalog: Catalog, table: Table, steps: int = 2) -> list[Column]:
+    """The column that names the embedding model, of the table or of one that its rows refer to."""
+    own = [column for column in catalog.columns_of(table.oid).values() if _MODEL.search(column.name)]
+    if own or steps == 0:
+        return own
     referenced = {entry.referenced_table for entry in catalog.constraints_of(table.oid) if entry.kind == "foreign_key"}
-    return any(
-        _names_model(catalog, other, steps - 1)
-        for oid in referenced
-        if oid is not None and oid != table.oid and (other := catalog.table_by_oid.get(oid))
-    )
+    # Columns named like references are, also where no foreign key says so.
+    named = [referenced_table(catalog, table, column.name) for column in catalog.columns_of(table.oid).values()]
+    tables = [catalog.table_by_oid.get(oid or 0) for oid in sorted(referenced, key=str)]
+    return [
+        column
+        for other in {found.oid: found for found in (*tables, *named) if found and found.oid != table.oid}.values()
+        for column in model_columns(catalog, other, steps - 1)
+    ]
 
 
 def _unexplained(evidence: Evidence, table: Table, columns: list[Column], missing: tuple[str, ...]) -> Finding:

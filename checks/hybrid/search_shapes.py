@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from checks.evidence.database.facts import Catalog, Column, Index, Server, Table
 from checks.evidence.evidence import Evidence
+from checks.evidence.patterns import AccessPattern
 from checks.families import once_per_family
 from checks.hybrid.searches import (
     Search,
@@ -75,10 +76,15 @@ def query_cannot_use_vector_index(evidence: Evidence) -> Iterator[Finding | Exam
         uses = [entry for entry in uses_of(evidence, column) if not entry.nearest.reranks]
         examined += len(uses)
         reasons: dict[str, list[Search]] = {}
+        known: set[AccessPattern] = set()
         for search in uses:
             reason = reason_against(evidence, search)
+            # What the queries around a misshapen search sort its rows by is no search of its own.
+            if search.pattern in known:
+                continue
             if reason and not is_confined(evidence, search) and not plan_uses(evidence, search, _all(catalog, column)):
                 reasons.setdefault(reason, []).append(search)
+                known.add(search.pattern)
         for reason, searches in reasons.items():
             yield _misshapen(evidence, table, column, reason, searches)
     yield Examined(examined, examined, "uses of distances", gap=unread_statements(evidence))

@@ -141,9 +141,11 @@ def distance_operator_mismatch(evidence: Evidence) -> Iterator[Finding | Examine
         served = {operator for index in indexes for operator in index_operators(index)}
         if not served:
             continue
-        for operator in sorted({entry.operator for entry in searches} - served):
+        # What sorts the few rows that a search below it gave asks no index.
+        unserved = [entry for entry in searches if entry.operator not in served and not entry.nearest.reranks]
+        for operator in sorted({entry.operator for entry in unserved}):
             yield _mismatch(
-                evidence, table, column, indexes, [entry for entry in searches if entry.operator == operator]
+                evidence, table, column, indexes, [entry for entry in unserved if entry.operator == operator]
             )
     count = sum(len(searches) for *_, searches in searched)
     yield Examined(count, count, "searches of indexed vector columns", gap=unread_statements(evidence))

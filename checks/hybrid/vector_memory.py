@@ -29,6 +29,8 @@ from checks.relations import estimated_rows, grant, size_bytes
 from checks.settings import setting_fix, settings_in_code, size_in_bytes
 
 SHOWN = 5
+# What is reckoned is not exact, and a graph that just does not fit is built nearly as fast.
+_CLEARLY = 1.25
 
 
 def _indexed(evidence: Evidence) -> list[tuple[Table, Column, Index]]:
@@ -164,7 +166,7 @@ def vector_build_memory(evidence: Evidence) -> Iterator[Finding | Examined]:
         count, rows = dimensions(column), index_rows(index, estimated_rows(evidence, table) or 0)
         each = build_bytes_per_row(count, indexed_kind(index, column), m_of(index)) if count else 0
         parts = max(1, len(evidence.get(Catalog).partitions_of(table.oid)))
-        if rows > evidence.limit("vector_rows") and rows / parts * each > memory and not told:
+        if rows > evidence.limit("vector_rows") and rows / parts * each > _CLEARLY * memory and not told:
             short.append((rows / parts * each, rows, index))
     yield Examined(len(indexes), len(indexes), "HNSW indexes", unmet=len(short))
     if short:

@@ -24,6 +24,10 @@ TABLES = """
     CREATE TABLE loose (id int PRIMARY KEY, embedding vector);
     CREATE TABLE by_model (id int PRIMARY KEY, model text, embedding vector);
     CREATE INDEX ON by_model USING hnsw ((embedding::vector(3)) vector_cosine_ops) WHERE model = 'small';
+    CREATE TABLE bases (id int PRIMARY KEY, embedding_model_id int);
+    CREATE TABLE of_a_base (id int PRIMARY KEY, base_id int, embedding vector);
+    CREATE INDEX ON of_a_base USING hnsw ((embedding::vector(3)) vector_cosine_ops) WHERE base_id = 1;
+    CREATE TABLE unindexed (id int PRIMARY KEY, base_id int, embedding vector);
     CREATE TABLE typed (id int PRIMARY KEY, embedding vector(1536));
     CREATE TABLE wide (id int PRIMARY KEY, embedding vector(3072));
     CREATE TABLE known (id int PRIMARY KEY, embedding vector(3072));
@@ -53,9 +57,13 @@ def test_dimensions(database: Database) -> None:
     loose = conclude(evidence, LOOSE)
     assert {found.subject.name: found.severity for found in loose.findings} == {
         "public.loose.embedding": Severity.MEDIUM,
-        "public.by_model.embedding": Severity.LOW,
         "public.parted.embedding": Severity.MEDIUM,
+        "public.unindexed.embedding": Severity.MEDIUM,
     }
+    assert (
+        "public.bases.embedding_model_id"
+        in finding(conclude(evidence, LOOSE), "public.unindexed.embedding").fix.summary
+    )
     models = (EmbeddingModel("text-embedding-3-small", Location("embed.py", 3)),)
     told = finding(conclude(with_code(evidence, embedding_models=models), LOOSE), "public.loose.embedding")
     assert told.fix.sql == "ALTER TABLE public.loose ALTER COLUMN embedding TYPE vector(1536);"
