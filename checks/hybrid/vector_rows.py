@@ -1,4 +1,4 @@
-"""Rows behind vector indexes: those without a vector, those that change all the time, and whose they are."""
+"""Rows behind vector indexes: those that change all the time, how they are stored, and whose they are."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from checks.hybrid.searches import (
     serving_indexes,
 )
 from checks.hybrid.sizing import vector_bytes
-from checks.hybrid.vectors import dimensions, is_left_empty, vector_columns
+from checks.hybrid.vectors import dimensions, vector_columns
 from checks.model import (
     Confidence,
     Examined,
@@ -35,11 +35,10 @@ from checks.relations import estimated_rows, leaves
 
 TOAST_THRESHOLD = 2_000
 PAGE_ROOM = 8_100
-MANY_NULLS = 0.2
 TENANTS = 10
 
 
-def _indexed(catalog: Catalog) -> list[tuple[Table, Column, list[Index]]]:
+def indexed_columns(catalog: Catalog) -> list[tuple[Table, Column, list[Index]]]:
     """Vector columns with their indexes. Raises NotApplicable if none has one."""
     found = [
         (table, column, indexes)
@@ -49,72 +48,6 @@ def _indexed(catalog: Catalog) -> list[tuple[Table, Column, list[Index]]]:
     if not found:
         raise NotApplicable("no vector column has an index for approximate search")
     return found
-
-
-@check("hybrid.null-vectors", catalogue="H33", severity=Severity.MEDIUM, needs=[Catalog, PlannerStatistics])
-@once_per_family
-def null_vectors(evidence: Evidence) -> Iterator[Finding | Examined]:
-    """Rows without a vector stand in a table that is searched by vectors.
-
-    NULL vectors, and zero vectors with cosine distance, are not in the index: those rows are never found, and no error says so.
-    They are rows whose embedding is still to come, or failed and is never tried again.
-
-    Fix: Watch how many there are and for how long; try again; a partial index WHERE embedding IS NULL finds them quickly.
-
-    Source: pgvector README, "Why are there less results for a query after adding an HNSW index?"
-
-    Observed: null_share, null_rows, rows
-    """
-    catalog, statistics = evidence.get(Catalog), evidence.get(PlannerStatistics)
-    columns = _indexed(catalog)
-    known = [
-        (table, column, entry)
-        for table, column, _ in columns
-        if (entry := statistics.by_column.get((table.oid, column.number))) is not None
-    ]
-    for table, column, entry in known:
-        rows = estimated_rows(evidence, table) or 0
-        if is_left_empty(evidence, table, column):
-            continue
-        if entry.null_share < evidence.limit("null_vectors_share") or rows * entry.null_share < 1:
-            continue
-        # Whoever indexes the rows without a vector looks after them.
-        if any(column.number in index.predicate_not_null or _finds_nulls(index, column)
-               for index in catalog.indexes_of(table.oid)):  # fmt: skip
-            continue
-        subject = catalog.column_subject(column)
-        relation, name = qualified_name(table.schema, table.name), quote_identifier(column.name)
-        key = next((index for index in catalog.indexes_of(table.oid) if index.primary and all(index.columns)), None)
-        keys = (
-            ", ".join(quote_identifier(catalog.column(table.oid, number).name) for number in key.columns) if key else ""
-        )
-        concurrently = "" if table.kind == "partitioned" else "CONCURRENTLY "
-        yield Finding(
-            subject,
-            f"{entry.null_share:.0%} of {rows:,.0f} rows have no {subject.name} and cannot be found by it",
-            Fix(
-                "Embed them, and have a job that looks for such rows; a small partial index makes that cheap.",
-                sql=f"CREATE INDEX {concurrently}ON {relation} ({keys}) WHERE {name} IS NULL;" if keys else None,
-                lock=("SHARE UPDATE EXCLUSIVE" if concurrently else "SHARE") if keys else None,
-                undo="DROP INDEX on it." if keys else None,
-            ),
-            severity=Severity.MEDIUM if entry.null_share >= MANY_NULLS else Severity.LOW,
-            observed={
-                "null_share": round(entry.null_share, 4),
-                "null_rows": round(rows * entry.null_share),
-                "rows": round(rows),
-            },
-            related=(table.subject,),
-        )
-    gap = None
-    if len(known) < len(columns):
-        gap = Unknown(Reason.NOT_RUN, "ANALYZE the tables that have no statistics yet").gap
-    yield Examined(len(known), len(columns), "indexed vector columns", gap=gap)
-
-
-def _finds_nulls(index: Index, column: Column) -> bool:
-    predicate = (index.predicate or "").replace('"', "")
-    return f"{column.name} IS NULL" in predicate
 
 
 @check("hybrid.vector-index-churn", catalogue="H34", severity=Severity.MEDIUM, needs=[Catalog, Usage, Server])
@@ -135,7 +68,7 @@ def vector_index_churn(evidence: Evidence) -> Iterator[Finding | Examined]:
     catalog, usage = evidence.get(Catalog), evidence.get(Usage)
     graphs = [
         (table, column, index)
-        for table, column, indexes in _indexed(catalog)
+        for table, column, indexes in indexed_columns(catalog)
         for index in indexes
         if index.method == "hnsw"
     ]
@@ -248,7 +181,7 @@ def tenants_share_vector_index(evidence: Evidence) -> Iterator[Finding | Examine
     Observed: tenant_column, tenants, rows, rows_per_tenant, searches
     """
     catalog, statistics = evidence.get(Catalog), evidence.get(PlannerStatistics)
-    columns = _indexed(catalog)
+    columns = indexed_columns(catalog)
     examined = 0
     for table, column, indexes in columns:
         searches = searches_of(evidence, column)
@@ -317,7 +250,7 @@ def hnsw_parameters(evidence: Evidence) -> Iterator[Finding | Examined]:
     """
     indexes = [
         (table, index)
-        for table, _, found in _indexed(evidence.get(Catalog))
+        for table, _, found in indexed_columns(evidence.get(Catalog))
         for index in found
         if index.method == "hnsw"
     ]

@@ -366,10 +366,11 @@ class Node:
     def _row_samples(self) -> RowSamples:
         from checks.evidence.database.samples import sample_rows
 
-        catalog = self.sections["catalog"]
+        catalog, server = self.sections["catalog"], self.sections["server"]
         if isinstance(catalog, Unobserved):
             raise _Missing(catalog)
-        return sample_rows(self._session, catalog, progress=self._progress)
+        extension = server.extension("vector") if isinstance(server, Server) else None
+        return sample_rows(self._session, catalog, extension, progress=self._progress)
 
     def _grant(self, role: str) -> str:
         server = self.sections["server"]

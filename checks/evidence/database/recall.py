@@ -242,7 +242,7 @@ def _measure(
     until: float,
 ) -> RecallMeasurement | str:
     """The measurement, or why there is none."""
-    samples, unit_length = _sample(session, extension, subject, filters)
+    samples, unit_length, zero_length = _sample(session, extension, subject, filters)
     if not samples:
         return "no_rows"
     breadths = _breadths(subject, in_force)
@@ -284,6 +284,7 @@ def _measure(
         exact_ms=round(statistics.median(exact_ms), 3),
         used=used,
         unit_length=unit_length,
+        zero_length=zero_length,
     )
 
 
@@ -295,8 +296,8 @@ def _iterating(subject: _Subject, in_force: Mapping[str, str]) -> dict[str, str]
 
 def _sample(
     session: Session, extension: Extension, subject: _Subject, filters: tuple[str, ...]
-) -> tuple[list[tuple[int, str]], float | None]:
-    """Places of rows with a vector, chosen by a hash of their place; and the share of them with vectors of length 1."""
+) -> tuple[list[tuple[int, str]], float | None, float | None]:
+    """Places of rows with a vector, chosen by a hash of their place; and the shares of them with vectors of length 1 and 0."""
     relation, column = qualified_name(subject.table.schema, subject.table.name), quote_identifier(subject.column.name)
     norm = "vector_norm" if subject.column.base_type == "vector" else "l2_norm"
     rows = subject.table.rows or 0
@@ -314,9 +315,12 @@ def _sample(
             f"WHERE t.{column} IS NOT NULL{given} ORDER BY md5(t.ctid::text) LIMIT {SAMPLES}) AS s"
         )
     norms = [row.norm for row in found]
-    unit = sum(abs(norm - 1) < 0.002 for norm in norms) / len(norms) if norms else None
     # The cosine of a zero vector is no number.
-    return [(row.part, row.place) for row in found if row.norm > 0], None if unit is None else round(unit, 4)
+    places = [(row.part, row.place) for row in found if row.norm > 0]
+    if not norms:
+        return places, None, None
+    unit = sum(abs(norm - 1) < 0.002 for norm in norms) / len(norms)
+    return places, round(unit, 4), round(1 - len(places) / len(norms), 4)
 
 
 def _set(session: Session, settings: Mapping[str, str]) -> None:

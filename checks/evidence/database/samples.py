@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import psycopg
 
-from checks.evidence.database.facts import Catalog, Column, ColumnSample, RowSamples, Table
+from checks.evidence.database.facts import Catalog, Column, ColumnSample, Extension, RowSamples, Table
 from checks.evidence.database.session import MANNERS, MARKER, Session
 from checks.model import qualified_name, quote_identifier
 from checks.relations import is_reviewed
@@ -21,6 +21,8 @@ SECONDS = 60.0
 MAXIMUM_BYTES = 2_000
 TEXTS = frozenset({"text", "varchar"})
 NUMBERS = frozenset({"int2", "int4"})
+# What gives the length of a vector of each type (pgvector).
+LENGTHS: Mapping[str, str] = {"vector": "vector_norm", "halfvec": "l2_norm", "sparsevec": "l2_norm"}
 _COLUMNS = 30
 _LARGE_TABLE = 100_000
 _MANNERS: Mapping[str, str] = {
@@ -49,10 +51,15 @@ _FORMS: Mapping[str, str] = {
 
 
 def sample_rows(
-    session: Session, catalog: Catalog, *, seconds: float = SECONDS, progress: Callable[[str], None] = lambda _: None
+    session: Session,
+    catalog: Catalog,
+    extension: Extension | None = None,
+    *,
+    seconds: float = SECONDS,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> RowSamples:
-    """The tables of the application, the largest first, each in one statement for up to thirty columns. Raises Cancelled,
-    ConnectionLost."""
+    """The tables of the application, the largest first, each in one statement for up to thirty columns; vectors too where
+    `extension`, pgvector, is given. Raises Cancelled, ConnectionLost."""
     begun = time.monotonic()
     samples: list[ColumnSample] = []
     skipped: dict[str, str] = {}
@@ -60,9 +67,11 @@ def sample_rows(
         (table for table in catalog.tables if is_reviewed(table) and table.kind in ("table", "partitioned")),
         key=lambda table: (-(table.rows or 0), table.schema, table.name),
     )
+    sampled_types = TEXTS | NUMBERS | (LENGTHS.keys() if extension else frozenset())
+    schema = extension.schema if extension else ""
     read = 0
     for table in tables:
-        columns = [column for column in catalog.columns_of(table.oid).values() if column.base_type in TEXTS | NUMBERS]
+        columns = [column for column in catalog.columns_of(table.oid).values() if column.base_type in sampled_types]
         if not columns:
             continue
         if time.monotonic() - begun > seconds:
@@ -71,7 +80,7 @@ def sample_rows(
         progress(f"reading a sample of {table.subject.name}")
         try:
             for start in range(0, len(columns), _COLUMNS):
-                samples += _sampled(session, table, columns[start : start + _COLUMNS])
+                samples += _sampled(session, table, columns[start : start + _COLUMNS], schema)
             read += 1
         except psycopg.errors.QueryCanceled:
             skipped[str(table.oid)] = "no_time"
@@ -82,12 +91,12 @@ def sample_rows(
     return RowSamples(tuple(samples), read, skipped, round(time.monotonic() - begun, 1))
 
 
-def _sampled(session: Session, table: Table, columns: list[Column]) -> Iterator[ColumnSample]:
+def _sampled(session: Session, table: Table, columns: list[Column], schema: str) -> Iterator[ColumnSample]:
     rows = table.rows or 0
     share = f" TABLESAMPLE SYSTEM ({100 * 5 * ROWS / rows:.4f}) REPEATABLE (7)" if rows > _LARGE_TABLE else ""
     inner = ", ".join(f"{_looked_at(column)} AS c{position}" for position, column in enumerate(columns))
     figures = ", ".join(
-        f"{_figures(f's.c{position}', column)} AS f{position}" for position, column in enumerate(columns)
+        f"{_figures(f's.c{position}', column, schema)} AS f{position}" for position, column in enumerate(columns)
     )
     with session.transaction(_MANNERS, ends=True):
         (row,) = session.rows(
@@ -102,13 +111,17 @@ def _sampled(session: Session, table: Table, columns: list[Column]) -> Iterator[
 def _looked_at(column: Column) -> str:
     """The value as text, unless it is long; how long it is, is known without fetching what stands out of line."""
     name = f"t.{quote_identifier(column.name)}"
+    if column.base_type in LENGTHS:
+        return name
     if column.base_type in NUMBERS:
         return f"{name}::text"
     return f'CASE WHEN octet_length({name}) <= {MAXIMUM_BYTES} THEN {name}::text COLLATE "C" END'
 
 
-def _figures(name: str, column: Column) -> str:
-    if column.base_type in NUMBERS:
+def _figures(name: str, column: Column, schema: str) -> str:
+    if column.base_type in LENGTHS:
+        counts = [f"count(*) FILTER (WHERE {qualified_name(schema, LENGTHS[column.base_type])}({name}) = 0)"]
+    elif column.base_type in NUMBERS:
         counts = [f"count(*) FILTER (WHERE {name} IN ('0', '1'))"]
     else:
         counts = [f"count(*) FILTER (WHERE {form.format(name)})" for form in _FORMS.values()]
@@ -120,6 +133,8 @@ def _of(table: Table, column: Column, found: list[int]) -> ColumnSample:
     values, *counts = found
     if column.base_type in NUMBERS:
         return ColumnSample(table.oid, column.number, values, booleans=counts[0])
+    if column.base_type in LENGTHS:
+        return ColumnSample(table.oid, column.number, values, zeros=counts[0])
     *forms, distinct, folded = counts
     named = dict(zip(_FORMS, forms, strict=True))
     return ColumnSample(table.oid, column.number, values, **named, distinct=distinct, folded=folded)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from checks.evidence.observe import Target, observe
 from checks.model import Outcome, Reason, Severity
 from tests.checks.survey import conclude, examine, finding, names, survey
 from tests.checks.workload import NO_WINDOW, flush, prepare, send
@@ -158,3 +159,31 @@ def test_without_vectors(database: Database) -> None:
 
     for check in (NULLS, CHURN, TOAST, TENANTS, PARAMETERS):
         assert conclude(evidence, check).outcome is Outcome.NOT_APPLICABLE, check
+
+
+def test_vectors_of_zeros(database: Database) -> None:
+    """An index for the cosine leaves them out; for other distances they are vectors like others. Only samples know."""
+    zeros = f"CASE WHEN i % 4 > 0 THEN {VECTOR} ELSE '[0,0,0]' END"
+    prepare(
+        database,
+        "CREATE EXTENSION vector",
+        table("whole") + table("failed", zeros) + table("euclidean", zeros),
+        "DROP INDEX euclidean_ann; CREATE INDEX ON euclidean USING hnsw (embedding vector_l2_ops)",
+    )
+    connection = database.connect()
+    connection.execute("SET enable_seqscan = off")
+    search = f"SELECT id FROM failed WHERE id % 4 = 0 ORDER BY embedding <=> '{QUERY}' LIMIT 5"
+    assert connection.execute(search.encode()).fetchall() == []
+
+    assert conclude(survey(database), NULLS).outcome is Outcome.PASSED
+    sampled = conclude(observe(Target(database.dsn, read_rows=True)).evidence, NULLS)
+    measured = conclude(observe(Target(database.dsn, measure_recall=True)).evidence, NULLS)
+
+    assert names(sampled) == names(measured) == {"public.failed.embedding"}
+    (found,) = sampled.findings
+    assert found.title == (
+        "250 of 1,000 sampled rows hold a vector of zeros in public.failed.embedding, which public.failed_ann leaves out"
+    )
+    assert (found.severity, found.observed["zero_share"]) == (Severity.MEDIUM, 0.25)
+    database.execute("UPDATE failed SET embedding = NULL WHERE vector_norm(embedding) = 0", found.fix.sql or "")
+    database.execute("ALTER TABLE failed VALIDATE CONSTRAINT failed_embedding_not_zero")

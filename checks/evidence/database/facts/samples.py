@@ -12,7 +12,7 @@ class ColumnSample(msgspec.Struct, frozen=True):
     `padded`: with blanks at an end. `booleans`: words for yes and no, or 0 and 1. `integers` have no leading zero. `times`:
     dates and instants as ISO 8601 writes them. `documents`: JSON objects and arrays. `markup`: XML with its declaration.
     `lists`: several numbers or uuids with commas between them. `distinct` counts different values, `folded` those that differ
-    in more than capitals and blanks at their ends.
+    in more than capitals and blanks at their ends. `zeros`: vectors of length 0; of vectors nothing else is counted.
     """
 
     table: int
@@ -30,6 +30,7 @@ class ColumnSample(msgspec.Struct, frozen=True):
     lists: int = 0
     distinct: int = 0
     folded: int = 0
+    zeros: int = 0
 
 
 class RowSamples(msgspec.Struct, frozen=True, tag=True):

@@ -69,7 +69,7 @@ class RecallMeasurement(msgspec.Struct, frozen=True):
     """One index, at one `k`, under one filter. `filtered_by` are the columns whose value (that of the sampled row) the search is
     confined to, empty for all rows. `at` begins with the breadth in force. `exact_ms` is the median of the exact search.
     `used` is false where the planner does not take the index by itself: it was made to. `unit_length` is the share of sampled
-    vectors of length 1.
+    vectors of length 1, `zero_length` of length 0.
     """
 
     index: int
@@ -82,6 +82,7 @@ class RecallMeasurement(msgspec.Struct, frozen=True):
     exact_ms: float = 0.0
     used: bool = True
     unit_length: float | None = None
+    zero_length: float | None = None
 
 
 class Recall(msgspec.Struct, frozen=True, tag=True):
