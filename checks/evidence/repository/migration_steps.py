@@ -111,7 +111,7 @@ class StepReader(TableSteps):
         detail = "unique" if statement.unique else ""
         self._add(
             "create_index", table, name=statement.idxname, columns=columns, lock=lock, concurrently=concurrently,
-            detail=detail,
+            detail=detail, plain=_is_plain(statement),
         )  # fmt: skip
 
     def _reindex_stmt(self, statement: Any) -> None:
@@ -234,3 +234,18 @@ class StepReader(TableSteps):
                 if value in self._new_values and self.transaction is not False:
                     self._new_values.discard(value)
                     self._add("use_of_new_value", name=value)
+
+
+def _is_plain(statement: Any) -> bool:
+    """Whether it is a B-tree over columns and nothing else."""
+    elements = [entry.index_elem for entry in statement.index_params]
+    return (
+        statement.access_method in ("", "btree")
+        and not (statement.HasField("where_clause") or statement.index_including_params or statement.options)
+        and not statement.nulls_not_distinct
+        and all(
+            element.name and not (element.collation or element.opclass or element.opclassopts)
+            and element.ordering in (0, 1, 2) and element.nulls_ordering in (0, 1)
+            for element in elements
+        )
+    )  # fmt: skip

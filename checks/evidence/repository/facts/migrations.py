@@ -24,7 +24,8 @@ class MigrationStep(msgspec.Struct, frozen=True):
     was set before. `fresh`: the same migration created the table. `detail`: functions of a default, the change of a type as
     `old to new`, the kind of a generated column, `all rows` or `some rows` of an update or delete. `unqualified`: a
     create_table without its schema. end_transaction is a COMMIT or ROLLBACK in the transaction of the tool; create_domain and
-    add_domain_check have the domain in `name`.
+    add_domain_check have the domain in `name`. `plain`: an index over columns and nothing else: a B-tree without predicate,
+    expression, order, operator class, collation, further columns or options.
     """
 
     kind: str
@@ -40,6 +41,7 @@ class MigrationStep(msgspec.Struct, frozen=True):
     fresh: bool = False
     detail: str = ""
     unqualified: bool = False
+    plain: bool = False
 
 
 class MigrationFile(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from checks.evidence.repository.orm.activerecord_classes import Classes, scope_o
 from checks.evidence.repository.orm.activerecord_rows import read_rows
 from checks.evidence.repository.orm.activerecord_steps import SENDS, STEPS, Steps
 from checks.evidence.repository.orm.query import COLUMNS, EVERYTHING, NUMBERED, VALUE, WHERE, Query, quoted
-from checks.evidence.repository.orm.ruby import camelized, chain_above, method_of
+from checks.evidence.repository.orm.ruby import chain_above, method_of
 from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, text, whole_text
 
 CANDIDATE = re.compile(r"[\w)\]]\s*&?\.[a-z]")
@@ -77,9 +77,15 @@ class _Reader:
             if entry is not None:
                 yield entry, None, node, chain_above(node)[1]
         for match, node in self.source.found(_VARIABLE, _VARIABLES):
-            name = match.group(1).decode().lstrip("@").removeprefix("current_")
-            entry = self.classes.find(camelized(name), scope_of(node))
+            entry = self.classes.meant(match.group(1).decode(), scope_of(node))
             steps = chain_above(node)[1]
+            while (
+                entry is not None
+                and len(steps) > 2
+                and (further := self.classes.linked(entry, steps[0][0])) is not None
+            ):
+                # `project.namespace.issues`
+                entry, steps = further, steps[1:]
             if entry is None or len(steps) < 2:
                 continue
             if (found := self._association(entry, steps[0][0])) is not None:
@@ -125,8 +131,11 @@ class _Reader:
         """The model that an association of many leads to, and the condition it puts, marked where it has more."""
         link = next((link for link in entry.model.relations if link.attribute == name and link.many), None)
         target = self.classes.find(link.target, entry.declaration.name) if link is not None else None
-        if link is None or target is None or len(link.references) != 1:
+        if link is None or target is None:
             return None
+        if len(link.references) != 1:
+            # Through another table, or by a type and a key.
+            return target, _MORE
         if target.model.columns and all(column.name != link.references[0] for column in target.model.columns):
             # Rows go together by more than that, as `query_constraints` says.
             return None
@@ -158,7 +167,7 @@ class _Reader:
         query = Query(verb, entry.model)
         query.columns = [f"{quoted(query.alias)}.*"]
         if condition is not None:
-            query.where.append(condition.removesuffix(_MORE))
+            query.filter(condition.removesuffix(_MORE))
             query.partial |= {"where", "order", "joins"} if condition.endswith(_MORE) else set()
             if verb == "insert":
                 query.written |= dict.fromkeys(_KEY.findall(condition))

@@ -11,7 +11,7 @@ from checks.evidence.repository.facts import Model, OrmCall
 from checks.evidence.repository.orm.activerecord import WRITES, Entry
 from checks.evidence.repository.orm.activerecord_classes import Classes, scope_of
 from checks.evidence.repository.orm.query import COLUMNS, VALUE, WHERE, Query, column_of, quoted
-from checks.evidence.repository.orm.ruby import arguments_of, camelized, chain_above, entries_of, method_of, name_of
+from checks.evidence.repository.orm.ruby import arguments_of, chain_above, entries_of, method_of, name_of
 from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, text, whole_text
 
 _ROWS = re.compile(
@@ -87,9 +87,9 @@ class _Reader:
         elsewhere = [row for row in (self._of_value(value, scope_of(value)) for value in values) if row is not None]
         if elsewhere:
             entry, kinds = elsewhere[0].entry, {row.new for row in elsewhere}
-            same = all(row.entry.declaration.name == entry.declaration.name for row in elsewhere)
+            same = all(row.entry.model.table == entry.model.table for row in elsewhere)
             return Row(entry, False if kinds == {False} else None) if same else None
-        entry = self.classes.find(camelized(name.lstrip("@").removeprefix("current_")), scope)
+        entry = self.classes.meant(name, scope)
         if values and entry is not None and "::" in entry.declaration.name and not _within(entry, scope):
             # It holds something that was not read, and the class is one of another module.
             return None
@@ -152,8 +152,13 @@ class _Reader:
             entry = self.classes.find(text(start), scope)
         else:
             # `current_user.posts.build`, or `posts.build` in a method of the class that has many posts.
-            name = text(start).lstrip("@").removeprefix("current_")
-            holder = self.classes.find(camelized(name), scope) if start.type in _NAMES else None
+            holder = self.classes.meant(text(start), scope) if start.type in _NAMES else None
+            while (
+                holder is not None
+                and len(steps) > 2
+                and (next_ := self.classes.linked(holder, steps[0][0])) is not None
+            ):
+                holder, steps = next_, steps[1:]
             wanted, further = (steps[0][0], 1) if holder is not None else (text(start), 0)
             holder = holder if holder is not None else self.classes.holder(scope)
             links = holder.model.relations if holder is not None else ()

@@ -23,6 +23,8 @@ _MEMBER = re.compile(r"\b[a-z_][a-z0-9_]*\.([A-Za-z_]\w*)")
 _OF_COLUMN = re.compile(
     r"^(?:(?:\w+\.)*[A-Z]\w*\.[a-z_]\w*|\w+\.c\.\w+|(?:\w+\.)?func\.\w+\(.*\))(?:\.label\([^()]*\))?$", re.DOTALL
 )
+# A model by another name: `post = models.Post`.
+_RENAMED = re.compile(r"^[ \t]+(\w+)[ \t]*=[ \t]*((?:[a-z_]\w*\.)?[A-Z]\w*)[ \t]*$", re.MULTILINE)
 # A function's result of such a name is a query more often than a value.
 _QUERY_NAMES = re.compile(r"(?:quer(?:y|ies)|subq|stmt|statement|cte|select)$")
 
@@ -78,6 +80,10 @@ class Names:
             self.aliases = {}
             if target := self.entity(match.group(3)):
                 found[match.group(1)] = (target[0], match.group(1) if match.group(2) == "aliased" else target[1])
+        for match in _RENAMED.finditer(code):
+            self.aliases = {}
+            if match.group(1) not in found and (target := self.entity(match.group(2).rpartition(".")[2])):
+                found[match.group(1)] = target
         return found
 
     def _column_in(self, name: Node) -> Node | None:

@@ -380,3 +380,49 @@ def test_a_relation_within_one_that_cannot_be_read_is_told_as_a_part() -> None:
     assert [call.text for call in calls if call.part] == [
         'SELECT "blog_posts".* FROM "blog_posts" WHERE "blog_posts"."title" = $1'
     ]
+
+
+def test_rows_are_followed_along_associations() -> None:
+    person = """
+        class Person < ApplicationRecord
+          has_many :posts, class_name: "Blog::Post", foreign_key: :author_id
+          has_many :readers, through: :posts, class_name: "Person"
+        end
+    """
+    post = """
+        module Blog
+          class Post < ApplicationRecord
+            belongs_to :author, class_name: "Person"
+            def rename
+              author.posts.where(title: "a").update_all(title: "b")
+            end
+          end
+        end
+    """
+    code = """
+        class PostsController
+          def show
+            @post.author.posts.find_by(title: "x")
+          end
+          def create
+            @draft = @post.author.posts.build(title: "x")
+            @draft.save
+          end
+          def readers
+            @person.readers.order(:name).to_a
+          end
+          def rename
+            author.update!(name: "x")
+          end
+        end
+    """
+    files = {"db/schema.rb": SCHEMA, "app/models/person.rb": person, "app/models/blog/post.rb": post, "app/x.rb": code}
+    _, calls = read(files)
+    assert [(call.location.path[-7:], call.function, tail(call), call.partial) for call in calls] == [
+        ("post.rb", "rename",
+         'UPDATE "blog_posts" SET "title" = $1 WHERE "blog_posts"."author_id" = $2 AND "blog_posts"."title" = $3', ()),
+        ("pp/x.rb", "show", 'FROM "blog_posts" WHERE "blog_posts"."author_id" = $1 AND "blog_posts"."title" = $2 LIMIT $3', ()),
+        ("pp/x.rb", "create", 'INSERT INTO "blog_posts" ("author_id", "title") VALUES ($1, $2)', ("columns",)),
+        ("pp/x.rb", "readers", 'FROM "people" ORDER BY "people"."name"', ("joins", "order", "where")),
+        ("pp/x.rb", "rename", 'UPDATE "people" SET "name" = $1 WHERE "people"."id" = $2', ()),
+    ]  # fmt: skip

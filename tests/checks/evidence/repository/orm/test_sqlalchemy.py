@@ -227,6 +227,7 @@ USERS, POSTS = 'FROM "app"."users"', 'FROM "posts"'
     ("code", "expected"),
     [
         ("await session.scalars(select(User).where(User.email == value))", f'{USERS} WHERE "users"."mail" = $1'),
+        ("p = models.Post\nsession.scalars(select(p).where(p.id == value))", f'{POSTS} WHERE "posts"."id" = $1'),
         (
             "await session.scalar(select(models.User).filter_by(email=value, name=None).limit(5))",
             f'{USERS} WHERE "users"."mail" = $1 AND "users"."name" IS NULL LIMIT $2',
