@@ -15,9 +15,10 @@ from tests.tui.findings import HOSTILE, NOW, make_evidence, make_finding, make_r
 from tests.tui.screen import screen_text, until
 from tests.tui.test_browse_and_agenda import is_obeyed
 from tui.foresight import Blind, Foresight
+from tui.reviewing import Checked, Checking, Looking
 from tui.screens.connect import Connect
 from tui.screens.preflight import Preflight
-from tui.screens.run import Checked, Checking, Looking, Run
+from tui.screens.run import Run
 from tui.state import RecentTarget
 
 

@@ -26,8 +26,9 @@ from tests.tui.test_jump_and_explain import proven
 from tests.tui.test_links import evidence as linked_evidence
 from tui.foresight import Blind, Foresight
 from tui.look import THEMES
+from tui.reviewing import Checked, Checking, Looking
 from tui.screens.preflight import Preflight
-from tui.screens.run import Checked, Checking, Looking, Run
+from tui.screens.run import Run
 from tui.screens.walk import Walk
 
 SIZES = [(80, 24), (120, 40)]

@@ -16,9 +16,9 @@ from tui.actions import bindings
 from tui.background import Finished, send, start
 from tui.live import EVERY_S, KEPT, Sample, watch
 from tui.screens.base import SurveyScreen
-from tui.screens.run import problem_paragraphs
 from tui.text import Part, line
 from tui.widgets.document import Document, Paragraph
+from tui.widgets.progress import problem_paragraphs
 from tui.widgets.sparkline import sparkline
 from tui.words import figure, plural
 

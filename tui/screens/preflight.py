@@ -13,9 +13,9 @@ from checks.errors import ReviewError
 from tui.actions import bindings
 from tui.background import Finished, start
 from tui.screens.base import SurveyScreen
-from tui.screens.run import problem_paragraphs
 from tui.text import Part, line, prose
 from tui.widgets.document import Document, Paragraph
+from tui.widgets.progress import problem_paragraphs
 
 if TYPE_CHECKING:
     from tui.foresight import Foresight

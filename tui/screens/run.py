@@ -2,86 +2,36 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
-import msgspec
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Vertical
 from textual.content import Content
-from textual.message import Message
-from textual.screen import ModalScreen
 
 from checks.checklist import sort_key
 from checks.errors import ReviewError
 from checks.evidence.database.meter import Meter
-from checks.model import Area, CheckResult, Finding, Outcome
+from checks.model import Area, Finding, Outcome
 from tui.actions import Action, bindings
 from tui.approval import NO_MORE
 from tui.background import Finished, send, start
-from tui.pace import duration
-from tui.screens.approve import Approve, Asking, asker
+from tui.reviewing import Checked, Checking, Looking, Outcomes, review_target
+from tui.screens.approve import Approve, Asking
 from tui.screens.base import SurveyScreen
-from tui.text import Part, line, prose, severity_mark
+from tui.screens.preview import Preview
+from tui.text import line, severity_mark
 from tui.widgets.bars import spread
-from tui.widgets.detail import Surroundings, detail
-from tui.widgets.document import EMPTY, Document, Paragraph
+from tui.widgets.document import Document
+from tui.widgets.progress import Progress, progress_paragraphs
 from tui.widgets.rows import RowList
-from tui.words import figure, plural
-
-if TYPE_CHECKING:
-    from checks.checklist import Selection
-    from checks.evidence.observe import Target
-    from scorecards.session import Review
 
 SETTLING_S = 2.0
-BAR = 12
-AREA = 15
-COLUMNS = {"checks": 9, "passed": 8, "found": 7, "unknown": 9, "n/a": 5, "findings": 10}
 LOOKS_SHOWN = 4
-COUNT = re.compile(r"(\d+) of (\d+)")
-NOTICES_SHOWN = 6
 LISTED = 2_000
 WIDE = 96
-
-
-class Looking(Message):
-    """What is being looked at now."""
-
-    def __init__(self, words: str) -> None:
-        super().__init__()
-        self.words = words
-
-
-class Checking(Message):
-    """Observing has ended; so many checks are to be run in each area."""
-
-    def __init__(self, target: str, totals: Counter[Area]) -> None:
-        super().__init__()
-        self.target = target
-        self.totals = totals
-
-
-class Checked(Message):
-    """One check has a result."""
-
-    def __init__(self, result: CheckResult) -> None:
-        super().__init__()
-        self.result = result
-
-
-class Outcomes(msgspec.Struct, frozen=True):
-    """What a run left: the saved review, and what was asked for and could not be reached."""
-
-    review: Review
-    problems: tuple[ReviewError, ...]
 
 
 class Run(SurveyScreen):
@@ -207,7 +157,7 @@ class Run(SurveyScreen):
 
     def _paint(self) -> None:
         self._stale = False
-        self.query_one("#run", Document).show(self.paragraphs(), keep_place=True)
+        self.query_one("#run", Document).show(progress_paragraphs(self._progress), keep_place=True)
         rows = self.query_one("#run-findings", RowList)
         if rows.count != len(self.found):
             current = self.found[rows.cursor].id if rows.count and rows.cursor < len(self.found) else ""
@@ -226,103 +176,12 @@ class Run(SurveyScreen):
     def _elapsed(self) -> float:
         return (self._ended or time.monotonic()) - self._begun
 
-    def paragraphs(self) -> list[Paragraph]:
-        shown = [Paragraph(), Paragraph(self._headline()), Paragraph()]
-        shown += [Paragraph(text) for text in self._table()]
-        shown += [Paragraph(), Paragraph(self._effort()), Paragraph()]
-        if self._failure is not None:
-            shown += problem_paragraphs("Nothing could be observed", self._failure)
-        elif self._done is not None:
-            for problem in self._done.problems:
-                shown += problem_paragraphs("Not observed", problem)
-            shown += self._conclusion(self._done)
-            for notice in self._done.review.evidence.notices[:NOTICES_SHOWN]:
-                shown.append(Paragraph(prose(notice, "$muted", limit=500), line((" · ", "$muted"))))
-        else:
-            for number, words in enumerate(self._looks):
-                last = number == len(self._looks) - 1
-                shown.append(
-                    Paragraph(
-                        line((words, "$foreground" if last else "$muted"), self._counted(words) if last else ""),
-                        line((" ▸ " if last else "   ", "$accent")),
-                    )
-                )
-        return shown
-
-    def _counted(self, words: str) -> Content:
-        """A bar behind `200 of 18438 files`, and how long the rest will take at the present pace."""
-        match = COUNT.search(words)
-        if match is None or not int(match[2]):
-            return Content("")
-        share = min(1.0, int(match[1]) / int(match[2]))
-        filled = round(BAR * share)
-        spent = time.monotonic() - self._looking_since
-        rest = spent / share - spent if share > 0 and spent > 3 else 0
-        left = f"  about {duration(dt.timedelta(seconds=rest))} more" if rest >= 1 else ""
-        return line("  ", ("━" * filled, "bold $accent"), ("─" * (BAR - filled), "$faint"), (left, "$muted"))
-
-    def _headline(self) -> Content:
-        clock = f"{int(self._elapsed) // 60}:{int(self._elapsed) % 60:02d}"
-        if self._failure is not None:
-            state: Part = ("Stopped", "bold $error")
-        elif self._done is not None:
-            state = ("Cancelled, with what there was" if self.surveyor.cancelled.is_set() else "Ready", "bold $success")
-        elif self.surveyor.cancelled.is_set():
-            state = ("Cancelling", "bold $warning")
-        elif self._totals:
-            state = ("Checking", "bold $accent")
-        else:
-            state = ("Observing", "bold $accent")
-        return line(" ", state, ("   elapsed ", "$muted"), clock)
-
-    def _table(self) -> list[Content]:
-        head = "".join(f"{name:>{width}}" for name, width in COLUMNS.items())
-        rows = [line((f" {'area':<{AREA + BAR}}{head}", "$muted"))]
-        for area in Area:
-            total = self._totals[area]
-            counted = {outcome: self._outcomes[area, outcome] for outcome in Outcome}
-            done, errors = sum(counted.values()), counted[Outcome.ERROR]
-            filled = round(BAR * done / total) if total else 0
-            figures = {
-                "checks": (f"{done}/{total}", "$foreground"),
-                "passed": (f"{counted[Outcome.PASSED]}", "$success"),
-                "found": (f"{counted[Outcome.FOUND]}", "$severity-high"),
-                "unknown": (f"{counted[Outcome.UNKNOWN]}", "$foreground"),
-                "n/a": (f"{counted[Outcome.NOT_APPLICABLE]}", "$foreground"),
-                "findings": (f"{self._findings[area]}", "bold $severity-high"),
-            }
-            parts: list[Part] = [
-                f" {area.value:<{AREA}}",
-                ("━" * filled, "bold $accent"),
-                ("─" * (BAR - filled), "$faint"),
-            ]
-            for name, (words, look) in figures.items():
-                shown = words if total else "-"
-                parts.append((f"{shown:>{COLUMNS[name]}}", "$muted" if shown in {"-", "0"} else look))
-            if errors:
-                parts.append((f"  {plural(errors, 'error')}", "$error"))
-            rows.append(line(*parts))
-        return rows
-
-    def _effort(self) -> Content:
-        return line(
-            (" statements sent ", "$muted"), f"{self.meter.statements:,}",
-            ("   time on the server ", "$muted"), figure("server_ms", self.meter.server_ms),
+    @property
+    def _progress(self) -> Progress:
+        return Progress(
+            self._elapsed, self._looks, time.monotonic() - self._looking_since, self._totals, self._outcomes, self._findings,
+            self.meter, self.surveyor.cancelled.is_set(), self._failure, self._done,
         )  # fmt: skip
-
-    def _conclusion(self, done: Outcomes) -> list[Paragraph]:
-        count = len(done.review.findings)
-        words = f"{plural(count, 'finding')} to walk through. " if count else "No findings. "
-        return [
-            Paragraph(
-                line(
-                    (words, "bold $strong"), ("enter", "bold $accent"), " opens " + ("them." if count else "the walk.")
-                ),
-                line(" "),
-            ),
-            Paragraph(line(("The review is saved as you decide; quit whenever you like.", "$muted")), line(" ")),
-            Paragraph(EMPTY),
-        ]
 
     # Actions
 
@@ -379,83 +238,3 @@ class Run(SurveyScreen):
 
     def action_again(self) -> None:
         self._begin()
-
-
-class Preview(ModalScreen[None]):
-    """One finding, to read."""
-
-    BINDINGS = bindings("pick")
-
-    def __init__(self, finding: Finding) -> None:
-        super().__init__()
-        self._finding = finding
-
-    def compose(self) -> ComposeResult:
-        with Vertical(id="finding"):
-            yield Document(id="finding-text")
-
-    def on_mount(self) -> None:
-        page = self.query_one(Document)
-        page.focus()
-        self.call_after_refresh(lambda: page.show(detail(self._finding, Surroundings(), page.room)))
-
-    def action_close(self) -> None:
-        self.dismiss(None)
-
-
-def problem_paragraphs(heading: str, problem: ReviewError) -> list[Paragraph]:
-    """What went wrong, and what to do next."""
-    shown = [Paragraph(line((heading, "bold $error")), line(" "))]
-    shown.append(Paragraph(prose(str(problem), limit=2_000), line(" ")))
-    if problem.hint:
-        shown.append(Paragraph(prose(problem.hint, limit=2_000), line((" ▸ ", "$accent"))))
-    return [*shown, Paragraph(EMPTY)]
-
-
-def review_target(
-    target: Target,
-    selection: Selection | None,
-    report: Callable[[Message], None],
-    cancelled: threading.Event,
-    **how: Any,
-) -> Outcomes:
-    """In a thread: observe, check, save. Raises ReviewError if nothing could be observed."""
-    from checks.checklist import EVERYTHING, run_checks
-    from checks.errors import TargetError
-    from checks.evidence.database.facts import Catalog
-    from checks.evidence.observe import observe
-    from checks.evidence.repository.facts import Repository
-    from checks.registry import all_checks
-    from scorecards.history import last_seen
-    from scorecards.remembered import keep
-    from scorecards.session import Review
-    from scorecards.store import ReviewFolder, default_root
-    from tui.words import target_words
-
-    observation = observe(
-        target,
-        user_folder=how["configuration"],
-        progress=lambda words: report(Looking(words)),
-        cancelled=cancelled,
-        clock=how["clock"],
-        ask=asker(report, cancelled),
-        last=lambda evidence: last_seen(evidence, how["root"] or default_root()),
-        meter=how["meter"],
-    )
-    evidence = observation.evidence
-    if cancelled.is_set() and evidence.find(Catalog) is None and evidence.find(Repository) is None:
-        raise TargetError("cancelled before anything was observed", "start again")
-    totals = Counter(check.area for check in all_checks().values())
-    title = target_words(evidence)
-    report(Checking(title, totals))
-    results = run_checks(evidence, selection or EVERYTHING, lambda result: report(Checked(result)))
-    folder = ReviewFolder.create(
-        how["root"] or default_root(),
-        evidence,
-        title=title,
-        reviewers=(how["reviewer"],),
-        now=how["clock"](),
-    )
-    if selection is None or selection == EVERYTHING:
-        keep(folder, results, how["cache"])
-    return Outcomes(Review(folder, results), observation.problems)
