@@ -37,6 +37,11 @@ _SQL_COLUMN = re.compile(r'^    "?(\w{1,63})"? ([a-z"][^\n]*?),?$', re.MULTILINE
 _SQL_KEY = re.compile(r"^ALTER TABLE ONLY (?:\w+\.)?(\w+)\s+ADD CONSTRAINT \w+ PRIMARY KEY \(([^)]*)\)", re.MULTILINE)
 _LENGTH = re.compile(r"\((\d{1,9})\)")
 _CONCERN = re.compile(r"\bextend\s+(?:::)?ActiveSupport::Concern\b")
+# A body that is nothing but a relation.
+_GIVES = re.compile(
+    r"(?:::)?([A-Z]\w*(?:::[A-Z]\w*)*)\s*\.(?:where|joins|left_joins|includes|order|unscoped|with_\w+|for_\w+|by_\w+)\b"
+    r"(?:\([^()]*(?:\([^()]*\)[^()]*)*\)|\s*\.\s*(?:where|not|joins|includes|order|limit|distinct|all)\b)*\s*\Z"
+)
 # Stands for the class that includes a concern.
 _INCLUDER = "Includer"
 _INCLUDERS_KEY = "includer_id"
@@ -56,7 +61,7 @@ class Declaration(NamedTuple):
     """A class that may be a model, or a concern, which has no parent. `scopes` are by name the body of their lambda, as a file's
     code; `methods` the class's own, `scoped` the relations with conditions of their own, `own_writes` the methods of a row that
     it has written anew, `primary_key` the columns that the class itself says, `includes` the names of modules as they are
-    written there."""
+    written there, `gives` by method of a row the class whose relation it returns."""
 
     name: str
     parent: str
@@ -72,6 +77,7 @@ class Declaration(NamedTuple):
     own_writes: frozenset[str] = frozenset()
     primary_key: tuple[str, ...] = ()
     includes: tuple[str, ...] = ()
+    gives: tuple[tuple[str, str], ...] = ()
 
 
 def read_schema(file: SourceFile) -> list[Table]:
@@ -178,6 +184,7 @@ def _declaration(source: Source, node: Node, name: str, parent: str) -> Declarat
     scoped: set[str] = set()
     written: set[str] = set()
     includes: list[str] = []
+    gives: list[tuple[str, str]] = []
     for statement in _statements(node):
         if statement.type == "assignment":
             left = text(field(statement, "left"))
@@ -188,6 +195,8 @@ def _declaration(source: Source, node: Node, name: str, parent: str) -> Declarat
             abstract |= left == "self.abstract_class" and text(field(statement, "right")) == "true"
         elif statement.type == "method":
             written.add(text(field(statement, "name")))
+            if begun := _GIVES.match(text(field(statement, "body"))):
+                gives.append((text(field(statement, "name")), begun.group(1)))
         elif statement.type == "singleton_method":
             methods.add(text(field(statement, "name")))
         elif statement.type == "singleton_class":
@@ -223,6 +232,7 @@ def _declaration(source: Source, node: Node, name: str, parent: str) -> Declarat
         frozenset(written & WRITES),
         keys,
         tuple(includes),
+        tuple(gives),
     )
 
 
@@ -419,6 +429,7 @@ def _with_concerns(declaration: Declaration, concerns: list[Declaration]) -> Dec
         methods=frozenset().union(*(part.methods for part in parts)),
         scoped=frozenset().union(*(part.scoped for part in parts)),
         own_writes=frozenset().union(*(part.own_writes for part in parts)),
+        gives=tuple(each for part in parts for each in part.gives),
         has_default_scope=any(part.has_default_scope for part in parts),
     )
 

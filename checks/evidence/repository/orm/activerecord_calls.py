@@ -113,6 +113,7 @@ class _Reader:
         """`posts.where(...)` in a method of the class that has many posts."""
         own = self.classes.within(self.source.file.path)
         names = {link.attribute for entry in own for link in entry.model.relations if link.many}
+        names |= {name for entry in own for name, _ in entry.declaration.gives}
         if not names:
             return
         spelled = "|".join(sorted(map(re.escape, names)))
@@ -131,6 +132,9 @@ class _Reader:
         """The model that an association of many leads to, and the condition it puts, marked where it has more."""
         link = next((link for link in entry.model.relations if link.attribute == name and link.many), None)
         target = self.classes.find(link.target, entry.declaration.name) if link is not None else None
+        given = dict(entry.declaration.gives).get(name) if link is None else None
+        if given is not None and (target := self.classes.find(given, entry.declaration.name)) is not None:
+            return target, _MORE
         if link is None or target is None:
             return None
         if len(link.references) != 1:

@@ -426,3 +426,27 @@ def test_rows_are_followed_along_associations() -> None:
         ("pp/x.rb", "readers", 'FROM "people" ORDER BY "people"."name"', ("joins", "order", "where")),
         ("pp/x.rb", "rename", 'UPDATE "people" SET "name" = $1 WHERE "people"."id" = $2', ()),
     ]  # fmt: skip
+
+
+def test_a_method_that_gives_a_relation_is_like_an_association() -> None:
+    person = """
+        class Person < ApplicationRecord
+          def drafts
+            ::Blog::Post.where(author_id: id)
+          end
+          def forget
+            drafts.delete_all
+          end
+          def newest
+            Blog::Post.where(author_id: id).first
+          end
+        end
+    """
+    code = "class A\n  def work(person)\n    person.drafts.delete_all\n    person.newest.touch_all\n  end\nend\n"
+    files = {"db/schema.rb": SCHEMA, "app/models/person.rb": person, "app/models/blog/post.rb": POST, "app/x.rb": code}
+    _, calls = read(files)
+    assert [(call.function, call.text) for call in calls if call.text.startswith("DELETE")] == [
+        ("forget", 'DELETE FROM "blog_posts"'),
+        ("work", 'DELETE FROM "blog_posts"'),
+    ]
+    assert all("where" in call.partial for call in calls if call.text.startswith("DELETE"))
