@@ -8,6 +8,7 @@ from checks.evidence.database.facts import Catalog, Column, Table
 from checks.evidence.evidence import Evidence
 from checks.evidence.repository.facts import EmbeddingModel, Model, ModelColumn, Repository
 from checks.families import once_per_family
+from checks.hybrid.framework_tables import advised
 from checks.hybrid.models import dimensions_of, is_certain
 from checks.hybrid.provenance import model_columns
 from checks.hybrid.searches import ann_indexes
@@ -65,14 +66,18 @@ def vector_without_dimension(evidence: Evidence) -> Iterator[Finding | Examined]
         yield Finding(
             subject,
             title,
-            Fix(
-                _remedy(catalog, column, models),
-                sql=f"ALTER TABLE {relation} ALTER COLUMN {name} TYPE {column.base_type}({wanted});"
-                if wanted
-                else None,
-                lock="ACCESS EXCLUSIVE" if wanted else None,
-                rewrites=bool(wanted),
-                undo=f"ALTER TABLE {relation} ALTER COLUMN {name} TYPE {column.base_type};" if wanted else None,
+            advised(
+                catalog,
+                table,
+                Fix(
+                    _remedy(catalog, column, models),
+                    sql=f"ALTER TABLE {relation} ALTER COLUMN {name} TYPE {column.base_type}({wanted});"
+                    if wanted
+                    else None,
+                    lock="ACCESS EXCLUSIVE" if wanted else None,
+                    rewrites=bool(wanted),
+                    undo=f"ALTER TABLE {relation} ALTER COLUMN {name} TYPE {column.base_type};" if wanted else None,
+                ),
             ),
             severity=severity,
             observed={

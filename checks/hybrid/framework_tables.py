@@ -7,6 +7,7 @@ import re
 import msgspec
 
 from checks.evidence.database.facts import Catalog, Table
+from checks.model import Fix
 from checks.relations import reviewed_tables
 
 
@@ -81,6 +82,14 @@ SHAPES = (
 class Recognised(msgspec.Struct, frozen=True):
     table: Table
     shape: Shape
+
+
+def advised(catalog: Catalog, table: Table, fix: Fix) -> Fix:
+    """The fix, with how the framework that made the table is told to do better; as it is where none made it."""
+    known = next((entry for entry in framework_tables(catalog) if entry.table.oid == table.oid), None)
+    if known is None or not known.shape.remedy:
+        return fix
+    return msgspec.structs.replace(fix, summary=f"{fix.summary} {known.shape.framework} made it: {known.shape.remedy}")
 
 
 def framework_tables(catalog: Catalog) -> list[Recognised]:

@@ -9,9 +9,13 @@ from checks.evidence.evidence import Evidence
 from checks.evidence.repository.facts import Repository
 from checks.families import once_per_family
 from checks.figures import bytes_in_words, days_in_words
+from checks.hybrid.dimensions import vector_without_dimension
 from checks.hybrid.framework_tables import Recognised, framework_tables
+from checks.hybrid.json_columns import json_not_jsonb
+from checks.hybrid.jsonb_filters import jsonb_filter_without_index
 from checks.hybrid.searches import ann_indexes
-from checks.hybrid.vectors import dimensions
+from checks.hybrid.vector_indexes import vector_without_index
+from checks.indexing.foreign_keys import foreign_key_without_index
 from checks.model import (
     Confidence,
     Examined,
@@ -21,10 +25,11 @@ from checks.model import (
     NotApplicable,
     Reason,
     Severity,
+    Subject,
     Unknown,
     quote_identifier,
 )
-from checks.registry import check
+from checks.registry import CheckFunction, check
 from checks.relations import estimated_rows, is_usable, leaves
 
 
@@ -34,8 +39,8 @@ def framework_table(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A table is as its framework ships it, with what that leaves out.
 
     Frameworks make their tables so that the first example runs: without a dimension, without an index, with json for metadata,
-    without an index on what every search filters by. Nothing tells when the data has outgrown that. What each lacks is another
-    finding too; this one says how the framework is told.
+    without an index on what every search filters by. Nothing tells when the data has outgrown that. What another finding tells
+    of the same table is left out here, and says there how the framework is told.
 
     Fix: The framework's own options where it has them, else a migration of your own on its table.
 
@@ -47,8 +52,9 @@ def framework_table(evidence: Evidence) -> Iterator[Finding | Examined]:
     known = framework_tables(catalog)
     if not known:
         raise NotApplicable("no table is one that a known framework makes")
+    told = _told(evidence)
     for entry in known:
-        lacks = _lacks(catalog, entry)
+        lacks = _lacks(catalog, entry, told)
         if not lacks:
             continue
         rows = estimated_rows(evidence, entry.table)
@@ -69,22 +75,43 @@ def framework_table(evidence: Evidence) -> Iterator[Finding | Examined]:
     yield Examined(len(known), len(known), "tables of frameworks")
 
 
-def _lacks(catalog: Catalog, entry: Recognised) -> list[str]:
+def _told(evidence: Evidence) -> set[Subject]:
+    """Columns and constraints that other checks have found what a framework's table may lack."""
+    others: tuple[CheckFunction, ...] = (
+        vector_without_dimension, vector_without_index, json_not_jsonb, jsonb_filter_without_index, foreign_key_without_index,
+    )  # fmt: skip
+    found: set[Subject] = set()
+    for function in others:
+        try:
+            findings = [item for item in function(evidence) if isinstance(item, Finding)]
+        except (NotApplicable, Unknown):
+            continue
+        # What stands for several columns names them.
+        found |= {subject for item in findings for subject in (item.subject, *item.related)}
+    return found
+
+
+def _lacks(catalog: Catalog, entry: Recognised, told: set[Subject]) -> list[str]:
     table, shape = entry.table, entry.shape
     columns = catalog.column_names[table.oid]
     lacks = []
-    if shape.vector:
-        vector = columns[shape.vector]
-        if dimensions(vector) is None:
-            lacks.append("vectors without a dimension")
-        if not ann_indexes(catalog, vector):
-            lacks.append("no vector index")
-    if shape.document and columns[shape.document].base_type == "json":
+
+    def is_told(name: str) -> bool:
+        return catalog.column_subject(columns[name]) in told
+
+    # Without a dimension there can be no index.
+    if shape.vector and not ann_indexes(catalog, columns[shape.vector]) and not is_told(shape.vector):
+        lacks.append("no vector index")
+    if shape.document and columns[shape.document].base_type == "json" and not is_told(shape.document):
         lacks.append(f"{quote_identifier(shape.document)} is json")
     for key in shape.keys:
-        if not _leads(catalog, table, columns[key].number):
+        number = columns[key].number
+        references = [rule for rule in catalog.constraints_of(table.oid) if rule.columns == (number,)]
+        if not _leads(catalog, table, number) and not any(
+            catalog.constraint_subject(rule) in told for rule in references
+        ):
             lacks.append(f"no index on {quote_identifier(key)}")
-    if shape.framework == "mem0" and not _indexed(catalog, table, columns["payload"].number):
+    if shape.framework == "mem0" and not _indexed(catalog, table, columns["payload"].number) and not is_told("payload"):
         lacks.append("no index on what memories are filtered by")
     return lacks
 

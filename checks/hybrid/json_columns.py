@@ -11,6 +11,7 @@ from checks.evidence.patterns import AccessPattern
 from checks.evidence.repository.facts import Repository
 from checks.families import once_per_family
 from checks.hybrid.documents import compares, document_columns
+from checks.hybrid.framework_tables import advised
 from checks.model import (
     Confidence,
     Examined,
@@ -143,13 +144,17 @@ def _as_text(
     return Finding(
         subject,
         title,
-        Fix(
-            "Change it to jsonb. That rewrites the table under an exclusive lock: on a large one add a jsonb column, fill it "
-            "in batches, and swap the names.",
-            sql=f"{alter} jsonb USING {name}::jsonb;",
-            lock="ACCESS EXCLUSIVE",
-            rewrites=True,
-            undo=f"{alter} json USING {name}::json; (the order of keys and duplicate keys are gone)",
+        advised(
+            catalog,
+            table,
+            Fix(
+                "Change it to jsonb. That rewrites the table under an exclusive lock: on a large one add a jsonb column, fill it "
+                "in batches, and swap the names.",
+                sql=f"{alter} jsonb USING {name}::jsonb;",
+                lock="ACCESS EXCLUSIVE",
+                rewrites=True,
+                undo=f"{alter} json USING {name}::json; (the order of keys and duplicate keys are gone)",
+            ),
         ),
         severity=severity,
         confidence=Confidence.MEASURED if measured else Confidence.INFERRED,

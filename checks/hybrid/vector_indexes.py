@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from checks.evidence.database.facts import Catalog, Column, Index, Table
 from checks.evidence.evidence import Evidence
 from checks.families import once_per_family
+from checks.hybrid.framework_tables import advised
 from checks.hybrid.searches import (
     Search,
     ann_indexes,
@@ -59,7 +60,8 @@ def vector_without_index(evidence: Evidence) -> Iterator[Finding | Examined]:
 def _unindexed(evidence: Evidence, table: Table, column: Column, rows: float) -> Finding:
     searches = searches_of(evidence, column)
     narrow = [entry for entry in searches if _is_narrow(evidence, entry)]
-    subject = evidence.get(Catalog).column_subject(column)
+    catalog = evidence.get(Catalog)
+    subject = catalog.column_subject(column)
     title = f"Vector column {subject.name} has {rows:,.0f} rows and no index for nearest-neighbour search"
     severity, confidence = Severity.HIGH, Confidence.MEASURED
     if not searches:
@@ -77,8 +79,10 @@ def _unindexed(evidence: Evidence, table: Table, column: Column, rows: float) ->
     return Finding(
         subject,
         title,
-        _index_fix(
-            evidence.get(Catalog), table, column, wide, confined=bool(searches) and len(narrow) == len(searches)
+        advised(
+            catalog,
+            table,
+            _index_fix(catalog, table, column, wide, confined=bool(searches) and len(narrow) == len(searches)),
         ),
         severity=severity,
         confidence=confidence,

@@ -67,19 +67,24 @@ def test_tables_of_frameworks(database: Database) -> None:
         "public.data_llama",
         "public.checkpoints",
         "public.checkpoint_blobs",
+        # What they lack is told of their columns.
+        "public.langchain_pg_embedding",
+        "public.n8n_vectors",
+        "public.flow_docs",
     }
+    dimension = finding(
+        conclude(evidence, "hybrid.vector-without-dimension"), "public.langchain_pg_embedding.embedding"
+    )
+    assert dimension.fix.summary.endswith(
+        " LangChain (PGVector) made it: PGVector(embedding_length=..., use_jsonb=True), and an index made by a migration of "
+        "your own; or PGVectorStore, with apply_vector_index()."
+    )
     assert finding(result, "public.mem0_memories").observed["lacks"][-1] == "no index on what memories are filtered by"
-    langchain = finding(result, "public.langchain_pg_embedding")
-    assert langchain.observed["lacks"] == [
-        "vectors without a dimension",
-        "no vector index",
-        "cmetadata is json",
-        "no index on collection_id",
-    ]
-    assert langchain.severity is Severity.LOW
+    langchain = finding(result, "public.notes_store")
+    assert (langchain.severity, langchain.observed["lacks"]) == (Severity.LOW, ["no vector index"])
     used = FrameworkUse("langchain", "PGVector", Location("rag.py", 2), "0.0.15")
     told = conclude(msgspec.structs.replace(evidence, repository=Repository("app", frameworks=(used,))), TABLES)
-    langchain = finding(told, "public.langchain_pg_embedding")
+    langchain = finding(told, "public.notes_store")
     assert (langchain.observed["version"], langchain.locations) == ("0.0.15", (Location("rag.py", 2),))
     assert finding(told, "public.n8n_chat_histories").observed["lacks"] == ["no index on session_id"]
 
