@@ -176,8 +176,10 @@ def test_filters_of_joined_tables(database: Database) -> None:
     )
 
 
-def test_the_planner_takes_the_exact_way(database: Database) -> None:
-    """Among few rows it sorts them all: nothing is lost, and nothing is claimed."""
+def test_the_planner_takes_the_exact_way(
+    database: Database, repository: Callable[[Mapping[str, str | bytes]], Path]
+) -> None:
+    """Among few rows it sorts them all: nothing is lost, and nothing is claimed, of code that searches alike neither."""
     prepare(database, "CREATE EXTENSION vector", table("small"), "DELETE FROM small WHERE id > 1000")
     connection = database.connect()
     text = SEARCH.format("small")
@@ -185,7 +187,9 @@ def test_the_planner_takes_the_exact_way(database: Database) -> None:
     assert not any("small_ann" in row[0] for row in plan)
     assert len(send(connection, text, [(7, QUERY)] * 3)) == 30
 
-    assert examine(database, FILTERED, limits={"vector_rows": 100}).outcome is Outcome.PASSED
+    probe = text.replace("SELECT id", "SELECT id, live")
+    code = repository({"probe.py": f'import psycopg\ndef f(c, v):\n    c.execute("{probe}", v)\n'})
+    assert examine(database, FILTERED, code, limits={"vector_rows": 100}).outcome is Outcome.PASSED
 
 
 def test_a_function_that_filters_documents(database: Database) -> None:

@@ -87,6 +87,19 @@ def test_shapes_that_no_index_serves(database: Database) -> None:
     assert "sorts by the distance DESC" in descending.title
 
 
+def test_a_search_is_one_finding(database: Database) -> None:
+    """What the queries around it sort by is no search of its own."""
+    prepare(database, "CREATE EXTENSION vector", table("nested"))
+    text = """SELECT id FROM (SELECT DISTINCT ON (tenant_id) * FROM
+        (SELECT *, embedding <=> %s::vector AS distance FROM nested ORDER BY distance) t
+        ORDER BY tenant_id, distance) u ORDER BY 1 - distance DESC LIMIT 5"""
+    send(database.connect(), text, [(QUERY,)] * 3)
+
+    (found,) = examine(database, SHAPE, limits=LIMITS).findings
+
+    assert found.observed["reason"] == "unlimited"
+
+
 def test_confined_and_small_searches(database: Database) -> None:
     prepare(database, "CREATE EXTENSION vector", table("tenants"), table("few", 50))
     connection = database.connect()
@@ -173,11 +186,21 @@ def test_bits_alone(database: Database) -> None:
         [(QUERY, QUERY)] * 3,
     )
 
+    # Ranked again by what the candidates' own cast gave.
+    cast = candidates.replace("id, embedding FROM", "id, embedding::halfvec(4) AS embedding FROM")
+    send(
+        connection,
+        f"WITH c AS ({cast}) SELECT id FROM c ORDER BY embedding::halfvec(4) <=> %s::halfvec(4) LIMIT 5",
+        [(QUERY, QUERY)] * 3,
+    )
+
     result = examine(database, QUANTISED)
 
     (found,) = result.findings
     assert found.subject.kind == "statement"
-    assert (result.examined, found.confidence) == (2, Confidence.MEASURED)
+    assert (result.examined, found.confidence) == (3, Confidence.MEASURED)
+    # Those few rows ask no index, of whatever distance.
+    assert examine(database, "hybrid.distance-operator-mismatch").outcome is Outcome.PASSED
     assert examine(database, CAST).outcome is Outcome.PASSED
 
 
