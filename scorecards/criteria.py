@@ -135,7 +135,7 @@ def _from_evidence(
             continue
         verdict, blamed = _from_check(rule, result)
         verdicts.append(verdict)
-        findings += blamed
+        findings += blamed if verdict.status != "met" else ()
     if rule.fact:
         verdicts.append(_from_fact(rule.fact, evidence))
     combined = verdicts[0]
@@ -171,7 +171,7 @@ def _from_check(rule: Rule, result: CheckResult) -> tuple[Verdict, list[Finding]
     if rule.share is not None:
         return _by_share(rule.share, result, bad, words, strength), blamed
     if blamed:
-        return unmet(words, strength), blamed
+        return unmet(_too_few(words), strength), blamed
     if result.reason is not None:
         return unknown(reason, unlock, words), []
     return met(words, strength), []
@@ -184,11 +184,17 @@ def _unmet_objects(result: CheckResult, blamed: Sequence[Finding]) -> int:
 
 
 def _counted(result: CheckResult, bad: int) -> str:
-    """`397 of 400 tables` are fine."""
+    """`397 of 400 tables` are fine, or `20 of 400 tables looked at`, all fine."""
     name = result.check.partition(".")[2].replace("-", " ")
     if result.examined is None or result.of is None:
         return f"{name}: {bad} found" if bad else ""
-    return f"{max(0, result.examined - bad)} of {result.of} {result.noun or 'objects'}"
+    words = f"{max(0, result.examined - bad)} of {result.of} {result.noun or 'objects'}"
+    return words if bad or result.examined == result.of else f"{words} looked at"
+
+
+def _too_few(words: str) -> str:
+    """`only 300 of 400 tables`, so that nobody takes those that are fine for those that are not."""
+    return f"only {words}" if words[:1].isdigit() else words
 
 
 def _by_share(share: float, result: CheckResult, bad: int, words: str, strength: Strength) -> Verdict:
@@ -197,12 +203,12 @@ def _by_share(share: float, result: CheckResult, bad: int, words: str, strength:
     if result.of is None or result.examined is None:
         if result.outcome is Outcome.UNKNOWN:
             return gap
-        return unmet(words, strength) if bad else met(words, strength)
+        return unmet(_too_few(words), strength) if bad else met(words, strength)
     bad = min(bad, result.of)
     worst, best = (result.examined - bad) / result.of, (result.of - bad) / result.of
     if worst >= share:
         return met(words, Strength.MEASURED if strength is not Strength.INFERRED or not bad else strength)
-    return unmet(words, strength) if best < share else gap
+    return unmet(_too_few(words), strength) if best < share else gap
 
 
 def _from_answer(question: Question, answer: Answer | None, as_of: dt.date) -> Verdict:

@@ -82,7 +82,7 @@ def uniqueness_only_in_code(evidence: Evidence) -> Iterator[Finding | Examined]:
         yield Finding(
             Subject("column", (table.schema, table.name, columns[0])) if len(columns) == 1 else table.subject,
             f"{', '.join(columns)} of {table.subject.name} {'is' if len(columns) == 1 else 'are'} unique only as long as "
-            f"nobody writes at once: {entries[0].by}, and no unique index",
+            f"nobody writes at once: {entries[0].by}, and there is no unique index",
             _fix(catalog, table, columns, entries),
             severity=Severity.HIGH if any(entry.by != _LOOK for entry in entries) else Severity.MEDIUM,
             confidence=Confidence.INFERRED,

@@ -85,12 +85,16 @@ class Change:
         return Finding(
             Subject("file", (self.file.path,)),
             title,
-            fix,
+            self._timely(fix),
             severity=severity or self.severity(steps),
             confidence=Confidence.INFERRED,
             observed={**told, **(observed or {})},
             locations=tuple(dict.fromkeys(step.location for step in steps))[:SHOWN],
         )
+
+    def _timely(self, fix: Fix) -> Fix:
+        """What is done already is done: only the next migration can do it better, and no SQL is to be run here."""
+        return Fix(f"This one has run; do it in the next: {fix.summary}") if self.pending is False else fix
 
 
 def some(names: list[str], shown: int = 3) -> str:

@@ -72,7 +72,7 @@ def _number(count: int, one: str, many: str) -> str:
 def _build(change: Change, steps: list[MigrationStep]) -> Fix:
     written = []
     for step in steps[:10]:
-        if step.name and step.columns and all(step.columns):
+        if step.name and step.plain:
             unique = "UNIQUE " if step.detail == "unique" else ""
             written.append(
                 f"CREATE {unique}INDEX CONCURRENTLY {qualified_name(step.name)} ON {qualified_name(*step.table)} "

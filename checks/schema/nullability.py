@@ -349,7 +349,7 @@ def always_null_column(evidence: Evidence) -> Iterator[Finding | Examined]:
                 "Find out who was to fill it; drop it if nobody is. Old code that still names the column must be gone first.",
                 f"ALTER TABLE {qualified_name(table.schema, table.name)} {actions};",
                 lock="ACCESS EXCLUSIVE, briefly",
-                undo="ADD COLUMN of the same type: it held nothing but nulls.",
+                undo="Add a column of the same type: it held nothing but nulls.",
             ),
             confidence=Confidence.INFERRED,
             observed={"columns": names, "rows": round(estimated_rows(evidence, table) or 0)},

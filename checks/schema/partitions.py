@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from checks.evidence.database.facts import Catalog, Server, Table, Usage
 from checks.evidence.evidence import Evidence
 from checks.families import once_per_family
-from checks.figures import bytes_in_words
+from checks.figures import bytes_in_words, seconds_in_words
 from checks.model import (
     Examined,
     Finding,
@@ -263,7 +263,7 @@ def no_future_partition(evidence: Evidence) -> Iterator[Finding | Examined]:
             continue
         default = catalog.table_by_oid.get(table.default_partition or 0)
         if left > 0:
-            title = f"Table {table.subject.name} has no partition beyond {last:%Y-%m-%d}, in {left:.1f} days"
+            title = f"Table {table.subject.name} has no partition beyond {last:%Y-%m-%d}, in {seconds_in_words(left * 86_400)}"
         else:
             title = f"Table {table.subject.name} has no partition since {last:%Y-%m-%d}"
         yield Finding(

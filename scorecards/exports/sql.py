@@ -1,7 +1,8 @@
 """The fixes as one commented SQL script, in the order in which they should run.
 
 What runs by itself is on a list: settings, statistics, indexes CONCURRENTLY, constraints NOT VALID. Everything else (what drops,
-rewrites, locks out writers, or cannot be read by PostgreSQL's own grammar) stands there as a comment, with the reason.
+rewrites, locks out writers, leaves an invalid index behind where rows are twice, belongs into a file of the repository, or
+cannot be read by PostgreSQL's own grammar) stands there as a comment, with the reason.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class Phase(IntEnum):
     STATISTICS = 2
     INDEXES = 3
     CONSTRAINTS = 4
-    BY_HAND = 5
+    VALIDATION = 5
+    BY_HAND = 6
 
 
 TITLES = {
@@ -51,6 +53,7 @@ TITLES = {
     Phase.STATISTICS: "Statistics and maintenance: reads and writes go on",
     Phase.INDEXES: "Indexes, CONCURRENTLY: outside of a transaction, one at a time; reads and writes go on",
     Phase.CONSTRAINTS: "Constraints: added NOT VALID, then validated",
+    Phase.VALIDATION: "Constraints that were never validated, perhaps because rows break them: it ends at the first such row",
     Phase.BY_HAND: "By hand: drops, rewrites, or locks others out. Nothing below runs unless you remove the comment",
 }
 
@@ -79,7 +82,7 @@ def render(scorecard: Scorecard) -> str:
         parts.append(f"-- {'=' * (WIDTH - 3)}\n{_comment(f'{phase.value}. {TITLES[phase]}')}\n-- {'=' * (WIDTH - 3)}")
         if phase is Phase.INDEXES:
             parts.append(WAITING)
-        elif phase is Phase.CONSTRAINTS:
+        elif phase in (Phase.CONSTRAINTS, Phase.VALIDATION):
             parts.append(f"SET lock_timeout = '{LOCK_TIMEOUT}';")
         for step in mine:
             number += 1
@@ -101,6 +104,8 @@ def steps_of(findings: list[FindingEntry], advised: Sequence[AdvisedIndexEntry] 
     steps, names = [], set[str]()
     for sql, group in by_script.items():
         phase, refused, created = _judge(sql, group[0].fix.rewrites)
+        refused = refused or _first(group)
+        phase = Phase.BY_HAND if refused else phase
         if not refused and all(finding.severity == Severity.NOTE for finding in group):
             phase, refused = Phase.BY_HAND, "it is only a note: run it if you want it"
         if created & names:
@@ -120,6 +125,16 @@ def steps_of(findings: list[FindingEntry], advised: Sequence[AdvisedIndexEntry] 
 def _set_aside(finding: FindingEntry) -> bool:
     decision = finding.decision
     return decision is not None and decision.kind in ("waive", "dispute") and not decision.expired
+
+
+def _first(group: Sequence[FindingEntry]) -> str:
+    """What has to be done before by a person, where the findings tell."""
+    for finding in group:
+        if finding.subject.kind == "file" and finding.check.startswith("schema.migration-"):
+            return f"it belongs into {finding.subject.name}"
+        if finding.check == "indexing.invalid-index" and finding.observed.get("unique"):
+            return "rows that are twice made the build fail, and would again: correct them first"
+    return ""
 
 
 def _judge(sql: str, rewrites: bool) -> tuple[Phase, str, set[str]]:
@@ -145,8 +160,8 @@ def _judge(sql: str, rewrites: bool) -> tuple[Phase, str, set[str]]:
             return Phase.BY_HAND, refused, created
         if kind == "index_stmt":
             created.add(node.index_stmt.idxname)
-        # The heaviest decides, but an ANALYZE behind an index does not make it later.
-        phase = max(phase, found)
+        # The heaviest decides, but an ANALYZE behind an index does not make it later, nor what validates a new constraint.
+        phase = phase if (phase, found) == (Phase.CONSTRAINTS, Phase.VALIDATION) else max(phase, found)
     return phase, "", created
 
 
@@ -166,6 +181,8 @@ def _statement(kind: str, node: Any) -> tuple[Phase, str]:
         phase = Phase.INDEXES
         # ON ONLY a partitioned table is a change of the catalog alone.
         refused = "" if node.concurrent or not node.relation.inh else "without CONCURRENTLY it locks writers out"
+        if node.unique and not refused:
+            refused = "rows that are twice would make it fail, and leave an invalid index: look for them first"
     elif kind == "reindex_stmt":
         phase = Phase.INDEXES
         refused = "" if _has_option(node, "concurrently") else "without CONCURRENTLY it locks writers out"
@@ -190,7 +207,7 @@ def _alter_table(node: Any) -> tuple[Phase, str]:
         elif subtype not in _QUIET_CHANGES:
             return Phase.BY_HAND, "it changes the table under a lock that keeps others out"
         if subtype in ("AT_AddConstraint", "AT_ValidateConstraint"):
-            phase = Phase.CONSTRAINTS
+            phase = max(phase, Phase.CONSTRAINTS if subtype == "AT_AddConstraint" else Phase.VALIDATION)
     return phase, ""
 
 
@@ -216,18 +233,27 @@ def _head(scorecard: Scorecard, steps: list[Step], left_out: int) -> str:
         f"Evidence {scorecard.evidence_sha256}; {scorecard.tool.name} {scorecard.tool.version}",
         "",
         "Read every step before you run it, and try it on a copy first. pgsurveyor has run nothing of this.",
-        f"{runs} steps run as they stand; {len(steps) - runs} are comments, because they drop, rewrite or lock, and need a plan.",
+        f"{_count(runs, 'step runs as it stands', 'steps run as they stand')}; "
+        f"{_count(len(steps) - runs, 'is a comment that says why: it needs', 'are comments that say why: they need')} a plan.",
     ]
     if left_out:
-        lines.append(f"{left_out} findings that were waived or disputed are left out.")
+        lines.append(
+            f"{_count(left_out, 'finding that was waived or disputed is', 'findings that were waived or disputed are')} left out."
+        )
     lines += [
         "",
         "psql -X -v ON_ERROR_STOP=1 -f fixes.sql, without --single-transaction: CONCURRENTLY works only outside of one.",
         "It stops at the first error. An index that fails half-way stays behind as invalid: drop it CONCURRENTLY before "
         "the next try.",
+        "ALTER SYSTEM holds for this node alone: run those for each standby too. What changes the schema belongs into a "
+        "migration as well, or the next review tells of drift.",
     ]
     comment = "\n".join(_comment(line) for line in lines)
     return f"{comment}\n\nSET lock_timeout = '{LOCK_TIMEOUT}';\nSET statement_timeout = 0;"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
 
 
 def _step(number: int, step: Step) -> str:

@@ -7,6 +7,7 @@ import re
 from checks.evidence.database.facts import Catalog, Column, FreezeAges, Index, Server, Table, Usage
 from checks.evidence.evidence import Evidence
 from checks.evidence.repository.facts import Repository
+from checks.figures import bytes_in_words
 from checks.model import NotApplicable, Reason, qualified_name
 from checks.relations import leaves, reviewed_tables
 from checks.schema.sequences import numbered_columns
@@ -79,7 +80,9 @@ def freeze_ages_below_failsafe(evidence: Evidence) -> Verdict:
     if not entries:
         return unknown(Reason.NOT_PERMITTED, _grant(evidence))
     oldest = max(max(entry.xid_age, entry.multixact_age) for entry in entries)
-    return judged(oldest < red, f"oldest age {oldest / 1e6:,.0f} million")
+    return judged(
+        oldest < red, f"oldest age {oldest / 1e6:,.0f} million" if oldest >= 1e6 else f"oldest age {oldest:,}"
+    )
 
 
 def migrations_in_repository(evidence: Evidence) -> Verdict:
@@ -127,7 +130,7 @@ def no_huge_unpartitioned_table(evidence: Evidence) -> Verdict:
     if huge:
         return unmet(f"{len(huge)} of {len(plain)} tables are larger than 100 GB: {listed(sorted(huge))}")
     largest = max(((table.total_bytes or 0) for table in plain), default=0)
-    return met(f"the largest of {len(plain)} tables has {largest / GB:.1f} GB")
+    return met(f"the largest of {len(plain)} tables has {bytes_in_words(largest)}")
 
 
 def hot_updates(evidence: Evidence) -> Verdict:

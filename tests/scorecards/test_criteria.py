@@ -53,15 +53,15 @@ def tables(bad: int, of: int, *, examined: int | None = None, severity: Severity
     ("rule", "result", "status", "observed"),
     [
         (NONE_FOUND, tables(0, 400), "met", "400 of 400 tables"),
-        (NONE_FOUND, tables(3, 400), "unmet", "397 of 400 tables"),
+        (NONE_FOUND, tables(3, 400), "unmet", "only 397 of 400 tables"),
         (NONE_FOUND, tables(3, 400, severity=Severity.LOW), "met", "400 of 400 tables"),
         (NONE_FOUND, tables(0, 0), "met", "0 of 0 tables"),
         (ALL, tables(0, 0), "not_applicable", "there are no tables"),
-        (ALL, tables(1, 400), "unmet", "399 of 400 tables"),
+        (ALL, tables(1, 400), "unmet", "only 399 of 400 tables"),
         (SHARE, tables(40, 400), "met", "360 of 400 tables"),
-        (SHARE, tables(41, 400), "unmet", "359 of 400 tables"),
+        (SHARE, tables(41, 400), "unmet", "only 359 of 400 tables"),
         (SHARE, tables(1, 400, examined=300), "unknown", "299 of 400 tables"),
-        (SHARE, tables(100, 400, examined=300), "unmet", "200 of 400 tables"),
+        (SHARE, tables(100, 400, examined=300), "unmet", "only 200 of 400 tables"),
         (SHARE, tables(1, 400, examined=390), "met", "389 of 400 tables"),
         (NONE_FOUND, unseen(CHECK, Reason.NOT_PERMITTED, "GRANT"), "unknown", ""),
         (NONE_FOUND, CheckResult(CHECK, Outcome.NOT_APPLICABLE, fact="no tables"), "not_applicable", "no tables"),
@@ -82,7 +82,7 @@ def test_an_error_is_unknown_with_its_reason() -> None:
 
 def test_objects_that_stand_behind_one_finding_are_counted() -> None:
     result = found(CHECK, [finding(CHECK, "table", "public", "tenant")], Examined(400, 400, "tables", unmet=399))
-    assert judge([result], rule=NONE_FOUND).verdict.observed == "1 of 400 tables"
+    assert judge([result], rule=NONE_FOUND).verdict.observed == "only 1 of 400 tables"
 
 
 def test_some_found_and_the_rest_hidden_is_unmet() -> None:
@@ -135,7 +135,7 @@ def test_status_from_an_answer(
 def test_evidence_comes_before_words_and_a_contradiction_is_told() -> None:
     judged = judge([tables(3, 400)], rule=NONE_FOUND, question=QUESTION, answer=YES)
     assert judged.verdict.status == "unmet"
-    assert judged.contradiction == "said yes, seen: 397 of 400 tables"
+    assert judged.contradiction == "said yes, seen: only 397 of 400 tables"
     assert judge([tables(0, 400)], rule=NONE_FOUND, question=QUESTION, answer=NO).verdict.status == "met"
 
 

@@ -76,6 +76,24 @@ CREATE INDEX IF NOT EXISTS users_age ON users (age);
     assert only.fix.sql == "CREATE INDEX CONCURRENTLY users_email ON public.users (email);"
 
 
+def test_an_index_is_written_out_where_nothing_of_it_would_be_lost(filled: Database, repository: Repositories) -> None:
+    result = of_one(
+        filled,
+        repository,
+        """CREATE INDEX users_plain ON users USING btree (email, id);
+CREATE INDEX users_hash ON users USING hash (email);
+CREATE INDEX users_first ON users (email DESC);
+CREATE INDEX users_pattern ON users (email text_pattern_ops);
+CREATE INDEX users_some ON users (email) WHERE age > 17;
+CREATE INDEX users_more ON users (email) INCLUDE (age);
+CREATE INDEX users_full ON users (email) WITH (fillfactor = 70);
+""",
+    )
+    (found,) = result["blocking-index"]
+    assert found.title == "Migration builds 7 indexes on public.users under a lock that stops writes"
+    assert found.fix.sql == "CREATE INDEX CONCURRENTLY users_plain ON public.users (email, id);"
+
+
 def test_severity_follows_the_rows_and_what_ran_already_weighs_less(filled: Database, repository: Repositories) -> None:
     root = repository({"migrations/0001_first.sql": FIRST})
     commit(root, {"migrations/0002_a.sql": "CREATE INDEX posts_title ON posts (title);"})
@@ -91,6 +109,9 @@ def test_severity_follows_the_rows_and_what_ran_already_weighs_less(filled: Data
     assert severities() == {"02_a": Severity.LOW, "03_b": Severity.HIGH}
     filled.execute("CREATE INDEX users_email ON users (email)")
     assert severities() == {"02_a": Severity.LOW, "03_b": Severity.MEDIUM}
+    for done in examine(filled, "schema.migration-blocking-index", root, limits=hidden).findings:
+        assert done.fix.sql is None
+        assert done.fix.summary.startswith("This one has run; do it in the next: ")
     for number in range(25):
         commit(root, {"readme": str(number)})
     result = examine(filled, "schema.migration-blocking-index", root, limits=hidden)

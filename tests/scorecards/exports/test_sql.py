@@ -31,6 +31,8 @@ QUIET = [
     ("REINDEX INDEX CONCURRENTLY i;", Phase.INDEXES),
     ("ALTER TABLE t ADD CONSTRAINT c FOREIGN KEY (a) REFERENCES p (id) NOT VALID; ALTER TABLE t VALIDATE CONSTRAINT c;",
      Phase.CONSTRAINTS),
+    ("ALTER TABLE t ADD CONSTRAINT t_pkey PRIMARY KEY USING INDEX t_id_key;", Phase.CONSTRAINTS),
+    ("ALTER TABLE t VALIDATE CONSTRAINT c;", Phase.VALIDATION),
 ]  # fmt: skip
 LOUD = [
     "DROP INDEX CONCURRENTLY i;",
@@ -45,6 +47,8 @@ LOUD = [
     "ALTER TABLE t ALTER COLUMN a SET NOT NULL;",
     "ALTER TABLE t ADD CONSTRAINT c CHECK (a > 0);",
     "CREATE INDEX i ON t (a);",
+    "CREATE UNIQUE INDEX CONCURRENTLY i ON t (a);",
+    "CREATE UNIQUE INDEX CONCURRENTLY i ON t (a); ALTER TABLE t ADD CONSTRAINT c PRIMARY KEY USING INDEX i;",
     "REINDEX INDEX i;",
     "VACUUM FULL t;",
     "GRANT ALL ON t TO PUBLIC;",
@@ -88,13 +92,32 @@ def test_what_rewrites_is_a_comment_whatever_it_is() -> None:
     assert steps_of([entry("ANALYZE t;", rewrites=True)])[0].refused
 
 
+def test_what_a_person_must_do_before_is_a_comment() -> None:
+    rebuild = Fix("Rebuild it.", "REINDEX INDEX CONCURRENTLY i;")
+    index = finding("indexing.invalid-index", "index", "public", "i", fix=rebuild, observed={"unique": True})
+    plain = finding(
+        "indexing.invalid-index", "index", "public", "j", fix=Fix("Rebuild it.", "REINDEX INDEX CONCURRENTLY j;")
+    )
+    file = finding(
+        "schema.migration-blocking-index", "file", "db/2.sql", fix=Fix("So.", "CREATE INDEX CONCURRENTLY k ON t (a);")
+    )
+    results = (
+        found("indexing.invalid-index", [index, plain]),
+        found("schema.migration-blocking-index", [file]),
+    )
+    script = render(scorecard(results=results, state=ReviewState()), "sql")
+    assert live(script) == ["REINDEX INDEX CONCURRENTLY j"]
+    assert "Not run: rows that are twice made the build fail, and would again: correct them first" in script
+    assert "Not run: it belongs into db/2.sql" in script
+
+
 def test_steps_come_in_order_and_the_same_script_once() -> None:
     entries = [entry(sql, f"t{number}") for number, (sql, _) in enumerate(reversed(QUIET))]
     entries += [entry("ANALYZE public.t;", "other"), entry("CREATE INDEX CONCURRENTLY i ON u (b);", "again")]
     steps = steps_of(entries)
     assert [step.phase for step in steps] == sorted(step.phase for step in steps)
     analyze = next(step for step in steps if step.sql == "ANALYZE public.t;")
-    assert [finding.subject.name for finding in analyze.findings] == ["public.t6", "public.other"]
+    assert [finding.subject.name for finding in analyze.findings] == ["public.t8", "public.other"]
     assert next(step for step in steps if "ON u" in step.sql).refused == "a step above makes an index of that name"
 
 
@@ -109,7 +132,7 @@ def test_what_was_waived_is_left_out_and_counted() -> None:
     made = finding("schema.no-primary-key", "table", "public", "t", fix=Fix("Do it.", "ANALYZE t;"))
     state = ReviewState(decisions={made.id: Decision("dispute", "ada", AS_OF, note="it is a view")})
     script = render(scorecard(results=(found("schema.no-primary-key", [made]),), state=state), "sql")
-    assert "1 findings that were waived or disputed are left out." in script
+    assert "1 finding that was waived or disputed is left out." in script
     assert "ANALYZE" not in script
 
 

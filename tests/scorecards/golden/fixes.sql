@@ -3,12 +3,14 @@
 -- Evidence 5d856d7be0f7b9795d856d7be0f7b9795d856d7be0f7b9795d856d7be0f7b979; pgsurveyor 0.1.0
 --
 -- Read every step before you run it, and try it on a copy first. pgsurveyor has run nothing of this.
--- 1 steps run as they stand; 6 are comments, because they drop, rewrite or lock, and need a plan.
+-- 1 step runs as it stands; 6 are comments that say why: they need a plan.
 -- 7 findings that were waived or disputed are left out.
 --
 -- psql -X -v ON_ERROR_STOP=1 -f fixes.sql, without --single-transaction: CONCURRENTLY works only outside of one.
 -- It stops at the first error. An index that fails half-way stays behind as invalid: drop it CONCURRENTLY before the
 -- next try.
+-- ALTER SYSTEM holds for this node alone: run those for each standby too. What changes the schema belongs into a
+-- migration as well, or the next review tells of drift.
 
 SET lock_timeout = '5s';
 SET statement_timeout = 0;
@@ -29,7 +31,7 @@ CREATE INDEX CONCURRENTLY messages_account_id_idx ON public.messages (account_id
 --   Undo: DROP INDEX CONCURRENTLY public.messages_account_id_idx;
 
 -- ===================================================================================================================
--- 5. By hand: drops, rewrites, or locks others out. Nothing below runs unless you remove the comment
+-- 6. By hand: drops, rewrites, or locks others out. Nothing below runs unless you remove the comment
 -- ===================================================================================================================
 
 -- 2. Change it.
