@@ -64,7 +64,10 @@ def _withdrawn(finding: Finding, proof: Proof) -> bool:
 
 
 def _claims(finding: Finding) -> bool:
-    """Whether it is said to serve statements. An index for a foreign key, say, serves what no statement of the workload shows."""
+    """Whether it is said to serve statements, and nothing else: an index for a foreign key spares those who delete the parent's
+    rows from reading the table, which no statement of the workload shows."""
+    if any(finding.observed.get(name) for name in ("parent_deletes", "parent_updates")):
+        return False
     return finding.subject.kind == "statement" or bool(finding.observed.get("statements"))
 
 

@@ -210,7 +210,9 @@ def _runs(counted: _Counted) -> list[float]:
         outer, inner = inputs
         known = inner.pages > _NO_PAGES and not called
         again = max(0.0, (rest - outer.pages) / inner.pages) if known else outer.node.rows
-        runs = {id(outer): 1.0, id(inner): again}
+        # By a foreign key the planner may know that the join has more rows than all look-ups fetch as it counts those.
+        more = max(1.0, node.rows / max(1.0, outer.node.rows * max(inner.node.rows, inner.rows)))
+        runs = {id(outer): 1.0, id(inner): again * more}
     else:
         pages = sum(child.pages for child in inputs)
         share = min(1.0, max(0.0, rest) / pages) if pages > _NO_PAGES else 1.0

@@ -20,8 +20,15 @@ SCHEMA = """
     INSERT INTO items SELECT i, 1 + i * 7919 % 1000, 1 + i / 100, repeat('x', 60) FROM generate_series(1, 99999) AS i;
     CREATE INDEX items_scattered ON items (scattered);
     CREATE INDEX items_ordered ON items (ordered);
+    CREATE TABLE pairs (a int, b int, region int NOT NULL, PRIMARY KEY (a, b));
+    INSERT INTO pairs SELECT i % 100, i, i % 20 FROM generate_series(1, 1000) AS i;
+    CREATE TABLE uses (a int, b int, note text NOT NULL, FOREIGN KEY (a, b) REFERENCES pairs);
+    INSERT INTO uses SELECT (1 + i * 7919 % 1000) % 100, 1 + i * 7919 % 1000, repeat('x', 60) FROM generate_series(1, 99999) AS i;
+    CREATE INDEX uses_pair ON uses (a, b);
 """
 JOINED = "SELECT i.note FROM owners AS o JOIN items AS i ON i.scattered = o.id WHERE o.region = 3"
+# By what is known of each column alone, a look-up finds one row; by the foreign key, a hundred.
+PAIRED = "SELECT u.note FROM pairs AS p JOIN uses AS u ON u.a = p.a AND u.b = p.b WHERE p.region = 3"
 INDEX_SCANS = {
     "enable_seqscan": "off", "enable_bitmapscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
     "enable_memoize": "off", "max_parallel_workers_per_gather": "0",
@@ -76,6 +83,7 @@ def test_loops_limits_and_sub_plans_count(database_of_items: Database, programs:
     with Shadow.of_blueprint(blueprint, programs=programs) as shadow:
         counted = Counted(shadow)
         assert counted.visits(JOINED) == pytest.approx(50 * 100 + 50, rel=0.1)
+        assert counted.visits(PAIRED) == pytest.approx(50 * 100 + 50, rel=0.1)
         assert counted.visits("SELECT note FROM items ORDER BY scattered LIMIT 40") == pytest.approx(40, rel=0.05)
         assert counted.visits(
             "SELECT (SELECT max(note) FROM items AS i WHERE i.scattered = o.id) FROM owners AS o WHERE region = 3"
