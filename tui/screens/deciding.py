@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from checks.configuration import WAIVER_REASONS
 from checks.model import Finding
 from tui.links import Thing, statement_ids
-from tui.queue import STATUSES
 from tui.screens.base import SurveyScreen
 from tui.screens.form import Field, Form, Values
+from tui.surroundings import DONE
 from tui.words import plural
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ MEANINGS = {
     "not-worth-it": "true, and repairing costs more",
     "compensated": "true, and something else covers it",
 }
-DONE = {**STATUSES, "reopen": "open again"}
 
 
 class Deciding(SurveyScreen):

@@ -14,17 +14,18 @@ from textual.timer import Timer
 from textual.widgets import Input, Static
 
 from checks.model import Area, Finding, Severity
-from scorecards.review import Event, ReviewState, undone_ids
+from scorecards.review import ReviewState
 from tui.actions import bindings
 from tui.background import Finished, start
-from tui.excerpts import excerpt_of
-from tui.links import Thing, statement_ids
+from tui.links import Thing
 from tui.queue import OPEN, ORDERS, STATUSES, Filter, Queue, Standing, ordered, read_filter, step, worst_first
-from tui.screens.deciding import DONE, Deciding
-from tui.text import AREA_SHORT, IN_PUBLIC, SEVERITY_SYMBOLS, STATUS_SYMBOLS, Part, line, severity_mark, severity_style
+from tui.screens.deciding import Deciding
+from tui.surroundings import History, owner_of, surroundings
+from tui.text import Part, line
 from tui.widgets.bars import spread
 from tui.widgets.detail import Surroundings, detail
 from tui.widgets.document import Document, Paragraph
+from tui.widgets.findings import areas_line, finding_row, severities_parts
 from tui.widgets.rows import RowList
 
 REPEAT_S = 0.1
@@ -34,20 +35,6 @@ MANY = 2_000
 AFTER_FIRST_FRAME_S = 0.1
 TIMEBOX_S = 300
 NOTHING_FOUND = "No findings. What could not be decided stands on the scorecard (S)."
-
-
-def speaker(event: Event) -> str:
-    """Who said it, in which role, and who sat beside."""
-    more = ", ".join(filter(None, (event.role, f"with {event.partner}" if event.partner else "")))
-    return f"{event.by} ({more})" if more else event.by
-
-
-def said(event: Event) -> str:
-    """A decision, an owner or a note in a few words."""
-    decision = event.decision
-    if decision is None:
-        return f"owner {event.owner}" if event.kind == "assigned" else f"note: {event.text}"
-    return f"{DONE.get(decision.kind, decision.kind)}{f', {decision.reason}' if decision.reason else ''}"
 
 
 class Walk(Deciding):
@@ -67,7 +54,7 @@ class Walk(Deciding):
         self._state = ReviewState()
         self._detail_of = ""
         self._opened_at: dt.datetime | None = None
-        self._known_events: tuple[tuple[Event, ...], dict[str, list[Event]], set[str]] = ((), {}, set())
+        self._history = History()
         self._detail_timer: Timer | None = None
         self._place_timer: Timer | None = None
         self._filter_timer: Timer | None = None
@@ -132,7 +119,7 @@ class Walk(Deciding):
         decision = state.decisions.get(id)
         return Standing(
             STATUSES.get(decision.kind, decision.kind) if decision else OPEN,
-            state.owners.get(id) or (decision.owner if decision else "") or "",
+            owner_of(state, id),
             bool(state.notes.get(id)),
             id in self.marks,
             id in state.conflicts,
@@ -159,44 +146,11 @@ class Walk(Deciding):
 
     def _draw(self, row: int, width: int) -> Content:
         finding = self.queue.findings[self.shown[row]]
-        standing = self.standing(finding.id)
-        assert finding.severity is not None
-        decided = standing.decided
-        ending = line(
-            ("≠!", "bold $warning")
-            if standing.conflict
-            else (f" {STATUS_SYMBOLS.get(standing.status, '·')}", "bold $accent"),
-            ("▪" if standing.noted else " ", "$muted"),
-            (AREA_SHORT[finding.area], "$muted"),
-        )
-        title = IN_PUBLIC.sub("", finding.title[: width * 2])
-        begin = line(
-            ("* " if standing.marked else "  ", "bold $accent"),
-            severity_mark(finding.severity) if not decided else line((severity_mark(finding.severity).plain, "$muted")),
-            " ",
-            (title, "$muted" if decided else "$foreground"),
-        )
-        room = width - ending.cell_length - 1
-        kept = begin.truncate(room, ellipsis=True)
-        return line(kept, " " * (room - kept.cell_length + 1), ending)
+        return finding_row(finding, self.standing(finding.id), width)
 
     def _show_areas(self) -> None:
-        counts = self.queue.counts()
-        width = self.query_one("#walk-areas").size.width
-        for with_counts, gap in ((True, "   "), (True, "  "), (True, "│"), (False, " ")):
-            parts: list[Part] = [" "]
-            for number, area in enumerate(Area, 1):
-                look = "bold $strong underline" if area is self.area else "$muted"
-                count = f" {counts[area]}" if with_counts else ""
-                parts += [
-                    (f"{number} ", "bold $accent"), (f"{AREA_SHORT[area].lower()}{count}", look), (gap, "$muted"),
-                ]  # fmt: skip
-            shown = line(
-                *parts, ("0 ", "bold $accent"), ("all", "bold $strong underline" if self.area is None else "$muted")
-            )
-            if shown.cell_length < width:
-                break
-        self.query_one("#walk-areas", Static).update(line(shown), layout=False)
+        bar = self.query_one("#walk-areas", Static)
+        bar.update(areas_line(self.queue.counts(), self.area, bar.size.width), layout=False)
 
     def _show_foot(self) -> None:
         parts: list[Part] = [" "]
@@ -207,8 +161,7 @@ class Walk(Deciding):
         else:
             at = self.rows.cursor + 1 if self.shown else 0
             parts.append((f"{at}/{len(self.shown)}  ", "$muted"))
-            for severity, count in self._severities:
-                parts += [(f"{SEVERITY_SYMBOLS[severity]}", severity_style(severity)), (f" {count}  ", "$muted")]
+            parts += severities_parts(self._severities)
             if not self.wanted.is_empty:
                 parts.append((f"of {len(self.queue)}  esc clears the filter", "$muted"))
             elif self.order != ORDERS[0]:
@@ -244,43 +197,15 @@ class Walk(Deciding):
         self._detail_of = finding.id
 
     def _surroundings(self, finding: Finding, settled: bool) -> Surroundings:
-        state, links = self._state, self.surveyor.links
-        ids = statement_ids(finding)
         quick = settled or len(self.queue) < MANY
-        effects = self.surveyor.known_effects if quick else None
-        effect = effects.fixed(finding) if effects else None
-        named = (*effect.criteria, *(id for id, _ in effect.held_by)) if effect else ()
-        return Surroundings(
-            owner=self.standing(finding.id).owner,
-            decision=state.decisions.get(finding.id),
-            notes=state.notes.get(finding.id, ()),
-            history=self._history(finding.id),
-            statements=tuple(found for id in ids if (found := links.statement(Thing("statement", (id,))))),
-            excerpt=excerpt_of(self.surveyor.repository, finding.locations[0] if finding.locations else None),
-            plans=tuple(plan for id in ids if (plan := links.plan(id))),
-            related=links.related(finding) if quick else (),
-            effect=effect,
-            criteria={id: effects.judged[id].criterion.statement for id in named} if effects else {},
-            conflict=state.conflicts.get(finding.id),
-            growth=tuple(grown for id in ids if (grown := links.growth(id))),
-        )
-
-    def _history(self, id: str) -> tuple[str, ...]:
-        """Everything that was said about the finding, oldest first; nothing while that is one decision that holds."""
-        events = self.review.folder.events()
-        if events is not self._known_events[0]:
-            by_finding: dict[str, list[Event]] = {}
-            for event in events:
-                if event.kind in {"decided", "assigned", "noted"}:
-                    by_finding.setdefault(event.finding, []).append(event)
-            self._known_events = (events, by_finding, undone_ids(events))
-        _, by_finding, dead = self._known_events
-        mine = by_finding.get(id, [])
-        if len(mine) < 2 and not any(event.id in dead for event in mine):
-            return ()
-        return tuple(
-            f"{event.at:%Y-%m-%d %H:%M}  {speaker(event)}: {said(event)}{' (undone)' if event.id in dead else ''}"
-            for event in mine
+        return surroundings(
+            finding,
+            self._state,
+            self.surveyor.links,
+            self.surveyor.known_effects if quick else None,
+            self._history.of(self.review.folder.events(), finding.id),
+            self.surveyor.repository,
+            with_related=quick,
         )
 
     def _moved(self) -> None:

@@ -27,8 +27,8 @@ NOTICES_SHOWN = 6
 
 
 class Progress(NamedTuple):
-    """Of a run just now. `totals` are the checks of each area, `outcomes` those that have one, `findings` what they found; `looks`
-    is what is looked at, the latest last, since `looking_s` seconds; `done` or `failure` is how it ended."""
+    """Of a run just now. `totals` are the checks of each area, `outcomes` those that have one, `findings` what they found;
+    `looks` is what is looked at, the latest last, since `looking_s` seconds; `done` or `failure` is how it ended."""
 
     elapsed_s: float
     looks: Sequence[str]
