@@ -26,6 +26,7 @@ _OWN = (
     r"|upsert_all|group|includes"
 )
 _OWN_NODES = frozenset(["identifier"])
+_CLASS_OF_ROW = re.compile(rb"(?<=\bself\.)(class)(?=\s*\.\s*[a-z])")
 # Marks a condition of an association that has more of its own.
 _MORE = "\0"
 _KEY = re.compile(r'\."([^"]+)" =')
@@ -92,6 +93,11 @@ class _Reader:
                 yield (*found, node, steps[1:])
         yield from self._own_associations()
         yield from self._of_the_class()
+        for _, node in self.source.found(_CLASS_OF_ROW, _OWN_NODES):
+            call = node.parent
+            entry = self.classes.holder(scope_of(node)) if call is not None and call.type == "call" else None
+            if entry is not None and call is not None and field(call, "method") == node:
+                yield entry, None, call, [step for step in chain_above(call)[1] if step[0] != "unscoped"]
 
     def _of_the_class(self) -> Iterator[tuple[Entry, str | None, Node, list[tuple[str, Node]]]]:
         """`where(...)` and `active.first` in the class's own methods, `active` being a scope."""

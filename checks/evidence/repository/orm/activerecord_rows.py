@@ -120,7 +120,8 @@ class _Reader:
                 return value, True
             parameters = field(current, "parameters") if current.type in ("block", "do_block") else None
             if parameters is not None and re.search(rf"\b{re.escape(name)}\b", text(parameters)):
-                return None, True
+                taken = current.parent if text(parameters).strip("| ") == name else None
+                return (field(taken, "receiver") if taken is not None and method_of(taken) == "tap" else None), True
             if current.type in ("method", "singleton_method"):
                 break
             current = current.parent
@@ -163,7 +164,8 @@ class _Reader:
             holder = holder if holder is not None else self.classes.holder(scope)
             links = holder.model.relations if holder is not None else ()
             link = next((link for link in links if link.attribute == wanted and link.many), None)
-            entry = self.classes.find(link.target, scope) if link is not None and len(steps) > further else None
+            within = holder.declaration.name if holder is not None else scope
+            entry = self.classes.find(link.target, within) if link is not None and len(steps) > further else None
             keys = link.references if link is not None else ()
         finds = last in _FINDS or last.startswith(("find_by_", "find_signed"))
         if entry is None or not (finds or last in _MAKES):

@@ -36,7 +36,8 @@ _MAXIMUM_BASES = 30
 
 
 class Declaration(msgspec.Struct):
-    """A class that may be a model or part of one. `table` is None where it names none."""
+    """A class that may be a model or part of one. `table` is None where it names none; `of_table` is the variable of the table
+    that it stands for, where it names that."""
 
     name: str
     path: str
@@ -48,6 +49,7 @@ class Declaration(msgspec.Struct):
     columns: list[ModelColumn] = []
     relations: list[ModelRelation] = []
     indexes: list[ModelIndex] = []
+    of_table: str | None = None
 
 
 def read_declarations(source: Source) -> list[Declaration]:
@@ -73,6 +75,12 @@ def build_models(declarations: list[Declaration]) -> list[Model]:
     for entry in declarations:
         by_name.setdefault(entry.name, []).append(entry)
     models = []
+    for entry in declarations:
+        same = (
+            [other for other in by_name.get(entry.of_table, ()) if other.path == entry.path] if entry.of_table else []
+        )
+        if len(same) == 1:
+            entry.table, entry.schema, entry.columns = same[0].table, same[0].schema, same[0].columns
     for entry in declarations:
         lineage, complete = _lineage(entry, by_name)
         own_table = entry.table
@@ -165,6 +173,8 @@ def _read_attribute(name: str, annotation: Node | None, value: Node | None, entr
         table = _table_of(value, entry.name, source)
         if table is not None:
             entry.table, entry.schema, entry.columns = table.table, table.schema, table.columns
+        elif value.type == "identifier":
+            entry.of_table = text(value)
     elif not name.startswith("__"):
         called = call_name(value) if value is not None else None
         hint = text(annotation)

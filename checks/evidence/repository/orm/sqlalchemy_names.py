@@ -47,7 +47,7 @@ class Names:
         self.expressions.subselect = lambda node: self.subqueries.inline(node, self.function)
         self.expressions.existing = self._existing
         self.expressions.assigned = self._column_in
-        self.variables = Variables(source, self.expressions)
+        self.variables = Variables(source, self.expressions, models)
         self.calls: list[OrmCall] = []
 
     def entity(self, name: str) -> tuple[Model, str] | None:

@@ -7,6 +7,7 @@ import re
 from tree_sitter import Node
 
 from checks.evidence.repository.facts import Model
+from checks.evidence.repository.orm.models import Models
 from checks.evidence.repository.orm.python_chains import mentions_of
 from checks.evidence.repository.orm.python_expressions import Expressions
 from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name
@@ -26,9 +27,12 @@ _RETURNS = re.compile(
 
 
 class Variables:
-    def __init__(self, source: Source, expressions: Expressions) -> None:
+    """`models` are the tables: a row of a subquery is none of theirs."""
+
+    def __init__(self, source: Source, expressions: Expressions, models: Models) -> None:
         self._source = source
         self._expressions = expressions
+        self._models = models
 
     def model(self, name: str, function: Node | None, before: int) -> tuple[Model, str] | None:
         """The model whose row the variable holds at that offset, by its annotation or by what it was assigned."""
@@ -69,7 +73,8 @@ class Variables:
             positional, _ = arguments_of(node)
             first = unwrapped(positional[0]) if positional else None
             if name in _BRINGS_ROWS and first is not None:
-                if found := self._expressions.model(first):
+                found = self._expressions.model(first)
+                if found and self._models.find(found[0].name, self._source.file.path) == found[0]:
                     return found if len(positional) == 1 or name.startswith(("get", "merge")) else None
                 if first.type == "call" or (first.type == "identifier" and name not in ("get", "select", "query")):
                     return self._of_value(first, function, before, depth + 1) if depth < _MAXIMUM_DEPTH else None

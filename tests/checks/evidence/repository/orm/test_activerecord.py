@@ -450,3 +450,27 @@ def test_a_method_that_gives_a_relation_is_like_an_association() -> None:
         ("work", 'DELETE FROM "blog_posts"'),
     ]
     assert all("where" in call.partial for call in calls if call.text.startswith("DELETE"))
+
+
+def test_the_class_of_a_row_and_rows_in_passing() -> None:
+    person = """
+        class Person < ApplicationRecord
+          def rename(other)
+            self.class.unscoped.where(id: id).update_all(name: other)
+          end
+        end
+    """
+    code = """
+        class A
+          def work(x)
+            Person.find(x).tap do |someone|
+              someone.update!(name: "x")
+            end
+          end
+        end
+    """
+    _, calls = read({"db/schema.rb": SCHEMA, "app/models/person.rb": person, "app/x.rb": code})
+    assert [tail(call) for call in calls if call.text.startswith("UPDATE")] == [
+        'UPDATE "people" SET "name" = $1 WHERE "people"."id" = $2',
+        'UPDATE "people" SET "name" = $1 WHERE "people"."id" = $2',
+    ]

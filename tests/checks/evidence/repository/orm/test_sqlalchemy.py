@@ -480,3 +480,28 @@ def test_a_query_within_one_that_cannot_be_read_is_told_as_a_part() -> None:
     parts = [call for call in calls if call.part]
     assert [(call.function, tail(call)) for call in parts] == [("ranked", f'{POSTS} WHERE "posts"."id" > $1')]
     assert 'INSERT INTO "posts" ("title", "author_id") VALUES ($1, $2)' in [call.text for call in calls]
+
+
+def test_a_class_may_stand_for_a_table_that_is_declared_apart() -> None:
+    models = """
+        from sqlalchemy import Column, Integer, Table, Text
+        members_table = Table("members", Base.metadata, Column("id", Integer, primary_key=True), Column("name", Text))
+
+        class Member(Base):
+            __table__: Table = members_table
+            name: Mapped[str]
+    """
+    code = """
+        from sqlalchemy import select
+        from app.models import Member
+
+        def work(session, value):
+            stmt = select(Member).where(Member.name == value)
+            for member in session.execute(stmt).scalars().all():
+                session.delete(member)
+    """
+    _, calls = read({"app/models.py": models, "app/work.py": code})
+    assert [call.text for call in calls] == [
+        'SELECT "members"."id", "members"."name" FROM "members" WHERE "members"."name" = $1',
+        'DELETE FROM "members" WHERE "members"."id" = $1',
+    ]
