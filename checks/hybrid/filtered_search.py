@@ -12,6 +12,7 @@ from checks.evidence.evidence import Evidence
 from checks.families import once_per_family
 from checks.hybrid.filters import Kept, filtered_late, kept_by
 from checks.hybrid.ivfflat import DEFAULT_LISTS
+from checks.hybrid.policy_filters import under_policies
 from checks.hybrid.search_shapes import reason_against
 from checks.hybrid.searches import (
     Search,
@@ -50,15 +51,16 @@ def filtered_search_loses_rows(evidence: Evidence) -> Iterator[Finding | Examine
     row in a hundred matches, LIMIT 10 returns no row or one, without any error. It happens only where the planner takes the
     vector index; a selective index on the filter makes the search exact.
 
-    An iterative scan goes on, but no further than hnsw.max_scan_tuples.
+    An iterative scan goes on, but no further than hnsw.max_scan_tuples. A policy of row security is such a filter, though no
+    statement writes it.
 
     Fix: SET LOCAL hnsw.iterative_scan = 'strict_order' (pgvector 0.8), a partial index or partitions for fixed filters, or
     an index on the filter where it leaves few rows.
 
     Source: pgvector README, "Filtering", "Iterative Index Scans"
 
-    Observed: limit, breadth, setting, matching_share, expected_rows, returned_rows, filters, rows, statement, function, calls,
-    mean_ms
+    Observed: limit, breadth, setting, matching_share, expected_rows, returned_rows, filters, policies, rows, statement,
+    function, calls, mean_ms
     """
     catalog = evidence.get(Catalog)
     columns = vector_columns(catalog)
@@ -70,7 +72,7 @@ def filtered_search_loses_rows(evidence: Evidence) -> Iterator[Finding | Examine
     examined = len(late)
     for table, column in indexed:
         losing: dict[tuple[str, ...], list[tuple[Search, Index, Kept]]] = {}
-        for search in searches_of(evidence, column):
+        for search in (under_policies(evidence, table, entry) for entry in searches_of(evidence, column)):
             serving = (
                 []
                 if reason_against(evidence, search) or search.nearest.reranks
@@ -84,7 +86,9 @@ def filtered_search_loses_rows(evidence: Evidence) -> Iterator[Finding | Examine
             if not search.ran and _planned_otherwise(evidence, table, column, kept.columns):
                 continue
             if _loses(evidence, table, search, index, serving, kept):
-                losing.setdefault(kept.columns, []).append((search, index, kept))
+                # Of code that never ran, one setting makes all its searches whole.
+                of = kept.columns if search.ran or search.function else ()
+                losing.setdefault(of, []).append((search, index, kept))
         for found in losing.values():
             yield _losing(evidence, table, column, found)
     yield Examined(examined, examined, "filtered searches by a vector index", gap=unread_statements(evidence))
@@ -111,6 +115,9 @@ def rows_scanned(evidence: Evidence, table: Table, index: Index, breadth: float)
 
 def _loses(evidence: Evidence, table: Table, search: Search, index: Index, serving: list[Index], kept: Kept) -> bool:
     used = plan_uses(evidence, search, serving)
+    if used and search.policies:
+        # It was planned for a role that the policies need not bind.
+        used = None
     iterative = is_iterative(evidence, index, search)
     if used is False or iterative is None or (iterative and kept.guessed):
         return False
@@ -210,6 +217,8 @@ def _losing(evidence: Evidence, table: Table, column: Column, found: list[tuple[
     short = returned is not None and bool(first.limit) and returned < _FULL * (first.limit or 0)
     wanted = f"LIMIT {first.limit}" if first.limit else "its LIMIT"
     filters = ", ".join(kept.columns[:3])
+    if first.policies:
+        filters += f" (policy {', '.join(first.policies)})"
     if kept.guessed:
         title = f"A search of {subject.name} filters by {filters} after the index gave {scan.rows:,.0f} rows"
         if returned is not None and proven:
@@ -237,6 +246,7 @@ def _losing(evidence: Evidence, table: Table, column: Column, found: list[tuple[
             "expected_rows": None if kept.guessed else round(expected, 1),
             "returned_rows": None if returned is None else round(returned, 2),
             "filters": list(kept.columns),
+            "policies": list(first.policies),
             "rows": round(rows),
             "searches": len(searches),
             **search_figures(evidence, first),

@@ -44,13 +44,15 @@ BREADTH = {"hnsw": "hnsw.ef_search", "ivfflat": "ivfflat.probes"}
 class Search(msgspec.Struct, frozen=True):
     """One SELECT that looks for the nearest vectors, of a statement or of the body of a function. `rows_left` are the rows of
     the table that its equality conditions leave, None if it has none or nothing is known of their values. `limit` is the
-    number of its LIMIT, 0 if that is not known, None if it has none."""
+    number of its LIMIT, 0 if that is not known, None if it has none. `policies` are those of row security whose conditions
+    stand among its filters."""
 
     pattern: AccessPattern
     nearest: NearestSearch
     rows_left: float | None
     limit: int | None = None
     function: Function | None = None
+    policies: tuple[str, ...] = ()
 
     @property
     def operator(self) -> str:
@@ -273,7 +275,7 @@ def in_force(evidence: Evidence, name: str, search: Search | None = None) -> InF
         return InForce(values[0] if values else "", "code", known=len(set(values)) == 1)
     settings, server = evidence.find(Settings), evidence.find(Server)
     database = server.database if server else ""
-    found = [_of_role(settings, name, role, database) for role in _roles(evidence, search)] if settings else []
+    found = [_of_role(settings, name, role, database) for role in roles_of(evidence, search)] if settings else []
     least = min(found, key=_number) if found and all(found) else None
     if least:
         return InForce(least, "its role or database")
@@ -291,7 +293,7 @@ def _of_role(settings: Settings, name: str, role: str, database: str) -> str:
     return settings.value(name, role, database) or "" if says else ""
 
 
-def _roles(evidence: Evidence, search: Search | None) -> list[str]:
+def roles_of(evidence: Evidence, search: Search | None) -> list[str]:
     """The roles that ran the search; where that is not known, all that may log in but those that administer."""
     statements, settings = evidence.find(Statements), evidence.find(Settings)
     ids = []
