@@ -172,6 +172,10 @@ LIMITS: dict[str, Limit] = {
     "growth_bytes_per_day": Limit(1024**3, "bytes/day", "a table that grows less is no finding"),
     "doubles_in_days": Limit(180, "days", "a table that takes longer to double is no finding", "higher"),
     "log_bytes_per_day": Limit(5 * 1024**3, "bytes/day", "log a day that is no finding"),
+    "log_events_per_day": Limit(10, "entries/day", "entries of one kind in a server's log that are no finding"),
+    "unique_violations_per_day": Limit(
+        1_000, "entries/day", "clashes of unique keys in a server's log that are no finding"
+    ),
     "pooler_wait_s": Limit(1, "s", "a client that waits longer for the pooler is reported"),
     "pooler_mean_wait_ms": Limit(10, "ms", "mean wait for the pooler's connections from which on it is a finding"),
     "vacuum_passes": Limit(

@@ -64,7 +64,7 @@ def observing(command: Any) -> Any:
             multiple=True,
             type=click.Path(path_type=Path),
             metavar="FILE",
-            help="Plans: of EXPLAIN (ANALYZE, BUFFERS), text or JSON, or auto_explain's log (repeatable).",
+            help="Plans: of EXPLAIN (ANALYZE, BUFFERS), text or JSON; or a log of the server, auto_explain's too (repeatable).",
         ),
         click.option(
             "--analyze",

@@ -171,7 +171,7 @@ def _with_plans(target: Target, observation: Observation) -> Observation:
     except TargetError as error:
         return msgspec.structs.replace(observation, problems=(*observation.problems, error))
     if (run := evidence.find(GivenPlans)) is not None:
-        given = msgspec.structs.replace(run, plans=(*given.plans, *run.plans), unread=given.unread)
+        given = msgspec.structs.replace(run, plans=(*given.plans, *run.plans), unread=given.unread, log=given.log)
     evidence = msgspec.structs.replace(evidence, given_plans=given)
     return msgspec.structs.replace(observation, evidence=store.decode(store.encode(evidence)))
 

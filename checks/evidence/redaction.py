@@ -169,6 +169,7 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
     facts.TriggerTime: {"name": NAME, "*": KEEP},
     facts.GivenPlan: {"text": SQL, "file": PATH, "values": WORDS, "*": KEEP},
     facts.GivenPlans: {"*": KEEP},
+    facts.LogEvents: {"*": KEEP},
     facts.Earlier: {"*": KEEP},
     facts.EarlierStatement: {"*": KEEP},
     facts.Unplanned: {"unlock": WORDS, "*": KEEP},

@@ -12,8 +12,17 @@ from typing import Any
 import msgspec
 
 from checks.errors import TargetError
-from checks.evidence.database.facts import GivenPlan, GivenPlans, Measured, PlanNode, Statements, TriggerTime
+from checks.evidence.database.facts import (
+    GivenPlan,
+    GivenPlans,
+    LogEvents,
+    Measured,
+    PlanNode,
+    Statements,
+    TriggerTime,
+)
 from checks.evidence.database.plan_tree import read_plan
+from checks.evidence.given.log import merged, read_log
 from checks.evidence.given.text_plan import NODE, read_text
 from checks.evidence.sql import mask_literals, normalize
 
@@ -30,9 +39,10 @@ _CSV_MESSAGE = 13
 
 
 def read_plan_files(paths: Sequence[Path], statements: Statements | None) -> GivenPlans:
-    """The plans of all files, statements matched with those that ran. Raises TargetError for a file that cannot be read, or in
-    which there is no plan."""
+    """The plans of all files, statements matched with those that ran, and what those that are logs count. Raises TargetError for
+    a file that cannot be read, or in which there is neither."""
     plans: list[GivenPlan] = []
+    log: LogEvents | None = None
     unread = 0
     for path in paths:
         try:
@@ -43,14 +53,16 @@ def read_plan_files(paths: Sequence[Path], statements: Statements | None) -> Giv
         if len(data) > MAXIMUM_BYTES:
             raise TargetError(f"{path} is larger than 64 MiB", "cut the log to the hours that matter")
         found, failed = read_plans(data, path.name)
-        if not found:
+        events = read_log(data.decode("utf-8", "replace"))
+        if not found and events is None:
             raise TargetError(
-                f"there is no plan in {path}",
-                "--plan reads the output of EXPLAIN (text or JSON), and auto_explain's log",
+                f"there is no plan in {path}, nor is it a server's log",
+                "--plan reads the output of EXPLAIN (text or JSON), auto_explain's log, and any other log of the server",
             )
+        log = merged(log, events)
         plans += found
         unread += failed
-    return GivenPlans(plans=_matched(plans[:MAXIMUM_PLANS], statements), unread=unread)
+    return GivenPlans(plans=_matched(plans[:MAXIMUM_PLANS], statements), unread=unread, log=log)
 
 
 def read_plans(data: bytes, file: str) -> tuple[list[GivenPlan], int]:

@@ -29,6 +29,7 @@ from checks.evidence.database.facts.host import (
 from checks.evidence.database.facts.plans import (
     GivenPlan,
     GivenPlans,
+    LogEvents,
     Measured,
     Plan,
     PlanNode,
@@ -137,6 +138,7 @@ __all__ = [
     "IndexKey",
     "IndexUsage",
     "IoUsage",
+    "LogEvents",
     "Measured",
     "Plan",
     "PlanNode",

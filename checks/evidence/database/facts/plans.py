@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Mapping
 from functools import cached_property
 
 import msgspec
@@ -134,8 +136,24 @@ class GivenPlan(msgspec.Struct, frozen=True):
         return self.root.measured is not None
 
 
+class LogEvents(msgspec.Struct, frozen=True):
+    """What a server's log counts, of files that somebody gave: so many `entries` with a severity, between the first and the last
+    moment that it names (in the log's own time zone, None where it names none), and by kind those that tell of trouble."""
+
+    entries: int
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+    counts: Mapping[str, int] = {}
+
+    @property
+    def days(self) -> float | None:
+        """How long it covers."""
+        return None if self.since is None or self.until is None else (self.until - self.since).total_seconds() / 86_400
+
+
 class GivenPlans(msgspec.Struct, frozen=True, tag=True):
     """Plans given with --plan, and those made with --analyze. `unread` counts what looked like a plan and could not be read.
+    `log`: what files that are a server's log tell besides.
 
     Of --analyze: for so many statements a person was `asked`, so many were `declined`, so many `failed` when they were run, and
     so many more are `unproven`: not known to read only, and never asked for."""
@@ -146,3 +164,4 @@ class GivenPlans(msgspec.Struct, frozen=True, tag=True):
     declined: int = 0
     failed: int = 0
     unproven: int = 0
+    log: LogEvents | None = None

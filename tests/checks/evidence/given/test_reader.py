@@ -115,7 +115,7 @@ HOSTILE = {
     "long line": "Seq Scan " * 200_000,
     "many arrows": "->  " * 200_000,
     "half a node": "Seq Scan on t  (cost=0.00.." + "1" * 100_000,
-    "log without plans": "LOG:  duration: 5.000 ms  plan:\n" * 20_000,
+    "log without plans": "log: duration: 5.000 ms  plan:\n" * 20_000,
     "nothing": "",
     "binary": "\x00\xff" * 1_000,
 }  # fmt: skip
