@@ -32,13 +32,18 @@ TROUBLE = (
 
 
 @pytest.fixture(scope="module")
-def logs(pytestconfig: pytest.Config) -> Iterator[dict[str, Path]]:
+def server(pytestconfig: pytest.Config) -> Iterator[EmbeddedServer]:
+    """With few connections, and its log in every format that it has."""
     major: int | None = pytestconfig.getoption("major")
     destinations = "stderr,csvlog" if major is not None and major < 15 else "stderr,csvlog,jsonlog"
-    with start_chosen(pytestconfig, {**SETTINGS, "log_destination": destinations}) as server:
-        _make_trouble(server)
-        folder = server.data / "log"
-        yield {path.suffix: path for path in folder.iterdir() if path.suffix in {"", ".csv", ".json"}}
+    with start_chosen(pytestconfig, {**SETTINGS, "log_destination": destinations}) as made:
+        _make_trouble(made)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def logs(server: EmbeddedServer) -> dict[str, Path]:
+    return {path.suffix: path for path in (server.data / "log").iterdir() if path.suffix in {"", ".csv", ".json"}}
 
 
 def _make_trouble(server: EmbeddedServer) -> None:
