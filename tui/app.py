@@ -3,40 +3,36 @@
 from __future__ import annotations
 
 import datetime as dt
-import subprocess
 import threading
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from textual.app import App, SuspendNotSupported
+from textual.app import App
 from textual.command import Provider
 from textual.screen import ModalScreen, Screen
 
 from tui import garbage, hangup, text
-from tui.actions import Action, bindings
+from tui.actions import bindings
 from tui.company import Seat
+from tui.derived import Derived
+from tui.doing import Doing
 from tui.keymap import NAME as KEYMAP
 from tui.keymap import overrides, read_keymap
 from tui.look import DARK, LIGHT, THEMES
-from tui.paired import OTHERS_S, Paired
+from tui.paired import OTHERS_S
 from tui.state import Presence, State
-from tui.widgets.rows import RowList
+from tui.travel import REVIEW_MODES
 
 if TYPE_CHECKING:
-    from textual.message_pump import MessagePump
-
     from checks.checklist import Selection
     from checks.errors import ReviewError
     from checks.evidence.observe import Target
     from checks.model import Location
-    from scorecards.effects import Effects
     from scorecards.session import Review
-    from tui.links import Links, Thing
-    from tui.screens.help import Choice
+    from tui.links import Links
 
-REVIEW_MODES = ("walk", "browse", "questions", "scorecard", "agenda", "export")
 PATIENCE_S = 0.5
 WIDTHS = [(0, "-tiny"), (60, "-narrow"), (100, "-wide")]
 HEIGHTS = [(0, "-flat"), (15, "-low"), (32, "-tall")]
@@ -60,14 +56,14 @@ def _palette() -> type[Provider]:
     return Commands
 
 
-class SurveyorApp(Paired):
+class SurveyorApp(Doing):
     """`start` is the first screen: by default run for a target, walk for a review, else connect. A target that starts with
     walk is observed first, and its findings open by themselves unless there is a problem to read of.
 
     `state` is the folder of what is remembered between runs, `reviews` the one of the reviews, `configuration` the one of the
     reviewer's own pgsurveyor.toml and keymap.toml, `cache` the one of what can be worked out again; by default where the
     platform puts them. `clock` gives the present in UTC. `follow`: the screen goes where the driver's goes. `presenting`: as
-    presenter mode has it from the start. `came_from` is the page of the review that was left last for one that belongs to none.
+    presenter mode has it from the start.
     """
 
     TITLE = "pgsurveyor"
@@ -127,11 +123,7 @@ class SurveyorApp(Paired):
         self.presenting = presenting
         self.debug_wanted = False
         self.defect: Exception | None = None
-        self._links: tuple[Review | None, Links | None] = (None, None)
-        self._effects: tuple[Any, Effects | None] = (None, None)
-        self._back: list[tuple[str, str]] = []
-        self._wanted_place = ("", "")
-        self.came_from = "walk"
+        self._derived: Derived | None = None
         self.actions, self._complaints = read_keymap(self.configuration_folder / KEYMAP)
         for theme in THEMES:
             self.register_theme(theme)
@@ -261,51 +253,16 @@ class SurveyorApp(Paired):
             screen.refresh_content()
 
     @property
+    def derived(self) -> Derived:
+        """What is worked out of the review that is open."""
+        assert self.review is not None
+        if self._derived is None or self._derived.review is not self.review:
+            self._derived = Derived(self.review)
+        return self._derived
+
+    @property
     def links(self) -> Links:
-        """What belongs together in this review."""
-        from tui.links import Links
-
-        assert self.review is not None
-        if self._links[0] is not self.review or self._links[1] is None:
-            self._links = (self.review, Links(self.review.evidence, self.review.entries))
-        assert self._links[1] is not None
-        return self._links[1]
-
-    @property
-    def effects(self) -> Effects:
-        """What fixing something would change, with the answers that there are now."""
-        known = self.known_effects
-        if known is None:
-            known = self._make_effects()
-            self._effects = (self._effects_key(), known)
-        return known
-
-    @property
-    def known_effects(self) -> Effects | None:
-        """The same if it has been worked out already, which takes a moment in a long review."""
-        return self._effects[1] if self._effects[0] == self._effects_key() else None
-
-    def prepare_effects(self, receiver: MessagePump) -> None:
-        """Works them out beside the screen; `receiver` gets Finished of that name when they are there."""
-        from tui.background import start
-
-        key = self._effects_key()
-
-        def work() -> None:
-            self._effects = (key, self._make_effects())
-
-        start("effects", receiver, work)
-
-    def _effects_key(self) -> Any:
-        assert self.review is not None
-        return (id(self.review), self.review.state.answers)
-
-    def _make_effects(self) -> Effects:
-        from scorecards.effects import Effects
-
-        review = self.review
-        assert review is not None
-        return Effects(review.evidence, review.results, review.state.answers, review.evidence.observed_at.date())
+        return self.derived.links
 
     @property
     def target_arguments(self) -> tuple[str, ...]:
@@ -327,86 +284,10 @@ class SurveyorApp(Paired):
         self.tell(f"{what}: sent to the terminal's clipboard (OSC 52).{where}", title="Copied")
 
     def open_in_editor(self, location: Location) -> None:
-        """Opens that place of the repository; where there is no terminal to give away, says where it is."""
+        """Opens that place of the repository, or says where it is."""
         from tui import editor
 
-        words = f"{location.path}:{location.line}"
-        path = editor.place(self.repository, location) if self.repository is not None else None
-        command = editor.command(path, location.line) if path is not None else None
-        if command is None:
-            why = "no editor was found: set EDITOR" if path is not None else "its repository is not at hand"
-            self.copy_to_clipboard(words)
-            self.tell(f"{words}\nCopied instead; {why}.", title="Not opened", severity="warning")
-            return
-        try:
-            with self.suspend():
-                subprocess.run(command, check=False)
-        except SuspendNotSupported:
-            self.copy_to_clipboard(words)
-            self.tell(f"{words}\nCopied instead; this terminal cannot be given away.", title="Not opened")
-        except OSError as error:
-            self.tell(f"{command[0]} could not be started: {error.strerror}", severity="error")
-        self.refresh()
-
-    # Places
-
-    @property
-    def place(self) -> tuple[str, str]:
-        from tui.screens.base import SurveyScreen
-
-        screens = [screen for screen in self.screen_stack if isinstance(screen, SurveyScreen)]
-        return (self.current_mode, screens[-1].place if screens and screens[-1].is_ready else "")
-
-    def show_place(self, screen: str, place: str) -> None:
-        """Goes to that screen of the review, and to the place on it."""
-        from tui.screens.base import SurveyScreen
-
-        if screen not in REVIEW_MODES or self.review is None or self.is_running:
-            return
-        if self.current_mode == screen and isinstance(self.screen, SurveyScreen) and screen == self.screen.NAME:
-            self.screen.go_to(place)
-            return
-        self._wanted_place = (screen, place)
-        self.switch_mode(screen)
-
-    def take_wanted_place(self, screen: str) -> str:
-        """Where a screen that has just come to the front is to go; asked once."""
-        wanted, self._wanted_place = self._wanted_place, ("", "")
-        return wanted[1] if wanted[0] == screen else ""
-
-    def show_thing(self, thing: Thing) -> None:
-        """Goes to a finding in the walk, or to anything else where one browses; `action_go_back` returns."""
-        self._back.append(self.place)
-        if thing.kind == "finding":
-            self.show_finding(thing.key[0])
-        else:
-            self.remember_place(screen="browse")
-            self.show_place("browse", "\x1f".join((thing.kind, *thing.key)))
-
-    def choose_link(self, thing: Thing) -> None:
-        """Lists what belongs to that thing, to go there."""
-        from tui.screens.linking import linked
-        from tui.screens.pick import Pick
-
-        options = linked(self.links, thing)
-
-        def go(chosen: Thing | None) -> None:
-            if chosen is not None:
-                self.show_thing(chosen)
-
-        if options:
-            self.push_screen(Pick("Go to", options), go)
-        else:
-            self._say("nothing else belongs to it")
-
-    @property
-    def can_go_back(self) -> bool:
-        return bool(self._back)
-
-    def action_go_back(self) -> None:
-        """To where one came from by a link."""
-        if self._back:
-            self.show_place(*self._back.pop())
+        editor.open_in_editor(self, location)
 
     def action_picture(self) -> None:
         """Saves the screen as SVG where the program was started."""
@@ -455,86 +336,11 @@ class SurveyorApp(Paired):
         """Whether a target is being observed just now."""
         return self.running is not None and self.running.is_alive()
 
-    def action_go(self, mode: str) -> None:
-        if mode in REVIEW_MODES:
-            self.remember_place(screen=mode)
-        elif self.current_mode in REVIEW_MODES:
-            self.came_from = self.current_mode
-        self.switch_mode(mode)
-
     def action_switch_theme(self) -> None:
         names = [theme.name for theme in THEMES]
         self.theme = names[(names.index(self.theme) + 1) % len(names)] if self.theme in names else DARK.name
         self.state.remember_theme(self.theme)
         self._say(f"theme: {self.theme.removeprefix('surveyor-').replace('-', ' ')}")
-
-    def action_help(self) -> None:
-        from tui.screens.help import Help
-
-        def run(action: Action | None) -> None:
-            if action is not None:
-                self.run_worker(self.perform(action), name="perform")
-
-        self.push_screen(Help(self.choices()), run)
-
-    def action_jump(self) -> None:
-        """Letters on all that can be gone to."""
-        from tui.screens.jump import Jump, Spot, spots
-
-        def go(spot: Spot | None) -> None:
-            if spot is not None:
-                spot.widget.focus()
-                if spot.row is not None and isinstance(spot.widget, RowList):
-                    spot.widget.cursor = spot.row
-
-        if found := spots(self.screen):
-            self.push_screen(Jump(found), go)
-
-    def action_explain(self) -> None:
-        """What the pane with the keyboard shows."""
-        from tui.screens.explain import Explain, explanation
-
-        self.push_screen(Explain(*explanation(self.screen)))
-
-    def show_finding(self, finding: str) -> None:
-        """Goes to that finding in the walk."""
-        self.remember_place(finding, "walk")
-        self.show_place("walk", finding)
-
-    def choices(self, screen: Screen[Any] | None = None) -> list[Choice]:
-        """Everything that can be done on that screen (by default the one in front), what belongs to it first."""
-        from tui.screens.base import SurveyScreen
-        from tui.screens.help import Choice
-
-        found: list[Choice] = []
-        screen = screen or self.screen
-        if isinstance(screen, SurveyScreen):
-            found += [Choice("here", action, screen.is_possible(action)) for action in self.actions[screen.NAME]]
-        found += [Choice("pgsurveyor", action, self._is_possible(action)) for action in self.actions["app"]]
-        focused = screen.focused
-        scope = {"RowList": "rows", "Document": "document"}.get(type(focused).__name__)
-        if scope:
-            found += [Choice("keyboard", action, True) for action in self.actions[scope]]
-        return found
-
-    def _is_possible(self, action: Action) -> bool:
-        if action.run.startswith("go("):
-            return self.check_action("go", (action.run[4:-2],)) is True
-        return action.run != "help" and self.check_action(action.run, ()) is True
-
-    async def perform(self, action: Action) -> None:
-        """Runs an action of the registry where it belongs: on the focused widget, the screen, or here."""
-        for node, scope in self._scopes():
-            if action in self.actions.get(scope, ()):
-                await node.run_action(action.run)
-                return
-
-    def _scopes(self) -> list[tuple[Any, str]]:
-        focused = self.screen.focused
-        nodes: list[tuple[Any, str]] = [(self.screen, getattr(self.screen, "NAME", "")), (self, "app")]
-        if focused is not None:
-            nodes.append((focused, {"RowList": "rows", "Document": "document"}.get(type(focused).__name__, "")))
-        return nodes
 
     def _print_error_renderables(self) -> None:
         """A defect is told in two lines: a traceback shows names and values of the target. With --debug it is shown whole."""

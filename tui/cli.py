@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -15,14 +16,18 @@ from tui.exits import (
     DEFECT,
     DONE,
     INTERRUPTED,
+    NOT_REACHED,
     WRONG_USAGE,
     complain,
     defect_words,
     forget_standard_output,
     status_of,
+    write_result,
 )
 from tui.options import exporting, observing, seated, selecting
 from tui.recording import COMMANDS, open_saved, user
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -168,7 +173,7 @@ def compare(old: str, new: str) -> None:
     """
     from tui.unattended import compare_reviews
 
-    click.echo(compare_reviews(old, new), nl=False)
+    write_result(compare_reviews(old, new))
 
 
 @pgsurveyor.command()
@@ -282,6 +287,9 @@ def main() -> None:
     except BrokenPipeError:
         forget_standard_output()
         sys.exit(DONE)
+    except SystemExit as leaving:
+        # click ends with 1, the gate's, where a reader has left.
+        sys.exit(DONE if isinstance(leaving.__context__, BrokenPipeError) else leaving.code)
     except ReviewError as error:
         if debug:
             raise
@@ -289,12 +297,16 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            if sys.stdout is not None:
+                forget_standard_output()
+            sys.exit(complain(f"cannot write: {error.strerror}", "make room, or write elsewhere", NOT_REACHED))
         sys.exit(complain(defect_words(error), "run again with --debug and report what it prints", DEFECT))
 
 
 def _need_terminal() -> None:
     served = bool(os.environ.get("TEXTUAL_DRIVER"))
-    if not served and not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
+    if not served and not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise UsageError("the terminal program needs a terminal", "use `pgsurveyor run` here")
 
 
@@ -322,7 +334,7 @@ def _selection(options: dict[str, Any]) -> Any:
 
 def _progress() -> Any:
     """Writes to standard error, and only to a terminal."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         return None
     from checks.text import visible
 

@@ -28,6 +28,11 @@ def collect_evidence(
     output: Path, options: dict[str, Any], progress: Progress, *, with_statistics: bool, yes: bool
 ) -> int:
     """The whole of `pgsurveyor collect`; the exit status."""
+    if output.is_dir() or not output.parent.is_dir():
+        raise UsageError(
+            f"{output} is a folder" if output.is_dir() else f"there is no folder {output.parent}",
+            "name a file in a folder that there is, with -o",
+        )
     if with_statistics:
         _ask(output, options, yes=yes)
     # What the file makes possible later is not done now: the target is read once.

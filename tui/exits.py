@@ -31,6 +31,22 @@ def complain(message: str, hint: str, status: int) -> int:
     return status
 
 
+def write_result(text: str) -> None:
+    """A result on standard output: UTF-8 whatever the locale, for its bytes follow from the evidence alone. A reader that has
+    left has read all it wanted. Raises ExportError."""
+    if sys.stdout is None:
+        raise ExportError("standard output is closed", "give --output PATH")
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode())
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        forget_standard_output()
+    except OSError as error:
+        forget_standard_output()
+        raise ExportError(f"standard output cannot be written: {error.strerror}", "give --output PATH") from error
+
+
 def forget_standard_output() -> None:
     """A closed pipe must not be reported again when Python flushes at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

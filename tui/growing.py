@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from checks.growth import Growth
 from checks.shadow.blueprint import Blueprint
 from scorecards.exports.growing import growth_page
 from scorecards.session import Review
+from tui.exits import write_result
 from tui.unattended import gather, keep, report_problems, resolve_target
 
 LARGEST_FACTOR = 1e6
@@ -45,7 +45,7 @@ def run_growth(options: dict[str, Any], progress: Progress) -> int:
         raise UsageError("this evidence holds no growth", "collect --with-statistics keeps what a shadow is made of")
     review = Review.derived(evidence, run_checks(evidence, Selection()))
     keep(review)
-    sys.stdout.write(growth_page(review.scorecard()))
+    write_result(growth_page(review.scorecard()))
     return report_problems(observation.problems)
 
 

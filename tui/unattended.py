@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -32,7 +31,7 @@ from scorecards.session import Review
 from scorecards.store import default_root, find
 from tui.approval import asker
 from tui.arguments import default_dsn, default_repository, parse_size, split_words
-from tui.exits import DEFECT, DONE, GATE_FAILED, INTERRUPTED, NOT_REACHED
+from tui.exits import DEFECT, DONE, GATE_FAILED, INTERRUPTED, NOT_REACHED, write_result
 
 Progress = Callable[[str], None] | None
 
@@ -243,15 +242,22 @@ def keep(review: Review) -> None:
 
 
 class _Plan(msgspec.Struct, frozen=True):
-    """Which formats go where; an empty folder stands for one file or standard output."""
+    """Which formats go where, and what to compare with; an empty path stands for standard output."""
 
     formats: tuple[str, ...]
     path: Path | None
     into_folder: bool
+    side: Side | None = None
 
 
 def _plan_output(options: dict[str, Any]) -> _Plan:
-    """Checked before anything is observed, so that a long run does not fail at its end. Raises UsageError."""
+    """Checked before anything is observed, so that a long run does not fail at its end. Raises UsageError, StoreError."""
+    plan = _plan_files(options)
+    side = read_side(options["baseline"]) if options["baseline"] else None
+    return msgspec.structs.replace(plan, side=side)
+
+
+def _plan_files(options: dict[str, Any]) -> _Plan:
     formats = tuple(dict.fromkeys(options["formats"])) or ("markdown",)
     for name in formats:
         if name not in FORMATS:
@@ -280,7 +286,7 @@ def _finish(review: Review, options: dict[str, Any], plan: _Plan) -> int:
     """Judge the gate, write every format; GATE_FAILED or DONE."""
     scorecard = review.scorecard(as_of=options["as_of"])
     gate = Gate()
-    side = read_side(options["baseline"]) if options["baseline"] else None
+    side = plan.side
     if side is not None:
         scorecard = msgspec.structs.replace(scorecard, since=compare_sides(side, Side(scorecard)))
     if options["trend"]:
@@ -299,8 +305,7 @@ def _finish(review: Review, options: dict[str, Any], plan: _Plan) -> int:
 
 def _write(scorecard: Scorecard, plan: _Plan) -> None:
     if plan.path is None:
-        sys.stdout.write(render(scorecard, plan.formats[0]))
-        sys.stdout.flush()
+        write_result(render(scorecard, plan.formats[0]))
         return
     for name in plan.formats:
         if plan.into_folder:

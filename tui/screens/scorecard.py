@@ -102,7 +102,7 @@ class ScorecardPage(SurveyScreen):
         page = self.query_one("#scorecard", Document)
         width = min(page.scrollable_content_region.width, 130)
         if self.what_if:
-            effects = self.surveyor.effects
+            effects = self.surveyor.derived.effects
             after = effects.met(self.fixed)
             page.show(what_if_paragraphs(effects.levels, after, effects.words(after), len(self.fixed)))
             return
@@ -167,8 +167,8 @@ class ScorecardPage(SurveyScreen):
         words: list[Part] = []
         if self._open and self.card is not None:
             status = self._open[rows.cursor]
-            alone = self.surveyor.effects.met({status.id})
-            effect = self.surveyor.effects.words(alone) or "moves no level by itself"
+            alone = self.surveyor.derived.effects.met({status.id})
+            effect = self.surveyor.derived.effects.words(alone) or "moves no level by itself"
             seen = f"   {status.observed}" if status.observed else ""
             words = [(f" {status.id} alone: ", "$muted"), (effect, "$success"), (seen, "$muted")]
         self.query_one("#scorecard-hint", Static).update(line(*words), layout=False)

@@ -85,8 +85,8 @@ class Walk(Deciding):
         self._show_foot()
         self._show_detail(keep_place=True)
         self.call_after_refresh(self._show_areas)
-        if self.surveyor.known_effects is None:
-            self.set_timer(AFTER_FIRST_FRAME_S, lambda: self.surveyor.prepare_effects(self))
+        if self.surveyor.derived.known_effects is None:
+            self.set_timer(AFTER_FIRST_FRAME_S, lambda: self.surveyor.derived.prepare_effects(self))
 
     def on_finished(self, event: Finished) -> None:
         """What fixing something would change is known now; then what belongs to what is worked out."""
@@ -150,7 +150,7 @@ class Walk(Deciding):
 
     def _show_areas(self) -> None:
         bar = self.query_one("#walk-areas", Static)
-        bar.update(areas_line(self.queue.counts(), self.area, bar.size.width), layout=False)
+        bar.update(line(areas_line(self.queue.counts(), self.area, bar.size.width)), layout=False)
 
     def _show_foot(self) -> None:
         parts: list[Part] = [" "]
@@ -202,7 +202,7 @@ class Walk(Deciding):
             finding,
             self._state,
             self.surveyor.links,
-            self.surveyor.known_effects if quick else None,
+            self.surveyor.derived.known_effects if quick else None,
             self._history.of(self.review.folder.events(), finding.id),
             self.surveyor.repository,
             with_related=quick,
