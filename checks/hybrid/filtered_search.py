@@ -18,6 +18,7 @@ from checks.hybrid.searches import (
     Search,
     ann_indexes,
     breadth_setting,
+    calls_seen,
     in_force,
     is_iterative,
     plan_uses,
@@ -40,6 +41,7 @@ FILTERS_COUNTED = (0, 8)
 _LAST = {"hnsw": "hnsw.max_scan_tuples", "ivfflat": "ivfflat.max_probes"}
 _FULL = 0.9
 _FAR = 3
+_OFTEN = 5
 
 
 @check("hybrid.filtered-search-loses-rows", catalogue="H23", severity=Severity.HIGH, needs=[Catalog])
@@ -169,9 +171,13 @@ def scan_of(evidence: Evidence, table: Table, index: Index, search: Search) -> S
 
 
 def _returns_enough(evidence: Evidence, search: Search) -> bool:
-    """Whether as many rows come back as the known LIMIT asks for."""
+    """Whether as many rows come back as the known LIMIT asks for; where it is not known, whether it is the same whole number
+    each time, which what a filter leaves hardly is."""
     returned = rows_returned(evidence, search)
-    return returned is not None and bool(search.limit) and returned >= _FULL * (search.limit or 0)
+    if returned is None or not search.limit:
+        same = returned is not None and returned >= 1 and returned.is_integer()
+        return same and search.limit is not None and calls_seen(evidence, search) >= _OFTEN
+    return returned >= _FULL * search.limit
 
 
 def _partition_keys(catalog: Catalog, table: Table) -> set[str]:

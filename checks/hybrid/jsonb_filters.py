@@ -10,6 +10,7 @@ from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern
 from checks.families import once_per_family
 from checks.hybrid.documents import compares, document_columns, gin_indexes
+from checks.hybrid.searches import goes_by_distance
 from checks.json_paths import (
     CONTAINMENT,
     EXISTENCE,
@@ -80,6 +81,8 @@ def jsonb_filter_without_index(evidence: Evidence) -> Iterator[Finding | Examine
                 and left <= evidence.limit("seq_scan_rows")
                 and _narrowed_by_index(catalog, pattern, table)
             ):
+                continue
+            if pattern.searches and goes_by_distance(evidence, table, pattern):
                 continue
             for comparison in comparisons_with_keys(evidence, pattern):
                 way = way_of(comparison)

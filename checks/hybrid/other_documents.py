@@ -9,7 +9,7 @@ from checks.evidence.database.facts import Catalog, Column, RowSamples, Table
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern
 from checks.families import once_per_family
-from checks.hybrid.document_keys import referenced_table
+from checks.hybrid.document_keys import is_message, referenced_table
 from checks.hybrid.documents import document_columns
 from checks.model import (
     Confidence,
@@ -186,7 +186,9 @@ def array_as_relation(evidence: Evidence) -> Iterator[Finding | Examined]:
     if not columns:
         raise NotApplicable("no table has an array column")
     for table, column in columns:
-        target = referenced_table(catalog, table, column.name) if _IDS.search(column.name) else None
+        # What a message or a ledger says of ids is what was, also when their rows are gone.
+        related = _IDS.search(column.name) and not is_message(table)
+        target = referenced_table(catalog, table, column.name) if related else None
         searching = _searching(evidence, table, column)
         rows = estimated_rows(evidence, table) or 0
         served = any(

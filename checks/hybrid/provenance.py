@@ -41,7 +41,7 @@ _SYNCED = re.compile(
 _TEXTS = frozenset({"text", "varchar", "jsonb", "json"})
 # More stores than that are adapters to choose from.
 ADAPTERS = 2
-IN_PROCESS = frozenset({"faiss"})
+IN_PROCESS = frozenset({"faiss", "lancedb"})
 INSIDE = frozenset({"pgvector", "supabase", "postgresql", "postgres", "vecs", "alloydb", "timescale"})
 
 

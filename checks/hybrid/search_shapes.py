@@ -129,7 +129,8 @@ def _misshapen(evidence: Evidence, table: Table, column: Column, reason: str, se
     words, remedy = REASONS[reason]
     first = searches[0]
     count = f"function {first.function.name}" if first.function else "it"
-    words = words if len(searches) == 1 else f"{words}, and so do {len(searches) - 1} more"
+    if len(searches) > 1:
+        words += ", and so does another" if len(searches) == 2 else f", and so do {len(searches) - 1} more"
     places = search_places(evidence, searches)
     large = (rows or 0) > evidence.limit("vector_rows")
     severity = Severity.LOW

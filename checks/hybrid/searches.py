@@ -18,6 +18,7 @@ from checks.evidence.database.facts import (
     Server,
     Settings,
     Statements,
+    Table,
 )
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern, NearestSearch, read_pattern
@@ -171,14 +172,18 @@ def calls_of(evidence: Evidence, function: Function) -> list[str]:
 def rows_returned(evidence: Evidence, search: Search) -> float | None:
     """Rows that one call returned on average; None if it never ran, or is only a part of its statement."""
     statements = evidence.find(Statements)
-    if statements is None:
+    calls = calls_seen(evidence, search)
+    if statements is None or not calls or (not search.function and len(search.pattern.searches) > 1):
         return None
     ids = calls_of(evidence, search.function) if search.function else [search.pattern.query_id or ""]
-    entries = [statements.by_id[each] for each in ids if each in statements.by_id]
-    calls = sum(entry.calls for entry in entries)
-    if not calls or (not search.function and len(search.pattern.searches) > 1):
-        return None
-    return sum(entry.rows for entry in entries) / calls
+    return sum(statements.by_id[each].rows for each in ids if each in statements.by_id) / calls
+
+
+def calls_seen(evidence: Evidence, search: Search) -> int:
+    """How often it ran, or the statements that call its function."""
+    statements = evidence.find(Statements)
+    ids = calls_of(evidence, search.function) if search.function else [search.pattern.query_id or ""]
+    return sum(statements.by_id[each].calls for each in ids if each in statements.by_id) if statements else 0
 
 
 def returns_more_than(evidence: Evidence, search: Search, given: float) -> bool:
@@ -248,6 +253,17 @@ def plan_uses(evidence: Evidence, search: Search, indexes: list[Index]) -> bool 
         return None
     names = {part.name for index in indexes for part in index_parts(evidence.get(Catalog), index)}
     return any(node.index in names for node in plan.root.walk())
+
+
+def goes_by_distance(evidence: Evidence, table: Table, pattern: AccessPattern) -> bool:
+    """Whether the plan of the statement scans a vector index of the table: its filters then see the few rows that gives."""
+    catalog, plans = evidence.get(Catalog), evidence.find(Plans)
+    plan = plans.by_id.get(pattern.query_id or "") if plans else None
+    names = {
+        part.name for index in catalog.indexes_of(table.oid) if index.method in ANN_METHODS
+        for part in index_parts(catalog, index)
+    }  # fmt: skip
+    return plan is not None and any(node.index in names for node in plan.root.walk())
 
 
 # How widely it searches

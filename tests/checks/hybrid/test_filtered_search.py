@@ -144,6 +144,26 @@ def test_a_filter_by_a_key_of_a_document(database: Database) -> None:
     assert found.title.startswith(
         "A search of public.memories.embedding filters by metadata after the index gave 40 rows, and"
     )
+    # Nor is the document read for any but those rows.
+    assert (
+        examine(database, "hybrid.jsonb-filter-without-index", limits={"seq_scan_rows": 1000}).outcome is Outcome.PASSED
+    )
+
+
+def test_a_filter_that_leaves_enough(database: Database) -> None:
+    """The LIMIT is an argument; always as many rows come back, which what a filter leaves hardly are."""
+    prepare(
+        database,
+        "CREATE EXTENSION vector",
+        table("memories"),
+        "UPDATE memories SET metadata = jsonb_build_object('kind', 'k' || id % 2); ANALYZE memories",
+    )
+    force(database)
+    connection = database.connect()
+    search = "SELECT id FROM memories WHERE metadata ->> 'kind' = %s ORDER BY embedding <=> %s::vector LIMIT 5"
+    assert len(send(connection, search, [("k1", QUERY)] * 6)) == 30
+
+    assert examine(database, FILTERED, limits=LIMITS).outcome is Outcome.PASSED
 
 
 def test_an_index_on_the_filter_makes_it_exact(database: Database) -> None:

@@ -52,6 +52,7 @@ def test_arrays(database: Database) -> None:
         """CREATE TABLE users (id int PRIMARY KEY);
            CREATE TABLE groups (id int PRIMARY KEY, user_ids int[], labels text[], scores int[], flags text[]);
            INSERT INTO groups SELECT i, ARRAY[i], ARRAY['a' || i], ARRAY[i], ARRAY['x'] FROM generate_series(1, 3000) i;
+           CREATE TABLE digest_deliveries (id int PRIMARY KEY, user_ids int[]);
            CREATE INDEX ON groups USING gin (labels);
            CREATE INDEX ON groups USING gin (flags)""",
     )
