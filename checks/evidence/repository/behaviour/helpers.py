@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 import msgspec
@@ -26,8 +27,9 @@ class Sent(msgspec.Struct, frozen=True):
 
 
 class Helper(msgspec.Struct, frozen=True):
-    """A function that stands in no class. `waits_at` is the line of its first call of another service, `library` what makes that.
-    `careful`: it takes the error of a constraint, or locks. `certain`: the code tells that it is this one that is called."""
+    """A function that stands in no class, or the method of one, whose name begins with that class's. `waits_at` is the line of
+    its first call of another service, `library` what makes that. `careful`: it takes the error of a constraint, or locks.
+    `certain`: the code tells that it is this one that is called."""
 
     name: str
     path: str
@@ -46,6 +48,8 @@ class Helper(msgspec.Struct, frozen=True):
         return Location(self.path, sent.line)
 
 
+_CLASS = re.compile(r"\bclass\s+([A-Za-z_$][\w$]*)")
+
 # By what a file calls them, as it writes it: `complete`, `llm.complete`.
 Helpers = Mapping[str, Helper]
 
@@ -53,6 +57,14 @@ Helpers = Mapping[str, Helper]
 def is_free(outline: Outline, function: Function) -> bool:
     around = [entry for entry in outline.functions_around(function.start) if entry.start < function.start]
     return bool(function.name) and not around and outline.class_at(function.start) is None
+
+
+def class_of(outline: Outline, function: Function) -> str | None:
+    """The class whose own method it is."""
+    around = [entry for entry in outline.functions_around(function.start) if entry.start < function.start]
+    place = outline.class_at(function.start) if function.name and not around else None
+    head = _CLASS.search(outline.slice(place[0], min(place[0] + 400, place[1]))) if place is not None else None
+    return head.group(1) if head is not None else None
 
 
 def helper_calls(outline: Outline, helpers: Helpers) -> Iterator[tuple[Call, Helper]]:

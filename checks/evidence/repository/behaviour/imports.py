@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
@@ -33,10 +33,11 @@ class Imported(NamedTuple):
 
 
 class Imports:
-    """`paths` are all files that may be imported from."""
+    """`paths` are all files that may be imported from, `packages` the folders of the workspace's packages by their names."""
 
-    def __init__(self, paths: Iterable[str]) -> None:
+    def __init__(self, paths: Iterable[str], packages: Mapping[str, str] | None = None) -> None:
         self._paths = frozenset(paths)
+        self._packages = packages or {}
         self._modules: dict[tuple[str, str], tuple[str, ...]] = {}
 
     @cached_property
@@ -144,12 +145,26 @@ class Imports:
                     return ()
                 parts = parts[:-1] if part == ".." else parts if part in (".", "") else [*parts, part]
             return tuple(name for name in _spelled("/".join(parts)) if name in self._paths)[:1]
+        if (found := self._in_package(module)) is not None:
+            return found
         if not _OF_ROOT.match(module):
             return ()
         for wanted in _spelled(re.sub(r"^[@~#]/", "", module)):
             if near := self._nearest(path, wanted):
                 return near
         return ()
+
+    def _in_package(self, module: str) -> tuple[str, ...] | None:
+        """The file of a package of the workspace; None if it is none of those."""
+        parts = module.split("/")
+        own = 2 if module.startswith("@") else 1
+        folder = self._packages.get("/".join(parts[:own]))
+        if folder is None:
+            return None
+        inner = "/".join(parts[own:])
+        places = [f"src/{inner}", inner, f"lib/{inner}"] if inner else ["src/index", "index", "lib/index"]
+        wanted = (name for place in places for name in _spelled(f"{folder}/{place}".lstrip("/")))
+        return tuple(name for name in wanted if name in self._paths)[:1]
 
 
 def _names(listed: str | None) -> Iterator[re.Match[str]]:

@@ -32,6 +32,9 @@ from checks.model import Location
 
 MAXIMUM = 20_000
 
+_PACKAGE = re.compile(r"^\s{0,8}\"name\"\s*:\s*\"(@?[\w./-]{1,200})\"", re.MULTILINE)
+_NOWHERE = "\0"
+
 # The statements and the calls of ORMs of one file.
 Known = tuple[list[CodeStatement], list[OrmCall]]
 
@@ -53,8 +56,13 @@ class BehaviourReader:
     def __init__(self, cache: Cache | None = None) -> None:
         self._cache = cache if cache is not None else NoCache()
         self._files: dict[str, SourceFile] = {}
+        self._packages: dict[str, str] = {}
 
     def read(self, file: SourceFile) -> None:
+        if file.name == "package.json" and (named := _PACKAGE.search(file.text)):
+            # A name that two packages have tells neither.
+            folder = file.path.rpartition("/")[0]
+            self._packages[named.group(1)] = folder if named.group(1) not in self._packages else _NOWHERE
         is_code = file.extension == "py" or file.extension in TYPESCRIPT
         if is_code and is_production(file.path) and not speaks_to_another_system(file.path):
             self._files[file.path] = file
@@ -78,7 +86,9 @@ class BehaviourReader:
         for store in stores:
             if store.action in ("write", "delete") and store.store not in ("pgvector", "memory"):
                 writes.setdefault(store.location.path, []).append(store)
-        exports = Exports(Imports(self._files), lambda path: self._helpers_in(path, by_path), self._text_of)
+        exports = Exports(
+            Imports(self._files, self._packages), lambda path: self._helpers_in(path, by_path), self._text_of
+        )
         related = loaded_lazily(models, self._text_of)
         found: set[Behaviour] = set()
         for path, file in self._files.items():

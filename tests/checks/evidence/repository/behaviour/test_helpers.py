@@ -163,3 +163,85 @@ def test_imports_of_typescript_through_an_alias_and_a_barrel() -> None:
         ("external_call_in_transaction", "web/src/api/route.ts", 8, 5),
         ("query_in_loop", "web/src/db/users.ts", 3, 6),
     ]
+
+
+REPOSITORY = """
+    from sqlalchemy import select
+    from shop.models import User
+    from openai import OpenAI
+
+    class UserRepository:
+        def __init__(self, session):
+            self.session = session
+
+        def by_email(self, email):
+            return self.session.scalar(select(User).where(User.email == email))
+
+        @staticmethod
+        def described(email):
+            return OpenAI().chat.completions.create(model="m", messages=[email])
+
+    repository = UserRepository(None)
+"""
+
+
+def test_methods_of_classes_of_other_files_are_followed() -> None:
+    for code in (
+        "from shop.repo import UserRepository\ndef f(emails, s):\n    users = UserRepository(s)\n    for e in emails:\n"
+        "        users.by_email(e)\n",
+        "from shop.repo import repository\ndef f(emails):\n    for e in emails:\n        repository.by_email(e)\n",
+        "from shop.repo import UserRepository\ndef f(emails, users: UserRepository):\n    for e in emails:\n"
+        "        users.by_email(e)\n",
+        "from shop.repo import UserRepository\nclass S:\n    def __init__(self, users: UserRepository):\n"
+        "        self.users = users\n    def f(self, emails):\n        for e in emails:\n            self.users.by_email(e)\n",
+    ):
+        assert [(kind, path, other) for kind, path, _, other, _, _ in found(code, api__shop__repo=REPOSITORY)] == [
+            ("query_in_loop", "repo.py", "service.py")
+        ], code
+    code = """
+        from shop.repo import UserRepository
+        def f(session, email):
+            with session.begin():
+                session.add(User(email=email))
+                UserRepository.described(email)
+    """
+    kinds = [(kind, other) for kind, _, _, other, _, _ in found(code, api__shop__repo=REPOSITORY)]
+    assert kinds == [("external_call_in_transaction", "repo.py")]
+
+
+def test_a_method_of_a_class_that_is_not_told_is_not_followed() -> None:
+    for code in (
+        "from shop.repo import UserRepository\ndef f(emails, users):\n    for e in emails:\n        users.by_email(e)\n",
+        "from shop.repo import UserRepository\ndef f(emails, s):\n    users = UserRepository(s)\n    users = Other(s)\n"
+        "    for e in emails:\n        users.by_email(e)\n",
+    ):
+        assert found(code, api__shop__repo=REPOSITORY) == [], code
+
+
+def test_packages_of_the_workspace_are_followed() -> None:
+    files = {
+        "packages/db/package.json": '{\n  "name": "@acme/db",\n  "version": "1"\n}',
+        "packages/db/src/index.ts": 'export * from "./users";',
+        "packages/db/src/users.ts": """
+            export class Users {
+              constructor(private readonly pool: Pool) {}
+              async find(id: string) {
+                return this.pool.query("SELECT name FROM users WHERE id = $1", [id]);
+              }
+            }
+        """,
+        "apps/web/src/list.ts": """
+            import { Users } from "@acme/db";
+            export class Page {
+              constructor(private readonly users: Users) {}
+              async names(ids: string[]) {
+                for (const id of ids) {
+                  await this.users.find(id);
+                }
+              }
+            }
+        """,
+    }
+    assert [(entry.kind, entry.location.path, of(entry.other)) for entry in behaviours(files)] == [
+        ("query_in_loop", "packages/db/src/users.ts", ("list.ts", 6))
+    ]
