@@ -123,9 +123,15 @@ def test_a_snapshot_that_is_really_held(database: Database) -> None:
         with database.connect() as writer:
             for _ in range(20):
                 writer.execute("SELECT pg_current_xact_id()")
-        evidence = survey(database, limits={"horizon_xids": 10})
+        with psycopg.connect(database.dsn, application_name="fresh") as healthy:
+            healthy.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            healthy.execute("SELECT count(*) FROM t")
+            reading = survey(database, limits={"horizon_xids": 30})
+            evidence = survey(database, limits={"horizon_xids": 10})
+    assert conclude(with_sessions(reading), "observability.horizon-held").outcome is Outcome.PASSED
     busy = with_sessions(evidence)
     assert "nightly" in names(conclude(busy, "observability.horizon-held"))
+    assert "fresh" not in names(conclude(busy, "observability.horizon-held"))
     assert "nightly" not in names(conclude(evidence, "observability.horizon-held"))
 
 

@@ -11,9 +11,8 @@ import pytest
 
 from checks.evidence.database.facts import Archiver, Replication, Server, Settings, Standby
 from checks.model import Outcome, Reason, Severity
-from checks.shadow.server import start
 from tests.checks.survey import conclude, examine, survey
-from tests.servers import TEST_SETTINGS, Database, PrimaryAndStandby
+from tests.servers import Database, PrimaryAndStandby, start_chosen
 
 NAME = "replication.archiving"
 
@@ -46,9 +45,10 @@ def test_a_standby_does_not_archive(primary_and_standby: PrimaryAndStandby) -> N
     assert examine(primary_and_standby.standby.dsn(), NAME).outcome is Outcome.UNKNOWN
 
 
-def test_an_archiver_that_works_and_one_that_fails() -> None:
-    settings = {**TEST_SETTINGS, "archive_mode": "on", "archive_command": "true"}
-    with start(settings) as server, psycopg.connect(server.dsn(), autocommit=True) as connection:
+@pytest.mark.usefixtures("server")
+def test_an_archiver_that_works_and_one_that_fails(pytestconfig: pytest.Config) -> None:
+    settings = {"archive_mode": "on", "archive_command": "true"}
+    with start_chosen(pytestconfig, settings) as server, psycopg.connect(server.dsn(), autocommit=True) as connection:
         _switch(connection, "archived_count")
         assert examine(server.dsn(), NAME).outcome is Outcome.PASSED
 

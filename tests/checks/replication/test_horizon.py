@@ -51,6 +51,8 @@ def test_a_slot_that_holds_the_system_catalogs(prepared: Database) -> None:
         with prepared.connect() as connection:
             for _ in range(8):
                 connection.execute("SELECT pg_current_xact_id()")
+        healthy = survey(prepared, limits={"horizon_xids": 1_000})
+        assert conclude(healthy, "replication.slot-holds-horizon").outcome is Outcome.PASSED
         evidence = survey(prepared, limits={"horizon_xids": 5})
         result = conclude(evidence, "replication.slot-holds-horizon")
         assert slot in names(result)
