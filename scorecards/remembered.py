@@ -16,6 +16,7 @@ from platformdirs import user_cache_path
 
 import checks
 from checks.checklist import run_checks
+from checks.errors import EvidenceError
 from checks.files import write_atomically
 from checks.model import CheckResult
 from scorecards.store import EVIDENCE, HEAD, ReviewFolder
@@ -61,7 +62,13 @@ def _read(path: Path) -> Results | None:
 def _key(folder: ReviewFolder) -> str:
     """Another one for other evidence, another program, other plug-ins."""
     digest = hashlib.sha256()
-    evidence = (folder.path / EVIDENCE).stat()
+    try:
+        evidence = (folder.path / EVIDENCE).stat()
+    except OSError as error:
+        raise EvidenceError(
+            f"cannot read evidence from {folder.path / EVIDENCE}: {error.strerror}",
+            "restore the file, or start a new review",
+        ) from error
     digest.update(f"{evidence.st_size} {evidence.st_mtime_ns}\n".encode())
     with contextlib.suppress(OSError, ValueError):
         head = tomllib.loads((folder.path / HEAD).read_text("utf-8"))

@@ -30,7 +30,17 @@ from tui.recording import COMMANDS, open_saved, user
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+class _Program(click.Group):
+    def invoke(self, context: click.Context) -> Any:
+        """A reader that has left has read all it wanted; click would end with 1, which is the gate's."""
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:
+            forget_standard_output()
+            sys.exit(DONE)
+
+
+@click.group(cls=_Program, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="pgsurveyor")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback with an error.")
 @seated
@@ -284,12 +294,6 @@ def main() -> None:
         )
     except (KeyboardInterrupt, click.Abort):
         sys.exit(complain("interrupted", "", INTERRUPTED))
-    except BrokenPipeError:
-        forget_standard_output()
-        sys.exit(DONE)
-    except SystemExit as leaving:
-        # click ends with 1, the gate's, where a reader has left.
-        sys.exit(DONE if isinstance(leaving.__context__, BrokenPipeError) else leaving.code)
     except ReviewError as error:
         if debug:
             raise

@@ -35,7 +35,7 @@ def write_result(text: str) -> None:
     """A result on standard output: UTF-8 whatever the locale, for its bytes follow from the evidence alone. A reader that has
     left has read all it wanted. Raises ExportError."""
     if sys.stdout is None:
-        raise ExportError("standard output is closed", "give --output PATH")
+        raise ExportError("standard output is closed", "write into a file instead")
     try:
         sys.stdout.flush()
         sys.stdout.buffer.write(text.encode())
@@ -44,7 +44,9 @@ def write_result(text: str) -> None:
         forget_standard_output()
     except OSError as error:
         forget_standard_output()
-        raise ExportError(f"standard output cannot be written: {error.strerror}", "give --output PATH") from error
+        raise ExportError(
+            f"standard output cannot be written: {error.strerror}", "write into a file instead"
+        ) from error
 
 
 def forget_standard_output() -> None:

@@ -107,7 +107,11 @@ def exporting(command: Any) -> Any:
     """The options that say what comes out."""
     for decorate in (
         click.option(
-            "--format", "formats", multiple=True, metavar="FORMAT", help="markdown (default), comment, json, ..."
+            "--format",
+            "formats",
+            multiple=True,
+            metavar="FORMAT",
+            help="markdown (default), comment, json, html, sarif, junit, badge, sql or adr (repeatable).",
         ),
         click.option("--output", default="-", metavar="PATH", help="A file, a folder, or - for standard output."),
         click.option("--answers", type=click.Path(path_type=Path), help="Answers to the questions (TOML)."),
@@ -118,9 +122,18 @@ def exporting(command: Any) -> Any:
         ),
         click.option("--trend", is_flag=True, help="Add the levels of the saved reviews of the same target."),
         click.option(
-            "--fail-on", multiple=True, type=click.Choice(["red", "new", "never"]), help="When to exit with 1."
+            "--fail-on",
+            multiple=True,
+            type=click.Choice(["red", "new", "never"]),
+            help="Exit with 1 for an open red flag, or for what is new since --baseline (repeatable).",
         ),
-        click.option("--min", "minimums", multiple=True, metavar="AREA=LEVEL", help="Lowest level that passes."),
+        click.option(
+            "--min",
+            "minimums",
+            multiple=True,
+            metavar="AREA=LEVEL",
+            help="Exit with 1 below that level; overall=LEVEL too (repeatable).",
+        ),
         day_option("--as-of", "The day that date rules are judged at."),
     ):
         command = decorate(command)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from checks.evidence.database.facts import Catalog, Column, FreezeAges, Index, Server, Table, Usage
+from checks.evidence.database.facts import Catalog, Column, Earlier, FreezeAges, Index, Server, Table, Usage
 from checks.evidence.evidence import Evidence
 from checks.evidence.repository.facts import Repository
-from checks.figures import bytes_in_words
+from checks.figures import bytes_in_words, days_in_words
 from checks.model import NotApplicable, Reason, qualified_name
 from checks.relations import leaves, reviewed_tables
 from checks.schema.sequences import numbered_columns
@@ -17,6 +17,8 @@ from scorecards.rubric import Strength
 GB = 10**9
 LARGE_TABLE_BYTES = 10 * GB
 HUGE_TABLE_BYTES = 100 * GB
+REWRITTEN_TABLE_BYTES = GB
+REWRITE_DAYS = 90
 HALF = 0.5
 BUSIEST_TABLES = 20
 INDEXES_PER_TABLE = 15
@@ -131,6 +133,35 @@ def no_huge_unpartitioned_table(evidence: Evidence) -> Verdict:
         return unmet(f"{len(huge)} of {len(plain)} tables are larger than 100 GB: {listed(sorted(huge))}")
     largest = max(((table.total_bytes or 0) for table in plain), default=0)
     return met(f"the largest of {len(plain)} tables has {bytes_in_words(largest)}")
+
+
+def no_large_table_rewritten(evidence: Evidence) -> Verdict:
+    """By the files of tables: a rewrite puts another in a table's place. The first bears the table's oid; a later one is
+    compared with that of the last review. Of a table that was filled anew, TRUNCATE may have done it."""
+    catalog, server = evidence.get(Catalog), evidence.get(Server)
+    plain = [table for table in catalog.tables if table.kind == "table" and table.extension is None]
+    if any(table.heap_bytes is None for table in plain):
+        return unknown(Reason.NOT_PERMITTED, _grant(evidence))
+    large = [table for table in plain if (table.heap_bytes or 0) + (table.toast_bytes or 0) > REWRITTEN_TABLE_BYTES]
+    if not large:
+        return absent("no table is larger than 1 GB")
+    if any(table.filenode is None for table in large):
+        return undecided("evidence of an older version, without the files of tables")
+    later = [table for table in large if table.filenode != table.oid]
+    if not later:
+        return met(f"{len(large)} of {len(large)} tables larger than 1 GB still have their first file")
+    earlier, usage = evidence.find(Earlier), evidence.find(Usage)
+    files = earlier.filenodes if earlier else {}
+    days = (server.observed_at - earlier.observed_at).days if earlier else 0
+    replaced = [table for table in later if table.filenode and files.get(str(table.oid), table.filenode) != table.filenode]
+    filled = {entry.table for entry in usage.tables if entry.inserted >= entry.live_tuples / 2} if usage else set()
+    rewritten = sorted(table.subject.name for table in replaced if usage and table.oid not in filled)
+    if rewritten and days <= REWRITE_DAYS:
+        return unmet(f"rewritten since the review {days_in_words(days)} ago: {listed(rewritten)}")
+    if not replaced and days >= REWRITE_DAYS and all(str(table.oid) in files for table in later):
+        return met(f"{len(large)} tables larger than 1 GB have the file of {days_in_words(days)} ago, or their first")
+    names = listed(sorted(table.subject.name for table in later))
+    return undecided(f"rewritten or truncated at some time since they were created: {names}")
 
 
 def hot_updates(evidence: Evidence) -> Verdict:
