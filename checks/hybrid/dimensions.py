@@ -39,6 +39,9 @@ def vector_without_dimension(evidence: Evidence) -> Iterator[Finding | Examined]
 
     Fix: Give the column its model's dimension; where it holds several models, an index on a cast for each, with a predicate.
 
+    Example: embedding vector, as LangChain's PGVector makes it without embedding_length: CREATE INDEX fails with "column does
+    not have dimensions"; ALTER TABLE ... ALTER COLUMN embedding TYPE vector(1536) comes first.
+
     Source: pgvector README, "Can I store vectors with different dimensions in the same column?"
 
     Observed: rows, indexes, dimensions_in_code
@@ -116,6 +119,9 @@ def too_many_dimensions(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: An index on a cast to halfvec, with the same cast in every search; above 4,000 fewer dimensions, or bits re-ranked.
 
+    Example: embedding vector(3072): CREATE INDEX ... USING hnsw (embedding vector_cosine_ops) fails with "column cannot have
+    more than 2000 dimensions for hnsw index"; ((embedding::halfvec(3072)) halfvec_cosine_ops) is built.
+
     Source: pgvector README, "HNSW", "Half-Precision Indexing"
 
     Observed: dimensions, limit, rows
@@ -168,6 +174,9 @@ def dimension_differs_from_code(evidence: Evidence) -> Iterator[Finding | Examin
     round.
 
     Fix: One dimension, in the model, the column and the code: a new column, a backfill with the new model, and a swap.
+
+    Example: embedding: Mapped[list[float]] = mapped_column(Vector(768)) in the model and vector(1536) in the database: each
+    insert fails with "expected 1536 dimensions, not 768".
 
     Source: pgvector, "expected 1536 dimensions, not 768"
 

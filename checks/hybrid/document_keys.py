@@ -101,6 +101,9 @@ def hot_jsonb_key(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: A generated column with an index; or at least an index or statistics on the expression.
 
+    Example: five statements with metadata ->> 'status' = $1: ALTER TABLE runs ADD COLUMN status text GENERATED ALWAYS AS
+    (metadata ->> 'status') STORED, and an index on it, for all five.
+
     Source: PostgreSQL manual, "Generated Columns"; "Indexes on Expressions"
 
     Observed: key, statements, rows, served, calls_of_all, statement, calls, mean_ms
@@ -198,6 +201,9 @@ def relation_inside_jsonb(evidence: Evidence) -> Iterator[Finding | Examined]:
     without statistics on either side.
 
     Fix: The id as a column with a foreign key: a generated one while the code still writes the document.
+
+    Example: JOIN users ON users.id = (events.payload ->> 'user_id')::bigint: the user may be gone, and a foreign key can only
+    be on events.user_id bigint GENERATED ALWAYS AS ((payload ->> 'user_id')::bigint) STORED.
 
     Source: PostgreSQL manual, "JSON Types" (8.14.2); "Foreign Keys"
 
@@ -297,6 +303,9 @@ def jsonb_without_contract(evidence: Evidence) -> Iterator[Finding | Examined]:
     the statements that compare keys pass it over silently.
 
     Fix: CHECK (jsonb_typeof(column) = 'object') and of the keys that statements rely on; added NOT VALID, then validated.
+
+    Example: WHERE payload ->> 'user_id' = $1 over events.payload jsonb: INSERT INTO events (payload) VALUES ('[]') succeeds;
+    with CHECK (jsonb_typeof(payload) = 'object') it fails.
 
     Source: PostgreSQL manual, "JSON Types"; "Check Constraints"
 

@@ -59,6 +59,9 @@ def filtered_search_loses_rows(evidence: Evidence) -> Iterator[Finding | Examine
     Fix: SET LOCAL hnsw.iterative_scan = 'strict_order' (pgvector 0.8), a partial index or partitions for fixed filters, or
     an index on the filter where it leaves few rows.
 
+    Example: WHERE tenant_id = $1 ORDER BY embedding <=> $2 LIMIT 10 with 100 tenants of equal size: of the 40 rows that the
+    index gives, 0.4 are this tenant's; after SET LOCAL hnsw.iterative_scan = 'strict_order' ten come.
+
     Source: pgvector README, "Filtering", "Iterative Index Scans"
 
     Observed: limit, breadth, setting, matching_share, expected_rows, returned_rows, filters, policies, rows, statement,

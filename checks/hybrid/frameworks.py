@@ -44,6 +44,9 @@ def framework_table(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: The framework's own options where it has them, else a migration of your own on its table.
 
+    Example: lightrag_vdb_chunks with content_vector vector(1536) and no index but the primary key: LightRAG makes one if it is
+    started with POSTGRES_VECTOR_INDEX_TYPE=HNSW.
+
     Source: catalogue N08; issues langchain 23853, langchain-postgres 34 and 230, llama_index 12131, haystack 2199, LightRAG 2663
 
     Observed: framework, lacks, rows, version
@@ -151,6 +154,9 @@ def unpruned_agent_history(evidence: Evidence) -> Iterator[Finding | Examined]:
     replicas and vacuum carry all of it.
 
     Fix: Delete with the thread, or by age in batches; or partition by time and drop partitions.
+
+    Example: checkpoints, checkpoint_blobs and checkpoint_writes of LangGraph took 4 million rows in a month and lost none;
+    checkpointer.delete_thread(thread_id) after a finished run would delete them.
 
     Source: langgraphjs issue 1138; catalogue N09
 

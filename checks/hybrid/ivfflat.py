@@ -29,6 +29,9 @@ def ivfflat_lists(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Rebuild it on the loaded table with rows/1000 lists (the square root above a million rows), or take HNSW.
 
+    Example: a migration that creates the table and, while it is empty, CREATE INDEX ON chunks USING ivfflat (embedding
+    vector_cosine_ops): "ivfflat index created with little data", and six of the ten nearest rows are found afterwards.
+
     Source: pgvector README, "IVFFlat"
 
     Observed: lists, recommended_lists, rows, built_with_table

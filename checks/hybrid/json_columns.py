@@ -50,6 +50,9 @@ def json_not_jsonb(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: ALTER the column to jsonb; on a large table by a new column, a backfill in batches and a swap.
 
+    Example: langchain_pg_embedding.cmetadata json, and WHERE cmetadata ->> 'source' = $1: every row's text is parsed for every
+    search; a GIN index cannot be built.
+
     Source: PostgreSQL manual, "JSON Types"
 
     Observed: rows, statements_looking_inside, default_kind

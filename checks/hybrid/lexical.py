@@ -42,6 +42,9 @@ def lexical_half_missing(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: A generated tsvector column with a fixed language and GIN; both halves fused by reciprocal rank, then re-ranked.
 
+    Example: WHERE to_tsvector('english', body) @@ plainto_tsquery($1) beside ORDER BY embedding <=> $2: each search parses
+    every body; body_tsv tsvector GENERATED ALWAYS AS (to_tsvector('english', body)) STORED with GIN is looked up.
+
     Source: pgvector README, "Hybrid Search"; PostgreSQL manual, "Tables and Indexes" (full text search)
 
     Observed: half, rows, statement, function, calls, mean_ms

@@ -29,6 +29,9 @@ def null_vectors(evidence: Evidence) -> Iterator[Finding | Examined]:
     Fix: Watch how many there are and for how long; try again; a partial index WHERE embedding IS NULL finds them quickly. NULL
     in place of zeros, and a CHECK that there are none.
 
+    Example: ORDER BY embedding <=> $1 over 100,000 chunks, of which a job that failed left 12,000 with NULL: they are in no
+    answer, and no error says so. Rows with '[0,0,0]' are left out by vector_cosine_ops in the same way.
+
     Source: pgvector README, "Why are there less results for a query after adding an HNSW index?"
 
     Observed: null_share, null_rows, zero_share, sampled, rows

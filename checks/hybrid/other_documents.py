@@ -63,6 +63,9 @@ def json_in_text(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: ALTER the column to jsonb; rows that are no JSON show themselves then.
 
+    Example: requests.body text, and code that reads body::jsonb ->> 'model': the first body that was cut off makes the
+    statement fail for all rows.
+
     Source: PostgreSQL manual, "JSON Types"
 
     Observed: documents_share, rows, statements, statement, calls, mean_ms
@@ -138,6 +141,9 @@ def hstore(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: ALTER the column to jsonb with hstore_to_jsonb_loose(), and its operators in the statements.
 
+    Example: settings hstore: settings -> 'retries' gives the text '3', which sorts before '20' and after '10'; jsonb keeps it
+    as a number.
+
     Source: PostgreSQL manual, "hstore" (casts to jsonb)
 
     Observed: rows
@@ -176,6 +182,9 @@ def array_as_relation(evidence: Evidence) -> Iterator[Finding | Examined]:
     no index at all; column @> ARRAY[value] is, by GIN.
 
     Fix: A table between the two, with foreign keys; or GIN on the array and @> instead of = ANY.
+
+    Example: posts.tag_ids bigint[] beside a table tags, with WHERE $1 = ANY (tag_ids): ids of deleted tags stay, and each
+    search reads all posts; tag_ids @> ARRAY[$1] with CREATE INDEX ON posts USING gin (tag_ids) finds them.
 
     Source: PostgreSQL manual, "Arrays" (tip: arrays are not sets); "GIN Indexes"
 

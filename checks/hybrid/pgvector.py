@@ -27,6 +27,9 @@ def pgvector_version(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: 0.8.4 or later, then ALTER EXTENSION vector UPDATE, and rebuild HNSW indexes that lived through many changes.
 
+    Example: pgvector 0.8.0 with an HNSW index: a user who may REINDEX can read parts of other tables or crash the server
+    (CVE-2026-3172).
+
     Source: pgvector CHANGELOG; CVE-2026-3172; pgvector issue 959, pull request 988
 
     Observed: version, loaded_version, hnsw_indexes, faults

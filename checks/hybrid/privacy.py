@@ -34,6 +34,9 @@ def chunks_without_row_security(evidence: Evidence) -> Iterator[Finding | Examin
 
     Fix: Row security on the chunks too, with a policy by way of their document; SECURITY INVOKER for search functions.
 
+    Example: ALTER TABLE documents ENABLE ROW LEVEL SECURITY with a policy for the owner, and chunks (document_id REFERENCES
+    documents, body, embedding) without: a search of chunks returns text of everybody's documents.
+
     Source: catalogue N18; PostgreSQL manual, "Row Security Policies"
 
     Observed: documents, policies
@@ -140,6 +143,9 @@ def personal_data_beside_vectors(evidence: Evidence) -> Iterator[Finding | Exami
     it there. And the vector itself was made of the text: where a person asks for deletion, both must go.
 
     Fix: Embed and return texts without them; keep identities in their own table, reached by id, and delete both together.
+
+    Example: profiles (id, email, phone, bio, embedding), and SELECT * FROM profiles ORDER BY embedding <=> $1 LIMIT 5 that
+    fills a prompt: five people's addresses go to the model's vendor.
 
     Source: catalogue N33; OWASP Top 10 for LLM applications, LLM02 and LLM08
 

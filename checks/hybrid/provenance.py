@@ -55,6 +55,9 @@ def no_embedding_provenance(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Columns for the model with its version and for a hash of the embedded text; both set by whatever writes the vector.
 
+    Example: CREATE TABLE vectors (id bigint PRIMARY KEY, embedding vector(1536)): after half of them were renewed by another
+    model of 1,536 dimensions, nobody can tell which half.
+
     Source: rubric 2026.1, HYB-1.2; catalogue N10
 
     Observed: missing, rows, models_in_code
@@ -133,6 +136,9 @@ def embedding_models_differ(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: One constant for the model, used by ingestion and by queries.
 
+    Example: ingest.py embeds with text-embedding-3-small and search.py with text-embedding-ada-002: both give 1,536 dimensions,
+    nothing fails, and the nearest rows have nothing to do with the question.
+
     Source: catalogue H45; model cards
 
     Observed: ingest, query
@@ -174,6 +180,9 @@ def dual_write(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: An outbox: the change is written with the row in one transaction, and a worker brings it to the other store until it
     is there; or the vectors in PostgreSQL too, with a foreign key and ON DELETE CASCADE.
+
+    Example: session.commit(), then index.upsert(vectors) of Pinecone: a process that ends between the two leaves a row without
+    its vector, and without a delete() beside each DELETE its vectors are found for ever.
 
     Source: catalogue N17; microservices.io, "Transactional outbox"
 
@@ -245,6 +254,9 @@ def embedding_outlives_source(evidence: Evidence) -> Iterator[Finding | Examined
 
     Fix: ON DELETE CASCADE on that foreign key, and an index on its column.
 
+    Example: chunks.document_id REFERENCES documents ON DELETE SET NULL: DELETE FROM documents WHERE id = 7 leaves the chunks of
+    document 7, with their text, in every search.
+
     Source: catalogue N17; PostgreSQL manual, "Foreign Keys"
 
     Observed: references, on_delete
@@ -304,6 +316,9 @@ def index_before_load(evidence: Evidence) -> Iterator[Finding | Examined]:
     the time, and for IVFFlat it is what its recall depends on.
 
     Fix: COPY, or INSERT of many rows at once; for a first load the index afterwards.
+
+    Example: for chunk in chunks: cur.execute("INSERT INTO chunks (body, embedding) VALUES (%s, %s)", ...) into a table with an
+    HNSW index; COPY into a table that gets its index afterwards loads it in a fraction of the time.
 
     Source: pgvector README, "Loading", "Index Build Time"
 

@@ -25,6 +25,9 @@ def recall(evidence: Evidence) -> Iterator[Finding | Examined]:
     Fix: The smallest breadth that reaches the target, by SET LOCAL, in the function or for the role; if none does, a rebuild
     with a larger m and ef_construction, or on the loaded table.
 
+    Example: chunks_embedding_idx finds 61 % of the 10 nearest rows at ivfflat.probes = 1, and 99 % at 10, in three times the
+    time.
+
     Source: pgvector README, "Monitoring" (recall against exact search)
 
     Observed: recall, low, high, k, breadth, filters, returned_rows, median_ms, exact_ms, larger
@@ -107,6 +110,9 @@ def inner_product_candidate(evidence: Evidence) -> Iterator[Finding | Examined]:
     Their inner product gives the same order and spares two lengths for each comparison.
 
     Fix: An index with the inner product's operator class, and <#> in the searches, if searching is what the server is busy with.
+
+    Example: vectors of text-embedding-3-small have length 1: ORDER BY embedding <#> $1 with an index of vector_ip_ops gives the
+    rows of <=> in the same order.
 
     Source: pgvector README, "Performance" (normalized vectors: inner product)
 

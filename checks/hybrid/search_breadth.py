@@ -45,6 +45,9 @@ def search_breadth_below_limit(evidence: Evidence) -> Iterator[Finding | Examine
     Fix: SET LOCAL hnsw.ef_search to the LIMIT or more (at most 1,000), or iterative scans; ivfflat.probes to about the square
     root of the lists.
 
+    Example: ORDER BY embedding <=> $1 LIMIT 100 with hnsw.ef_search at 40, its default: 40 rows come back. SET LOCAL
+    hnsw.ef_search = 100 gives 100.
+
     Source: pgvector README, "Query Options"
 
     Observed: limit, breadth, setting, returned_rows, rows, lists, statement, function, calls, mean_ms

@@ -65,6 +65,9 @@ def query_cannot_use_vector_index(evidence: Evidence) -> Iterator[Finding | Exam
 
     Fix: ORDER BY the bare distance with a LIMIT, and compute scores and thresholds from its rows.
 
+    Example: SELECT id, 1 - (embedding <=> $1) AS score FROM chunks ORDER BY score DESC LIMIT 10 sorts all rows; ORDER BY
+    embedding <=> $1 LIMIT 10 gives the same rows from the index.
+
     Source: pgvector README, "Query Options", "Frequently Asked Questions"; pgvector issues 216, 489, 584
 
     Observed: reason, rows, indexes, searches, statement, function, calls, mean_ms
@@ -166,6 +169,9 @@ def query_vector_not_cast(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Write the same cast in the index and in every search, on both sides of the operator.
 
+    Example: CREATE INDEX ON chunks USING hnsw ((embedding::halfvec(3072)) halfvec_cosine_ops), and ORDER BY embedding <=> $1:
+    the index is used by ORDER BY embedding::halfvec(3072) <=> $1::halfvec(3072) alone.
+
     Source: pgvector README, "Half-Precision Indexing"; pg_cast (vector to halfvec is implicit)
 
     Observed: compared_as, indexed_as, rows, statement, function, calls, mean_ms
@@ -243,6 +249,9 @@ def quantisation_without_rerank(evidence: Evidence) -> Iterator[Finding | Examin
     several times as many of them as are wanted and sorts those by the distance of the full vectors.
 
     Fix: Search for LIMIT times 4 candidates by binary_quantize() in a subquery, and sort them by the real distance outside.
+
+    Example: ORDER BY binary_quantize(embedding)::bit(1536) <~> binary_quantize($1) LIMIT 10 alone; with LIMIT 40 in a subquery,
+    and ORDER BY embedding <=> $1 LIMIT 10 around it, the full vectors decide.
 
     Source: pgvector README, "Binary Quantization"
 

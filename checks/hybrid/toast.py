@@ -63,6 +63,9 @@ def toast_heavy_table(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Name the columns that are needed; move documents that are rarely read to a table of their own, or to object storage.
 
+    Example: messages with a jsonb of 40 kB a row: 300 MB of rows and 60 GB out of line, which SELECT * FROM messages WHERE
+    chat_id = $1 fetches for a list that shows titles.
+
     Source: PostgreSQL manual, "TOAST"
 
     Observed: toast_bytes, heap_bytes, columns
@@ -99,6 +102,9 @@ def toast_compression(evidence: Evidence) -> Iterator[Finding | Examined]:
     needs a server built with it, as nearly all packages and services are.
 
     Fix: default_toast_compression = lz4 for what is written from now on; ALTER COLUMN ... SET COMPRESSION for single columns.
+
+    Example: documents of 20 kB with default_toast_compression = pglz: SET default_toast_compression = lz4 for what is written
+    from now on.
 
     Source: PostgreSQL manual, "default_toast_compression"; release notes of 19
 
@@ -145,6 +151,9 @@ def toast_bloat(evidence: Evidence) -> Iterator[Finding | Examined]:
     and thresholds, which the statistics of the table itself do not show: it can be mostly dead while the table looks well.
 
     Fix: VACUUM now; lower toast.autovacuum_vacuum_scale_factor for this table; and write less of the document at a time.
+
+    Example: documents of 30 kB that an agent changes with each step: the table has 40 MB and 3 % dead rows, its TOAST table 12
+    GB, of which nine tenths are dead.
 
     Source: PostgreSQL manual, "TOAST"; "Storage Parameters" (toast.*)
 
@@ -194,6 +203,9 @@ def wide_hot_row(evidence: Evidence) -> Iterator[Finding | Examined]:
     not written again.
 
     Fix: What changes often, counters, states and times, in plain columns; the document for what stays.
+
+    Example: UPDATE runs SET state = jsonb_set(state, '{step}', '7') on documents of 22 kB: 47 kB of WAL for each step; UPDATE
+    runs SET step = 7 on an integer column writes 0.3 kB.
 
     Source: PostgreSQL manual, "TOAST", "JSON Types" (8.14.2); measured: 46.9 kB against 0.3 kB a row
 

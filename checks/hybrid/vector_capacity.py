@@ -57,6 +57,9 @@ def vector_capacity(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Nothing yet. Write down at how many rows which step is taken.
 
+    Example: 400,000 rows of vector(1536) with an HNSW index of 3.1 GB and shared_buffers of 8 GB: it lasts to about a million
+    rows, and to two million with halfvec.
+
     Source: pgvector README, "Scaling"; sizes as measured (8,194 bytes a row with 1,536 dimensions)
 
     Observed: rows, dimensions, indexed, kind, bytes_per_row, index_bytes, memory_bytes, rows_that_fit, rows_that_fit_as_halfvec,

@@ -43,6 +43,9 @@ def vector_without_index(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: An HNSW index with the operator class of the distance that the application uses.
 
+    Example: ORDER BY embedding <=> $1 LIMIT 10 over 300,000 rows without an index reads 300,000 vectors; CREATE INDEX
+    CONCURRENTLY ON chunks USING hnsw (embedding vector_cosine_ops).
+
     Source: pgvector README, "Indexing"; "Filtering"
 
     Observed: rows, dimensions, searches, operators, filtered_searches
@@ -129,6 +132,9 @@ def distance_operator_mismatch(evidence: Evidence) -> Iterator[Finding | Examine
     switched off: it computes every distance and sorts them, while the index is maintained for nothing.
 
     Fix: One distance everywhere: that of the embedding model, in the index and in every statement.
+
+    Example: CREATE INDEX ON chunks USING hnsw (embedding vector_l2_ops), and ORDER BY embedding <=> $1 LIMIT 10: the index
+    serves <-> alone, and every search sorts all rows.
 
     Source: pgvector README, "Querying"; "Indexing"
 

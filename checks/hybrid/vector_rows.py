@@ -61,6 +61,9 @@ def vector_index_churn(evidence: Evidence) -> Iterator[Finding | Examined]:
     Fix: Vectors in a table of their own, changed only when the text changed; REINDEX INDEX CONCURRENTLY before VACUUM after a
     large change.
 
+    Example: UPDATE chunks SET views = views + 1 on rows with an HNSW index: where no room is left on the page, each update puts
+    the same vector into the graph once more.
+
     Source: pgvector README, "Vacuuming"
 
     Observed: changes, live_rows, changes_per_row, dead_rows, hot_share, days
@@ -121,6 +124,9 @@ def vector_toast_storage(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: ALTER COLUMN ... SET STORAGE PLAIN for vectors that fit a page (up to about 2,000 dimensions), then rewrite the table.
 
+    Example: 20,000 rows of vector(1536), searched without an index: the heap has 2 MB and TOAST 160 MB; ALTER TABLE chunks
+    ALTER COLUMN embedding SET STORAGE PLAIN and VACUUM FULL put the vectors where a parallel scan counts them.
+
     Source: pgvector README, "Why isn't a query using parallel scans?"
 
     Observed: storage, vector_bytes, rows, heap_bytes, toast_bytes
@@ -175,6 +181,9 @@ def tenants_share_vector_index(evidence: Evidence) -> Iterator[Finding | Examine
 
     Fix: Partition the table by tenant, or by hash of the tenant, with an index on each partition; where tenants are small, an
     index on the tenant and exact search.
+
+    Example: 500 tenants in chunks, each search with WHERE tenant_id = $1, and one HNSW index over all: the graph is walked
+    through the rows of 499 others. PARTITION BY LIST (tenant_id), or BY HASH, gives each part a graph of its own.
 
     Source: pgvector README, "Filtering" (list partitioning), "Multitenancy"
 
@@ -243,6 +252,9 @@ def hnsw_parameters(evidence: Evidence) -> Iterator[Finding | Examined]:
     ef_search brings the recall back; too large and the index grows and builds for nothing.
 
     Fix: m from 12 to 48, ef_construction from 64 to 256, and measure.
+
+    Example: WITH (m = 4, ef_construction = 16): each element knows four others, and parts of the graph cannot be reached from
+    the rest, whatever hnsw.ef_search is.
 
     Source: pgvector README, "Index Options"; Malkov and Yashunin, 2016
 
