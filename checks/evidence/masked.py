@@ -1,8 +1,10 @@
 """What pg_stat_statements makes of constants is not always SQL: the grammar takes a parameter wherever an expression may stand,
-but not behind the name of a type (`date $1`, `interval $2 day`), and not as the field of extract($1 FROM ...)."""
+but not behind the name of a type (`date $1`, `interval $2 day`), and not as the field of extract($1 FROM ...); and what GROUP BY
+repeats is another expression once its constants are other parameters."""
 
 from __future__ import annotations
 
+from checks.evidence.places import repeated
 from checks.evidence.tokens import Kind, Token, significant, tokens
 
 _TYPES = frozenset(
@@ -16,8 +18,9 @@ _FIELDS = frozenset({"year", "month", "day", "hour", "minute", "second", "to"})
 
 
 def as_sql(text: str) -> str:
-    """A statement as pg_stat_statements keeps it, with casts where types were and a field for that of extract(), so that the
-    server takes it; parameters are numbered anew if one is left out by that. Any other text is returned as it is."""
+    """A statement as pg_stat_statements keeps it, with casts where types were, a field for that of extract(), and the place in
+    the select list for what GROUP BY and ORDER BY repeat of it, so that the server takes it; parameters are numbered anew if one
+    is left out by that. Any other text is returned as it is."""
     if "$" not in text:
         return text
     words = significant(text)
@@ -34,6 +37,8 @@ def as_sql(text: str) -> str:
             replaced[words[index].start] = f"CAST({words[index].text} AS {type_})"
         elif before.text == "(" and index > 1 and words[index - 2].text.lower() == "extract":
             replaced[words[index].start] = _field_elsewhere(words)
+    if "by" in text.lower():
+        replaced |= repeated(words)
     if not replaced:
         return text
     return _numbered("".join(replaced.get(token.start, token.text) for token in tokens(text)))

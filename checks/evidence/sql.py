@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from checks.evidence.masked import as_sql
+from checks.evidence.places import ordinals
 from checks.evidence.tokens import Kind, Token, significant, tokens
 from checks.keywords import RESERVED
 from checks.model import quote_identifier
@@ -25,6 +26,7 @@ TOLERANT_JOINS = 30
 _JSON_OPERATORS = frozenset(["->", "->>", "#>", "#>>", "?", "?|", "?&"])
 _JSON_KEY = re.compile(r"'[A-Za-z0-9_.-]{1,63}'")
 _JSON_PATH = re.compile(r"'\{[A-Za-z0-9_-]{1,63}(?:,[A-Za-z0-9_-]{1,63}){0,9}\}'")
+_BY_NUMBER = re.compile(r"\bby\b.*?\b[0-9]", re.IGNORECASE | re.DOTALL)
 _CONSTANT_WORDS = frozenset(["true", "false", "null"])
 _GRAMMAR_BEFORE_CONSTANT = frozenset(["is", "not", "default", "set"])
 _NAME_FOLLOWS = frozenset(["from", "join", "into", "update", "table", "only", ".", "as"])
@@ -40,11 +42,12 @@ def mask_literals(sql: str, *, keep_json_keys: bool = True) -> str:
     without its comments. Any text is taken; masking twice changes nothing.
 
     A string directly right of a JSON operator is the name of a key and stays, if it looks like a name, unless
-    `keep_json_keys` is false.
+    `keep_json_keys` is false. So do numbers that name a place in the select list, as in `GROUP BY 2`.
     """
     number = highest_parameter(sql)
     parts: list[str] = []
     before: Token | None = None
+    kept = ordinals(significant(sql)) if _BY_NUMBER.search(sql) else frozenset()
     for token in tokens(sql):
         if token.kind is Kind.SPACE:
             parts.append(token.text)
@@ -52,7 +55,11 @@ def mask_literals(sql: str, *, keep_json_keys: bool = True) -> str:
         if token.kind is Kind.COMMENT:
             parts.append(" ")
             continue
-        if token.kind not in (Kind.STRING, Kind.NUMBER) or (keep_json_keys and _is_json_key(token, before)):
+        if (
+            token.kind not in (Kind.STRING, Kind.NUMBER)
+            or token.start in kept
+            or (keep_json_keys and _is_json_key(token, before))
+        ):
             parts.append(token.text)
         elif not (token.kind is Kind.STRING and before and before.kind is Kind.STRING):
             number += 1
