@@ -14,6 +14,7 @@ from textual.widgets import Input
 
 from checks.evidence.database.facts import Server
 from checks.evidence.observe import Target
+from checks.growth import Breaking, GrownStatement, Growth
 from checks.model import CheckResult, Outcome, Severity
 from scorecards.rubric import Criterion, Question, Rubric, Rule, Strength
 from scorecards.session import Review
@@ -24,9 +25,11 @@ from tests.tui.pictures import colours, compare, picture
 from tests.tui.screen import screen_text, until
 from tests.tui.test_jump_and_explain import proven
 from tests.tui.test_links import evidence as linked_evidence
+from tests.tui.test_live import client, sample
 from tui.foresight import Blind, Foresight
 from tui.look import THEMES
 from tui.reviewing import Checked, Checking, Looking
+from tui.screens.live import Live, Sampled
 from tui.screens.preflight import Preflight
 from tui.screens.run import Run
 from tui.screens.walk import Walk
@@ -68,12 +71,21 @@ RUBRIC = Rubric(
 )
 
 
+GROWN = GrownStatement(
+    "8", (20.0, 180.0, 900.0, 8_600.0), 0.9, (100.0,), Breaking(24.0, "mean above 100 ms", dt.date(2028, 3, 1)), 8.0, 5,
+    ("public.events",),
+    plan_now=("Seq Scan on events (cost 20, rows 5)",),
+    plan_then=("Gather (cost 8,600, rows 5,000)", "  Parallel Seq Scan on events (cost 7,100, rows 5,000)"),
+)  # fmt: skip
+
+
 @pytest.fixture
 def review(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Review:
     for module in MODULES:
         monkeypatch.setattr(f"{module}.load_rubric", lambda *_: RUBRIC)
     server, linked = make_evidence().server, linked_evidence()
-    found = msgspec.structs.replace(linked, server=server)
+    growth = Growth((1.0, 10.0, 100.0, 1_000.0), 100.0, 18, 17, (GROWN,))
+    found = msgspec.structs.replace(linked, server=server, growth=growth)
     findings = [make_finding(number) for number in range(16)]
     findings[1] = msgspec.structs.replace(findings[1], proof=proven("messages"))
     results = [*make_results(findings)]
@@ -127,6 +139,34 @@ async def test_every_screen_of_a_review(
             problems.append(compare(f"{screen}-{name}", text))
             if not color:
                 assert not {one for one in colours(text) if len({one[1:3], one[3:5], one[5:7]}) > 1}
+    assert not [problem for problem in problems if problem]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("color", [True, False], ids=["", "no-color"])
+async def test_how_a_statement_grows_and_the_server_live(
+    make_app: MakeApp, review: Review, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], color: bool
+) -> None:
+    if not color:
+        monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(Live, "_watch", lambda _: None)
+    name = f"{size[0]}x{size[1]}{'' if color else '-no-color'}"
+    async with make_app(review=review).run_test(size=size) as pilot:
+        await pilot.press("B", "3", "j")
+        await quiet(pilot)
+        problems = [compare(f"growth-{name}", picture(pilot.app))]
+        await pilot.press("enter", "ctrl+d")
+        await quiet(pilot)
+        problems.append(compare(f"growth-detail-{name}", picture(pilot.app)))
+        pilot.app.target = Target("host=db.example.com dbname=support", None)
+        await pilot.press("escape", "L")
+        live = pilot.app.screen
+        assert isinstance(live, Live)
+        for calls in (2.0, 5.0, 40.0, 12.0):
+            one = sample(calls, client(blocks=1), client(blocked=True))
+            live.on_sampled(Sampled(msgspec.structs.replace(one, texts={"7": "SELECT id FROM users WHERE email = $1"})))
+        await quiet(pilot)
+        problems.append(compare(f"live-{name}", picture(pilot.app)))
     assert not [problem for problem in problems if problem]
 
 

@@ -15,6 +15,7 @@ from tui.words import milliseconds_in_words
 
 BAR, SHORTEST_BAR = 24, 6
 FIGURES = 52
+CHANGED = "   another plan"
 SIDE_BY_SIDE = 88
 LINES_SHOWN = 30
 SPACE = Content(" ")
@@ -30,8 +31,14 @@ def growth_paragraphs(growth: Growth, entry: GrownStatement, width: int) -> list
     most = max(cost / first for _, cost in known)
     curve = _curve(known, entry.mean_ms, growth.budget_ms, width)
     bar = 0 if curve else max(SHORTEST_BAR, min(BAR, width - FIGURES))
+    beside = bar + FIGURES + len(CHANGED) <= width
     for factor, cost in known:
-        shown.append(Paragraph(_row(factor, cost / first, most, entry, growth.budget_ms, bar), wrapped=False))
+        row = _row(factor, cost / first, most, entry, growth.budget_ms, bar)
+        changed = CHANGED if beside and factor in entry.changes_at else ""
+        shown.append(Paragraph(line(row, (changed, "$warning")), wrapped=False))
+    if entry.changes_at and not beside:
+        where = ", ".join(map(_times, entry.changes_at))
+        shown.append(Paragraph(line((f"another plan at {where}", "$warning")), line((" ! ", "$warning"))))
     shown += curve
     if entry.breaks_at is not None:
         when = f", by {entry.breaks_at.on}" if entry.breaks_at.on else ""
@@ -82,10 +89,9 @@ def _row(factor: float, ratio: float, most: float, entry: GrownStatement, budget
     look = "bold $error" if over else "$accent"
     words = f"{ratio:,.1f}" if ratio < 100 else f"{ratio:,.0f}"
     estimate = "" if mean is None else f"   {'mean' if factor == 1 else 'about'} {milliseconds_in_words(mean)}"
-    changed = "   another plan" if factor in entry.changes_at else ""
     return line(
         (f" {_times(factor):>8}  ", "$foreground"), ("━" * filled, look), ("─" * (bar - filled), "$faint"),
-        (f" {words:>6} times the cost", "$foreground"), (estimate, "bold $error" if over else "$muted"), (changed, "$warning"),
+        (f" {words:>6} times the cost", "$foreground"), (estimate, "bold $error" if over else "$muted"),
     )  # fmt: skip
 
 
