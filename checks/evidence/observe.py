@@ -128,7 +128,7 @@ def _with_proofs(
 
 
 def _with_earlier(observation: Observation, last: Callable[[Evidence], Evidence | None] | None) -> Observation:
-    """With the counters of the last review, of those statements that there are now."""
+    """With the counters of the last review, of those statements that there are now, and the files of its tables."""
     evidence = observation.evidence
     present = evidence.find(Statements)
     before = last(evidence) if last is not None and present is not None else None
@@ -140,7 +140,9 @@ def _with_earlier(observation: Observation, last: Callable[[Evidence], Evidence 
         for entry in counted.entries
         if entry.query_id in present.by_id
     ]
-    evidence = msgspec.structs.replace(evidence, earlier=Earlier(before.observed_at, counted.since, tuple(known)))
+    catalog = before.find(Catalog)
+    files = {str(table.oid): table.filenode for table in (catalog.tables if catalog else ()) if table.filenode is not None}
+    evidence = msgspec.structs.replace(evidence, earlier=Earlier(before.observed_at, counted.since, tuple(known), files))
     return msgspec.structs.replace(observation, evidence=store.decode(store.encode(evidence)))
 
 

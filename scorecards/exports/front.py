@@ -143,13 +143,14 @@ def _unseen(scorecard: Scorecard) -> str:
     """By reason and unlock line, with the number of criteria that each hides."""
     rows = telling.unseen(scorecard)
     if not rows:
-        return f"Nothing: every criterion that counts could be judged.\n\n{telling.provisional(scorecard)}"
+        return f"Nothing: every criterion that counts could be judged.\n\n{telling.provisional(scorecard)}".rstrip()
     lines = ["| Why | Hides | What unlocks it |", "|---|---|---|"]
     lines += [f"| {why} | {hides} | {unlocking(unlock)} |" for why, hides, unlock in rows[:UNSEEN]]
     rest = len(rows) - UNSEEN
     if rest > 0:
         lines.append(f"\nand {rest} more reasons in the JSON.")
-    lines.append(f"\n{telling.provisional(scorecard)}")
+    if words := telling.provisional(scorecard):
+        lines.append(f"\n{words}")
     return "\n".join(lines)
 
 

@@ -180,7 +180,10 @@ def unseen(scorecard: Scorecard) -> list[tuple[str, str, str]]:
 
 
 def provisional(scorecard: Scorecard) -> str:
+    """What is said of criteria that count for nothing; empty if there is none."""
     ids = [entry.id for area in scorecard.areas for entry in area.criteria if entry.provisional]
+    if not ids:
+        return ""
     return (
         f"{len(ids)} more criteria are provisional in this rubric: no check measures them yet, so they count for "
         f"nothing ({', '.join(ids[:HELD_BACK])}, …)."

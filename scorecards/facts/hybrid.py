@@ -20,6 +20,11 @@ _FLOAT_ARRAYS = frozenset({"_float4", "_float8"})
 _EMBEDDING = re.compile(r"embed|vector", re.IGNORECASE)
 _ID = re.compile(r"(^|[_.\W])(u?u?id|ids|key)$|[a-z]I[dD]$")
 _MODEL = re.compile(r"model", re.IGNORECASE)
+_TEXTS = frozenset({"text", "varchar"})
+_TRACKS = re.compile(
+    r"hash|checksum|digest|md5|sha(?:1|256)|revision|version|(?:updated|modified|embedded|indexed|synced)_?(?:at|on)?$",
+    re.IGNORECASE,
+)
 
 
 def vectors(evidence: Evidence) -> str:
@@ -105,6 +110,39 @@ def embeddings_have_provenance(evidence: Evidence) -> Verdict:
     if without:
         return undecided(f"no column for the model, or no foreign key, beside {listed(without)}")
     return met(f"{len(columns)} of {len(columns)} vector columns")
+
+
+def embeddings_follow_source(evidence: Evidence) -> Verdict:
+    """Orphans by the foreign keys: a chunk goes with its source, or the source stays as long as the chunk; or the text stands in
+    the row itself. Stale rows only where statements look for them: they compare two columns that say what was embedded, or
+    when, and what there is now. Other ways there are many, which names alone do not prove."""
+    from checks.evidence.patterns import workload
+
+    catalog = evidence.get(Catalog)
+    columns = _vector_columns(catalog)
+    if not columns:
+        return undecided("the vectors stand in another store")
+    compared: dict[int, None] = {}
+    for pattern in workload(evidence):
+        for entry in pattern.comparisons:
+            other = entry.other
+            if other is None or not (_TRACKS.search(entry.column.column) and _TRACKS.search(other.column)):
+                continue
+            compared |= dict.fromkeys(ref.table for ref in (entry.column, other) if ref.table is not None)
+    loose, unwatched = [], []
+    for table, column in columns:
+        siblings = [other for other in catalog.columns_of(table.oid).values() if other.number != column.number]
+        keys = [entry for entry in catalog.constraints_of(table.oid) if entry.kind == "foreign_key"]
+        kept = any(entry.on_delete not in {"set null", "set default"} for entry in keys)
+        if not kept and not any(other.base_type in _TEXTS for other in siblings):
+            loose.append(_name(table, column))
+        if table.oid not in compared:
+            unwatched.append(_name(table, column))
+    if loose:
+        return undecided(f"no foreign key to its source, nor its text, stands beside {listed(loose)}")
+    if unwatched:
+        return undecided(f"no statement was seen that looks for stale rows of {listed(unwatched)}")
+    return met(f"statements look for stale rows of {len(columns)} of {len(columns)} vector columns", Strength.INFERRED)
 
 
 def dimensions_indexable(evidence: Evidence) -> Verdict:

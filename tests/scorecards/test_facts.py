@@ -11,7 +11,9 @@ from checks.configuration import Configuration, Override
 from checks.evidence.database.facts import (
     Activity,
     Archiver,
+    Catalog,
     Column,
+    Earlier,
     Embeddings,
     Extension,
     FreezeAge,
@@ -44,7 +46,7 @@ from checks.evidence.database.facts import (
     TableUsage,
     Usage,
 )
-from checks.evidence.evidence import Evidence
+from checks.evidence.evidence import NO_EARLIER_REVIEW, Evidence
 from checks.evidence.repository.facts import (
     Behaviour,
     DeclaredTable,
@@ -227,6 +229,34 @@ def with_given_plans(share: float) -> Evidence:
     return evidence(given_plans=GivenPlans(plans))
 
 
+def with_files(
+    size: int | None, filenode: int, *, earlier: int | None = None, days: int = 0, inserted: int = 10
+) -> Evidence:
+    """One table of a thousand rows, whose first file was 1."""
+    kept = Catalog(
+        tables=(Table(1, "public", "t", "table", "owner", heap_bytes=size, toast_bytes=0, filenode=filenode),)
+    )
+    then: Earlier | Unobserved = NO_EARLIER_REVIEW
+    if earlier is not None:
+        then = Earlier(NOW - dt.timedelta(days=days), filenodes={"1": earlier})
+    return evidence(
+        catalog=kept, usage=Usage(tables=(TableUsage(1, 0, 0, 0, inserted, 0, 0, 0, 1_000, 0, 0),)), earlier=then
+    )
+
+
+def looked_for(condition: str) -> Evidence:
+    """A statement over the table that has vectors, and says when they were made."""
+    table = catalog().table_by_oid[4]
+    columns = tuple(
+        Column(4, n, name, "timestamptz", "timestamptz") for n, name in ((8, "embedded_at"), (9, "updated_at"))
+    )
+    statement = Statement("1", f"SELECT id FROM {table.name} WHERE {condition}", 1, 1.0, 1.0, 1)
+    return evidence(
+        catalog=msgspec.structs.replace(catalog(), columns=(*catalog().columns, *columns)),
+        statements=msgspec.structs.replace(statements(), entries=(statement,)),
+    )
+
+
 CASES: list[tuple[str, Evidence, str]] = [
     ("sequences_have_room", with_sequence(899), "met"),
     ("sequences_have_room", with_sequence(900), "unmet"),
@@ -251,6 +281,15 @@ CASES: list[tuple[str, Evidence, str]] = [
     ("no_huge_unpartitioned_table", with_size(100 * GB), "met"),
     ("no_huge_unpartitioned_table", with_size(100 * GB + 1), "unmet"),
     ("no_huge_unpartitioned_table", with_size(None), "unknown"),
+    ("no_large_table_rewritten", with_files(GB, 1), "not_applicable"),
+    ("no_large_table_rewritten", with_files(GB + 1, 1), "met"),
+    ("no_large_table_rewritten", with_files(GB + 1, 2), "unknown"),
+    ("no_large_table_rewritten", with_files(GB + 1, 2, earlier=2, days=89), "unknown"),
+    ("no_large_table_rewritten", with_files(GB + 1, 2, earlier=2, days=90), "met"),
+    ("no_large_table_rewritten", with_files(GB + 1, 2, earlier=1, days=20), "unmet"),
+    ("no_large_table_rewritten", with_files(GB + 1, 2, earlier=1, days=200), "unknown"),
+    ("no_large_table_rewritten", with_files(GB + 1, 2, earlier=1, days=20, inserted=1_000), "unknown"),
+    ("no_large_table_rewritten", with_files(None, 1), "unknown"),
     ("hot_updates", with_updates(8_000), "met"),
     ("hot_updates", with_updates(7_999), "unmet"),
     ("hot_updates", evidence(usage=Usage()), "not_applicable"),
@@ -386,6 +425,9 @@ CASES: list[tuple[str, Evidence, str]] = [
     ("vectors_have_dimensions", with_column("embedding", "vector"), "unmet"),
     ("embeddings_have_provenance", evidence(), "met"),
     ("embeddings_have_provenance", with_column("embedding", "vector"), "unknown"),
+    ("embeddings_follow_source", evidence(), "unknown"),
+    ("embeddings_follow_source", looked_for("embedded_at < updated_at"), "met"),
+    ("embeddings_follow_source", looked_for("updated_at < now()"), "unknown"),
     ("dimensions_indexable", evidence(), "met"),
     ("embeddings_rarely_updated", evidence(), "met"),
     ("embeddings_rarely_updated", evidence(usage=Usage((TableUsage(4, 0, 0, 0, 10, 61, 0, 0, 500, 0, 0),))), "unmet"),

@@ -206,6 +206,7 @@ def _table(row: Any) -> Table:
         row_security=row.row_security,
         extension=row.extension,
         has_comment=row.has_comment,
+        filenode=row.filenode,
         row_security_forced=row.row_security_forced,
         partition_strategy=_STRATEGIES.get(row.partition_strategy),
         default_partition=row.default_partition,

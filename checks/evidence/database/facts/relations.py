@@ -18,6 +18,8 @@ class Table(msgspec.Struct, frozen=True):
     `default_partition` the oid of that partition, `partition_columns` the numbers of its key's columns,
     0 for an expression. `row_security_forced`: policies hold for the owner too. Of a range
     partition over one instant or integer, `upper_bound` is where it ends, and `unbounded` says that it never does (MAXVALUE).
+    `filenode` names the file that has its rows now (relfilenode): the oid until ALTER TABLE, VACUUM FULL, CLUSTER or TRUNCATE
+    put another in its place; None where it has none.
     """
 
     oid: int
@@ -47,6 +49,7 @@ class Table(msgspec.Struct, frozen=True):
     upper_bound: dt.datetime | int | None = None
     unbounded: bool = False
     partition_columns: tuple[int, ...] = ()
+    filenode: int | None = None
 
     @property
     def subject(self) -> Subject:

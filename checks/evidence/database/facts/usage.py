@@ -158,11 +158,13 @@ class EarlierStatement(msgspec.Struct, frozen=True):
 
 
 class Earlier(msgspec.Struct, frozen=True, tag=True, dict=True):
-    """Counters of statements at the last review of the same database before this one. `since` is when they began to count."""
+    """Counters of statements at the last review of the same database before this one. `since` is when they began to count.
+    `filenodes` are the files that tables had then, by the table's oid: see Table."""
 
     observed_at: dt.datetime
     since: dt.datetime | None = None
     statements: tuple[EarlierStatement, ...] = ()
+    filenodes: dict[str, int] = {}
 
     @cached_property
     def by_id(self) -> dict[str, EarlierStatement]:

@@ -37,6 +37,7 @@ SELECT
     nullif(g.partdefid, 0)::bigint AS default_partition,
     g.partattrs::int2[] AS partition_columns,
     pg_catalog.pg_get_expr(c.relpartbound, 0) AS bound,
+    nullif(c.relfilenode, 0)::bigint AS filenode,
     e.extname::text AS extension,
     m.objoid IS NOT NULL AS has_comment
 FROM pg_catalog.pg_class AS c

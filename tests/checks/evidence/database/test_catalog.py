@@ -382,3 +382,22 @@ def test_columns_of_expression_trees() -> None:
     tree = "(" + call + " {OPEXPR :args ({VAR :varattno 2} {VAR :varattno 1})})"
     assert columns_of_expressions(tree) == [(3,), (1, 2)]
     assert columns_of_expressions("") == []
+
+
+def test_the_file_of_a_table_tells_that_it_was_rewritten(database: Database) -> None:
+    """An UPDATE of all rows, a column with a constant default and VACUUM leave the file; a change of type does not."""
+    names = ("first", "written", "rewritten")
+    database.execute(*(f"CREATE TABLE {name} (id int); INSERT INTO {name} VALUES (1)" for name in names))
+    database.execute(
+        "UPDATE written SET id = 2; ALTER TABLE written ADD COLUMN n int NOT NULL DEFAULT 7",
+        "VACUUM written",
+        "ALTER TABLE rewritten ALTER COLUMN id TYPE bigint",
+        "CREATE VIEW shown AS SELECT * FROM first",
+    )
+
+    tables = _catalog(database).tables
+
+    assert {table.name: table.filenode == table.oid for table in tables if table.kind == "table"} == {
+        "first": True, "written": True, "rewritten": False,
+    }  # fmt: skip
+    assert [table.filenode for table in tables if table.kind == "view"] == [None]
