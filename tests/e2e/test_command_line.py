@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 import json
 import tomllib
 from collections.abc import Callable
@@ -16,6 +17,18 @@ from tests.scorecards.reviewed import evidence
 from tests.servers import Database
 
 Repository = Callable[[dict[str, str]], Path]
+
+# Run by Python before the program: its clock is so many DAYS off.
+LATER = """
+import datetime, os, time
+import checks.evidence.observe as observe
+
+ahead, present, moment = int(os.environ["DAYS"]), observe.now, time.time
+observe.now = lambda: present() + datetime.timedelta(days=ahead)
+time.time = lambda: moment() + 86_400 * ahead
+with open(os.environ["HOME"] + "/clock.toml", "w") as file:
+    file.write(f"day = {observe.now():%Y-%m-%d}")
+"""
 
 APPLICATION = {
     "migrations/0001_init.sql": "CREATE TABLE account (id bigint PRIMARY KEY, email text);\nCREATE TABLE event (kind text);\n",
@@ -262,11 +275,13 @@ def test_fixes_and_records_are_files(pgsurveyor: Run, repository: Repository, tm
 
 
 def test_exports_are_the_same_bytes_on_another_machine_and_day(pgsurveyor: Run, tmp_path: Path) -> None:
-    """Another home, time zone, language and order of hashes; every format, also compared with a baseline."""
+    """Another home, time zone, language, order of hashes, user, folder, width and clock; every format, also compared with a
+    baseline."""
     saved, old = tmp_path / "evidence.json.gz", tmp_path / "old.json"
     store.save(evidence(), saved)
     assert pgsurveyor("run", "--evidence", str(saved), "--format", "json", "--output", str(old)).returncode == 0
     words = [word for name in FORMATS for word in ("--format", name)]
+    (tmp_path / "sitecustomize.py").write_text(LATER)
     texts = []
     for number, (zone, language) in enumerate((("Pacific/Kiritimati", "C"), ("America/Adak", "tr_TR.UTF-8"))):
         folder = tmp_path / f"machine{number}"
@@ -274,9 +289,13 @@ def test_exports_are_the_same_bytes_on_another_machine_and_day(pgsurveyor: Run, 
         done = pgsurveyor(
             "run", "--evidence", str(saved), *words, "--output", str(folder / "out"), "--baseline", str(old), cwd=folder,
             HOME=str(folder), TZ=zone, LANG=language, LC_ALL=language, PYTHONHASHSEED=str(number + 1), USER=f"user{number}",
+            LOGNAME=f"user{number}", COLUMNS=str(40 + 400 * number), DAYS=str(400 * number), PYTHONPATH=str(tmp_path),
+            PYTHONUTF8=str(number), TMPDIR=str(folder), XDG_DATA_HOME=str(folder / "data"),
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         files = [path for path in sorted((folder / "out").rglob("*")) if path.is_file()]
         texts.append({str(path.relative_to(folder)): path.read_bytes() for path in files})
+        clock = tomllib.loads(next(folder.rglob("clock.toml")).read_text())
+        assert (dt.date.today() - clock["day"]).days in (-400 * number, -400 * number + 1)
     assert len(texts[0]) == len(FORMATS)
     assert texts[0] == texts[1]
