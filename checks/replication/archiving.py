@@ -30,6 +30,9 @@ def archiving(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: pgBackRest, Barman or WAL-G with a tested restore; archive_mode on; an alert on pg_stat_archiver.
 
+    Example: archive_mode = on with an archive_command that has failed since Tuesday: last_failed_wal moves on,
+    last_archived_wal stands still, and pg_wal grows with each hour.
+
     Source: PostgreSQL manual, "Continuous Archiving and Point-in-Time Recovery (PITR)"; "pg_stat_archiver"
 
     Observed: archive_mode, archived, failed, seconds_since_archived, unarchived_bytes, receivers

@@ -33,6 +33,9 @@ def unsafe_durability(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Give each its default; the time that a commit waits for the disk is shortened by synchronous_commit, per transaction.
 
+    Example: fsync = off in the postgresql.conf that was made for the first import: after the next power cut the cluster does
+    not start, or starts with damaged tables.
+
     Source: PostgreSQL manual, "Reliability and the Write-Ahead Log"; "Developer Options"
 
     Observed: value, source
@@ -72,6 +75,9 @@ def no_checksums(evidence: Evidence) -> Iterator[Finding | Examined]:
     until no good copy is left. From 18 on they are on by default. Where a checksum has failed, a page is damaged now.
 
     Fix: pg_checksums --enable while the server is stopped, on the standby first; then promote it.
+
+    Example: SHOW data_checksums says off: a block that the disk returned wrong is copied by pg_basebackup as it is, and found
+    months later by a failing query.
 
     Source: PostgreSQL manual, "Data Checksums"; "pg_checksums"; "pg_stat_database"
 

@@ -24,6 +24,9 @@ def failover_tooling(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: wal_log_hints = on, or data checksums, before the failover; then let the framework use pg_rewind.
 
+    Example: a cluster of Patroni without data checksums and with wal_log_hints = off: after a failover pg_rewind refuses, and
+    800 GB are copied for a new standby.
+
     Source: PostgreSQL manual, "pg_rewind"; Patroni documentation, "use_pg_rewind"
 
     Observed: data_checksums, wal_log_hints, standbys, framework

@@ -23,6 +23,9 @@ def slot_holds_horizon(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Bring the consumer back or drop its slot; end the long query on the standby.
 
+    Example: SELECT slot_name, age(xmin) FROM pg_replication_slots: the slot of a standby that is gone holds 90 million
+    transactions back, and VACUUM reports dead rows that "cannot be removed yet".
+
     Source: PostgreSQL manual, "pg_replication_slots" (xmin, catalog_xmin); "hot_standby_feedback"
 
     Observed: kind, xmin_age, age_s
@@ -65,6 +68,9 @@ def orphan_prepared_transaction(evidence: Evidence) -> Iterator[Finding | Examin
     the server. Mostly the coordinator that prepared it has crashed, or lost track of it.
 
     Fix: Ask the coordinator whether it committed elsewhere, then COMMIT PREPARED or ROLLBACK PREPARED in its database.
+
+    Example: PREPARE TRANSACTION 'order-4711' three weeks ago by a coordinator that no longer exists: it still locks its rows,
+    and vacuum removes nothing that died since.
 
     Source: PostgreSQL manual, "PREPARE TRANSACTION"; "pg_prepared_xacts"
 

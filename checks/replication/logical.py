@@ -25,6 +25,9 @@ def no_replica_identity(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: A primary key, or REPLICA IDENTITY USING INDEX over a unique index on columns that are not null.
 
+    Example: CREATE PUBLICATION p FOR TABLE events, where events has no primary key: the next DELETE FROM events fails with
+    "cannot delete from table "events" because it does not have a replica identity and publishes deletes".
+
     Source: PostgreSQL manual, "Logical Replication: Publication"; "ALTER TABLE ... REPLICA IDENTITY"
 
     Observed: publications, replica_identity, rows, size_bytes
@@ -133,6 +136,9 @@ def subscription_broken(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Read the error in this server's log, mend the row or skip the transaction (ALTER SUBSCRIPTION ... SKIP), enable it.
 
+    Example: "duplicate key value violates unique constraint" in the subscriber's log every five seconds since Sunday: somebody
+    had inserted a row there, and apply_error_count grows with each try.
+
     Source: PostgreSQL manual, "Logical Replication: Conflicts"; "pg_stat_subscription_stats"
 
     Observed: enabled, worker_running, apply_errors, sync_errors, table_states
@@ -193,6 +199,9 @@ def slot_lost_at_failover(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: ALTER SUBSCRIPTION ... SET (failover = true), sync_replication_slots on the standby, synchronized_standby_slots here.
 
+    Example: CREATE SUBSCRIPTION s ... without failover = true: after pg_promote() on the standby the subscriber asks for slot
+    s, and the new primary says that it "does not exist".
+
     Source: PostgreSQL manual, "Logical Replication Failover"; "Replication Slot Synchronization"
 
     Observed: slots, standbys
@@ -251,6 +260,9 @@ def unreplicated_parts(evidence: Evidence) -> Iterator[Finding | Examined]:
     FOR ALL TABLES sends every embedding that is written, several kilobytes each, to subscribers that read a few columns.
 
     Fix: Set the sequences at the switch-over (a step in the runbook); publish the tables that are wanted.
+
+    Example: an upgrade by logical replication: after the switch-over the sequence of orders.id stands at 1, and each INSERT
+    fails with "duplicate key" until setval() is called.
 
     Source: PostgreSQL manual, "Logical Replication: Restrictions"
 

@@ -7,7 +7,18 @@ from collections.abc import Iterator
 
 from checks.evidence.database.facts import Access, Activity, Replica, Role, Server, Settings, Statements, Usage
 from checks.evidence.evidence import Evidence
-from checks.model import Confidence, Examined, Finding, Fix, NotApplicable, Severity, Subject, quote_identifier
+from checks.model import (
+    Confidence,
+    Examined,
+    Finding,
+    Fix,
+    NotApplicable,
+    Reason,
+    Severity,
+    Subject,
+    Unknown,
+    quote_identifier,
+)
 from checks.registry import check
 from checks.settings import setting_fix
 
@@ -28,6 +39,43 @@ _FRESH = dt.timedelta(hours=1)
 _SAME_MOMENT_S = 60
 
 
+@check("replication.other-cluster", catalogue="R27", severity=Severity.NOTE, needs=[Server])
+def other_cluster(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """A node that was given as a replica belongs to another cluster.
+
+    Physical standbys have the system identifier of their primary. One with another was made anew from somewhere else, or feeds by
+    logical replication: what is read there is not counted as read here, and a failover does not lead to it.
+
+    Fix: Give the DSN of the standby that was meant; a subscriber is reviewed by itself.
+
+    Example: --replica leads to the old primary, which was set up again with initdb.
+
+    Source: PostgreSQL manual, "pg_control_system()"
+
+    Observed: system_identifier, of_replica
+    """
+    server = evidence.get(Server)
+    known = [replica for replica in evidence.replicas if replica.server.system_identifier is not None]
+    if not evidence.replicas:
+        raise NotApplicable("no other node was given")
+    if server.system_identifier is None or not known:
+        raise Unknown(
+            Reason.NOT_PERMITTED, "GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system() TO the reviewing role"
+        )
+    for replica in known:
+        if replica.server.system_identifier != server.system_identifier:
+            yield Finding(
+                Subject("node", (replica.name,)),
+                f"{replica.name} is no standby of this server, but another cluster",
+                Fix("Give the DSN of the standby that was meant; review a subscriber by itself."),
+                observed={
+                    "system_identifier": str(server.system_identifier),
+                    "of_replica": str(replica.server.system_identifier),
+                },
+            )
+    yield Examined(len(known), len(evidence.replicas), "other nodes")
+
+
 @check("replication.settings-differ", catalogue="R29", severity=Severity.MEDIUM, needs=[Settings, Server])
 def settings_differ(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A standby runs with other settings than its primary.
@@ -36,6 +84,9 @@ def settings_differ(evidence: Evidence) -> Iterator[Finding | Examined]:
     idle for ever. A few settings must not even be smaller on the standby: it stops replaying when the primary raises them.
 
     Fix: The same configuration on every node, from one source, but for what belongs to the node.
+
+    Example: work_mem = 64MB on the primary and 4MB on the standby: after the failover each report sorts on disk. With
+    max_connections = 300 there and 100 here the standby would not even replay.
 
     Source: PostgreSQL manual, "Hot Standby: Administrator's Overview"
 
@@ -96,6 +147,9 @@ def replication_role(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: ALTER ROLE ... NOREPLICATION; a role of its own for each standby and each change-data-capture reader.
 
+    Example: CREATE ROLE app LOGIN REPLICATION for the web application: whoever has its password runs pg_basebackup and takes
+    the whole cluster away.
+
     Source: PostgreSQL manual, "Role Attributes"
 
     Observed: bypasses_row_security
@@ -141,6 +195,9 @@ def restarts(evidence: Evidence) -> Iterator[Finding | Examined]:
     node, a restore and an upgrade: each is worth knowing, for autovacuum and every counter began anew then.
 
     Fix: Read the log before that moment (out of memory, a killed backend, a full disk); run ANALYZE after it.
+
+    Example: the counters of all databases begin at 03:12, and nobody restarted the server then: the kernel had killed a backend
+    for its memory.
 
     Source: PostgreSQL manual, "The Cumulative Statistics System"
 

@@ -23,6 +23,9 @@ def replica_reads_unfit(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: hot_standby_feedback on, for reads of minutes; a longer delay on a standby that nobody fails over to.
 
+    Example: create_engine(os.environ["REPLICA_URL"]) for a report of ten minutes, and a standby with hot_standby_feedback = off
+    and max_standby_streaming_delay = 30s: "canceling statement due to conflict with recovery".
+
     Source: PostgreSQL manual, "Handling Query Conflicts"; catalogue N21
 
     Observed: node, readers, longest_ms, delay_ms, hot_standby_feedback

@@ -64,6 +64,9 @@ def standby_conflicts(evidence: Evidence) -> Iterator[Finding | Examined]:
     Fix: hot_standby_feedback on, while queries there are short enough that the primary can wait for them; else a standby of its
     own for reports, with a longer delay.
 
+    Example: pg_stat_database_conflicts counts 340 queries cancelled for snapshots in a week: exports of five minutes on a
+    standby with max_standby_streaming_delay = 30s.
+
     Source: PostgreSQL manual, "Handling Query Conflicts"; "pg_stat_database_conflicts"
 
     Observed: conflicts, per_day, hot_standby_feedback, max_standby_streaming_delay_ms
@@ -112,6 +115,9 @@ def replay_paused(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: pg_wal_replay_resume(); for one that receives nothing, its log and primary_conninfo.
 
+    Example: SELECT pg_wal_replay_pause() to look at Monday's data, and nobody ran pg_wal_replay_resume(): on Friday the standby
+    still answers with Monday's rows.
+
     Source: PostgreSQL manual, "Recovery Control Functions"; "pg_stat_wal_receiver"
 
     Observed: replay_paused, receiver_state, replay_lag_bytes, replay_lag_s
@@ -156,6 +162,9 @@ def synchronous_stall(evidence: Evidence) -> Iterator[Finding | Examined]:
     the loss of one stops every write of the application, until somebody changes the setting.
 
     Fix: One synchronous standby more than must confirm: ANY 1 (a, b).
+
+    Example: synchronous_standby_names = 'FIRST 1 (s1)' with s1 as the only standby: while s1 restarts, every COMMIT waits. 'ANY
+    1 (s1, s2)' goes on with the other.
 
     Source: PostgreSQL manual, "Synchronous Replication"; "synchronous_standby_names"
 

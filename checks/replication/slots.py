@@ -46,6 +46,9 @@ def inactive_slot(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Bring the consumer back, or drop the slot once it is sure that nobody will.
 
+    Example: a Debezium connector that was deleted in March, and its slot, which was not: pg_replication_slots says active = f,
+    and pg_wal holds 180 GB for it.
+
     Source: PostgreSQL manual, "Replication Slots"; "pg_replication_slots"
 
     Observed: kind, plugin, database, retained_bytes, inactive_seconds, wal_status, retention_limit_bytes
@@ -126,6 +129,9 @@ def slot_losing_wal(evidence: Evidence) -> Iterator[Finding | Examined]:
     cannot go on, and must be built anew from a full copy. A slot that is lost keeps nothing and only waits to be dropped.
 
     Fix: Rebuild the consumer with a new slot; before that happens, let it catch up or raise the limit while the disk can take it.
+
+    Example: wal_status = 'lost' in pg_replication_slots: max_slot_wal_keep_size was 10GB, the consumer was away for a night,
+    and has to be built anew from a full copy.
 
     Source: PostgreSQL manual, "pg_replication_slots" (wal_status, invalidation_reason, conflicting)
 

@@ -21,6 +21,9 @@ def cache_fill_without_lease(evidence: Evidence) -> Iterator[Finding | Examined]
     Fix: One reader fills the entry and the others wait for it or take the old value: SET key NX with a short life as a lease, or
     single flight within the process; expiry times that are spread.
 
+    Example: value = cache.get(key); if value is None: value = db.query(...); cache.set(key, value): when the key expires, a
+    thousand requests send the same query at once.
+
     Source: OpenAI, "Scaling PostgreSQL" (2026-01-22), cache locking and leasing
 
     Observed: cache, tables, function
@@ -51,6 +54,9 @@ def retry_without_backoff(evidence: Evidence) -> Iterator[Finding | Examined]:
     A few seconds' trouble keeps itself alive this way until somebody shuts the traffic out.
 
     Fix: Waits that double and are spread at random, few attempts, and a budget of retries for the whole process.
+
+    Example: while True: try: return query() except OperationalError: pass: five hundred clients connect again as fast as they
+    can while the server starts.
 
     Source: OpenAI, "Scaling PostgreSQL" (2026-01-22); AWS Builders' Library, "Timeouts, retries, and backoff with jitter"
 

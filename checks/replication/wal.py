@@ -41,6 +41,9 @@ def wal_level(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: replica, unless something reads the changes by logical decoding.
 
+    Example: wal_level = minimal with max_wal_senders = 0: pg_basebackup is refused, and changing it takes a restart of the only
+    server there is.
+
     Source: PostgreSQL manual, "wal_level"
 
     Observed: wal_level, logical_slots, publications
@@ -81,6 +84,9 @@ def forced_checkpoints(evidence: Evidence) -> Iterator[Finding | Examined]:
     change of every page goes to WAL whole: more WAL, which forces the next one sooner. Latency shows it as a saw.
 
     Fix: A larger max_wal_size, so that checkpoint_timeout decides; the disk and the time of recovery are what it costs.
+
+    Example: max_wal_size = 1GB on a server that writes 60 GB of WAL a day: most checkpoints come after a few minutes because of
+    their size, and few after checkpoint_timeout.
 
     Source: PostgreSQL manual, "WAL Configuration"; "max_wal_size"
 
@@ -133,6 +139,9 @@ def wal_settings(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: wal_compression = lz4, or on where the server was built without it.
 
+    Example: wal_compression = off, and pg_stat_wal with 3 million full-page images in a day, 24 GB of the 31 GB that were
+    written.
+
     Source: PostgreSQL manual, "wal_compression"
 
     Observed: wal_compression, full_page_images, wal_bytes, wal_bytes_per_day
@@ -172,6 +181,9 @@ def wal_rate(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Look at the statements that write most WAL; drop indexes that nothing reads; write embeddings only when the text changed.
 
+    Example: UPDATE documents SET embedding = $1 for all rows each night, changed or not: 90 GB of WAL a day on a database of 40
+    GB.
+
     Source: PostgreSQL manual, "pg_stat_wal"
 
     Observed: wal_bytes_per_day, wal_bytes, watched_wal_bytes_per_s
@@ -206,6 +218,9 @@ def sender_timeout(evidence: Evidence) -> Iterator[Finding | Examined]:
     its slot stays active, WAL piles up, and synchronous commits wait for an answer that never comes.
 
     Fix: 60s, the default.
+
+    Example: wal_sender_timeout = 0, and a subscriber whose machine was switched off: its slot stays active for hours, until the
+    network gives the connection up.
 
     Source: PostgreSQL manual, "wal_sender_timeout"; "wal_receiver_timeout"
 

@@ -22,6 +22,8 @@ def wal_size(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Find who keeps it: an inactive slot, an archiver that fails, a consumer that lags. Never delete files of pg_wal by hand.
 
+    Example: max_wal_size = 4GB and 210 GB in pg_wal: an archive_command that fails keeps all of it.
+
     Source: PostgreSQL manual, "WAL Configuration"; "pg_ls_waldir"
 
     Observed: wal_bytes, files, expected_bytes, slot, slot_retained_bytes, unarchived_bytes
