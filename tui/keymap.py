@@ -4,7 +4,8 @@
     decide-accept = "ctrl+a"
     undo = "u backspace"
 
-A key that another action of the same screen, or of the whole program, has already keeps its first owner, and that is said.
+A key that another action of the same screen, of its list or text, or of the whole program has already keeps its first owner, and
+that is said.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from textual.keys import _character_to_key
 from tui.actions import ACTIONS, Action
 
 NAME = "keymap.toml"
+EVERYWHERE = ("app", "rows", "document")
+ON_TOP = ("field", "form", "confirm", "approve", "help", "jump", "explain", "pick")
 MAXIMUM_BYTES = 256 * 1024
 Registry = Mapping[str, tuple[Action, ...]]
 
@@ -55,7 +58,7 @@ def _settled(
 ) -> Iterator[Action]:
     """The actions of one screen, each key with one owner: what has it by default goes before what asks for it anew."""
     default = {action.run: action for action in ACTIONS[scope]}
-    common = {key: action.title for action in registry["app"] for key in action.keys.split()} if scope != "app" else {}
+    elsewhere = _elsewhere(scope, registry)
     kept = {key: action.title for action in actions if action == default[action.run] for key in action.keys.split()}
     for action in actions:
         if action == default[action.run]:
@@ -64,13 +67,25 @@ def _settled(
         old = set(default[action.run].keys.split())
         free = []
         for key in action.keys.split():
-            owner = kept.get(key) or (common.get(key) if key not in old else None)
+            owner = kept.get(key) or (elsewhere.get(key) if key not in old else None)
             if owner:
                 complaints.append(f"{NAME}: {scope}.{action.name} cannot have {key!r}: that is {owner!r}")
             else:
                 free.append(key)
                 kept[key] = action.title
         yield dataclasses.replace(action, keys=" ".join(free)) if free else default[action.run]
+
+
+def _elsewhere(scope: str, registry: Mapping[str, list[Action]]) -> dict[str, str]:
+    """Keys that would not arrive on a page, or would be taken from one: of the program, and of the list or the text on it, which
+    has the keyboard. Something on top of a page has all keys for itself."""
+    if scope in ON_TOP:
+        scopes = ["app"]
+    elif scope in EVERYWHERE:
+        scopes = [name for name in registry if name != scope and name not in ON_TOP and name not in EVERYWHERE[1:]]
+    else:
+        scopes = list(EVERYWHERE)
+    return {key: action.title for name in scopes for action in registry[name] for key in action.keys.split()}
 
 
 def overrides(registry: Registry) -> dict[str, str]:

@@ -56,6 +56,14 @@ def test_clashes_and_mistakes_are_said_and_change_nothing(tmp_path: Path) -> Non
     assert "walk.undo cannot have 'W'" in said
     _, complaints = read_keymap(write(tmp_path, '[walk]\ndecide-accept = "f"\n'))
     assert complaints == ("keymap.toml: walk.decide-accept cannot have 'f': that is 'Follow up'",)
+    _, complaints = read_keymap(
+        write(tmp_path, '[walk]\ndecide-waive = "j"\n[rows]\nmove = "n"\n[app]\npresent = "]"\n')
+    )
+    assert [words.partition(": that is ")[0] for words in sorted(complaints)] == [
+        "keymap.toml: app.present cannot have ']'",
+        "keymap.toml: rows.move cannot have 'n'",
+        "keymap.toml: walk.decide-waive cannot have 'j'",
+    ]
     assert read_keymap(write(tmp_path, "[walk"))[1][0].startswith("keymap.toml cannot be read")
 
 
