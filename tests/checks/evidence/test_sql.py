@@ -85,8 +85,8 @@ def test_no_literal_survives(content: str, quoting: str, statement: str) -> None
         ("select 'never ends", "select $1"),
         ("select /* 'a' */ 1 -- 'b'", "select   $1"),
         ("select f(a, 1), 2 from t where b in (3) group by 1, 2 order by 2 desc, c + 1 limit 5",
-         "select f(a, $1), $2 from t where b in ($3) group by 1, 2 order by 2 desc, c + $4 limit $5"),
-        ("select 1 from t order by 1.5, 4711, '1', (2), 3 + 1", "select $1 from t order by $2, $3, $4, ($5), $6 + $7"),
+         "select f(a, $1), $2 from t where b in ( $3) group by 1, 2 order by 2 desc, c + $4 limit $5"),
+        ("select 1 from t order by 1.5, 4711, '1', (2), 3 + 1", "select $1 from t order by $2, $3, $4, ( $5), $6 + $7"),
     ],
 )  # fmt: skip
 def test_masking(sql: str, masked: str) -> None:
