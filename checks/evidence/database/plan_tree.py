@@ -37,7 +37,7 @@ def read_plan(node: Mapping[str, Any], depth: int = 0) -> PlanNode:
         order_by=_condition(node, "Order By"),
         children=tuple(read_plan(child, depth + 1) for child in below),
         subplan=node.get("Subplan Name"),
-        workers=node.get("Workers Planned"),
+        workers=int(planned) if isinstance(planned := node.get("Workers Planned"), int | float) else None,
     )
 
 
