@@ -37,6 +37,9 @@ def long_running_statement(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: See its plan; a statement_timeout for the role; reports on a standby.
 
+    Example: SELECT count(*) FROM events JOIN sessions ..., active for 3 hours, from somebody's notebook with the application's
+    role: statement_timeout = '60s' for that role would have ended it.
+
     Source: PostgreSQL manual, "pg_stat_activity"; "statement_timeout"
 
     Observed: sessions, longest_s, roles
@@ -76,6 +79,9 @@ def blocked_sessions(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: End what holds it; lock_timeout for migrations, short transactions everywhere.
 
+    Example: ALTER TABLE orders ADD COLUMN note text waits for a transaction that has been open for an hour, and 60 SELECTs on
+    orders wait behind the ALTER TABLE.
+
     Source: PostgreSQL manual, "pg_blocking_pids"; "Explicit Locking"
 
     Observed: waiting, longest_wait_s, holders, waiters
@@ -110,6 +116,9 @@ def wait_profile(evidence: Evidence) -> Iterator[Finding | Examined]:
     rows, Client of the application itself. One look is one moment; --watch takes more of them.
 
     Fix: By the kind of wait: statements that read less, fewer sessions at once, shorter transactions.
+
+    Example: 18 of 24 active sessions wait for LWLock:LockManager: a statement over 200 partitions without the partition key
+    takes 400 locks a call.
 
     Source: PostgreSQL manual, "Wait Events"
 

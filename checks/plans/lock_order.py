@@ -23,6 +23,9 @@ def inconsistent_lock_order(evidence: Evidence) -> Iterator[Finding | Examined]:
     Fix: One order everywhere, say the parent before its children; or lock what is needed at the beginning, by key, with one
     SELECT ... FOR UPDATE of the parent.
 
+    Example: pay() updates orders and then accounts, refund() updates accounts and then orders: "deadlock detected", when both
+    are about one customer.
+
     Source: PostgreSQL manual, "Deadlocks"
 
     Observed: tables, deadlocks

@@ -39,6 +39,9 @@ def n_plus_one(evidence: Evidence) -> Iterator[Finding | Examined]:
     Fix: Fetch what the loop needs before it: a join, `WHERE id = ANY($1)` over all keys, or the ORM's eager loading
     (selectinload, prefetch_related, include).
 
+    Example: for post in Post.objects.all(): print(post.author.name): one query for the posts and one for each author;
+    Post.objects.select_related('author') is one.
+
     Source: SQLAlchemy documentation, "Relationship Loading Techniques"; Prisma documentation, "Query optimization"
 
     Observed: loops, statement, calls, listed_by, calls_per_list
@@ -197,6 +200,9 @@ def row_by_row_insert(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: INSERT with many VALUES or unnest($1, $2), the ORM's bulk insert (insert().values([...]), bulk_create, createMany), or
     COPY for thousands.
+
+    Example: for row in rows: cur.execute("INSERT INTO events VALUES (%s, %s)", row) for 10,000 rows takes 10,000 round trips;
+    cur.executemany() of psycopg 3, or COPY, sends them together.
 
     Source: PostgreSQL manual, "Populating a Database"
 

@@ -41,6 +41,9 @@ def offset_pagination(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Keyset pagination: remember the last row's sort key and ask for what follows it.
 
+    Example: SELECT ... FROM messages ORDER BY id LIMIT 50 OFFSET 200000 reads 200,050 rows; WHERE id > $1 ORDER BY id LIMIT 50
+    reads 50.
+
     Source: PostgreSQL manual, "LIMIT and OFFSET"; Markus Winand, "Use The Index, Luke", "Paging Through Results"
 
     Observed: table, table_rows, rows_to_page, calls, mean_ms, statement

@@ -44,6 +44,9 @@ def check_then_insert(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: INSERT ... ON CONFLICT DO NOTHING (or DO UPDATE) on a unique constraint, and no look before it.
 
+    Example: if not session.query(Tag).filter_by(name=name).first(): session.add(Tag(name=name)): two requests at once add the
+    tag twice, or one fails; INSERT INTO tags (name) VALUES ($1) ON CONFLICT (name) DO NOTHING does neither.
+
     Source: PostgreSQL manual, "INSERT", "ON CONFLICT Clause"; "Transaction Isolation"
 
     Observed: table, columns, unique_constraint, statement
@@ -131,6 +134,9 @@ def lost_update(evidence: Evidence) -> Iterator[Finding | Examined]:
     Fix: Let the database compute it (SET n = n + $1), or SELECT ... FOR UPDATE in the same transaction, or compare a version
     column in the UPDATE's WHERE.
 
+    Example: user = session.get(User, id); user.credits = user.credits - cost; session.commit(): of two requests at once, one is
+    free; UPDATE users SET credits = credits - $1 WHERE id = $2 takes both.
+
     Source: PostgreSQL manual, "Transaction Isolation", "Read Committed Isolation Level"; "Explicit Locking"
 
     Observed: table, attribute, statement
@@ -163,6 +169,9 @@ def queue_without_skip_locked(evidence: Evidence) -> Iterator[Finding | Examined
 
     Fix: SELECT ... FOR UPDATE SKIP LOCKED LIMIT n in the transaction that marks them taken, or one UPDATE ... RETURNING over such
     a subquery; and a partial index on the rows that wait.
+
+    Example: SELECT id FROM jobs WHERE state = 'queued' ORDER BY id LIMIT 1 FOR UPDATE: nine of ten workers wait for the first
+    row; FOR UPDATE SKIP LOCKED gives each another.
 
     Source: PostgreSQL manual, "SELECT", "The Locking Clause"
 

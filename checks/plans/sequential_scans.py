@@ -70,6 +70,9 @@ def wasteful_sequential_scan(evidence: Evidence) -> Iterator[Finding | Examined]
 
     Fix: An index on the columns that the filter compares, those compared for equality first.
 
+    Example: SELECT ... FROM invoices WHERE customer_id = $1: Seq Scan over 4 million rows for 30 of them; CREATE INDEX
+    CONCURRENTLY ON invoices (customer_id).
+
     Source: PostgreSQL manual, "Using EXPLAIN"; "Indexes"
 
     Statements that the same index would serve are told once, with the one that takes most time.

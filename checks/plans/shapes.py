@@ -118,6 +118,9 @@ def insert_without_columns(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: INSERT INTO table (columns) VALUES (...).
 
+    Example: INSERT INTO users VALUES ($1, $2, now()): after ALTER TABLE users DROP COLUMN name and ADD COLUMN name text the
+    name is the last column, and the statement fails or writes into others.
+
     Source: PostgreSQL manual, "INSERT"; "Inserting Data"
 
     Observed: statement, calls
@@ -139,6 +142,9 @@ def order_by_random(evidence: Evidence) -> Iterator[Finding | Examined]:
     Every row is read, given a random number and sorted, for one of them: the time grows with the table and no index helps.
 
     Fix: TABLESAMPLE, a random key to start from (WHERE id >= $1 ORDER BY id LIMIT 1), or a stored random column with an index.
+
+    Example: SELECT * FROM quotes ORDER BY random() LIMIT 1 sorts 2 million quotes; SELECT * FROM quotes TABLESAMPLE
+    SYSTEM_ROWS(1), of tsm_system_rows, reads one block.
 
     Source: PostgreSQL manual, "SELECT", "TABLESAMPLE"
 
@@ -170,6 +176,9 @@ def over_complex_statement(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Split it: find the keys first, then fetch what belongs to them; or keep what is always joined in one table.
 
+    Example: a report over orders with eleven JOINs and as many tables: from the ninth on, the order written in the statement
+    decides with which table the planner begins.
+
     Source: PostgreSQL manual, "join_collapse_limit"; OpenAI, "Scaling PostgreSQL" (2026-01-22), a join of 12 tables
 
     Observed: relations, statement, calls, mean_ms, share
@@ -196,6 +205,9 @@ def null_comparison(evidence: Evidence) -> Iterator[Finding | Examined]:
     every row: the day the first null arrives, the statement returns nothing at all, without an error.
 
     Fix: IS NULL; NOT EXISTS in place of NOT IN, which also plans better.
+
+    Example: WHERE deleted_at = NULL finds no row. WHERE id NOT IN (SELECT user_id FROM bans) finds none as soon as one ban has
+    no user_id.
 
     Source: PostgreSQL manual, "Comparison Functions and Operators"; "Subquery Expressions", "NOT IN"
 
@@ -234,6 +246,9 @@ def join_without_condition(evidence: Evidence) -> Iterator[Finding | Examined]:
     forgotten, and DISTINCT or LIMIT hides it. An explicit CROSS JOIN is taken for meant.
 
     Fix: JOIN ... ON with the condition that is missing; CROSS JOIN where it is meant.
+
+    Example: SELECT o.id, u.email FROM orders o, users u WHERE o.status = 'open': each open order with each user; AND u.id =
+    o.user_id was forgotten.
 
     Source: PostgreSQL manual, "Table Expressions", "Joined Tables"
 
@@ -301,6 +316,9 @@ def order_assumed(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: ORDER BY unique columns; for DISTINCT ON its columns first, then what says which row is wanted.
 
+    Example: SELECT * FROM users LIMIT 20 OFFSET 40 without ORDER BY: a user who was updated meanwhile moves to another page,
+    and is seen twice or not at all.
+
     Source: PostgreSQL manual, "Sorting Rows (ORDER BY)"; "SELECT", "DISTINCT Clause", "LIMIT Clause"
 
     Observed: taken_by, statement, calls
@@ -329,6 +347,9 @@ def unbounded_read(evidence: Evidence) -> Iterator[Finding | Examined]:
     until the table has grown, and then the process is killed.
 
     Fix: A condition, pages by key (WHERE id > $1 ORDER BY id LIMIT 1000), or a server-side cursor for what has to see all.
+
+    Example: rows = session.query(Event).all() in a nightly job: 30 million rows become objects in one process; yield_per(1000)
+    with stream_results takes them piece by piece.
 
     Source: PostgreSQL manual, "LIMIT and OFFSET"; psycopg documentation, "Server-side cursors"
 

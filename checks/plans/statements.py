@@ -44,6 +44,9 @@ def dominant_statement(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Look at its plan and its place in the code first: an index, fewer calls (a cache, a batch) or fewer rows read.
 
+    Example: SELECT ... FROM notifications WHERE user_id = $1 AND read_at IS NULL takes 43 % of all execution time: polled every
+    five seconds by each open tab.
+
     Source: PostgreSQL manual, "pg_stat_statements"
 
     Observed: share, calls, mean_ms, total_ms, statement
@@ -107,6 +110,9 @@ def chatty_statement(evidence: Evidence) -> Iterator[Finding | Examined]:
     planner each time: what takes a millisecond in development takes seconds with a thousand rows, and no index helps.
 
     Fix: Fetch them with the list: a join, `WHERE id = ANY($1)`, or the ORM's eager loading (selectinload, include).
+
+    Example: SELECT * FROM users WHERE id = $1, called 4 million times a day beside SELECT * FROM comments WHERE post_id = $1
+    with 80,000 calls: each comment's author is fetched by itself.
 
     Source: SQLAlchemy documentation, "Relationship Loading Techniques"; PostgreSQL manual, "pg_stat_statements"
 

@@ -46,6 +46,10 @@ def prepared_with_transaction_pooling(evidence: Evidence) -> Iterator[Finding | 
     Fix: No PREPARE in SQL; for what the driver prepares, PgBouncer 1.21 or later with max_prepared_statements above zero, or the
     driver's switch (statement_cache_size=0, prepare_threshold=None, prepare: false).
 
+    Example: asyncpg.connect() through PgBouncer in transaction mode without max_prepared_statements: "prepared statement
+    "__asyncpg_stmt_1__" does not exist". With statement_cache_size=0, or PgBouncer 1.21 and max_prepared_statements = 200, it
+    works.
+
     Source: PgBouncer documentation, "max_prepared_statements"; asyncpg FAQ
 
     Observed: pooler, prepares
@@ -93,6 +97,9 @@ def session_state_with_transaction_pooling(evidence: Evidence) -> Iterator[Findi
     Fix: SET LOCAL or set_config(..., true) within the transaction, ALTER ROLE for what always holds, pg_advisory_xact_lock(); a
     direct connection for LISTEN.
 
+    Example: SET search_path = tenant_7 through PgBouncer in transaction mode: the next client of that server session reads the
+    tables of tenant 7. SET LOCAL in the transaction ends with it.
+
     Source: PgBouncer documentation, "Features", "SQL feature map for pooling modes"
 
     Observed: pooler, states
@@ -131,6 +138,9 @@ def external_call_in_transaction(evidence: Evidence) -> Iterator[Finding | Exami
     minute for a time-out. When it is slow, the pool is empty and everybody else waits, for nothing that the database does.
 
     Fix: Read, commit, call, then write what came back in a second transaction; an outbox where both must happen.
+
+    Example: with session.begin(): chat = session.get(Chat, id, with_for_update=True); reply =
+    client.chat.completions.create(...); chat.reply = reply: the row is locked while the model writes.
 
     Source: PostgreSQL manual, "idle_in_transaction_session_timeout"; microservices.io, "Transactional outbox"
 

@@ -25,6 +25,9 @@ def no_backup_evidence(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: A backup tool with point-in-time recovery, its schedule and retention in the repository, and a restore that is rehearsed.
 
+    Example: archive_mode = off, nobody connects for pg_basebackup, and docker-compose.yml has a postgres service with one
+    volume: when the volume is gone, so is the database.
+
     Source: PostgreSQL manual, "Backup and Restore"
 
     Observed: archive_mode, receivers, deployment_files

@@ -183,6 +183,9 @@ def unlimited_slot_retention(evidence: Evidence) -> Iterator[Finding | Examined]
 
     Fix: Set max_slot_wal_keep_size to what the disk can spare.
 
+    Example: max_slot_wal_keep_size = -1 and one logical slot: its consumer is stopped on Friday evening, and on Sunday the
+    primary's disk is full. ALTER SYSTEM SET max_slot_wal_keep_size = '50GB' gives up the slot instead.
+
     Source: PostgreSQL manual, "max_slot_wal_keep_size"
 
     Observed: slots, inactive_slots, largest_retained_bytes
