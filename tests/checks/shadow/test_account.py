@@ -21,9 +21,10 @@ from checks.shadow.binaries import copy_for_everyone, find_binaries
 from checks.shadow.server import start
 copy, uid, gid = sys.argv[1:]
 binaries = copy_for_everyone(find_binaries(), Path(copy))
-os.setgroups([])
-os.setgid(int(gid))
-os.setuid(int(uid))
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(int(gid))
+    os.setuid(int(uid))
 with start({"fsync": "off"}, binaries=binaries) as running:
     running.standby()
     with psycopg.connect(running.dsn(), autocommit=True) as connection:
@@ -32,38 +33,45 @@ with start({"fsync": "off"}, binaries=binaries) as running:
 print(running.folder.exists())
 """
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user runs servers under its own account")
+ROOT_RUNS = os.geteuid() == 0
+
+
+def owner(path: Path) -> int:
+    return path.stat().st_uid
 
 
 @pytest.mark.parametrize(("sudo_user", "expected"), [("daemon", "daemon"), ("root", "nobody"), ("no-such", "nobody")])
-def test_root_runs_servers_as_whoever_called_sudo(
+def test_servers_run_as_whoever_called_sudo_and_else_as_oneself(
     monkeypatch: pytest.MonkeyPatch, sudo_user: str, expected: str
 ) -> None:
     monkeypatch.setenv("SUDO_USER", sudo_user)
-    assert server_account().name == expected
+    account = server_account()
+    assert account.switch == ROOT_RUNS
+    assert account.uid == (pwd.getpwnam(expected).pw_uid if ROOT_RUNS else os.geteuid())
     with start({"fsync": "off"}) as running:
-        assert running.data.owner() == expected
+        assert owner(running.data) == account.uid
 
 
 def test_the_owner_of_existing_data_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("SUDO_USER", raising=False)
     data = tmp_path / "server"
     data.mkdir()
-    assert server_account(data).name == "nobody"
-    os.chown(data, server_account().uid, -1)
+    first = server_account(data)
+    assert first.uid == (pwd.getpwnam("nobody").pw_uid if ROOT_RUNS else os.geteuid())
+    first.own(data)
     monkeypatch.setenv("SUDO_USER", "daemon")
-    assert server_account(data).name == "nobody"
+    assert server_account(data) == first
 
 
-def test_as_root_an_ordinary_user_can_start_one_too() -> None:
-    """From a process that becomes `nobody` after its imports, as the interpreter itself may lie in root's closed home."""
-    nobody = pwd.getpwnam("nobody")
+def test_an_ordinary_user_can_start_one_too() -> None:
+    """As root, from a process that becomes `nobody` after its imports: the interpreter itself may lie in root's closed home."""
+    user = pwd.getpwnam("nobody") if ROOT_RUNS else pwd.getpwuid(os.geteuid())
     with tempfile.TemporaryDirectory(dir="/var/tmp") as copy:
         Path(copy).chmod(0o755)
         run = subprocess.run(
-            [sys.executable, "-c", ORDINARY_USER, str(copy), str(nobody.pw_uid), str(nobody.pw_gid)],
+            [sys.executable, "-c", ORDINARY_USER, str(copy), str(user.pw_uid), str(user.pw_gid)],
             cwd=ROOT,
             capture_output=True,
             text=True,
         )
-    assert run.stdout.split() == ["streaming", str(nobody.pw_uid), "False"], run.stderr
+    assert run.stdout.split() == ["streaming", str(user.pw_uid), "False"], run.stderr
