@@ -114,12 +114,14 @@ def hot_jsonb_key(evidence: Evidence) -> Iterator[Finding | Examined]:
         raise NotApplicable("no table has a jsonb column")
     for table, column in columns:
         rows = estimated_rows(evidence, table) or 0
+        hot: dict[frozenset[AccessPattern], dict[str, list[Use]]] = {}
         for key, uses in key_uses(evidence, column).items():
             patterns = _patterns(uses)
             # An id is another finding, with another remedy.
-            if len(patterns) < evidence.limit("key_statements") or referenced_table(catalog, table, key):
-                continue
-            yield _hot(evidence, table, column, key, uses, patterns, rows)
+            if len(patterns) >= evidence.limit("key_statements") and not referenced_table(catalog, table, key):
+                hot.setdefault(frozenset(patterns), {})[key] = uses
+        for keys in hot.values():
+            yield _hot(evidence, table, column, keys, rows)
     yield Examined(len(columns), len(columns), "jsonb columns", gap=unread_statements(evidence))
 
 
@@ -127,13 +129,17 @@ def _hot(
     evidence: Evidence,
     table: Table,
     column: Column,
-    key: str,
-    uses: list[Use],
-    patterns: list[AccessPattern],
+    keys: dict[str, list[Use]],
     rows: float,
 ) -> Finding:
+    """Of the keys that the same statements compare."""
     catalog, statements = evidence.get(Catalog), evidence.find(Statements)
     subject = catalog.column_subject(column)
+    key, uses = next(iter(keys.items()))
+    patterns, others = _patterns(uses), [quote_literal(other) for other in keys if other != key]
+    fix = promotion(catalog, table, column, key, uses)
+    if others:
+        fix = msgspec.structs.replace(fix, summary=f"{fix.summary} Likewise for {', '.join(others)}.")
     served = all(is_served(catalog, column, use.way) for use in uses)
     calls = sum(
         statements.by_id[entry.query_id].calls for entry in patterns if entry.query_id in statements.by_id
@@ -143,8 +149,8 @@ def _hot(
     return Finding(
         subject,
         f"{len(patterns)} statements {_verb(uses)} {subject.name} {uses[0].way.json_operator} {quote_literal(key)}"
-        f"{place_in_words(places)}",
-        promotion(catalog, table, column, key, uses),
+        f"{f' and {len(others)} more' if others else ''}{place_in_words(places)}",
+        fix,
         severity=severity,
         confidence=Confidence.MEASURED if any(entry.query_id for entry in patterns) else Confidence.INFERRED,
         observed={

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checks.evidence.database.facts import Catalog, Column, Index, Server, Settings, Table, Usage
+from checks.evidence.database.facts import Catalog, Column, Index, PlannerStatistics, Server, Settings, Table, Usage
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern
 from checks.families import once_per_family
@@ -37,6 +37,8 @@ from checks.workload import (
 
 SHOWN = 5
 MANY_WRITES = 10_000
+# Bytes of a document on average, from where on some may well be too long for a key of a B-tree.
+_WIDE = 300
 
 
 @check("hybrid.gin-operator-class-mismatch", catalogue="H03", severity=Severity.MEDIUM, needs=[Catalog])
@@ -183,6 +185,7 @@ def btree_on_jsonb(evidence: Evidence) -> Iterator[Finding | Examined]:
     }  # fmt: skip
     if not documents:
         raise NotApplicable("no table has a jsonb column")
+    statistics = evidence.find(PlannerStatistics)
     for index in catalog.indexes:
         if index.method != "btree" or index.table not in tables or not is_usable(index) or index.parent is not None:
             continue
@@ -192,12 +195,17 @@ def btree_on_jsonb(evidence: Evidence) -> Iterator[Finding | Examined]:
                 continue
             table = tables[index.table]
             concurrently = "" if table.kind == "partitioned" else "CONCURRENTLY "
+            known = statistics.by_column.get((table.oid, column.number)) if statistics else None
+            width = known.average_width if known else 0
             name = new_name(catalog, table.schema, table.name, column.name, "gin", "idx")
             yield Finding(
                 index.subject,
                 f"B-tree index {index.subject.name} has the documents of {quote_identifier(column.name)} as keys",
                 Fix(
-                    "Drop it, and index what statements ask for: GIN for containment, an expression for a key.",
+                    "Keep them unique by a hash of the document: a generated column of md5(document::text) in its place, also "
+                    "where ON CONFLICT names it."
+                    if index.unique
+                    else "Drop it, and index what statements ask for: GIN for containment, an expression for a key.",
                     sql=None
                     if index.unique
                     else f"CREATE INDEX {concurrently}{quote_identifier(name)} ON "
@@ -205,8 +213,8 @@ def btree_on_jsonb(evidence: Evidence) -> Iterator[Finding | Examined]:
                     lock=None if index.unique else "SHARE UPDATE EXCLUSIVE" if concurrently else "SHARE",
                     undo=None if index.unique else f"DROP INDEX {qualified_name(table.schema, name)};",
                 ),
-                severity=Severity.MEDIUM,
-                observed={"unique": index.unique, "index_bytes": index.size_bytes},
+                severity=Severity.LOW if index.unique and width < _WIDE else Severity.MEDIUM,
+                observed={"unique": index.unique, "index_bytes": index.size_bytes, "average_bytes": round(width)},
                 related=(table.subject, catalog.column_subject(column)),
                 locations=evidence.locations(index.subject),
             )

@@ -64,18 +64,30 @@ def no_embedding_provenance(evidence: Evidence) -> Iterator[Finding | Examined]:
     """
     catalog = evidence.get(Catalog)
     columns = vector_columns(catalog)
+    models = _models_in_code(evidence)
     unexplained: dict[tuple[int, tuple[str, ...]], list[tuple[Table, Column]]] = {}
     for table, column in columns:
-        if missing := _missing(catalog, table, column):
+        if missing := _missing(catalog, table, column, models):
             unexplained.setdefault((table.oid, missing), []).append((table, column))
     for (_, missing), found in unexplained.items():
         yield _unexplained(evidence, found[0][0], [column for _, column in found], missing)
     yield Examined(len(columns), len(columns), "vector columns")
 
 
-def _missing(catalog: Catalog, table: Table, column: Column) -> tuple[str, ...]:
+def _models_in_code(evidence: Evidence) -> list[str]:
+    repository = evidence.find(Repository)
+    return sorted({plain_name(entry.name) for entry in repository.embedding_models} if repository else ())
+
+
+def _is_named_after(table: Table, models: list[str]) -> bool:
+    """Whether the table has a model's name in its own: one table for each model."""
+    name = re.sub(r"[^a-z0-9]", "", table.name.lower())
+    return any(plain in name for plain in (re.sub(r"[^a-z0-9]", "", model) for model in models) if len(plain) > 4)
+
+
+def _missing(catalog: Catalog, table: Table, column: Column, models: list[str]) -> tuple[str, ...]:
     """What of the vector's origin neither its row nor a row that it refers to has a column for."""
-    missing = [] if model_columns(catalog, table) else ["model"]
+    missing = [] if model_columns(catalog, table) or _is_named_after(table, models) else ["model"]
     siblings = [other for other in catalog.columns_of(table.oid).values() if other.number != column.number]
     tracks = any(_SOURCE.search(other.name) or _CHANGED.search(other.name) for other in siblings)
     own_text = any(other.base_type in _TEXTS and not other.name.lower().endswith("id") for other in siblings)
@@ -99,8 +111,7 @@ def model_columns(catalog: Catalog, table: Table, steps: int = 2) -> list[Column
 
 
 def _unexplained(evidence: Evidence, table: Table, columns: list[Column], missing: tuple[str, ...]) -> Finding:
-    subject, repository = evidence.get(Catalog).column_subject(columns[0]), evidence.find(Repository)
-    models = sorted({plain_name(entry.name) for entry in repository.embedding_models} if repository else ())
+    subject, models = evidence.get(Catalog).column_subject(columns[0]), _models_in_code(evidence)
     rows = estimated_rows(evidence, table)
     relation = qualified_name(table.schema, table.name)
     wanted = []

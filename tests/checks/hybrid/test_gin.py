@@ -108,14 +108,21 @@ def test_documents_as_keys_of_a_btree(database: Database) -> None:
         TABLE.format("plain") + TABLE.format("keyed"),
         "CREATE INDEX plain_whole ON plain (payload)",
         "CREATE INDEX ON keyed ((payload ->> 'kind'))",
+        "CREATE TABLE rollups (name text, tags jsonb, UNIQUE (name, tags))",
     )
     with pytest.raises(psycopg.Error, match=r"index row (size|requires) "):
         database.execute("INSERT INTO plain SELECT 0, jsonb_agg(md5(i::text)) FROM generate_series(1, 500) i")
 
     result = examine(database, BTREE)
 
-    assert names(result) == {"public.plain_whole"}
-    database.execute(result.findings[0].fix.sql or "")
+    assert names(result) == {"public.plain_whole", "public.rollups_name_tags_key"}
+    plain = finding(result, "public.plain_whole")
+    assert plain.severity is Severity.MEDIUM
+    database.execute(plain.fix.sql or "")
+    # Small documents of which each may be there once: by a hash, and never without.
+    unique = finding(result, "public.rollups_name_tags_key")
+    assert (unique.severity, unique.fix.sql) == (Severity.LOW, None)
+    assert "hash" in unique.fix.summary
 
 
 def test_pending_lists(database: Database) -> None:

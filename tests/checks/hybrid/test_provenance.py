@@ -53,6 +53,9 @@ def test_models_and_sources_of_embeddings(database: Database) -> None:
     assert alone.severity is Severity.LOW
     database.execute(alone.fix.sql or "", alone.fix.undo or "")
     two = (EmbeddingModel("text-embedding-3-small", PLACE), EmbeddingModel("bge-m3", PLACE))
+    database.execute("CREATE TABLE vectors_text_embedding_3_small (content text, embedding vector(3))")
+    named = conclude(with_code(survey(database), embedding_models=two), PROVENANCE)
+    assert names(named) == {"public.bare.embedding", "public.alone.embedding"}
     several = conclude(with_code(evidence, embedding_models=two), PROVENANCE)
     assert finding(several, "public.alone.embedding").severity is Severity.MEDIUM
 
