@@ -53,7 +53,7 @@ def document_estimate_guessed(evidence: Evidence) -> Iterator[Finding | Examined
     Fix: CREATE STATISTICS on the expression, or an index on it, then ANALYZE; a column of its own for what wide documents hold.
 
     Example: WHERE data ->> 'status' = 'active' on 100,000 rows: the planner expects 500 of them and 50,000 come; after CREATE
-    STATISTICS ON (data ->> 'status') FROM orders and ANALYZE it expects 50,000.
+    STATISTICS status_of ON (data ->> 'status') FROM orders and ANALYZE it expects 50,000.
 
     Source: PostgreSQL manual, "CREATE STATISTICS" (expressions, from 14); measured on 13 to 18
 

@@ -141,8 +141,7 @@ def hstore(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: ALTER the column to jsonb with hstore_to_jsonb_loose(), and its operators in the statements.
 
-    Example: settings hstore: settings -> 'retries' gives the text '3', which sorts before '20' and after '10'; jsonb keeps it
-    as a number.
+    Example: settings hstore: settings -> 'retries' gives the text '3', which sorts after '20'; jsonb keeps it as a number.
 
     Source: PostgreSQL manual, "hstore" (casts to jsonb)
 

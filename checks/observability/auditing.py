@@ -29,6 +29,9 @@ def no_audit_log(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: pgaudit, by object and role rather than for everything; the log out of reach of those whom it is about.
 
+    Example: patients with diagnosis and date_of_birth, and shared_preload_libraries without pgaudit: nobody can tell which rows
+    somebody read with the support role.
+
     Source: pgAudit documentation, "Object Audit Logging"; CIS PostgreSQL Benchmark, "Logging And Auditing"
 
     Observed: columns, shared_preload_libraries, log_statement

@@ -27,6 +27,9 @@ def counters_off(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Switch both on, as they are by default; both take effect without a restart.
 
+    Example: track_counts = off: n_dead_tup stays 0 in pg_stat_user_tables, and autovacuum vacuums nothing until transaction ids
+    run out.
+
     Source: PostgreSQL manual, "Run-time Statistics"
 
     Observed: value, source
@@ -57,6 +60,9 @@ def statistics_window_young(evidence: Evidence) -> Iterator[Finding | Examined]:
     what the month's closing needs: checks that rely on counters wait until these cover enough.
 
     Fix: Let the counters grow, and review again; keep them by not resetting statistics as a routine.
+
+    Example: pg_stat_reset() this morning: every index has idx_scan = 0, also the one that the report at the end of the month
+    needs.
 
     Source: PostgreSQL manual, "The Cumulative Statistics System"
 
@@ -90,6 +96,9 @@ def statements_evicted(evidence: Evidence) -> Iterator[Finding | Examined]:
     totals are those of what is left.
 
     Fix: Send values as parameters (= ANY($1) instead of IN lists), then a larger pg_stat_statements.max (a restart).
+
+    Example: dealloc = 5120 in pg_stat_statements_info after a day: SET app.request_id = '8f3c...' is a statement of its own for
+    each request. SELECT set_config('app.request_id', $1, true) is one.
 
     Source: PostgreSQL manual, "pg_stat_statements" (dealloc)
 
@@ -133,6 +142,9 @@ def statement_text_hidden(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: GRANT pg_read_all_stats to the reviewing role.
 
+    Example: SELECT query FROM pg_stat_statements says "<insufficient privilege>" for 412 of 430 statements. GRANT
+    pg_read_all_stats TO reviewer;
+
     Source: PostgreSQL manual, "pg_stat_statements"; "Predefined Roles"
 
     Observed: hidden, visible
@@ -160,6 +172,9 @@ def partial_view(evidence: Evidence) -> Iterator[Finding | Examined]:
     check what stays unknown because of it.
 
     Fix: GRANT pg_monitor and pg_read_all_data, which only read.
+
+    Example: a reviewing role without pg_monitor: query is "<insufficient privilege>" in pg_stat_activity for the sessions of
+    others. GRANT pg_monitor TO reviewer;
 
     Source: PostgreSQL manual, "Predefined Roles"
 

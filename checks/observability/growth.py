@@ -27,6 +27,8 @@ def growth(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Decide now how long rows are kept; partition by time while the table is small, and drop what is old.
 
+    Example: llm_calls takes 2 million rows and 9 GB a week, and loses none: with 400 GB of disk left it is full within a year.
+
     Source: PostgreSQL manual, "Table Partitioning"; "pg_stat_user_tables" (n_tup_ins, n_tup_del)
 
     Observed: bytes_per_day, size_bytes, doubles_in_days, bytes_in_a_year, deleted_share

@@ -30,6 +30,9 @@ def host_based_access(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: hostssl lines with scram-sha-256, for the roles, databases and networks that need it; then pg_reload_conf().
 
+    Example: host all all 0.0.0.0/0 trust: psql -h db -U postgres from any machine that reaches the port is a superuser's
+    session. hostssl app app 10.0.0.0/8 scram-sha-256 lets in one role, with its password, over TLS.
+
     Source: PostgreSQL manual, "The pg_hba.conf File"; "pg_hba_file_rules"
 
     Observed: lines, methods, users, reach

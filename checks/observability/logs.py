@@ -34,6 +34,9 @@ def event_logging(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Switch these on; they take effect without a restart and write little on a healthy server.
 
+    Example: log_lock_waits = off: users waited for eight seconds on Tuesday, and nothing in the log says whom for. ALTER SYSTEM
+    SET log_lock_waits = on; SELECT pg_reload_conf();
+
     Source: PostgreSQL manual, "What to Log"
 
     Observed: missing
@@ -72,6 +75,9 @@ def log_settings(evidence: Evidence) -> Iterator[Finding | Examined]:
     moment. log_hostname asks the name server for each connection, and stalls with it.
 
     Fix: log_line_prefix = '%m [%p] %q%u@%d/%a ', or jsonlog (15 and later), which has it all.
+
+    Example: log_line_prefix = '%m [%p] ': "canceling statement due to statement timeout" in a log of six services does not say
+    whose; with %q%u@%d/%a it does.
 
     Source: PostgreSQL manual, "Error Reporting and Logging"
 
@@ -118,6 +124,9 @@ def no_plan_capture(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: auto_explain in shared_preload_libraries or session_preload_libraries, with a threshold and without timing.
 
+    Example: a statement of 20 ms took 40 s at 02:10 and is quick again at 09:00; session_preload_libraries = 'auto_explain'
+    with auto_explain.log_min_duration = '1s' would have logged its plan.
+
     Source: PostgreSQL manual, "auto_explain"
 
     Observed: shared_preload_libraries, session_preload_libraries, auto_explain.log_min_duration
@@ -158,6 +167,9 @@ def no_change_history(evidence: Evidence) -> Iterator[Finding | Examined]:
     somebody dropped by hand at night is seen only if DDL is logged.
 
     Fix: log_statement = 'ddl', or pgaudit with the classes ddl and role.
+
+    Example: log_statement = 'none': an index has been gone since last night, and the log says nothing. ALTER SYSTEM SET
+    log_statement = 'ddl' would have logged DROP INDEX with its role.
 
     Source: PostgreSQL manual, "log_statement"; pgaudit documentation
 

@@ -23,6 +23,9 @@ def pooler_saturation(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Shorter transactions first (no calls out within them), then a larger pool, below what the server can work on at once.
 
+    Example: SHOW POOLS of PgBouncer: cl_waiting 85, sv_active 20, maxwait 12: twenty transactions that call a model hold the
+    pool, and 85 clients wait.
+
     Source: PgBouncer documentation, "SHOW POOLS" (cl_waiting, maxwait); "default_pool_size"; "max_client_conn"
 
     Observed: pool_mode, clients, waiting, longest_wait_s, mean_wait_ms, servers_busy, servers_idle

@@ -26,6 +26,9 @@ def idle_in_transaction(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Commit before calling out; idle_in_transaction_session_timeout as the safety net.
 
+    Example: BEGIN; SELECT ... FOR UPDATE; and then a call of a model that takes 40 seconds: the session is idle in transaction
+    and holds the row for all of them.
+
     Source: PostgreSQL manual, "idle_in_transaction_session_timeout"; "Routine Vacuuming"
 
     Observed: sessions, longest_idle_s, oldest_transaction_s, roles, aborted
@@ -79,6 +82,9 @@ def connection_saturation(evidence: Evidence) -> Iterator[Finding | Examined]:
     superusers, so that it happens before max_connections is reached.
 
     Fix: A pooler in front (PgBouncer), pools whose sum fits, and idle connections closed; not a higher max_connections.
+
+    Example: 94 of 97 connections taken, 71 of them idle: four processes more, and users read "remaining connection slots are
+    reserved".
 
     Source: PostgreSQL manual, "max_connections"; "superuser_reserved_connections"
 

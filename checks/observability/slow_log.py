@@ -24,6 +24,9 @@ def slow_log(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: log_min_duration_statement at a second or less, or a sample of all statements.
 
+    Example: log_min_duration_statement = -1: the five statements of the night that took a minute each are in no log. '500ms'
+    logs them; 0 would log all of them, with their parameters.
+
     Source: PostgreSQL manual, "When to Log"; "auto_explain"
 
     Observed: log_min_duration_statement_ms, log_min_duration_sample_ms, log_statement, auto_explain_ms

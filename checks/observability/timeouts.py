@@ -27,6 +27,9 @@ def timeouts_unset(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: ALTER ROLE ... SET for the role that the application connects as; longer ones for workers and migrations.
 
+    Example: ALTER ROLE app SET statement_timeout = '30s'; ALTER ROLE app SET idle_in_transaction_session_timeout = '60s'; ALTER
+    ROLE app SET lock_timeout = '5s'; where all three are 0 today.
+
     Source: PostgreSQL manual, "Statement Behavior" (statement_timeout, lock_timeout, idle_in_transaction_session_timeout)
 
     Observed: statement_timeout_ms, idle_in_transaction_session_timeout_ms, lock_timeout_ms, missing, set_in_code

@@ -94,6 +94,9 @@ def dead_rows(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: End what holds it back, then VACUUM; lower autovacuum_vacuum_scale_factor for that table.
 
+    Example: sessions has 40,000 live rows and 900,000 dead ones: a transaction that was open all night kept vacuum from
+    removing them.
+
     Source: PostgreSQL manual, "Recovering Disk Space"; "pg_stat_user_tables" (n_dead_tup is an estimate)
 
     Observed: dead_rows, live_rows, dead_share, trigger, last_vacuum, size_bytes
@@ -125,6 +128,9 @@ def vacuum_overdue(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: More autovacuum workers or a higher cost limit; VACUUM it by hand now.
 
+    Example: orders has 9 million dead rows where autovacuum acts at 2 million, since three days: each run was cancelled by a
+    LOCK TABLE of the nightly job.
+
     Source: PostgreSQL manual, "The Autovacuum Daemon"
 
     Observed: dead_rows, live_rows, dead_share, trigger, last_vacuum, size_bytes
@@ -155,6 +161,9 @@ def never_vacuumed(evidence: Evidence) -> Iterator[Finding | Examined]:
     database has to be frozen.
 
     Fix: VACUUM (ANALYZE) it once, and find out why autovacuum does not.
+
+    Example: imports, filled by COPY a year ago, and last_vacuum and last_autovacuum are null: SELECT count(*) goes to the table
+    for each row of the index. VACUUM (ANALYZE) imports.
 
     Source: PostgreSQL manual, "Routine Vacuuming"
 
@@ -188,6 +197,9 @@ def autovacuum_off(evidence: Evidence) -> Iterator[Finding | Examined]:
     anyway, at the worst time, and cannot be put off.
 
     Fix: Switch it on; a table that is truncated and loaded anew may be left out knowingly.
+
+    Example: ALTER TABLE jobs SET (autovacuum_enabled = off) for a load in 2023: the table has 200 rows and 14 GB. ALTER TABLE
+    jobs RESET (autovacuum_enabled).
 
     Source: PostgreSQL manual, "autovacuum"; "Storage Parameters"
 
@@ -232,6 +244,9 @@ def autovacuum_defaults_on_large_table(evidence: Evidence) -> Iterator[Finding |
 
     Fix: ALTER TABLE ... SET (autovacuum_vacuum_scale_factor = 0.01) for each of them.
 
+    Example: events with 400 million rows and autovacuum_vacuum_scale_factor = 0.2: vacuum comes after 80 million dead rows;
+    ALTER TABLE events SET (autovacuum_vacuum_scale_factor = 0.01) makes it four million.
+
     Source: PostgreSQL manual, "autovacuum_vacuum_scale_factor"; "autovacuum_vacuum_max_threshold"
 
     Observed: tables, largest_trigger
@@ -269,6 +284,9 @@ def autovacuum_resources(evidence: Evidence) -> Iterator[Finding | Examined]:
     rows; and three workers that share one cost limit do not get round thousands of tables.
 
     Fix: maintenance_work_mem or autovacuum_work_mem of 1 GB, a higher autovacuum_vacuum_cost_limit, then more workers.
+
+    Example: maintenance_work_mem = 64MB on 16, and a table of 600 million rows: each vacuum goes through its six indexes
+    several times. autovacuum_work_mem = '1GB' makes it one time.
 
     Source: PostgreSQL manual, "autovacuum_work_mem"; "Cost-based Vacuum Delay"
 
@@ -319,6 +337,9 @@ def horizon_held(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Shorter statements and transactions; long reports on a standby without hot_standby_feedback.
 
+    Example: a pg_dump of seven hours: meanwhile VACUUM VERBOSE sessions says of 300,000 dead rows that they "cannot be removed
+    yet".
+
     Source: PostgreSQL manual, "Routine Vacuuming"; "pg_stat_activity" (backend_xmin)
 
     Observed: kind, xmin_age, age_s
@@ -366,6 +387,9 @@ def low_hot_ratio(evidence: Evidence) -> Iterator[Finding | Examined]:
     an index covers a column that changes all the time, or pages have no room left.
 
     Fix: Drop the index on the column that changes; fillfactor = 90 only where no indexed column changes.
+
+    Example: UPDATE users SET last_seen_at = now() WHERE id = $1, with an index on last_seen_at: 2 % of the updates are HOT, and
+    each of the others writes seven indexes.
 
     Source: PostgreSQL manual, "Heap-Only Tuples (HOT)"
 

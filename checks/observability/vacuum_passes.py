@@ -31,6 +31,9 @@ def vacuum_index_passes(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: autovacuum_work_mem up to 1 GB; or autovacuum thresholds of the table's own, so that it is vacuumed sooner; or 17.
 
+    Example: index_vacuum_count reached 4 for one vacuum of events on 15: 44 million dead rows at 6 bytes each do not fit into
+    autovacuum_work_mem of 64 MB.
+
     Source: PostgreSQL manual, "maintenance_work_mem"; "vacuum_index_cleanup"
 
     Observed: passes, dead_rows, work_memory_bytes, index_bytes

@@ -32,6 +32,8 @@ def server_version(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: The newest minor release now; a plan for the next major a year before this one ends.
 
+    Example: PostgreSQL 16.2, where 16.10 is out: a package update and a restart; 13 has had none since November 2025.
+
     Source: postgresql.org, "Versioning Policy"
 
     Observed: version, end_of_life, newest_known_minor
@@ -87,6 +89,9 @@ def configuration_errors(evidence: Evidence) -> Iterator[Finding | Examined]:
     an incident, gets all of them at once.
 
     Fix: Restart in a quiet hour, or take the change back.
+
+    Example: ALTER SYSTEM SET shared_buffers = '16GB' without a restart: SHOW shared_buffers still says 128MB, and
+    pending_restart in pg_settings is true.
 
     Source: PostgreSQL manual, "pg_settings" (pending_restart)
 

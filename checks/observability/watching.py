@@ -57,6 +57,9 @@ def no_metrics_agent(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: postgres_exporter with Prometheus, the provider's insights, or a service; before the incident, not during it.
 
+    Example: docker-compose.yml has postgres and the application alone: what the number of connections was at last night's
+    failure, nobody knows.
+
     Source: PostgreSQL manual, "Monitoring Database Activity"
 
     Observed: roles, clients
@@ -95,6 +98,9 @@ def no_alert_rules(evidence: Evidence) -> Iterator[Finding | Examined]:
     hours or weeks before, if anybody is told. A rule that is not there cannot fire.
 
     Fix: One alert for each of these, with a threshold that leaves time to act, and somebody who gets it.
+
+    Example: rules.yml of Prometheus has alerts for CPU and for pg_up == 0: nothing fires while an inactive slot fills the disk
+    over four days.
 
     Source: GitLab, "Alerting on PostgreSQL"; postgres_exporter and CloudNativePG sample rules
 
@@ -149,6 +155,9 @@ def no_query_tags(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: application_name in each service's connection string; sqlcommenter or query tags for the request behind a statement.
 
+    Example: 40 sessions of role app with an empty application_name: which of web, worker and cron holds the lock?
+    postgresql://app@db/app?application_name=worker tells.
+
     Source: PostgreSQL manual, "application_name"; sqlcommenter specification
 
     Observed: sessions, unnamed, roles
@@ -191,6 +200,9 @@ def pools_exceed_connections(evidence: Evidence) -> Iterator[Finding | Examined]
     already", mostly during a deployment, when old and new run side by side.
 
     Fix: Pool size times processes, of all services and twice for the deployment, below max_connections; or a pooler between.
+
+    Example: pool_size=20 and max_overflow=10 of SQLAlchemy in 4 workers of 3 replicas: 360 connections, and max_connections =
+    100.
 
     Source: SQLAlchemy documentation, "Connection Pooling"; PgBouncer documentation
 

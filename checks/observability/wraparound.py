@@ -26,6 +26,9 @@ def wraparound(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: End what holds the horizon back, then VACUUM the oldest tables.
 
+    Example: SELECT datname, age(datfrozenxid) FROM pg_database says 1.4 billion: an orphaned replication slot has kept vacuum
+    from freezing since spring.
+
     Source: PostgreSQL manual, "Preventing Transaction ID Wraparound Failures"; "vacuum_failsafe_age"
 
     Observed: xid_age, multixact_age, freeze_max_age, held_back_by
@@ -41,6 +44,9 @@ def multixact_wraparound(evidence: Evidence) -> Iterator[Finding | Examined]:
     run out like transaction ids, and their members, a space of four billion, often long before.
 
     Fix: End what holds the horizon back, then VACUUM the oldest tables; fewer shared locks on hot parent rows.
+
+    Example: SELECT datname, mxid_age(datminmxid) FROM pg_database says 380 million: every INSERT into orders locks its
+    customer's row FOR KEY SHARE, a few customers with many at once.
 
     Source: PostgreSQL manual, "Multixacts and Wraparound"
 

@@ -390,8 +390,8 @@ def row_misestimate(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: ANALYZE; CREATE STATISTICS (dependencies, ndistinct, mcv) on columns that go together, or on the expression.
 
-    Example: WHERE city = $1 AND zip = $2, rows=3 expected and 4,100 found: the two go together; CREATE STATISTICS ON city, zip
-    FROM addresses, then ANALYZE.
+    Example: WHERE city = $1 AND zip = $2, rows=3 expected and 4,100 found: the two go together; CREATE STATISTICS city_zip ON
+    city, zip FROM addresses, then ANALYZE.
 
     Source: PostgreSQL manual, "Extended Statistics"; pgMustard, "Rows"
 

@@ -2,14 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from checks.model import Area
 from checks.registry import Check, all_checks
 from tui.explain import explain_check, list_check
 
-INDEXING = [declared for declared in all_checks().values() if declared.area is Area.INDEXING]
 
-
-@pytest.mark.parametrize("declared", INDEXING, ids=lambda declared: declared.id)
+@pytest.mark.parametrize("declared", all_checks().values(), ids=all_checks())
 def test_each_check_is_listed_and_explained_with_an_example(declared: Check) -> None:
     assert declared.example
 
