@@ -26,6 +26,12 @@ TEST_SETTINGS = {
 }
 
 
+# Counters of tables are written out, and this is not among the statements of the application.
+_COUNT = (
+    "SELECT pg_catalog.set_config('pg_stat_statements.track', 'none', false), pg_catalog.pg_stat_force_next_flush()"
+)
+
+
 class PrimaryAndStandby(NamedTuple):
     primary: EmbeddedServer
     standby: EmbeddedServer
@@ -52,7 +58,7 @@ class Database:
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement.encode())
-            connection.execute("SELECT pg_catalog.pg_stat_force_next_flush()")
+            connection.execute(_COUNT)
 
     @property
     def major(self) -> int:

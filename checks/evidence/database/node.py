@@ -175,7 +175,7 @@ class Node:
 
     def _observe_server(self) -> None:
         self._sight = Sight(False, False, False, 0, 0)
-        self._together([_Part("server", "asking what server it is", self._server)])
+        self._together([_Part("server", "asking what server it is", self._server)], one_snapshot=True)
         if isinstance(self.sections["server"], Server):
             self._alone(
                 _Part("server", "measuring the database", lambda: with_identity(self.sections["server"], self._session))
@@ -201,7 +201,6 @@ class Node:
         )
         self._alone(_Part("usage", "reading the server's counters", self._server_counters))
         self._together([_Part("statements", "reading pg_stat_statements", self._statements, self._grant("pg_monitor"))])
-        self._alone(_Part("usage", "telling own reads from the application's", self._own_reads))
 
     def _server(self) -> Server:
         server, self._sight = observe_server(self._session)
@@ -227,24 +226,17 @@ class Node:
             raise _Missing(usage)
         return with_server_counters(usage, self._session)
 
-    def _own_reads(self) -> Usage:
-        usage, catalog, statements, server = (
-            self.sections[name] for name in ("usage", "catalog", "statements", "server")
-        )
-        if not isinstance(usage, Usage):
-            raise _Missing(usage)
-        extension = server.extension(EXTENSION) if isinstance(server, Server) else None
-        if extension is None or isinstance(catalog, Unobserved) or isinstance(statements, Unobserved):
-            return usage
-        return with_own_reads(usage, catalog, extension, self._session)
-
     def _statements(self) -> Statements | Unobserved:
         server = self.sections["server"]
         if isinstance(server, Unobserved):
             raise _Missing(server)
         catalog = self.sections.get("catalog")
         tables = {table.name for table in catalog.tables if not table.extension} if isinstance(catalog, Catalog) else ()
-        return observe_statements(self._session, server.extension(EXTENSION), server.user, tables)
+        statements, own = observe_statements(self._session, server.extension(EXTENSION), server.user, tables)
+        usage = self.sections["usage"]
+        if own and isinstance(usage, Usage) and isinstance(catalog, Catalog):
+            self.sections["usage"] = with_own_reads(usage, catalog, own)
+        return statements
 
     def _settings(self) -> Settings:
         server = self.sections["server"]

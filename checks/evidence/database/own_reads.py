@@ -15,12 +15,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from checks.evidence.database.facts import Catalog, Extension, Table, Usage
-from checks.evidence.database.query import query
-from checks.evidence.database.session import Session
-from checks.evidence.database.statements import EXTENSION
+from checks.evidence.database.facts import Catalog, Table, Usage
 from checks.evidence.tokens import Kind, tokens
-from checks.model import qualified_name
 
 _NAME = r'("(?:[^"]|"")++"|[a-z_][a-z0-9_$]*+)'
 _END = re.compile(rf"\(SELECT e\.{_NAME}::text FROM ONLY {_NAME}\.{_NAME} AS e WHERE ")
@@ -35,12 +31,9 @@ class _Own(NamedTuple):
     planned: dict[str, list[tuple[int, Counter[str]]]]
 
 
-def with_own_reads(usage: Usage, catalog: Catalog, extension: Extension, session: Session) -> Usage:
-    """Fills in what this program did to each B-tree. Raises psycopg.Error where pg_stat_statements cannot be read."""
-    view = {EXTENSION: qualified_name(extension.schema, EXTENSION)}
-    with session.transaction():
-        rows = session.rows(query("own_statements", session.major, **view))
-    own = _own(((row.text, row.calls) for row in rows), {table.name for table in catalog.tables})
+def with_own_reads(usage: Usage, catalog: Catalog, statements: Iterable[tuple[str, int]]) -> Usage:
+    """Fills in what this program did to each B-tree, by its own statements (text, calls)."""
+    own = _own(statements, {table.name for table in catalog.tables})
     entries = []
     for entry in usage.indexes:
         index = catalog.index_by_oid.get(entry.index)

@@ -84,7 +84,7 @@ def with_identity(server: Server, session: Session) -> Server:
     """Fills in the system identifier and the size, each where the server tells it."""
     for name in ("identity", "identity_without_control"):
         try:
-            with session.transaction():
+            with session.transaction(one_snapshot=True):
                 row = session.rows(query(name, session.major))[0]
         except psycopg.Error:
             continue

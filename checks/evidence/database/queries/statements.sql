@@ -23,7 +23,8 @@ SELECT
         SELECT DISTINCT pg_catalog.pg_get_userbyid(u.id)::text
         FROM pg_catalog.unnest(pg_catalog.array_agg(g.userid)) AS u (id) ORDER BY 1
     ) AS users,
-    pg_catalog.bool_or(g.toplevel) AS toplevel
+    pg_catalog.bool_or(g.toplevel) AS toplevel,
+    g.own
 FROM (SELECT true AS toplevel) AS before_1_9,
 (
     SELECT
@@ -37,12 +38,14 @@ LATERAL (
         s.shared_blks_hit, s.shared_blks_read, s.temp_blks_written, s.wal_bytes, s.total_plan_time, s.userid, toplevel,
         coalesce(shared_blk_read_time, blk_read_time) AS read_time,
         coalesce(shared_blk_write_time, blk_write_time) AS write_time,
-        jit_generation_time + jit_inlining_time + jit_optimization_time + jit_emission_time AS jit_time
+        jit_generation_time + jit_inlining_time + jit_optimization_time + jit_emission_time AS jit_time,
+        s.query ~ '/[*] pgsurveyor [*]/' AS own
     FROM {pg_stat_statements} AS s
     JOIN pg_catalog.pg_database AS d ON d.oid = s.dbid
     WHERE d.datname = pg_catalog.current_database() AND s.calls > 0
-        AND s.queryid IS NOT NULL AND s.query <> '<insufficient privilege>' AND s.query !~ '/[*] pgsurveyor [*]/'
+        AND s.queryid IS NOT NULL AND s.query <> '<insufficient privilege>'
 ) AS g
-GROUP BY g.queryid
-ORDER BY total_ms DESC, g.queryid
-LIMIT 20000
+WHERE NOT g.own OR g.query ~ '^EXPLAIN ' OR g.query ~ '^SELECT /[*] pgsurveyor [*]/ [(]SELECT e[.]'
+GROUP BY g.queryid, g.own
+ORDER BY g.own DESC, total_ms DESC, g.queryid
+LIMIT 25000

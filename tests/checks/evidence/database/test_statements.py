@@ -98,7 +98,7 @@ def test_the_most_expensive_come_first(database: Database) -> None:
 
 
 def test_an_extension_version_that_is_too_old() -> None:
-    assert observe_statements(None, Extension("pg_stat_statements", "public", "1.7"), "u") == TOO_OLD  # type: ignore[arg-type]
+    assert observe_statements(None, Extension("pg_stat_statements", "public", "1.7"), "u").statements == TOO_OLD  # type: ignore[arg-type]
 
 
 def test_without_the_extension(database: Database) -> None:
