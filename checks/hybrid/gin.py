@@ -172,7 +172,7 @@ def btree_on_jsonb(evidence: Evidence) -> Iterator[Finding | Examined]:
     Fix: GIN for what is inside, an index on an expression for one key, or a hash of the document where it must be unique.
 
     Example: CREATE INDEX ON events (payload), with payload jsonb: WHERE payload @> $1 reads the whole table all the same, and a
-    large document fails with "index row size exceeds btree version 4 maximum 2704".
+    document of 4 kB fails with "index row size exceeds btree version 4 maximum 2704".
 
     Source: PostgreSQL manual, "jsonb Indexing"; "B-Tree Indexes"
 

@@ -183,7 +183,7 @@ def array_as_relation(evidence: Evidence) -> Iterator[Finding | Examined]:
     Fix: A table between the two, with foreign keys; or GIN on the array and @> instead of = ANY.
 
     Example: posts.tag_ids bigint[] beside a table tags, with WHERE $1 = ANY (tag_ids): ids of deleted tags stay, and each
-    search reads all posts; tag_ids @> ARRAY[$1] with CREATE INDEX ON posts USING gin (tag_ids) finds them.
+    search reads all posts; tag_ids @> ARRAY[$1::bigint] with CREATE INDEX ON posts USING gin (tag_ids) finds them.
 
     Source: PostgreSQL manual, "Arrays" (tip: arrays are not sets); "GIN Indexes"
 

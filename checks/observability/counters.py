@@ -97,8 +97,8 @@ def statements_evicted(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: Send values as parameters (= ANY($1) instead of IN lists), then a larger pg_stat_statements.max (a restart).
 
-    Example: dealloc = 5120 in pg_stat_statements_info after a day: SET app.request_id = '8f3c...' is a statement of its own for
-    each request. SELECT set_config('app.request_id', $1, true) is one.
+    Example: dealloc = 5120 in pg_stat_statements_info after a day: SET app.request_id = '8f3c...' is, before 18, a statement of
+    its own for each request. SELECT set_config('app.request_id', $1, true) is one.
 
     Source: PostgreSQL manual, "pg_stat_statements" (dealloc)
 
