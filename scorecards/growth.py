@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from checks.evidence.database.facts import Statements
 from checks.evidence.evidence import Evidence
+from checks.evidence.repository.facts import Repository
 from checks.growth import GrownStatement, GrownTable, Growth
 from checks.model import Subject
 from checks.text import visible, visible_line
@@ -39,12 +40,12 @@ def _entry(evidence: Evidence, growth: Growth, entry: GrownStatement) -> GrowthE
     base = entry.costs[0] if entry.costs and entry.costs[0] else None
     breaks = entry.breaks_at
     return GrowthEntry(
-        entry.statement,
+        visible_line(entry.statement),
         growth.factors,
         tuple(round(cost / base, 3) if cost is not None and base else None for cost in entry.costs),
         entry.exponent,
         BreaksAt(breaks.factor, breaks.reason, breaks.on) if breaks else None,
-        visible(row.text, LONGEST_TEXT) if row else "",
+        visible(row.text if row else _text_in_code(evidence, entry.statement), LONGEST_TEXT),
         entry.calls,
         entry.mean_ms,
         entry.changes_at,
@@ -56,6 +57,13 @@ def _entry(evidence: Evidence, growth: Growth, entry: GrownStatement) -> GrowthE
         tuple(visible(line) for line in entry.plan_now),
         tuple(visible(line) for line in entry.plan_then),
     )
+
+
+def _text_in_code(evidence: Evidence, place: str) -> str:
+    """Of a statement that never ran, by its `file:line`."""
+    repository = evidence.find(Repository)
+    texts = repository.statements if repository else ()
+    return next((entry.text for entry in texts if f"{entry.location.path}:{entry.location.line}" == place), "")
 
 
 def _table(entry: GrownTable) -> GrownTableEntry:

@@ -15,6 +15,7 @@ import psycopg
 from checks.errors import UsageError
 from checks.evidence.database.facts import Catalog, PlanNode, Statement, Statements, Table
 from checks.evidence.evidence import Evidence
+from checks.evidence.repository.facts import Repository
 from checks.evidence.tokens import Kind, tokens
 from checks.growth import Breaking, GrownStatement, GrownTable, Growth
 from checks.shadow.blueprint import RelationSize
@@ -35,6 +36,9 @@ from checks.shadow.scaling import (
 FACTORS = (1.0, 10.0, 100.0, 1000.0)
 BUDGET_MS = 100.0
 STATEMENTS = 200
+CODE_STATEMENTS = 100
+# What a LIMIT is taken for whose number is not in the code.
+PAGE_ROWS = 20
 CALLS_MIN = 3
 MOST_SEGMENTS = 20_000
 LONGEST_DAYS = 3650
@@ -78,7 +82,7 @@ def grow(
     wanted = _asked(catalog, asked)
     known = as_asked(catalog, wanted, axis[-1]) if asked else paces(evidence)
     exponents = {oid: pace.exponent for oid, pace in known.items()}
-    statements = _statements(evidence)[:statements_at_most]
+    statements = [*_statements(evidence), *_of_code(evidence)][:statements_at_most]
     end = time.monotonic() + within_s
     plans: list[dict[str, Planned]] = []
     tried: list[float] = []
@@ -193,6 +197,11 @@ def _statements(evidence: Evidence) -> list[Statement]:
     return list(found.values())[:STATEMENTS]
 
 
+def _of_code(evidence: Evidence) -> list[Statement]:
+    """What stands in code and never ran."""
+    return [Statement(place, text, 0, 0.0, 0.0, 0) for place, text in never_ran(evidence) if _verb(text) in _VERBS]
+
+
 def _verb(text: str) -> str:
     return next((token.text.lower() for token in tokens(text) if token.kind is Kind.WORD), "")
 
@@ -224,6 +233,19 @@ def shape_lines(root: PlanNode) -> list[str]:
         lines.append(f"{'  ' * min(depth, 40)}{node.node_type}{using}{on}")
         waiting += [(child, depth + 1) for child in reversed(node.children)]
     return lines
+
+
+def never_ran(evidence: Evidence) -> list[tuple[str, str]]:
+    """The first hundred whole statements of code that match none that ran: their places, `file:line`, and texts."""
+    repository = evidence.find(Repository)
+    if repository is None:
+        return []
+    ran = {match.location for match in repository.matches}
+    return [
+        (f"{entry.location.path}:{entry.location.line}", with_limits(entry.text, entry.limit or PAGE_ROWS, 1))
+        for entry in repository.statements
+        if entry.parsed and not entry.holes and entry.location not in ran
+    ][:CODE_STATEMENTS]
 
 
 def with_limits(text: str, rows: int, calls: int) -> str:
@@ -310,7 +332,7 @@ def _statement(
         exponent_of(factors, costs),
         changes,
         breaks,
-        round(entry.mean_ms, 3),
+        round(entry.mean_ms, 3) if entry.calls else None,
         entry.calls,
         tuple(table.subject.name for table in tables),
         first if changes else (),

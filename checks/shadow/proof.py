@@ -11,11 +11,10 @@ import psycopg
 
 from checks.evidence.database.facts import PlanNode, Statements
 from checks.evidence.evidence import Evidence
-from checks.evidence.repository.facts import Repository
 from checks.model import Finding, qualified_name
 from checks.proofs import Lacking, Proof, Proofs, ProvenStatement, Verdict
 from checks.shadow.clone import Shadow
-from checks.shadow.growth import with_limits
+from checks.shadow.growth import never_ran, with_limits
 from checks.shadow.in_memory import InMemory, proven
 from checks.shadow.queries import INDEXES_BELOW
 from checks.shadow.sizing import predicted_sizes
@@ -23,7 +22,6 @@ from checks.shadow.trials import Trial, trials
 
 STATEMENTS = 200
 TRIALS = 200
-CODE_STATEMENTS = 100
 PLAN_LINES = 40
 CHANGED_SHOWN = 10
 LACKING_SHOWN = 200
@@ -110,14 +108,7 @@ def asked(evidence: Evidence) -> list[Asked]:
         )
         for entry in entries
     ]
-    repository = evidence.find(Repository)
-    if repository is not None:
-        ran = {match.location for match in repository.matches}
-        found += [
-            Asked(f"{entry.location.path}:{entry.location.line}", entry.text, "")
-            for entry in repository.statements
-            if entry.parsed and not entry.holes and entry.location not in ran
-        ][:CODE_STATEMENTS]
+    found += [Asked(place, text, "") for place, text in never_ran(evidence)]
     return found
 
 

@@ -78,7 +78,7 @@ def with_proofs(
                     findings = _findings(evidence)
                 proofs = prove(shadow, evidence, findings, progress=tell, cancelled=cancelled)
                 evidence = msgspec.structs.replace(evidence, proofs=proofs)
-                return _grown(shadow, evidence, tell, cancelled) if grows else evidence
+                return _grown(shadow, evidence, tell, cancelled)
     except Cancelled:
         return without(CANCELLED)
     except ConnectionLost:

@@ -54,7 +54,7 @@ def growth_page(scorecard: Scorecard) -> str:
         for entry in scorecard.growth[:LISTED]:
             costs = " | ".join("?" if cost is None else f"{cost:,.4g}" for cost in entry.costs[1:])
             lines.append(
-                f"| {code(statement_words(entry), cell=True)} | {entry.statement} | {mean_words(entry)} | {costs} "
+                f"| {code(statement_words(entry), cell=True)} | {inline(entry.statement)} | {mean_words(entry)} | {costs} "
                 f"| {exponent_words(entry)} | {changes_words(entry)} |"
             )
         rest = len(scorecard.growth) - LISTED

@@ -10,7 +10,9 @@ from checks.errors import UsageError
 from checks.evidence import store
 from checks.evidence.database.facts import Catalog, PlanNode, Server, Statement, Statements, TableUsage, Usage
 from checks.evidence.evidence import Evidence
+from checks.evidence.repository.facts import CodeStatement, Match, Repository
 from checks.growth import Growth
+from checks.model import Location
 from checks.shadow.clone import Shadow
 from checks.shadow.growth import breaking_factor, exponent_of, grow, with_limits
 from checks.shadow.paces import paces
@@ -65,6 +67,13 @@ def test_what_grows_and_what_breaks_first(database: Database, programs: Path | N
     evidence = ran(survey(database), a=(BY_KEY, 0.02), b=(BY_BODY, 8.0), c=(OF_PLAN, 3.0), d=(OF_USER, 0.1), e=("SELECT 1", 1.0),
                    f=("SELECT * FROM nowhere", 1.0))  # fmt: skip
 
+    code = (
+        CodeStatement(Location("app/pages.py", 7), "python", BY_BODY.replace("id FROM", "body FROM")),
+        CodeStatement(Location("app/pages.py", 9), "python", BY_KEY),
+        CodeStatement(Location("app/pages.py", 11), "python", "SELECT $1 FROM messages", holes=1),
+    )
+    matches = (Match("1", code[1].location, "text"),)
+    evidence = msgspec.structs.replace(evidence, repository=Repository("app", statements=code, matches=matches))
     with Shadow.of_target(database.dsn, evidence, programs=programs) as shadow:
         before = {statement: shadow.explain(statement) for statement in (BY_KEY, OF_PLAN, OF_USER)}
         growth = grow(shadow, evidence)
@@ -92,6 +101,12 @@ def test_what_grows_and_what_breaks_first(database: Database, programs: Path | N
     assert listing.exponent is not None
     assert listing.exponent > 0.9
     assert growth.unplanned == 2
+    # What never ran has a curve, and no mean that could pass anything.
+    (unrun,) = [entry for entry in growth.statements if ":" in entry.statement]
+    assert unrun.statement == "app/pages.py:7"
+    assert (unrun.exponent or 0) > 0.5
+    assert unrun.mean_ms is None
+    assert unrun.breaks_at is None
     assert {table.name: table.exponent for table in asked.tables} == {"messages": 1.0, "users": 0.0, "plans": 0.0}
     assert asked.by_statement["3"].exponent == 0.0
     # With as many users as before, each has a hundred times the messages.
