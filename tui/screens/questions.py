@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from scorecards.session import Review
 
 MINIMUM = {
-    Strength.STATED: "your word counts",
-    Strength.ARTEFACT: "counts with a link or file that has a date of the last 12 months",
-    Strength.INFERRED: "your word makes it claimed; what the repository shows makes it demonstrated",
-    Strength.MEASURED: "your word makes it claimed; only a measurement makes it demonstrated",
+    Strength.STATED: "Your word counts.",
+    Strength.ARTEFACT: "Counts with a link or file that has a date of the last 12 months.",
+    Strength.INFERRED: "Your word makes it claimed; what the repository shows makes it demonstrated.",
+    Strength.MEASURED: "Your word makes it claimed; only a measurement makes it demonstrated.",
 }
 BEARING_SHOWN = 6
 WORDS = {"yes": "yes", "no": "no", "unknown": "don't know"}
@@ -247,7 +247,7 @@ def question_paragraphs(
     if answer is not None and answer.artefact:
         shown.append(Paragraph(line((answer.artefact, "$code"), (f"  {answer.artefact_date or ''}", "$muted")), space))
     for heading, text in (
-        ("Seen so far", seen),
+        ("Seen so far", seen.removeprefix("seen: ")),
         ("Why it matters", question.why),
         ("A good answer names", question.good),
     ):
@@ -264,8 +264,8 @@ def question_paragraphs(
         Paragraph(line((MINIMUM[criterion.minimum], "$muted")), space),
     ]
     if status is not None:
-        said: list[Part] = [("now ", "$muted"), (status.status.replace("_", " "), "bold")]
-        if status.observed:
+        said: list[Part] = [("Now ", "$muted"), (status.status.replace("_", " "), "bold")]
+        if status.observed and status.observed != seen:
             said.append(f": {status.observed}")
         if status.reason:
             said.append((f"  ({status.reason.replace('_', ' ')})", "$muted"))

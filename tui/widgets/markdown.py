@@ -91,11 +91,12 @@ def _table(rows: list[str], room: int) -> Iterator[Paragraph]:
     drawn = [[_inline(cell, "$muted" if number == 0 else "") for cell in row] for number, row in enumerate(padded)]
     widths = [_width([row[column].cell_length for row in drawn]) for column in range(columns)]
     left = room - sum(widths[:-1]) - 2 * columns
+    spare = left - NARROWEST_LAST if left >= NARROWEST_LAST else left + 2
     for column, head in enumerate(drawn[0][:-1] if drawn else ()):
         wanted = max(0, min(WIDEST_CELL, head.cell_length) - widths[column])
-        if wanted <= left - (NARROWEST_LAST if left >= NARROWEST_LAST else 0):
+        if wanted <= spare:
             widths[column] += wanted
-            left -= wanted
+            left, spare = left - wanted, spare - wanted
     for row in drawn:
         first = Content(" ")
         for content, width in zip(row[:-1], widths, strict=False):
