@@ -6,18 +6,20 @@ from collections.abc import Iterator
 
 import msgspec
 
-from checks.evidence.database.facts import Catalog, Constraint, Index, Table
-from checks.evidence.repository.facts import DeclaredConstraint, DeclaredIndex, DeclaredTable
+from checks.evidence.database.facts import Catalog, Column, Constraint, Index, Table
+from checks.evidence.repository.facts import DeclaredColumn, DeclaredConstraint, DeclaredIndex, DeclaredTable
 from checks.evidence.repository.type_names import comparable
-from checks.model import Location
-from checks.schema.lineages import Fit
+from checks.model import Location, Subject
+from checks.schema.lineages import Fit, Path
 
+# The catalog keeps no more of them.
+_MAXIMUM_LABELS = 200
 ONLY_LIVE, ONLY_DECLARED, DIFFERS = "only_in_database", "only_in_migrations", "differs"
 
 
 class Difference(msgspec.Struct, frozen=True):
     """`side`: only_in_database, only_in_migrations, differs. `what` names it for people, the same for every lineage;
-    `kind` is column, key, unique, foreign_key, check, exclusion, index, trigger, policy, table, view or function."""
+    `kind` is column, key, unique, foreign_key, check, exclusion, index, trigger, policy, table, view, function or type."""
 
     side: str
     kind: str
@@ -34,6 +36,8 @@ def table_differences(catalog: Catalog, table: Table, declared: DeclaredTable, f
 
 def _columns(catalog: Catalog, table: Table, declared: DeclaredTable, fit: Fit) -> Iterator[Difference]:
     live = {column.name: column for column in catalog.columns_of(table.oid).values()}
+    # Tools write down keys without what numbers them.
+    keys = {name for entry in declared.constraints if entry.kind == "primary_key" for name in entry.columns}
     for column in declared.columns:
         if not fit.is_certain(column.name):
             continue
@@ -45,6 +49,8 @@ def _columns(catalog: Catalog, table: Table, declared: DeclaredTable, fit: Fit) 
         if column.type is not None and not _same_type(column.type, found.type, found.base_type):
             what = f"column {column.name} is {found.type}, declared {column.type}"
             yield Difference(DIFFERS, "column", what, place)
+        if not (found.name in keys or table.inherits) and (entry := default_difference(column, found, place)):
+            yield entry
         if column.not_null is not None and column.not_null != found.not_null:
             what = f"column {column.name} " + ("is NOT NULL" if found.not_null else "allows NULL") + ", declared "
             yield Difference(DIFFERS, "column", what + ("NOT NULL" if column.not_null else "to allow it"), place)
@@ -52,6 +58,46 @@ def _columns(catalog: Catalog, table: Table, declared: DeclaredTable, fit: Fit) 
     for name in live.keys() - known if declared.complete else ():
         if fit.is_certain(name) and not table.inherits:
             yield Difference(ONLY_LIVE, "column", f"column {name}", declared.location)
+
+
+def default_difference(column: DeclaredColumn, found: Column, place: Location) -> Difference | None:
+    """Whether only one of the two has a default; a sequence or an identity counts as one."""
+    has = (found.default != "none" and not found.default_says_null) or bool(found.identity or found.generated)
+    if column.has_default is None or column.has_default == has:
+        return None
+    words = ("has a default", "none") if has else ("has no default", "one")
+    return Difference(DIFFERS, "column", f"column {column.name} {words[0]}, declared {words[1]}", place)
+
+
+def label_differences(catalog: Catalog, fits: list[Fit]) -> Iterator[tuple[Subject, list[Difference], Fit]]:
+    """By enumerated type what labels it has here and what its migrations say, where no lineage says the same as the database.
+    The order of labels is left aside."""
+    live: dict[Path, Column] = {}
+    told: dict[Path, list[tuple[Fit, DeclaredColumn]]] = {}
+    for fit in fits:
+        for path, declared in fit.declared.items():
+            table = next((each for each in catalog.tables_named.get(path[1], ()) if each.schema == path[0]), None)
+            columns = {column.name: column for column in catalog.columns_of(table.oid).values()} if table else {}
+            for column in declared.columns:
+                found = columns.get(column.name)
+                if found is None or not (found.labels and column.labels) or len(found.labels) >= _MAXIMUM_LABELS:
+                    continue
+                if fit.is_certain(column.name, found.base_type, kinds=("type",)) and (
+                    column.type is not None and _same_type(column.type, found.type, found.base_type)
+                ):
+                    live[path[0], found.base_type] = found
+                    told.setdefault((path[0], found.base_type), []).append((fit, column))
+    for key, entries in told.items():
+        has = set(live[key].labels)
+        if any(set(column.labels) == has for _, column in entries):
+            continue
+        fit, column = entries[0]
+        differences = []
+        if missing := [label for label in column.labels if label not in has]:
+            differences.append(Difference(ONLY_DECLARED, "type", f"value {', '.join(missing)}", column.labeled))
+        if added := [label for label in live[key].labels if label not in column.labels]:
+            differences.append(Difference(ONLY_LIVE, "type", f"value {', '.join(added)}", column.labeled))
+        yield Subject("type", key), differences, fit
 
 
 def _same_type(declared: str, live: str, base: str) -> bool:

@@ -24,7 +24,14 @@ from checks.model import (
 )
 from checks.registry import check
 from checks.relations import is_of_the_application, is_reviewed
-from checks.schema.differences import DIFFERS, ONLY_DECLARED, ONLY_LIVE, Difference, table_differences
+from checks.schema.differences import (
+    DIFFERS,
+    ONLY_DECLARED,
+    ONLY_LIVE,
+    Difference,
+    label_differences,
+    table_differences,
+)
 from checks.schema.lineages import Fit, Path, declared_names, fitting_lineages
 from checks.schema.other_objects import object_differences
 
@@ -231,7 +238,9 @@ class _Comparison:
             )
 
     def objects(self) -> Iterator[Finding]:
-        """Views, functions, triggers and policies."""
+        """Views, functions, triggers and policies, and values of enumerated types."""
+        for subject, entries, fit in label_differences(self.catalog, self.fits):
+            yield _differing(subject, entries, fit)
         for subject, entries, fit in object_differences(self.catalog, self.repository.lineages, self.fits):
             yield _differing(subject, entries, fit, discriminator=entries[0].kind)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from checks.evidence.expressions import unwrap
 from checks.evidence.repository.ddl_tables import At, Tables, columns_in, index_column
-from checks.evidence.repository.ledger import ColumnDetail, IndexDetail, TableDetail, TriggerDetail
+from checks.evidence.repository.ledger import ColumnDetail, EnumDetail, IndexDetail, TableDetail, TriggerDetail
 from checks.evidence.repository.type_names import TYPE_NAMES
 from checks.model import quote_identifier
 
@@ -131,10 +131,19 @@ class Changes(Tables):
         self.ledger.create("sequence", self._path(statement.sequence), at(-1))
 
     def _create_enum_stmt(self, statement: Any, at: At) -> None:
-        self.ledger.create("type", self._named(statement.type_name), at(-1))
+        detail = EnumDetail(tuple(entry.string.sval for entry in statement.vals))
+        self.ledger.create("type", self._named(statement.type_name), at(-1), detail=detail)
 
     def _alter_enum_stmt(self, statement: Any, at: At) -> None:
-        self.ledger.alter("type", self._named(statement.type_name), at(-1))
+        path = self._named(statement.type_name)
+        self.ledger.alter("type", path, at(-1))
+        detail = self.ledger.detail("type", path)
+        if not isinstance(detail, EnumDetail) or not detail.labels:
+            return
+        if statement.old_val:
+            detail.labels = tuple(statement.new_val if label == statement.old_val else label for label in detail.labels)
+        elif statement.new_val not in detail.labels:
+            detail.labels = (*detail.labels, statement.new_val)
 
     def _composite_type_stmt(self, statement: Any, at: At) -> None:
         self.ledger.create("type", self._path(statement.typevar), at(-1))

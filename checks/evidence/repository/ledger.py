@@ -54,7 +54,13 @@ class TriggerDetail(msgspec.Struct):
     function: str
 
 
-Detail = ColumnDetail | TableDetail | ConstraintDetail | IndexDetail | TriggerDetail
+class EnumDetail(msgspec.Struct):
+    """The labels of an enumerated type, in their order; empty where they could not be read."""
+
+    labels: tuple[str, ...]
+
+
+Detail = ColumnDetail | TableDetail | ConstraintDetail | IndexDetail | TriggerDetail | EnumDetail
 
 
 class Ledger:

@@ -12,7 +12,15 @@ from checks.evidence.repository.facts import (
     DeclaredTable,
     Lineage,
 )
-from checks.evidence.repository.ledger import ColumnDetail, ConstraintDetail, IndexDetail, Ledger, Path, TableDetail
+from checks.evidence.repository.ledger import (
+    ColumnDetail,
+    ConstraintDetail,
+    EnumDetail,
+    IndexDetail,
+    Ledger,
+    Path,
+    TableDetail,
+)
 from checks.model import Location, Subject
 
 _OBJECTS = frozenset(["view", "function", "trigger", "policy", "type"])
@@ -68,11 +76,23 @@ class _Parts:
         self.ledger = ledger
         self.subjects = ledger.subjects()
         self.of: dict[Path, list[Subject]] = {}
+        self.enums = self._enums()
         for subject in self.subjects:
             if subject.kind in ("column", "constraint"):
                 self.of.setdefault(subject.path[:2], []).append(subject)
             elif subject.kind == "index" and (table := ledger.table_of("index", subject.path)):
                 self.of.setdefault(table, []).append(subject)
+
+    def _enums(self) -> dict[str, tuple[tuple[str, ...], Location | None]]:
+        """The labels of enumerated types by their names, which one schema only has, and where they come from."""
+        found: dict[str, tuple[tuple[str, ...], Location | None]] = {}
+        for subject in self.subjects:
+            detail = self.ledger.detail("type", subject.path) if subject.kind == "type" else None
+            if isinstance(detail, EnumDetail):
+                place = self.ledger.altered("type", subject.path) or self.ledger.created("type", subject.path)
+                known = detail.labels if subject.path[-1] not in found else ()
+                found[subject.path[-1]] = (known, place)
+        return found
 
     def table(self, path: Path) -> DeclaredTable:
         ledger = self.ledger
@@ -90,7 +110,10 @@ class _Parts:
                 continue
             if isinstance(known, ColumnDetail):
                 changed = ledger.altered("column", subject.path)
-                columns.append(DeclaredColumn(name, place, known.type, known.not_null, known.has_default, changed))
+                labels, labeled = self.enums.get((known.type or "").strip('"'), ((), None))
+                columns.append(
+                    DeclaredColumn(name, place, known.type, known.not_null, known.has_default, changed, labels, labeled)
+                )
             elif isinstance(known, ConstraintDetail):
                 constraints.append(
                     DeclaredConstraint(

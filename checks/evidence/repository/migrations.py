@@ -34,6 +34,8 @@ _TOOLS_BY_PATH = {
     "flyway": re.compile(r"(?:^|/)[VR][\d._]*__[^/]*\.sql$"),
     "rails": re.compile(r"(?:^|/)db/structure\.sql$"),
 }
+# These compare names letter by letter, whatever numbers they begin with.
+_ORDERED_AS_TEXT = frozenset(["prisma", "supabase", "dbmate"])
 _TOOLS_BY_MARK = {
     "liquibase": LIQUIBASE,
     "goose": re.compile(r"^[ \t]*--[ \t]*\+goose\b", re.MULTILINE),
@@ -86,8 +88,9 @@ def read_migrations(files: Iterable[SourceFile], journals: Mapping[str, list[str
     found = Gathering()
     for group, members in sorted(groups.items(), key=lambda group: (group[0].startswith("\uffff"), group[0])):
         reader = ScriptReader()
-        ordered = _journaled(sorted(members, key=_order), (journals or {}).get(group, []))
-        tool = _tool(ordered)
+        tool = _tool(sorted(members, key=_order))
+        in_order = sorted(members, key=(lambda file: file.path) if tool in _ORDERED_AS_TEXT else _order)
+        ordered = _journaled(in_order, (journals or {}).get(group, []))
         for file in ordered:
             reader.read(file, tool)
         paths = [file.path for file in ordered]

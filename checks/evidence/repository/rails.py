@@ -263,7 +263,11 @@ class Schema:
     def _create_enum(self, call: Node) -> None:
         positional, _ = arguments_in(call)
         if name := string_in(positional[0]) if positional else None:
-            self.script.written([(f"CREATE TYPE {self._path(name)} AS ENUM ('x')", self._at(call))])
+            labels = names_of(positional[1]) if len(positional) > 1 and positional[1].type == "array" else []
+            # A list that holds more than strings tells no labels.
+            whole = len(labels) == len(positional[1].named_children) if labels else False
+            listed = ", ".join("'" + label.replace("'", "''") + "'" for label in labels) if whole else ""
+            self.script.written([(f"CREATE TYPE {self._path(name)} AS ENUM ({listed})", self._at(call))])
 
     def _execute(self, call: Node) -> None:
         self.script.unread.add(set(re.findall(r"\w+", text_of(call))), self._at(call))

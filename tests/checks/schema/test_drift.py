@@ -383,3 +383,44 @@ def test_the_schema_of_rails(database: Database, repository: MakeRepository) -> 
     database.execute("DROP INDEX index_lower; ALTER TABLE posts ALTER COLUMN user_id DROP NOT NULL")
     found = {entry.subject.name: entry.locations for entry in drift(database, root).findings}
     assert found == {"public.users": (Location("db/schema.rb", 9),), "public.posts": (Location("db/schema.rb", 13),)}
+
+
+def test_values_of_types_and_defaults_are_compared(database: Database, repository: MakeRepository) -> None:
+    migrations = {
+        "db/migrations/001_first.sql": """
+CREATE TYPE mood AS ENUM ('ok', 'low');
+CREATE TYPE state AS ENUM ('new', 'done');
+CREATE TYPE level AS ENUM ('a');
+CREATE TABLE users (id bigserial PRIMARY KEY, mood mood NOT NULL DEFAULT 'ok', state state, level level,
+  price int DEFAULT 3,
+  score int, made timestamptz DEFAULT now());
+CREATE TABLE orders (id bigserial PRIMARY KEY, mood mood);
+""",
+        "db/migrations/002_more.sql": """
+ALTER TYPE state RENAME VALUE 'done' TO 'closed';
+ALTER TYPE mood ADD VALUE 'high' AFTER 'ok';
+DO $$ BEGIN IF EXISTS (SELECT 1 FROM users) THEN ALTER TYPE level ADD VALUE 'b'; END IF; END $$;
+""",
+    }
+    database.execute(
+        """
+        CREATE TYPE mood AS ENUM ('low', 'ok', 'dire');
+        CREATE TYPE state AS ENUM ('closed', 'new');
+        CREATE TYPE level AS ENUM ('a', 'b');
+        CREATE TABLE users (id bigserial PRIMARY KEY, mood mood NOT NULL DEFAULT 'ok', state state, level level, price int,
+          score int DEFAULT 1, made timestamptz DEFAULT clock_timestamp());
+        CREATE TABLE orders (id bigserial PRIMARY KEY, mood mood);
+        """
+    )
+    result = drift(database, repository(migrations))
+    assert {entry.subject.path for entry in result.findings} == {("public", "mood"), ("public", "users")}
+    by_name = {entry.subject.path[-1]: entry for entry in result.findings}
+    mood, users = by_name["mood"], by_name["users"]
+    assert mood.observed["only_in_migrations"] == ["value high"]
+    assert mood.observed["only_in_database"] == ["value dire"]
+    assert mood.locations == (Location("db/migrations/002_more.sql", 3),)
+    assert users.observed["differs"] == [
+        "column price has no default, declared one",
+        "column score has a default, declared none",
+    ]
+    assert users.locations == (Location("db/migrations/001_first.sql", 6), Location("db/migrations/001_first.sql", 7))

@@ -20,7 +20,8 @@ class Declared(msgspec.Struct, frozen=True):
 class DeclaredColumn(msgspec.Struct, frozen=True):
     """A column as the migrations leave it. `type` as format_type() prints it, without the schema of a type that is not built
     in; None where it could not be read. `not_null` and `has_default` (a serial, identity or generated column has one) are None
-    where they could not. `changed`: the last statement that altered it."""
+    where they could not. `changed`: the last statement that altered it. `labels` are those of its enumerated type in their order,
+    empty where they are not known, `labeled` the statement that made or last changed that type."""
 
     name: str
     location: Location
@@ -28,6 +29,8 @@ class DeclaredColumn(msgspec.Struct, frozen=True):
     not_null: bool | None = None
     has_default: bool | None = None
     changed: Location | None = None
+    labels: tuple[str, ...] = ()
+    labeled: Location | None = None
 
 
 class DeclaredConstraint(msgspec.Struct, frozen=True):

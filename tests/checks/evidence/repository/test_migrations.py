@@ -201,3 +201,12 @@ def test_hostile_migrations_never_crash(text: str) -> None:
 )  # fmt: skip
 def test_which_files_are_migrations(path: str, text: str, expected: bool) -> None:
     assert is_migration(SourceFile(path, text, "sql")) is expected
+
+
+def test_prisma_orders_its_folders_letter_by_letter() -> None:
+    files = {
+        "prisma/migrations/20250409154352_first/migration.sql": "CREATE TABLE users (id int);",
+        "prisma/migrations/20250625_short/migration.sql": "ALTER TABLE users ADD COLUMN name text;",
+    }
+    (lineage,) = read(files).lineages
+    assert [column.name for column in lineage.tables[0].columns] == ["id", "name"]
