@@ -11,6 +11,8 @@ from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import Comparison
 from checks.hybrid.searches import (
     Search,
+    calls_seen,
+    rows_returned,
     search_confidence,
     search_figures,
     search_places,
@@ -25,6 +27,7 @@ from checks.workload import place_in_words
 _FEW_VALUES = 20
 _ALL = 0.99
 _FULL = 0.9
+_OFTEN = 5
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -93,10 +96,16 @@ def filtered_late(evidence: Evidence, table: Table, column: Column) -> Iterator[
     found: dict[tuple[str, ...], list[tuple[Search, Kept]]] = {}
     for search in searches_of(evidence, column):
         kept = kept_by(evidence, table, column, search.nearest.after)
-        if kept.columns and not kept.guessed and _leaves_few(search, kept):
+        if kept.columns and (_varies(evidence, search) if kept.guessed else _leaves_few(search, kept)):
             found.setdefault(kept.columns, []).append((search, kept))
     for names, late in found.items():
         yield _late(evidence, table, column, names, late)
+
+
+def _varies(evidence: Evidence, search: Search) -> bool:
+    """Whether other numbers of rows come back each time: what a filter leaves, and not what is asked for."""
+    returned = rows_returned(evidence, search)
+    return returned is not None and calls_seen(evidence, search) >= _OFTEN and not returned.is_integer()
 
 
 def _leaves_few(search: Search, kept: Kept) -> bool:
@@ -116,18 +125,21 @@ def _late(
     places = search_places(evidence, searches)
     given = f"the {first.limit:,} nearest rows" if first.limit else "its nearest rows"
     large = rows > evidence.limit("vector_rows")
+    returned = rows_returned(evidence, first)
+    left = f"{returned:,.1f} are left on average" if kept.guessed else f"about {kept.share:.0%} are left"
     return Finding(
         subject,
-        f"A search of {subject.name} takes {given} and only then filters them by {', '.join(names[:3])}: about "
-        f"{kept.share:.0%} are left{place_in_words(places)}",
+        f"A search of {subject.name} takes {given} and only then filters them by {', '.join(names[:3])}: {left}"
+        f"{place_in_words(places)}",
         Fix("Put the condition into the query with the ORDER BY and LIMIT; what an index then gives too few of, an iterative "
             "scan, a partial index or partitions make up for."),
         severity=Severity.MEDIUM if large else Severity.LOW,
         confidence=search_confidence(searches),
         observed={
             "limit": first.limit or None,
-            "matching_share": round(kept.share, 4),
-            "expected_rows": round(first.limit * kept.share, 1) if first.limit else None,
+            "matching_share": None if kept.guessed else round(kept.share, 4),
+            "expected_rows": round(first.limit * kept.share, 1) if first.limit and not kept.guessed else None,
+            "returned_rows": None if returned is None else round(returned, 2),
             "filters": list(names),
             "rows": round(rows),
             "searches": len(searches),

@@ -43,3 +43,31 @@ def test_a_filter_around_a_limit(database: Database, repository: Callable[[Mappi
     )
     assert found.observed["matching_share"] == pytest.approx(0.1, abs=0.02)
     assert (found.severity, found.confidence) == (Severity.MEDIUM, Confidence.MEASURED)
+
+
+def test_a_filter_around_a_limit_by_what_is_not_known(database: Database) -> None:
+    """Nobody knows how many documents hold that; but other numbers of rows come back each time."""
+    prepare(
+        database,
+        "CREATE EXTENSION vector",
+        table("chunks").partition("CREATE INDEX")[0],
+        "UPDATE chunks SET metadata = jsonb_build_object('kind', 'k' || id % 12)",
+    )
+    connection = database.connect()
+    late = (
+        "SELECT id FROM (SELECT id, metadata FROM chunks ORDER BY embedding <=> %s::vector LIMIT {}) x"
+        " WHERE x.metadata @> %s::jsonb LIMIT 5"
+    )
+    few = [(f"[{n},2,3,4]", f'{{"kind": "k{n}"}}') for n in range(7)]
+    rows = len(send(connection, late.format(20), few))
+    assert rows % 7
+    # Enough are taken that as many are left as are asked for, each time.
+    assert len(send(connection, f"{late.format(2000)} OFFSET 0", few)) == 35
+
+    (found,) = examine(database, FILTERED, limits=LIMITS).findings
+
+    assert found.title == (
+        "A search of public.chunks.embedding takes its nearest rows and only then filters them by metadata: "
+        f"{rows / 7:,.1f} are left on average"
+    )
+    assert (found.observed["matching_share"], found.observed["returned_rows"]) == (None, round(rows / 7, 2))
