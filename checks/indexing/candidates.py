@@ -12,6 +12,7 @@ import msgspec
 
 from checks.evidence.database.facts import Catalog, PlannerStatistics, Table
 from checks.evidence.evidence import Evidence
+from checks.indexing.coverage import covering_index
 from checks.indexing.needs import Need, needs, reads_little, share_of_value
 from checks.indexing.proposals import Candidate, Key, Purpose
 from checks.indexing.serving import serving_index
@@ -72,7 +73,8 @@ def _btree(evidence: Evidence, need: Need) -> Candidate | None:
 
 
 def _narrowing(evidence: Evidence, need: Need) -> tuple[str, ...]:
-    """The columns compared for equality, most selective first, until a handful of rows is left."""
+    """The columns compared for equality, most selective first, until a handful of rows is left. Before them those of a foreign
+    key that has no index: among columns compared for equality any order serves, and this one serves the key too."""
     catalog, left = evidence.get(Catalog), need.rows or 0.0
     found: list[str] = []
     for name in need.equal[:_MAXIMUM_COLUMNS]:
@@ -80,7 +82,21 @@ def _narrowing(evidence: Evidence, need: Need) -> tuple[str, ...]:
             break
         found.append(name)
         left *= share_of_value(evidence, catalog.column_named(need.table.oid, name), need.rows) or 1.0
+    for names in _keys_without_index(evidence, need):
+        if names <= set(found):
+            return (*(name for name in found if name in names), *(name for name in found if name not in names))
     return tuple(found)
+
+
+def _keys_without_index(evidence: Evidence, need: Need) -> list[set[str]]:
+    """The columns of each foreign key of the table that no index covers."""
+    catalog = evidence.get(Catalog)
+    return [
+        {catalog.column(key.table, number).name for number in key.columns}
+        for key in catalog.constraints_of(need.table.oid)
+        if key.kind == "foreign_key"
+        and covering_index(catalog, key, evidence.find(PlannerStatistics), need.rows) is None
+    ]
 
 
 def _predicate(evidence: Evidence, need: Need) -> tuple[str | None, float | None]:

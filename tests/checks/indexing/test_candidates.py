@@ -182,3 +182,23 @@ def test_an_expression_that_leaves_much_is_left_alone(database: Database) -> Non
     )
 
     assert [one.columns for one in candidates(survey(database))] == [("email",)]
+
+
+def test_of_equal_columns_those_of_a_foreign_key_without_index_come_first(database: Database) -> None:
+    database.execute(
+        """CREATE EXTENSION pg_stat_statements; CREATE TABLE users (id int PRIMARY KEY);
+        INSERT INTO users SELECT generate_series(1, 2000);
+        CREATE TABLE audit (id int PRIMARY KEY, user_id int REFERENCES users ON DELETE CASCADE, day int);
+        CREATE TABLE plain (id int PRIMARY KEY, user_id int, day int);
+        INSERT INTO audit SELECT n, 1 + n % 100, n % 299 FROM generate_series(1, 60000) n;
+        INSERT INTO plain SELECT n, 1 + n % 100, n % 299 FROM generate_series(1, 60000) n; ANALYZE;""",
+        "SELECT pg_stat_statements_reset()",
+        "SELECT count(*) FROM audit WHERE day = 7 AND user_id = 5",
+        "SELECT count(*) FROM plain WHERE day = 7 AND user_id = 5",
+    )
+    evidence = survey(database)
+
+    assert {definition(one) for one in candidates(evidence)} == {"(user_id, day)", "(day, user_id)"}
+    (key,) = conclude(evidence, "indexing.foreign-key-without-index").findings
+    assert key.fix.sql is not None
+    assert "(user_id, day)" in key.fix.sql
