@@ -73,7 +73,8 @@ def scope(scorecard: Scorecard) -> list[str]:
         parts.append(f"database {database.name} (PostgreSQL {database.server_version} {database.role}{size}{tables})")
     unreached = sum(line.startswith("replica ") and line.endswith("reached") for line in scorecard.notices)
     if target.replicas or unreached:
-        parts.append(f"{len(target.replicas)} of {len(target.replicas) + unreached} replicas")
+        named = len(target.replicas) + unreached
+        parts.append(f"{len(target.replicas)} of {named} {'replica' if named == 1 else 'replicas'}")
     if target.repository is None:
         parts.append("no repository")
     else:

@@ -153,7 +153,9 @@ def no_large_table_rewritten(evidence: Evidence) -> Verdict:
     earlier, usage = evidence.find(Earlier), evidence.find(Usage)
     files = earlier.filenodes if earlier else {}
     days = (server.observed_at - earlier.observed_at).days if earlier else 0
-    replaced = [table for table in later if table.filenode and files.get(str(table.oid), table.filenode) != table.filenode]
+    replaced = [
+        table for table in later if table.filenode and files.get(str(table.oid), table.filenode) != table.filenode
+    ]
     filled = {entry.table for entry in usage.tables if entry.inserted >= entry.live_tuples / 2} if usage else set()
     rewritten = sorted(table.subject.name for table in replaced if usage and table.oid not in filled)
     if rewritten and days <= REWRITE_DAYS:
@@ -190,7 +192,7 @@ def unique_indexes_valid(evidence: Evidence) -> Verdict:
     unique = [index for index in evidence.get(Catalog).indexes if index.unique and index.extension is None]
     broken = sorted(index.subject.name for index in unique if not index.valid and not index.being_built)
     if broken:
-        return unmet(f"invalid: {listed(broken)}")
+        return unmet(f"{listed(broken)} {'is' if len(broken) == 1 else 'are'} invalid")
     return met(f"{len(unique)} of {len(unique)} unique indexes")
 
 
