@@ -43,12 +43,14 @@ Fact = TypeVar("Fact")
 
 
 class Rule(Enum):
-    """What a text is: a name; SQL; words that may have names among them; a path; a setting; or nothing of the target's own."""
+    """What a text is: a name; SQL; words that may have names among them; a path; a place, which is a query id or a path with
+    a line; a setting; or nothing of the target's own."""
 
     NAME = auto()
     SQL = auto()
     WORDS = auto()
     PATH = auto()
+    PLACE = auto()
     SETTING = auto()
     KEEP = auto()
 
@@ -66,7 +68,7 @@ _SUFFIX = re.compile(
     r"(?:\.(?:sql|py|ts|tsx|js|jsx|rb|go|rs|prisma|java|kt|cs|php|ex|yml|yaml|toml|json|env|conf|ini|tf|md))+$"
 )
 
-NAME, SQL, WORDS, PATH, SETTING, KEEP = Rule
+NAME, SQL, WORDS, PATH, PLACE, SETTING, KEEP = Rule
 
 _OF_SUBJECTS: Mapping[str, tuple[Rule, ...]] = {
     "file": (PATH,),
@@ -150,7 +152,7 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
     facts.Recall: {"*": KEEP},
     facts.RowSamples: {"*": KEEP},
     GrownTable: {"schema": NAME, "name": NAME, "why": KEEP},
-    GrownStatement: {"statement": KEEP, "tables": SQL, "plan_now": WORDS, "plan_then": WORDS},
+    GrownStatement: {"statement": PLACE, "tables": SQL, "plan_now": WORDS, "plan_then": WORDS},
     Breaking: {"reason": KEEP},
     facts.PlanNode: {
         "schema": NAME,
@@ -294,6 +296,7 @@ class _Redactor:
             Rule.SQL: cache(self._sql),
             Rule.WORDS: cache(self._words),
             Rule.PATH: cache(self._path),
+            Rule.PLACE: self._place,
             Rule.SETTING: self._setting,
             Rule.KEEP: str,
         }
@@ -391,6 +394,10 @@ class _Redactor:
 
     def _path(self, path: str) -> str:
         return "/".join(self._step(step) for step in path.split("/"))
+
+    def _place(self, place: str) -> str:
+        path, sign, number = place.rpartition(":")
+        return f"{self._path(path)}:{number}" if sign and number.isdigit() else place
 
     def _step(self, step: str) -> str:
         suffix = found[0] if (found := _SUFFIX.search(step)) else ""
