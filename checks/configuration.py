@@ -14,6 +14,7 @@ import msgspec
 
 from checks.errors import UsageError
 from checks.limits import LIMITS
+from checks.typed import convert
 
 FILE_NAME = "pgsurveyor.toml"
 MAXIMUM_BYTES = 1024 * 1024
@@ -135,7 +136,7 @@ def _override(name: str, value: Any, source: str) -> Override | str | None:
 
 
 def _waiver(entry: Any) -> Waiver:
-    waiver = msgspec.convert(entry, Waiver)
+    waiver = convert(entry, Waiver)
     if waiver.reason not in WAIVER_REASONS:
         raise ValueError(f"reason must be one of {', '.join(WAIVER_REASONS)}")
     if not (waiver.finding or waiver.check):
@@ -149,7 +150,7 @@ def _prices(entry: Any) -> Prices:
     unknown = [key for key in entry if key not in Prices.__struct_fields__]
     if unknown:
         raise ValueError(f"{unknown[0]} is not a known price; there are {', '.join(Prices.__struct_fields__)}")
-    prices = msgspec.convert(entry, Prices)
+    prices = convert(entry, Prices)
     if any(not 0 <= price <= MAXIMUM_PRICE for price in (prices.storage_gb_month, prices.server_month, prices.wal_gb)):
         raise ValueError(f"a price is a number from 0 to {MAXIMUM_PRICE:,.0f}")
     if len(prices.currency) > 8 or not prices.currency.isprintable():

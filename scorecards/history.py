@@ -10,6 +10,7 @@ from checks.checklist import run_checks
 from checks.errors import EvidenceError, StoreError, UsageError
 from checks.evidence.database.facts import Server
 from checks.evidence.evidence import Evidence
+from checks.typed import decode_json
 from scorecards.compare import compare
 from scorecards.model import SCHEMA, Comparison, Scorecard, TrendPoint
 from scorecards.rubric import CURRENT, Rubric, load_rubric
@@ -59,7 +60,7 @@ def side_of_json(path: Path) -> Side:
     try:
         if path.stat().st_size > MAXIMUM_BYTES:
             raise UsageError(f"{path} is larger than a scorecard can be", "give a scorecard written with --format json")
-        scorecard = msgspec.json.decode(path.read_bytes(), type=Scorecard)
+        scorecard = decode_json(path.read_bytes(), Scorecard)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}", "check the path") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

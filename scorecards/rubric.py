@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import tomllib
 from enum import StrEnum
 from functools import cache
@@ -11,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from checks.model import Area, Severity
+from checks.typed import convert
 
 CURRENT = "2026.1"
 PREFIXES = {
@@ -111,17 +111,12 @@ class Rubric(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return next((criterion for criterion in self.criteria if criterion.id == id), None)
 
 
-_CONVERTING = threading.Lock()
-
-
 @cache
 def load_rubric(version: str = CURRENT) -> Rubric:
     """The criteria in the order of areas and ids. Raises ValueError where the file contradicts itself."""
     path = Path(__file__).with_name("rubric") / f"{version}.toml"
     document = tomllib.loads(path.read_text("utf-8"))
-    # Two threads that are the first to look at the same types end the process (msgspec 0.20).
-    with _CONVERTING:
-        criteria = msgspec.convert(document.get("criteria", []), tuple[Criterion, ...])
+    criteria = convert(document.get("criteria", []), tuple[Criterion, ...])
     areas = list(Area)
     for criterion in criteria:
         problem = _problem(criterion)

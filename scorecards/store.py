@@ -26,6 +26,7 @@ from checks.errors import StoreError, UsageError
 from checks.evidence import store
 from checks.evidence.evidence import Evidence
 from checks.files import write_atomically
+from checks.typed import decode_json
 from scorecards.model import ReviewIdentity
 from scorecards.review import Event
 from scorecards.rubric import CURRENT
@@ -318,7 +319,7 @@ def _read(data: bytes) -> tuple[Event, ...]:
     events = []
     for line in complete:
         try:
-            events.append(msgspec.json.decode(line, type=Event))
+            events.append(decode_json(line, Event))
         except (msgspec.DecodeError, UnicodeDecodeError):
             continue
     return tuple(events)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import msgspec
 
+from checks.typed import decode_json
+
 FOLDER = ".presence"
 HEARTBEAT_S = 4.0
 GONE_S = 12.0
@@ -85,7 +87,7 @@ class Company:
                 continue
             with contextlib.suppress(OSError, msgspec.DecodeError, RecursionError):
                 if entry.stat().st_size <= MAXIMUM_BYTES:
-                    present = msgspec.json.decode(Path(entry.path).read_bytes(), type=Present)
+                    present = decode_json(Path(entry.path).read_bytes(), Present)
                     if abs(now - present.at) < GONE_S:
                         found.append(present)
         return sorted(found, key=lambda present: present.id)

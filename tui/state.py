@@ -13,6 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from checks.files import write_atomically
+from checks.typed import decode_json
 
 KEPT_TARGETS = 8
 MAXIMUM_BYTES = 1024 * 1024
@@ -86,7 +87,7 @@ class State:
         try:
             if path.stat().st_size > MAXIMUM_BYTES:
                 return None
-            return msgspec.json.decode(path.read_bytes(), type=kind)
+            return decode_json(path.read_bytes(), kind)
         except (OSError, msgspec.DecodeError, RecursionError):
             return None
 

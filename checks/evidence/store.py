@@ -14,6 +14,7 @@ from checks.errors import EvidenceError, StoreError
 from checks.evidence.evidence import FORMAT, Evidence
 from checks.files import write_atomically
 from checks.shadow.blueprint import Blueprint
+from checks.typed import decode_json
 
 Read = TypeVar("Read")
 
@@ -27,7 +28,7 @@ def encode(evidence: Evidence) -> bytes:
 
 def decode(data: bytes) -> Evidence:
     """Raises msgspec.DecodeError if it is not evidence of this format."""
-    return msgspec.json.decode(data, type=Evidence)
+    return decode_json(data, Evidence)
 
 
 def sha256(evidence: Evidence) -> str:
@@ -67,10 +68,10 @@ def _read(path: Path, kind: type[Read]) -> Read:
             data = stream.read(MAXIMUM_BYTES + 1)
         if len(data) > MAXIMUM_BYTES:
             raise EvidenceError(f"{path} unpacks to more than 2 GiB", "collect again")
-        head = msgspec.json.decode(data, type=_Head)
+        head = decode_json(data, _Head)
         if head.format > FORMAT:
             raise EvidenceError(f"{path} was written by a newer pgsurveyor ({head.tool_version})", "update pgsurveyor")
-        return msgspec.json.decode(data, type=kind)
+        return decode_json(data, kind)
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or "it is not an evidence file, or damaged"
         raise EvidenceError(f"cannot read evidence from {path}: {reason}", "collect again with -o") from error

@@ -25,6 +25,7 @@ from checks.evidence.database.plan_tree import read_plan
 from checks.evidence.given.log import merged, read_log
 from checks.evidence.given.text_plan import NODE, read_text
 from checks.evidence.sql import mask_literals, normalize
+from checks.typed import decode_json
 
 MAXIMUM_BYTES = 64 * 1024**2
 MAXIMUM_PLANS = 1_000
@@ -75,7 +76,7 @@ def read_plans(data: bytes, file: str) -> tuple[list[GivenPlan], int]:
         try:
             # A file may say anything: what cannot be read back from evidence is no plan.
             encoded = msgspec.json.encode(read_document(document, file, len(plans) + 1))
-            plan = msgspec.json.decode(encoded, type=GivenPlan)
+            plan = decode_json(encoded, GivenPlan)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, msgspec.MsgspecError):
             failed += 1
             continue
