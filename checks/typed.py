@@ -1,7 +1,7 @@
 """JSON and parsed TOML as types of this program.
 
 msgspec learns a type when it is first asked for it, and two threads that are the first to ask for the same one end the process
-(seen with 0.22): one at a time learns.
+(seen, rarely, on CPython 3.11): one at a time learns.
 """
 
 from __future__ import annotations

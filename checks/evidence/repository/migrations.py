@@ -9,6 +9,7 @@ import msgspec
 
 from checks.evidence.repository.files import SourceFile
 from checks.evidence.repository.scripts import LIQUIBASE, Gathering, Migrations, ScriptReader
+from checks.typed import decode_json
 
 _FOLDERS = re.compile(
     r"(?:^|/)(?:migrations?|migrate|drizzle|flyway|liquibase|goose|dbmate|alembic|schema|schemas|ddl|sql/schema"
@@ -72,7 +73,7 @@ def is_migration(file: SourceFile) -> bool:
 def read_journal(file: SourceFile) -> list[str]:
     """The names of Drizzle's migrations in the order of its journal; empty if it is none."""
     try:
-        journal = msgspec.json.decode(file.text.encode("utf-8", "replace"), type=_Journal)
+        journal = decode_json(file.text.encode("utf-8", "replace"), _Journal)
     except (msgspec.DecodeError, RecursionError):
         return []
     return [entry.tag for entry in sorted(journal.entries, key=lambda entry: entry.idx)]
