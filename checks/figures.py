@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
+
+def instant(moment: dt.datetime) -> str:
+    """UTC, in whole seconds, with Z."""
+    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
 
 def bytes_in_words(size: float) -> str:
     """A size for people, in binary units: `1.5 GB` as PostgreSQL's pg_size_pretty() means it."""

@@ -11,14 +11,10 @@ from typing import Any
 
 import msgspec
 
+from checks.figures import instant as instant
 from checks.text import visible
 
 _ABSOLUTE_PATH = re.compile(r"(?<![\w.:/\\])(?:/|[A-Za-z]:\\)(?:[^\s/\\'\"`,;:()]+[/\\])+(?=[^\s'\"`,;:()]*)")
-
-
-def instant(moment: dt.datetime) -> str:
-    """UTC, in whole seconds, with Z."""
-    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def ratio(value: float | None) -> float | None:

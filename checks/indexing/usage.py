@@ -10,6 +10,7 @@ import msgspec
 from checks.evidence.database.facts import Catalog, Constraint, Index, IndexUsage, Replication, Server, Usage
 from checks.evidence.evidence import Evidence
 from checks.families import once_per_family
+from checks.figures import instant
 from checks.indexing.coverage import covers
 from checks.indexing.crowds import as_one
 from checks.indexing.duplicates import drop_index, is_needed, redundant_anyhow
@@ -215,7 +216,7 @@ def _finding(evidence: Evidence, index: Index, scans: _Scans, window: float, nod
             "size_bytes": size,
             "scans": scans.counted,
             "own_scans": scans.own,
-            "last_scan": last.isoformat() if last else None,
+            "last_scan": instant(last) if last else None,
             "window_days": round(window, 1),
             "nodes": len(nodes),
             "table_writes": counted.inserted + counted.updated + counted.deleted if counted else None,

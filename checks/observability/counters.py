@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from checks.evidence.database.facts import Activity, PlannerStatistics, Replication, Server, Settings, Statements
 from checks.evidence.evidence import Evidence
-from checks.figures import days_in_words
+from checks.figures import days_in_words, instant
 from checks.model import Examined, Finding, Fix, NotApplicable, Reason, Severity, Subject, Unknown
 from checks.registry import check
 from checks.relations import grant, user_name
@@ -81,8 +81,8 @@ def statistics_window_young(evidence: Evidence) -> Iterator[Finding | Examined]:
         observed={
             "window_days": None if days is None else round(days, 2),
             "needed_days": needed,
-            "statistics_since": server.statistics_since.isoformat() if server.statistics_since else None,
-            "started_at": server.started_at.isoformat() if server.started_at else None,
+            "statistics_since": instant(server.statistics_since) if server.statistics_since else None,
+            "started_at": instant(server.started_at) if server.started_at else None,
         },
     )  # fmt: skip
 

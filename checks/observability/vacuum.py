@@ -10,7 +10,7 @@ import msgspec
 from checks.evidence.database.facts import Activity, Catalog, HorizonHolder, Server, Settings, Table, TableUsage, Usage
 from checks.evidence.evidence import Evidence
 from checks.families import once_per_family
-from checks.figures import bytes_in_words, seconds_in_words
+from checks.figures import bytes_in_words, instant, seconds_in_words
 from checks.model import Examined, Finding, Fix, NotApplicable, Reason, Severity, Subject, Unknown
 from checks.registry import check
 from checks.relations import grant, is_of_the_application
@@ -79,7 +79,7 @@ def _figures(entry: Used) -> dict[str, object]:
         "live_rows": entry.usage.live_tuples,
         "dead_share": round(entry.dead_share, 4),
         "trigger": round(entry.trigger),
-        "last_vacuum": moment.isoformat() if moment else None,
+        "last_vacuum": instant(moment) if moment else None,
         "size_bytes": entry.table.total_bytes,
     }
 

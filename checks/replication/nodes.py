@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from checks.evidence.database.facts import Access, Activity, Replica, Role, Server, Settings, Statements, Usage
 from checks.evidence.evidence import Evidence
+from checks.figures import instant
 from checks.model import (
     Confidence,
     Examined,
@@ -217,8 +218,8 @@ def restarts(evidence: Evidence) -> Iterator[Finding | Examined]:
             f"Statistics began anew when the server started on {started:%Y-%m-%d %H:%M} UTC: a crash, failover or restore",
             Fix("Find out from the log which it was; run ANALYZE, for autovacuum knows nothing of what changed before."),
             confidence=Confidence.INFERRED,
-            observed={"started_at": started.isoformat(), "statistics_since": since.isoformat(),
-                      "created_at": created.isoformat()},
+            observed={"started_at": instant(started), "statistics_since": instant(since),
+                      "created_at": instant(created)},
         )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from checks.evidence.database.facts import Catalog, Server, Table, Usage
 from checks.evidence.evidence import Evidence
 from checks.families import once_per_family
-from checks.figures import bytes_in_words, seconds_in_words
+from checks.figures import bytes_in_words, instant, seconds_in_words
 from checks.model import (
     Examined,
     Finding,
@@ -275,7 +275,7 @@ def no_future_partition(evidence: Evidence) -> Iterator[Finding | Examined]:
             ),
             severity=Severity.MEDIUM if default and left > 0 else Severity.HIGH,
             observed={
-                "last_bound": last.isoformat(),
+                "last_bound": instant(last),
                 "days_left": round(left, 1),
                 "partitions": len(parts),
                 "default_partition": default.subject.name if default else None,

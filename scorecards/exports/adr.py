@@ -164,7 +164,7 @@ def _principle(scorecard: Scorecard, entry: CriterionStatus, criterion: Criterio
         (),
         (_statement(entry), *([inline(question.why)] if question else [])),
         (inline(action), "Decide case by case"),
-        "to be decided" + (f". The record should name: {inline(question.good)}" if question else ""),
+        "To be decided" + (f". The record should name: {inline(question.good)}" if question else ""),
         ("what is let in is decided before it is built",),
         ("somebody has to say no",),
         f"`pgsurveyor answer {scorecard.review.id} {entry.id} yes --artefact LINK --artefact-date DATE`",

@@ -320,7 +320,7 @@ def method(scorecard: Scorecard) -> list[str]:
     ]
     if provenance:
         lines.append(
-            f"Observed at {provenance.observed_at}: {provenance.statements_sent} statements sent, "
+            f"Observed at {provenance.observed_at}: {provenance.statements_sent:,} statements sent, "
             f"{provenance.server_ms / 1000:.1f} s of server time"
         )
     for node in ([target.database] if target.database else []) + list(target.replicas):
