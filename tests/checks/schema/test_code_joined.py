@@ -301,7 +301,8 @@ User.hasMany(Post, { as: 'read', foreignKey: 'readerId', onDelete: 'cascade' });
 def test_delete_actions_of_sequelize(database: Database, repository: Repositories) -> None:
     database.execute(
         "CREATE TABLE users (id int PRIMARY KEY, name text)",
-        'CREATE TABLE posts (id int PRIMARY KEY, "userId" int REFERENCES users, "authorId" int REFERENCES users ON DELETE SET NULL, '
+        'CREATE TABLE posts (id int PRIMARY KEY, "userId" int REFERENCES users, '
+        '"authorId" int REFERENCES users ON DELETE SET NULL, '
         '"editorId" int REFERENCES users, "ownerId" int REFERENCES users, '
         '"readerId" int REFERENCES users ON DELETE SET NULL)',
     )
