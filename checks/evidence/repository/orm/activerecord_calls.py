@@ -158,7 +158,7 @@ class _Reader:
             return
         first = steps[0][0]
         unknown = first not in STEPS and first not in entry.scopes and not _found_by(entry, first)
-        finder = unknown and first.startswith("find_by_") and first not in entry.declaration.methods
+        finder = unknown and first.startswith("find_by_") and first not in {*entry.declaration.methods, "find_by_sql"}
         if unknown and not finder and (len(steps) < 2 or steps[1][0] not in _CONTINUES):
             return
         verb = "select"

@@ -58,6 +58,8 @@ _MANY = re.compile(
     r"(?:(?:\b|_)ids|[a-z](?<![sui])s|_list|\.(?:pluck|map|ids|keys|values|to_a|uniq|compact)\b(?:\([^()]*\))?)$"
 )
 
+# What ends with one of these is a relation, whatever it begins with.
+_GIVES_ROWS = frozenset(["select", "where", "joins", "order", "limit", "distinct"])
 # With a block these load the rows and ask them.
 _THROUGH = frozenset("any? none? many? one? count sum find".split())
 # A variable of such a name is one key.
@@ -227,6 +229,8 @@ class Steps(Clauses):
         if value.type == "call" and self._is_subquery(value):
             inner = self._subquery(value)
             return f"{column} {'NOT ' * negated}IN ({inner})" if inner is not None else None
+        if value.type == "call" and method_of(value) in _GIVES_ROWS:
+            return None
         if value.type in ("array", "string_array", "symbol_array") or (
             value.type in ("identifier", "call", "instance_variable", "constant") and _MANY.search(code)
         ):

@@ -315,7 +315,10 @@ def test_the_primary_key_that_a_class_says_is_the_one() -> None:
 
 def test_a_table_may_be_named_by_a_symbol_and_a_finder_by_what_is_no_column_is_of_its_own() -> None:
     person = "class Human < ApplicationRecord\n  self.table_name = :people\nend\n"
-    _, calls = read(of("Human.find_by_email(x)\n    Human.find_by_login(x)") | {"app/models/human.rb": person})
+    _, calls = read(
+        of("Human.find_by_email(x)\n    Human.find_by_login(x)\n    Human.find_by_sql(x)")
+        | {"app/models/human.rb": person}
+    )
     assert [tail(call) for call in calls if call.location.path == "app/x.rb"] == [
         'FROM "people" WHERE "people"."email" = $1 LIMIT $2',
         'FROM "people"',
