@@ -14,6 +14,7 @@ from checks.evidence.database.facts import (
     Function,
     Index,
     IndexKey,
+    PlannerStatistics,
     Plans,
     Server,
     Settings,
@@ -21,7 +22,7 @@ from checks.evidence.database.facts import (
     Table,
 )
 from checks.evidence.evidence import Evidence
-from checks.evidence.patterns import AccessPattern, NearestSearch, read_pattern
+from checks.evidence.patterns import AccessPattern, Comparison, NearestSearch, read_pattern
 from checks.evidence.repository.facts import Repository
 from checks.model import Confidence, Location, Subject
 from checks.relations import estimated_rows, index_parts
@@ -39,6 +40,7 @@ DEFAULTS = {
     "ivfflat.iterative_scan": "off", "ivfflat.max_probes": "32768",
 }  # fmt: skip
 EQUAL_VECTORS = 1.3
+_MOST = 0.5
 BREADTH = {"hnsw": "hnsw.ef_search", "ivfflat": "ivfflat.probes"}
 
 
@@ -83,13 +85,22 @@ def uses_of(evidence: Evidence, column: Column) -> list[Search]:
             table = catalog.table_by_oid.get(nearest.column.table or 0)
             if table is None or nearest.column.column != column.name or column.table not in {table.oid, table.root}:
                 continue
-            own = msgspec.structs.replace(pattern, comparisons=nearest.filters)
+            telling = tuple(entry for entry in nearest.filters if not _keeps_most(evidence, entry))
+            own = msgspec.structs.replace(pattern, comparisons=telling)
             left = rows_left_by_equalities(evidence, own, column.table, rows)
             limit = nearest.limit
             if limit == 0:
                 limit = pattern.limit or _limit_in_code(evidence, pattern)
             found.append(Search(pattern, nearest, left, limit, function))
     return found
+
+
+def _keeps_most(evidence: Evidence, entry: Comparison) -> bool:
+    """Whether the column has a value that half of the rows have (live, not deleted): a condition on it confines little."""
+    catalog, statistics = evidence.get(Catalog), evidence.find(PlannerStatistics)
+    column = catalog.column_named(entry.column.table or 0, entry.column.column)
+    known = statistics.by_column.get((column.table, column.number)) if statistics and column else None
+    return known is not None and (known.common_share or 0) >= _MOST
 
 
 def _limit_in_code(evidence: Evidence, pattern: AccessPattern) -> int:

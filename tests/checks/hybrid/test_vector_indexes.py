@@ -40,17 +40,23 @@ def test_large_columns_without_an_index(
         "CREATE INDEX ON indexed USING hnsw (embedding vector_cosine_ops)",
         "CREATE INDEX ON cast_indexed USING hnsw ((embedding::halfvec(3)) halfvec_l2_ops)",
         "CREATE INDEX ON tenants (tenant_id)",
+        table("posts") + "ALTER TABLE posts ADD hidden bool DEFAULT false, ADD removed bool DEFAULT false;"
+        "UPDATE posts SET hidden = true, removed = true WHERE id % 50 = 0",
     )
     connection = database.connect()
     send(connection, nearest("chunks", "<->"), [(QUERY,)] * 12)
     send(connection, nearest("tenants", where="WHERE tenant_id = %s"), [(3, QUERY)] * 12)
+    # Nearly all posts are to be seen: that confines no search.
+    send(connection, nearest("posts", where="WHERE hidden = false AND removed = false"), [(QUERY,)] * 12)
     send(connection, nearest("indexed"), [(QUERY,)] * 12)
     send(connection, nearest("few"), [(QUERY,)] * 12)
     code = repository({"search.py": f'db.execute("{nearest("chunks", "<->")}", (q,))\n'})
 
     result = examine(database, UNINDEXED, code, limits=LIMITS)
 
-    assert names(result) == {"public.chunks.embedding", "public.tenants.embedding", "public.archive.embedding"}
+    named = {found.subject.path[1]: found.severity for found in result.findings}
+    assert named.keys() == {"chunks", "tenants", "archive", "posts"}
+    assert named["posts"] is Severity.HIGH
     chunks = finding(result, "public.chunks.embedding")
     assert (chunks.severity, chunks.confidence) == (Severity.HIGH, Confidence.MEASURED)
     assert chunks.fix.sql == (
