@@ -180,7 +180,7 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
     code.Declared: {"*": KEEP},
     code.Lineage: {"folder": PATH, "last": PATH, "uncertain": NAME, "applications": NAME, "*": KEEP},
     code.DeclaredTable: {"schema": NAME, "name": NAME},
-    code.DeclaredColumn: {"name": NAME, "type": SQL},
+    code.DeclaredColumn: {"name": NAME, "type": SQL, "labels": NAME},
     code.DeclaredConstraint: {"name": NAME, "columns": NAME, "references": NAME, "referenced_columns": NAME, "*": KEEP},
     code.DeclaredIndex: {"name": NAME, "columns": NAME, "*": KEEP},
     code.DeploymentFact: {"kind": KEEP, "detail": WORDS},
