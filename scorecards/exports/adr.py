@@ -48,7 +48,9 @@ def render_files(scorecard: Scorecard) -> dict[str, str]:
 
 
 def path(number: int, record: Record) -> str:
-    slug = re.sub(r"[^a-z0-9]+", "-", record.title.lower()).strip("-")[:LONGEST_SLUG].strip("-")
+    words = re.sub(r"[^a-z0-9]+", "-", record.title.lower()).strip("-")
+    whole = words[: LONGEST_SLUG + 1].rpartition("-")[0] if len(words) > LONGEST_SLUG else words
+    slug = whole or words[:LONGEST_SLUG]
     return f"{FOLDER}/{number:04d}-{slug or 'decision'}.md"
 
 

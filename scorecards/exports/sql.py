@@ -31,7 +31,10 @@ WAITING = """\
 -- CONCURRENTLY waits for every older transaction, and blocks no read or write meanwhile; a timeout would leave an invalid
 -- index behind. A session that is idle in its transaction makes it wait for ever: end such sessions first.
 SET lock_timeout = 0;"""
-_HIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]")  # fmt: skip  # noqa: E501
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
 _QUIET_CHANGES = frozenset(
     {"AT_ValidateConstraint", "AT_SetStatistics", "AT_SetRelOptions", "AT_ResetRelOptions", "AT_AttachPartition"}
 )

@@ -270,7 +270,7 @@ def test_fixes_and_records_are_files(pgsurveyor: Run, repository: Repository, tm
     assert done.returncode == 0, done.stderr
     assert {path.name for path in folder.iterdir()} == {"adr", "fixes.sql", "scorecard.html"}
     assert [path.name for path in (folder / "adr").iterdir()] == [
-        "0001-write-the-admission-rule-for-new-tables-and-worklo.md"
+        "0001-write-the-admission-rule-for-new-tables-and.md"
     ]
 
 

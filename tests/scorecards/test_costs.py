@@ -54,7 +54,8 @@ def test_a_statement_that_two_findings_name_counts_once() -> None:
     scan = finding("plans.wasteful-sequential-scan", "statement", SEARCH)
     index = finding("indexing.missing-index", "table", "public", "messages", observed={"statements": [SEARCH]})
     text = "SELECT * FROM messages WHERE metadata ->> $1 = $2"
-    document = finding("hybrid.jsonb-filter-without-index", "column", "public", "messages", "metadata", observed={"statement": text})  # fmt: skip  # noqa: E501
+    path = ("public", "messages", "metadata")
+    document = finding("hybrid.jsonb-filter-without-index", "column", *path, observed={"statement": text})
     costs = Costs(evidence())
     one, all_three = costs.of([scan]), costs.of([scan, index, document])
     assert one is not None

@@ -30,7 +30,7 @@ def test_a_record_for_each_waiver_costly_change_and_principle(reviewed: Scorecar
     assert list(render_files(reviewed, "adr")) == [
         "adr/0001-leave-as-it-is-an-index-that-no-node-uses.md",
         "adr/0002-change-it-a-table-has-no-primary-key.md",
-        "adr/0003-write-the-admission-rule-for-new-tables-and-worklo.md",
+        "adr/0003-write-the-admission-rule-for-new-tables-and.md",
     ]
 
 
