@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from checks.model import Outcome, Severity
+from tests.checks.schema.declared import USERS
 from tests.checks.survey import conclude, names, survey
 from tests.servers import Database
 
@@ -185,17 +186,9 @@ def below(session, name, parent):
     if found is None:
         session.add(Folder(name=name, parent=parent))
 """
-MODELS = """
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-
-class Base(DeclarativeBase):
-    pass
-
-class User(Base):
-    __tablename__ = "users"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    email: Mapped[str]
-
+MODELS = (
+    USERS
+    + """
 class Member(Base):
     __tablename__ = "members"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -208,6 +201,7 @@ class Folder(Base):
     name: Mapped[str]
     parent: Mapped[int | None]
 """
+)
 
 
 def test_a_look_before_an_insert(database: Database, repository: Repositories) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from checks.model import Location, Outcome, Reason, Severity
+from tests.checks.schema.declared import USERS
 from tests.checks.survey import examine
 from tests.servers import Database
 
@@ -14,17 +15,9 @@ SCHEMA = """
     CREATE TABLE posts (id bigint PRIMARY KEY, title text);
     CREATE VIEW shown AS SELECT id FROM posts;
 """
-MODELS = """
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-
-class Base(DeclarativeBase):
-    pass
-
-class User(Base):
-    __tablename__ = "users"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    email: Mapped[str]
-
+MODELS = (
+    USERS
+    + """
 class Post(Base):
     __tablename__ = "posts"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -44,6 +37,7 @@ class Gone(Base):
     __tablename__ = "gone"
     id: Mapped[int] = mapped_column(primary_key=True)
 """
+)
 OTHERS = """
 from sqlalchemy.orm import Mapped, mapped_column
 from other import Base
