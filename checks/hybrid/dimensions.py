@@ -158,7 +158,8 @@ def _too_wide(evidence: Evidence, table: Table, column: Column, count: int, limi
         subject,
         f"{subject.name} has {count:,} dimensions, and an index takes at most {limit:,} of a {column.base_type}",
         Fix(summary, sql=sql, lock="SHARE UPDATE EXCLUSIVE" if sql else None, undo="DROP INDEX." if sql else None),
-        severity=Severity.HIGH if rows > evidence.limit("vector_rows") else Severity.LOW,
+        # That a large column has no index is a finding of its own; only where none can be built it is this one.
+        severity=Severity.HIGH if sql is None and rows > evidence.limit("vector_rows") else Severity.LOW,
         observed={"dimensions": count, "limit": limit, "rows": round(rows)},
         related=(table.subject,),
         locations=evidence.locations(subject),

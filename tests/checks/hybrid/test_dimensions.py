@@ -76,6 +76,12 @@ def test_dimensions(database: Database) -> None:
     assert names(wide) == {"public.wide.embedding", "public.huge.embedding"}
     found = finding(wide, "public.wide.embedding")
     assert found.title == "public.wide.embedding has 3,072 dimensions, and an index takes at most 2,000 of a vector"
+    # Where an index can be built, that there is none is another finding.
+    large = conclude(survey(database, limits={"vector_rows": -1}), WIDE)
+    assert {entry.subject.path[1]: entry.severity for entry in large.findings} == {
+        "wide": Severity.LOW,
+        "huge": Severity.HIGH,
+    }
     database.execute(found.fix.sql or "")
     assert finding(wide, "public.huge.embedding").fix.sql is None
 
