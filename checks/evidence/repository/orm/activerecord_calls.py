@@ -32,7 +32,8 @@ _MORE = "\0"
 _KEY = re.compile(r'\."([^"]+)" =')
 # What follows a method of the class only if that gives a relation.
 _CONTINUES = frozenset(
-    "where joins left_joins includes order limit find_by find_by! pluck update_all delete_all exists? distinct".split()
+    "where joins left_joins includes order limit find_by find_by! pluck update_all delete_all exists? distinct find_each "
+    "find_in_batches in_batches reorder preload".split()
 )
 _INSERTS = frozenset(
     "create create! insert insert! insert_all insert_all! upsert upsert_all create_or_find_by create_or_find_by!".split()
@@ -100,8 +101,9 @@ class _Reader:
                 yield entry, None, call, [step for step in chain_above(call)[1] if step[0] != "unscoped"]
 
     def _of_the_class(self) -> Iterator[tuple[Entry, str | None, Node, list[tuple[str, Node]]]]:
-        """`where(...)` and `active.first` in the class's own methods, `active` being a scope."""
-        scopes = {name for entry in self.classes.within(self.source.file.path) for name in entry.scopes}
+        """`where(...)` and `active.first` in the class's own methods, `active` being a scope or another of these methods."""
+        own = self.classes.within(self.source.file.path)
+        scopes = {name for entry in own for name in (*entry.scopes, *entry.declaration.methods)}
         words = "|".join(sorted([_OWN, *map(re.escape, scopes)]))
         for match, node in self.source.found(re.compile(rf"(?<![\w:.@])({words})(?=[ (.&])".encode()), _OWN_NODES):
             name, call = match.group(1).decode(), node.parent
@@ -110,6 +112,16 @@ class _Reader:
                 continue
             if name in entry.scopes and field(call, "receiver") == node and not _is_variable(node):
                 yield entry, None, node, [(name, node), *chain_above(node)[1]]
+            elif name in entry.declaration.methods:
+                begun = call if field(call, "method") == node else node
+                steps = [(name, begun), *chain_above(begun)[1]]
+                if (
+                    field(begun, "receiver") is None
+                    and len(steps) > 1
+                    and steps[1][0] in _CONTINUES
+                    and not _is_variable(node)
+                ):
+                    yield entry, None, begun, steps
             elif field(call, "method") == node and field(call, "receiver") is None:
                 if name == "select" and ":" not in text(field(call, "arguments")):
                     continue

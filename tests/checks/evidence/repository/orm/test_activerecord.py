@@ -477,3 +477,25 @@ def test_the_class_of_a_row_and_rows_in_passing() -> None:
         'UPDATE "people" SET "name" = $1 WHERE "people"."id" = $2',
         'UPDATE "people" SET "name" = $1 WHERE "people"."id" = $2',
     ]
+
+
+def test_methods_of_the_class_that_give_relations_go_on() -> None:
+    person = """
+        class Person < ApplicationRecord
+          class << self
+            def late(time)
+              where("created_at < ?", time)
+            end
+            def rename_late(time)
+              late(time).update_all(name: "x")
+            end
+          end
+        end
+    """
+    code = "class A\n  def work(x)\n    Person.late(x).find_each { |person| p person }\n  end\nend\n"
+    _, calls = read({"db/schema.rb": SCHEMA, "app/models/person.rb": person, "app/x.rb": code})
+    assert [(call.function, tail(call), "where" in call.partial) for call in calls] == [
+        ("late", 'FROM "people" WHERE created_at < $1', True),
+        ("rename_late", 'UPDATE "people" SET "name" = $1', True),
+        ("work", 'FROM "people" ORDER BY "people"."id" LIMIT $1', True),
+    ]
