@@ -54,7 +54,7 @@ class Database:
         return connection
 
     def execute(self, *statements: str) -> None:
-        """Runs statements, each of which may hold several, on a connection of their own; what they count has been counted then."""
+        """Runs statements, each of which may hold several, on a connection of their own; what they count is counted then."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement.encode())
