@@ -14,6 +14,7 @@ from checks.evidence.repository.orm import (
     activerecord,
     activerecord_calls,
     activerecord_classes,
+    activerecord_tables,
     diesel,
     diesel_calls,
     gorm,
@@ -29,7 +30,7 @@ _MAXIMUM_CALLS = 50_000
 
 def is_read(file: SourceFile) -> bool:
     """Whether the file is for these readers."""
-    return file.extension in _EXTENSIONS or activerecord.SCHEMA_FILE.search(file.path) is not None
+    return file.extension in _EXTENSIONS or activerecord_tables.SCHEMA_FILE.search(file.path) is not None
 
 
 class OtherLanguages:
@@ -41,7 +42,7 @@ class OtherLanguages:
         self._forms: dict[str, diesel.Form] = {}
         self._diesel: list[SourceFile] = []
         self._classes: list[activerecord.Declaration] = []
-        self._rails: list[activerecord.Table] = []
+        self._rails: list[activerecord_tables.Table] = []
         self._ruby: list[SourceFile] = []
         self._structs: list[gorm.Struct] = []
         self._gorm: list[SourceFile] = []
@@ -60,8 +61,8 @@ class OtherLanguages:
                 self._structs += gorm.read_structs(source_of(file))
             if gorm_calls.CANDIDATE.search(file.text):
                 self._gorm.append(file)
-        elif activerecord.SCHEMA_FILE.search(file.path):
-            self._rails += activerecord.read_schema(file)
+        elif activerecord_tables.SCHEMA_FILE.search(file.path):
+            self._rails += activerecord_tables.read_schema(file)
         else:
             if activerecord.CANDIDATE.search(file.text):
                 self._classes += activerecord.read_declarations(source_of(file))
