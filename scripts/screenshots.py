@@ -20,6 +20,7 @@ from tui.app import SurveyorApp
 from tui.demo.launch import start_demo
 from tui.screens.walk import Walk
 from tui.state import RecentTarget, State
+from tui.widgets.document import Document
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "screenshots"
@@ -71,7 +72,8 @@ async def take(folder: Path, target: Target) -> None:
         review = pilot.app.review  # type: ignore[attr-defined]
         await pilot.press("enter")
         await until(pilot, "Proof")
-        await pilot.press(*"j" * 16)
+        page = pilot.app.screen.query_one("#walk-detail", Document)
+        page.scroll_to(y=next(at for at, words in enumerate(page.text.splitlines()) if "Proof" in words), animate=False)
         await pilot.pause(0.5)
         save(pilot, "proof")
         await pilot.press("escape")
