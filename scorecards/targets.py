@@ -25,7 +25,7 @@ def describe_target(evidence: Evidence) -> Target:
             _days(replica.server),
             replica.server.user_sees,
             replica.replication.replay_lag_bytes,
-            replica.replication.replay_lag_s,
+            None if replica.replication.replay_lag_s is None else round(replica.replication.replay_lag_s, 4),
             replica.replication.receiver_state,
         )
         for replica in evidence.replicas

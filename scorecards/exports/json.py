@@ -15,7 +15,10 @@ _HIDDEN = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\uf
 
 
 def render(scorecard: Scorecard) -> str:
-    return dumps(msgspec.to_builtins(scorecard))
+    document = msgspec.to_builtins(scorecard)
+    for area in document["areas"]:
+        area["criteria"] = sorted(area["criteria"], key=lambda entry: str(entry["id"]))
+    return dumps(document)
 
 
 def dumps(document: Any) -> str:

@@ -396,3 +396,11 @@ def test_an_expired_decision_is_open_again() -> None:
     assert entry.decision is not None
     assert entry.decision.expired
     assert "waiver expired on 2026-11-01 (@grace): Table public.events has no primary key" in card.reopened
+
+
+def test_criteria_of_the_json_stand_by_id(reviewed: Scorecard) -> None:
+    areas = json.loads(render(reviewed, "json"))["areas"]
+    for area in areas:
+        ids = [entry["id"] for entry in area["criteria"]]
+        assert ids == sorted(ids)
+    assert areas[0]["criteria"][-1]["id"] == "SCH-R2"
