@@ -141,8 +141,12 @@ def _with_earlier(observation: Observation, last: Callable[[Evidence], Evidence 
         if entry.query_id in present.by_id
     ]
     catalog = before.find(Catalog)
-    files = {str(table.oid): table.filenode for table in (catalog.tables if catalog else ()) if table.filenode is not None}
-    evidence = msgspec.structs.replace(evidence, earlier=Earlier(before.observed_at, counted.since, tuple(known), files))
+    files = {
+        str(table.oid): table.filenode for table in (catalog.tables if catalog else ()) if table.filenode is not None
+    }
+    evidence = msgspec.structs.replace(
+        evidence, earlier=Earlier(before.observed_at, counted.since, tuple(known), files)
+    )
     return msgspec.structs.replace(observation, evidence=store.decode(store.encode(evidence)))
 
 

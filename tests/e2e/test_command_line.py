@@ -269,9 +269,7 @@ def test_fixes_and_records_are_files(pgsurveyor: Run, repository: Repository, tm
     done = pgsurveyor("run", str(root), *formats, "--output", str(folder))
     assert done.returncode == 0, done.stderr
     assert {path.name for path in folder.iterdir()} == {"adr", "fixes.sql", "scorecard.html"}
-    assert [path.name for path in (folder / "adr").iterdir()] == [
-        "0001-write-the-admission-rule-for-new-tables-and.md"
-    ]
+    assert [path.name for path in (folder / "adr").iterdir()] == ["0001-write-the-admission-rule-for-new-tables-and.md"]
 
 
 def test_exports_are_the_same_bytes_on_another_machine_and_day(pgsurveyor: Run, tmp_path: Path) -> None:
