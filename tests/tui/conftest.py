@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,18 @@ from checks.model import Finding
 from scorecards.session import Review
 from scorecards.store import ReviewFolder
 from tests.tui.findings import NOW, make_evidence, make_finding, make_results
+from tui import text
 from tui.app import SurveyorApp
 
 MakeReview = Callable[..., Review]
 MakeApp = Callable[..., SurveyorApp]
+
+
+@pytest.fixture(autouse=True)
+def unmasked() -> Iterator[None]:
+    """What one test presents does not mask the words of the next."""
+    yield
+    text.wear(None)
 
 
 @pytest.fixture
