@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import threading
 from functools import cache
 from pathlib import Path
 
@@ -222,8 +223,14 @@ def statement(name: str) -> Statement:
     return Statement(text, parameters, source.path, line)
 
 
+# CPython 3.11 counts the depth of all trees that are being built in one place: two threads at once make it raise SystemError.
+_PARSING = threading.Lock()
+
+
 def _in_python(code: str, anchor: str) -> tuple[int, list[tuple[int, str]]]:
-    for node in ast.walk(ast.parse(code)):
+    with _PARSING:
+        tree = ast.parse(code)
+    for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == anchor:
             break
         if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == anchor for t in node.targets):
