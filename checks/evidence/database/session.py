@@ -36,6 +36,7 @@ _WATCH_S = 0.05
 
 _CURSOR = "pgsurveyor_rows"
 _SAVEPOINT = "pgsurveyor"
+_TRIES_TO_END = 20
 _ROWS_AT_ONCE = 50_000
 
 # How old a transaction may be that another block joins: it holds back the server's vacuuming.
@@ -302,18 +303,27 @@ class Session:
             return
         try:
             with self._timed():
-                # A read-only transaction has nothing to undo, and a rollback would count as somebody's failure.
-                with contextlib.suppress(psycopg.errors.QueryCanceled, psycopg.errors.InvalidSavepointSpecification):
-                    if may_fail and status == psycopg.pq.TransactionStatus.INERROR:
-                        self.statements_sent += 1
-                        self._connection.execute(f"ROLLBACK {MARKER} TO SAVEPOINT {_SAVEPOINT}")
-                    if self._connection.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS:
-                        self._connection.commit()
-                if self._connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
-                    self._connection.rollback()
+                # Somebody may cancel the end as well, and then there is still a transaction to end.
+                for _ in range(_TRIES_TO_END):
+                    with contextlib.suppress(errors.QueryCanceled, errors.InvalidSavepointSpecification):
+                        self._leave(from_savepoint=may_fail)
+                    may_fail = False
+                    if self._connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+                        return
+            self._connection.close()
         except psycopg.Error:
             # The connection broke on the way out; the next transaction raises ConnectionLost.
             self._connection.close()
+
+    def _leave(self, *, from_savepoint: bool) -> None:
+        """A read-only transaction has nothing to undo, and a rollback would count as somebody's failure."""
+        if from_savepoint and self._connection.info.transaction_status == psycopg.pq.TransactionStatus.INERROR:
+            self.statements_sent += 1
+            self._connection.execute(f"ROLLBACK {MARKER} TO SAVEPOINT {_SAVEPOINT}")
+        if self._connection.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS:
+            self._connection.commit()
+        else:
+            self._connection.rollback()
 
     def _watch(self) -> None:
         """Cancels what runs when the user wants to stop, and cuts a connection on which nothing comes back."""
