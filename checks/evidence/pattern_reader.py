@@ -140,9 +140,7 @@ class _Reader(Comparisons):
         compared, searched, named = len(self.comparisons), len(self.searches), self.names.joined
         self.with_clause(statement, scope)
         if statement.op > _SETOP_NONE:
-            left, right = self.select(statement.larg, scope), self.select(statement.rarg, scope)
-            stars = tuple(dict.fromkeys((*left.stars, *right.stars)))
-            return Relation("", columns=left.columns, stars=stars, opaque=left.opaque)
+            return _united(self.select(statement.larg, scope), self.select(statement.rarg, scope))
         conditions: list[Any] = []
         for item in statement.from_clause:
             self.from_item(item, scope, conditions)
@@ -242,11 +240,22 @@ class _Reader(Comparisons):
             return
         for entry in statement.with_clause.ctes:
             expression = entry.common_table_expr
-            if statement.with_clause.recursive:
-                scope.queries[expression.ctename] = Relation(expression.ctename, opaque=True)
-            relation = self.query(expression.ctequery, scope)
             names = [name.string.sval for name in expression.aliascolnames]
+            if statement.with_clause.recursive:
+                relation = self.recursive(expression, names, scope)
+            else:
+                relation = self.query(expression.ctequery, scope)
             scope.queries[expression.ctename] = relation.renamed(expression.ctename, names)
+
+    def recursive(self, expression: Any, names: list[str], scope: Scope) -> Relation:
+        """A query of WITH RECURSIVE. To its second part its name means the rows of the first, as it does to begin with."""
+        scope.queries[expression.ctename] = Relation(expression.ctename, opaque=True)
+        kind, statement = unwrap(expression.ctequery)
+        if kind != "select_stmt" or statement.op == _SETOP_NONE or statement.HasField("with_clause"):
+            return self.query(expression.ctequery, scope)
+        first = self.select(statement.larg, scope)
+        scope.queries[expression.ctename] = first.renamed(expression.ctename, names)
+        return _united(first, self.select(statement.rarg, scope))
 
     def from_item(self, node: Any, scope: Scope, conditions: list[Any]) -> list[Relation]:
         """The relations that one item of FROM brings into `scope`; its ON conditions go to `conditions`."""
@@ -365,6 +374,12 @@ def _functions_in(item: Any) -> list[str]:
             if kind == "func_call" and value.funcname and value.funcname[-1].string.sval not in _UNFOLDING:
                 found.append(value.funcname[-1].string.sval)
     return found
+
+
+def _united(left: Relation, right: Relation) -> Relation:
+    """What UNION, EXCEPT or INTERSECT of two queries gives."""
+    stars = tuple(dict.fromkeys((*left.stars, *right.stars)))
+    return Relation("", columns=left.columns, stars=stars, opaque=left.opaque)
 
 
 def _implied_name(node: Any) -> str:

@@ -91,7 +91,9 @@ def undeclared_references(
             if reference:
                 seen = joined.get((reference.target.oid, reference.key.number), [])
                 reference = msgspec.structs.replace(reference, patterns=tuple(seen))
-            if not reference or (_OUTLIVES_OFTEN.search(_snake(table.name)) and not reference.patterns):
+            # A parent is of any kind: rows of the same table only where statements say so.
+            vague = _OUTLIVES_OFTEN.search(_snake(table.name)) or _says_parent_only(column)
+            if not reference or (vague and not reference.patterns):
                 reference = _by_join(catalog, column, joined)
             if reference and not (reference.target.persistence == "unlogged" and table.persistence == "permanent"):
                 found.append(reference)
@@ -132,6 +134,11 @@ def _polymorphic(catalog: Catalog, column: Column) -> bool:
         return False
     neighbours = {_snake(other.name) for other in catalog.columns_of(column.table).values()}
     return any(f"{stem}_{word}" in neighbours for word in _DISCRIMINATORS)
+
+
+def _says_parent_only(column: Column) -> bool:
+    """Whether the name says that there is a parent and not of what."""
+    return _snake(column.name).rpartition("_")[0] == "parent"
 
 
 def _same_type(column: Column, key: Column) -> bool:

@@ -28,7 +28,7 @@ def missing_foreign_key(evidence: Evidence) -> Iterator[Finding | Examined]:
     The application keeps such references right only as long as every path of it does: a delete that misses a child, a retry, a
     manual correction leave orphans that surface later as missing users, wrong totals or retrieval of deleted documents. The
     planner knows less too. The column is recognised by its name and type, by statements that join it with that key, or by a
-    relation that a model of the code declares.
+    relation that a model of the code declares; a parent_id, whose name says not of what, never by its name.
 
     Fix: Add the foreign key NOT VALID, clean up orphans, then validate it, and index the column if no index leads with it.
 
