@@ -358,8 +358,6 @@ class SurveyorApp(Doing):
     async def action_quit(self) -> None:
         """Ends at once. A run is asked to stop and not waited for longer than half a second."""
         self.cancelled.set()
-        if self.company is not None:
-            self.company.leave()
         if self.running is not None:
             self.running.join(PATIENCE_S)
         self.exit()

@@ -211,14 +211,15 @@ def serve(review: str | None, host: str, port: int, public_url: str | None, no_t
         from tui.serving import serve as serve_command
     except ImportError as error:
         raise UsageError("the browser mode is not installed", "pip install 'pgsurveyor[serve]'") from error
-    words = [sys.executable, "-m", "tui.cli"]
+    # -P: nothing is imported from the current folder, which may be the reviewed repository.
+    words = [sys.executable, "-P", "-m", "tui.cli"]
     if review is not None:
         from scorecards.store import find
 
         words += ["walk", str(find(review).path.absolute())]
     for option in ("name", "partner", "role"):
         words += [f"--{option}={seat[option]}"] if seat[option] else []
-    words += [f"--{option}" for option in ("follow", "presenter") if seat[option]]
+    words += [f"--{option.replace('_', '-')}" for option in ("follow", "presenter", "no_mouse") if seat[option]]
     serve_command(shlex.join(words), host, port, public_url, with_token=not no_token)
 
 

@@ -18,6 +18,7 @@ from checks.typed import decode_json
 FOLDER = ".presence"
 HEARTBEAT_S = 4.0
 GONE_S = 12.0
+FORGOTTEN_S = 86_400.0
 MAXIMUM_BYTES = 16_384
 MOST = 50
 DRIVER, NAVIGATOR = "driver", "navigator"
@@ -70,10 +71,22 @@ class Company:
             if not self._folder.is_dir():
                 self._folder.mkdir(mode=0o700)
                 (self._folder / ".gitignore").write_text("*\n")
+            if not self._said.at:
+                self._forget_the_killed()
             new = self._folder / f".{self.id}.new"
             new.write_bytes(msgspec.json.encode(mine))
             new.replace(self._folder / f"{self.id}.json")
         self._said = mine
+
+    def _forget_the_killed(self) -> None:
+        """Takes away what terminals left that ended without a word, a day ago or earlier by the clock of the files."""
+        new = self._folder / f".{self.id}.new"
+        new.touch()
+        present = new.stat().st_mtime
+        for path in self._folder.glob("*.json"):
+            with contextlib.suppress(OSError):
+                if present - path.stat().st_mtime > FORGOTTEN_S:
+                    path.unlink()
 
     def others(self, now: float) -> list[Present]:
         """The other terminals that are there now, in a stable order. What can't be read is passed over."""

@@ -66,6 +66,11 @@ class Paired(App[None]):
         self._seen_events = review.folder.events()
         self._take_seat()
 
+    def on_unmount(self) -> None:
+        """However it ends: the others see it at once."""
+        if self.company is not None:
+            self.company.leave()
+
     @property
     def has_screen(self) -> bool:
         """False for the moment in which one mode has gone and the next has not come, and at the end."""

@@ -6,14 +6,18 @@ next one is printed. The page asks nothing of any other host.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hmac
 import secrets
 import socket
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
 from aiohttp import web
+from textual_serve.app_service import AppService
 from textual_serve.server import Server
 
 from checks.errors import TargetError, UsageError
@@ -21,6 +25,8 @@ from checks.errors import TargetError, UsageError
 COOKIE = "pgsurveyor"
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 MOST_VISITORS = 50
+PATIENCE_S = 5.0
+PAGE = Path(__file__).with_name("page")
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; font-src 'self' data:; "
@@ -63,8 +69,9 @@ class Served(Server):
     """textual-serve with a gate before every route. `gate` is None where everybody may come in."""
 
     def __init__(self, command: str, host: str, port: int, public_url: str | None, gate: Gate | None) -> None:
-        super().__init__(command, host, port, title="pgsurveyor", public_url=public_url)
+        super().__init__(command, host, port, title="pgsurveyor", public_url=public_url, templates_path=PAGE)
         self._gate = gate
+        self._open: dict[web.WebSocketResponse, AppService] = {}
 
     def initialize_logging(self) -> None:
         """Nothing is logged: a request has the token in it."""
@@ -72,6 +79,22 @@ class Served(Server):
     async def on_startup(self, app: web.Application) -> None:
         """The link has been told already."""
         del app
+
+    async def on_shutdown(self, app: web.Application) -> None:
+        """Every program that is open in a browser ends before this one does."""
+        del app
+        for websocket, program in list(self._open.items()):
+            await websocket.close()
+            if program._process is not None:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(program._process.wait(), PATIENCE_S)
+
+    async def _process_messages(self, websocket: web.WebSocketResponse, app_service: AppService) -> None:
+        self._open[websocket] = app_service
+        try:
+            await super()._process_messages(websocket, app_service)
+        finally:
+            del self._open[websocket]
 
     async def _make_app(self) -> web.Application:
         app: web.Application = await super()._make_app()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from textual.pilot import Pilot
 
 from tests.tui.conftest import MakeApp, MakeReview
 from tests.tui.screen import screen_text, until
-from tui.company import DRIVER, FOLDER, GONE_S, NAVIGATOR, Company, Present, Seat, leader
+from tui.company import DRIVER, FOLDER, FORGOTTEN_S, GONE_S, NAVIGATOR, Company, Present, Seat, leader
 from tui.screens.form import Form
 from tui.screens.walk import Walk
 
@@ -28,6 +29,28 @@ def test_terminals_see_each_other_until_they_leave_or_fall_silent(tmp_path: Path
     one.leave()
     assert two.others(101.0) == []
     assert (tmp_path / FOLDER / ".gitignore").read_text() == "*\n"
+
+
+def test_what_killed_terminals_left_goes_after_a_day(tmp_path: Path) -> None:
+    killed, there = Company(tmp_path), Company(tmp_path)
+    for one in (killed, there):
+        one.tell(ANNA, "walk", "", 100.0)
+    day_old = time.time() - FORGOTTEN_S - 60
+    os.utime(tmp_path / FOLDER / f"{killed.id}.json", (day_old, day_old))
+
+    Company(tmp_path).tell(BO, "walk", "", 100.0)
+
+    assert not (tmp_path / FOLDER / f"{killed.id}.json").exists()
+    assert (tmp_path / FOLDER / f"{there.id}.json").exists()
+
+
+async def test_ended_by_whatever_means_the_others_see_it_at_once(make_app: MakeApp, make_review: MakeReview) -> None:
+    review = make_review()
+    async with make_app(review=review).run_test(size=(80, 24)) as pilot:
+        folder = review.folder.path / FOLDER
+        await until(pilot, lambda: any(folder.glob("*.json")))
+        pilot.app.exit()
+    assert not any(folder.glob("*.json"))
 
 
 def test_what_lies_there_and_is_no_terminal_is_passed_over(tmp_path: Path) -> None:

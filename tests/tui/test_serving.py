@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -58,7 +59,9 @@ async def test_a_link_lets_one_browser_in_once() -> None:
         assert cookie["samesite"] == "Strict"
         page = await browser.get(site.url)
         assert page.status == 200
-        assert "token" not in await page.text()
+        text = await page.text()
+        assert "token" not in text
+        assert set(re.findall(r"https?://[^/\"]*", text)) == {site.url}
         assert "default-src 'none'" in page.headers["Content-Security-Policy"]
         assert (await browser.get(f"{site.url}/static/js/textual.js")).status == 200
         assert (await other.get(f"{site.url}/?token={site.tokens[0]}")).status == 403
@@ -77,6 +80,10 @@ async def test_another_site_cannot_reach_in() -> None:
 
 
 async def test_the_program_runs_in_the_browser(tmp_path: Path) -> None:
+    """Also where the current folder, which may be the reviewed repository, has modules of the same names."""
+    (tmp_path / "tui").mkdir()
+    for name in ("tui/__init__.py", "click.py"):
+        (tmp_path / name).write_text("raise SystemExit('imported from the current folder')\n")
     environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1"}
     command = [str(Path(sys.executable).with_name("pgsurveyor")), "serve", "--port", "0"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=tmp_path)
