@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checks.evidence.database.facts import Catalog, Index, Replication, Table, Usage
+from checks.evidence.database.facts import Catalog, Index, Table, Usage
 from checks.evidence.evidence import Evidence
 from checks.families import once_per_family
 from checks.model import Examined, Finding, Fix, Severity, qualified_name, quote_identifier
@@ -19,7 +19,8 @@ def no_primary_key(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Without one, nothing says which rows are the same thing: duplicates creep in unnoticed and cannot be deleted singly,
     foreign keys have nothing to point at, logical replication cannot apply UPDATE or DELETE, and ORMs and upserts need
-    workarounds. It is cheap to add early and an outage to add late. Unlogged tables, made for rows that may be lost, need none.
+    workarounds. It is cheap to add early and an outage to add late. Unlogged tables, made for rows that may be lost, need none;
+    where a unique key is in the way of being one, because it may be null or is deferrable, schema.no-usable-unique-key tells.
 
     Fix: Make an existing unique, never-null key the primary key, or add an identity column.
 
@@ -35,7 +36,7 @@ def no_primary_key(evidence: Evidence) -> Iterator[Finding | Examined]:
     unmet = 0
     for table in tables:
         keyed = any(entry.kind == "primary_key" for entry in catalog.constraints_of(table.oid))
-        if keyed or table.persistence == "unlogged":
+        if keyed or table.persistence == "unlogged" or _unusable_keys(catalog, table):
             continue
         rows = estimated_rows(evidence, table)
         large = rows is None or rows >= evidence.limit("table_rows_min")
@@ -61,66 +62,68 @@ def no_primary_key(evidence: Evidence) -> Iterator[Finding | Examined]:
 @check("schema.no-usable-unique-key", catalogue="S02", severity=Severity.MEDIUM, needs=[Catalog])
 @once_per_family
 def no_usable_unique_key(evidence: Evidence) -> Iterator[Finding | Examined]:
-    """A table has no unique key that identifies every row.
+    """A table has a unique key, and none that identifies every row.
 
-    Only a unique index that is valid, immediate, without predicate or expression, and over columns that are never null
-    identifies every row. Without one there is no replica identity, so UPDATE and DELETE fail as soon as the table is
-    published, ON CONFLICT has no target, and a duplicate row can only be removed by its physical address.
+    A key over columns that may be null lets any number of rows with a null through, and a deferrable one holds only at
+    COMMIT. Neither can be what logical replication finds a row by: UPDATE and DELETE fail as soon as the table is published.
+    ON CONFLICT takes no deferrable key, and no foreign key refers to one.
 
-    Fix: Give the table a primary key, or make the columns of its unique index NOT NULL.
+    Fix: Make the columns of the key NOT NULL, or the key not deferrable, and the key the primary key.
 
     Example: CREATE TABLE countries (code text UNIQUE, name text): code may be null in many rows, so it cannot be the
     replica identity, and UPDATE countries fails once the table is published.
 
     Source: PostgreSQL manual, "ALTER TABLE", REPLICA IDENTITY USING INDEX, and "Logical Replication", section "Publication"
 
-    Observed: rows, nullable_keys, updates, deletes, published.
+    Observed: rows, nullable_keys, deferrable_keys, updates, deletes.
     """
-    catalog = evidence.get(Catalog)
+    catalog, usage = evidence.get(Catalog), evidence.find(Usage)
     tables = reviewed_tables(catalog)
-    usage, replication = evidence.find(Usage), evidence.find(Replication)
     for table in tables:
-        if _identifying_keys(catalog, table) or table.persistence == "unlogged":
+        keys = [] if table.persistence == "unlogged" else _unusable_keys(catalog, table)
+        if not keys:
             continue
         rows = estimated_rows(evidence, table)
         counted = usage.table_by_oid.get(table.oid) if usage else None
-        changed = bool(counted and counted.updated + counted.deleted)
-        published = bool(
-            replication and (replication.publishes_all_tables or table.oid in replication.published_tables)
-        )
-        nullable = [index for index in keys_of(catalog, table.oid) if _nullable(catalog, index)]
-        if published:
-            severity = Severity.HIGH
-        elif changed or rows is None or rows >= evidence.limit("table_rows_min"):
-            severity = Severity.MEDIUM
-        else:
-            severity = Severity.LOW
+        nullable = [index for index in keys if _nullable(catalog, index)]
+        large = rows is None or rows >= evidence.limit("table_rows_min")
         yield Finding(
             table.subject,
-            f"Table {table.subject.name} has "
-            + ("only a nullable unique key" if nullable else "no unique key that identifies every row"),
-            _unique_key_fix(catalog, table, nullable),
-            severity=severity,
+            f"Table {table.subject.name} has only a {'nullable' if nullable else 'deferrable'} unique key",
+            _unique_key_fix(catalog, table, keys[0]),
+            severity=Severity.MEDIUM if large else Severity.LOW,
             observed={
                 "rows": None if rows is None else round(rows),
                 "nullable_keys": [index.subject.name for index in nullable],
+                "deferrable_keys": [index.subject.name for index in keys if index not in nullable],
                 "updates": counted.updated if counted else None,
                 "deletes": counted.deleted if counted else None,
-                "published": published if replication else None,
             },
-            related=tuple(index.subject for index in nullable),
+            related=tuple(index.subject for index in keys),
         )
     yield Examined(len(tables), len(tables), "tables")
 
 
 def _identifying_keys(catalog: Catalog, table: Table) -> list[Index]:
     """Keys that REPLICA IDENTITY USING INDEX would take, which is also what a primary key needs."""
-    deferrable = {entry.index for entry in catalog.constraints_of(table.oid) if entry.deferrable}
+    deferrable = _deferrable(catalog, table)
     return [
         index
         for index in keys_of(catalog, table.oid)
         if index.oid not in deferrable and (index.primary or not _nullable(catalog, index))
     ]
+
+
+def _unusable_keys(catalog: Catalog, table: Table) -> list[Index]:
+    """The unique keys of a table of which none identifies every row; those first that NOT NULL alone mends."""
+    if _identifying_keys(catalog, table):
+        return []
+    deferrable = _deferrable(catalog, table)
+    return sorted(keys_of(catalog, table.oid), key=lambda index: (index.oid in deferrable, index.name))
+
+
+def _deferrable(catalog: Catalog, table: Table) -> set[int | None]:
+    return {entry.index for entry in catalog.constraints_of(table.oid) if entry.deferrable}
 
 
 def _nullable(catalog: Catalog, index: Index) -> list[str]:
@@ -180,16 +183,24 @@ def _new_key_fix(catalog: Catalog, table: Table, name: str) -> Fix:
     )
 
 
-def _unique_key_fix(catalog: Catalog, table: Table, nullable: list[Index]) -> Fix:
-    name = qualified_name(table.schema, table.name)
-    if not nullable:
-        return _new_key_fix(catalog, table, name)
-    columns = _nullable(catalog, nullable[0])
+def _unique_key_fix(catalog: Catalog, table: Table, key: Index) -> Fix:
+    name, columns = qualified_name(table.schema, table.name), _nullable(catalog, key)
+    if key.oid in _deferrable(catalog, table):
+        rule = next(entry for entry in catalog.constraints_of(table.oid) if entry.index == key.oid)
+        listed, constraint = column_list(column_names(catalog, table.oid, key.columns)), quote_identifier(rule.name)
+        replace = f"ALTER TABLE {name} DROP CONSTRAINT {constraint}, ADD CONSTRAINT {constraint}"
+        return Fix(
+            "Make it a primary key that is checked at once. It builds the index anew, and fails where a column is null; leave it "
+            "if transactions hold two rows with the same key for a while, as one that renumbers rows does.",
+            f"{replace} PRIMARY KEY ({listed});",
+            lock="ACCESS EXCLUSIVE",
+            undo=f"{replace} {'PRIMARY KEY' if key.primary else 'UNIQUE'} ({listed}) DEFERRABLE;",
+        )
     actions = ",\n  ".join(f"ALTER COLUMN {quote_identifier(column)} SET NOT NULL" for column in columns)
     undone = ", ".join(f"ALTER COLUMN {quote_identifier(column)} DROP NOT NULL" for column in columns)
     return Fix(
-        f"Make {column_list(columns)} NOT NULL. The statement reads the whole table; on a large one add a validated "
-        "CHECK (... IS NOT NULL) before, and it needs no scan.",
+        f"Make {column_list(columns)} NOT NULL, then the key the primary key. The statement reads the whole table; on a "
+        "large one add a validated CHECK (... IS NOT NULL) before, and it needs no scan.",
         f"ALTER TABLE {name}\n  {actions};",
         lock="ACCESS EXCLUSIVE",
         undo=f"ALTER TABLE {name} {undone};",

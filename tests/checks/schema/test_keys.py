@@ -42,8 +42,7 @@ def test_tables_without_a_primary_key(database: Database) -> None:
     result = examine(database, "schema.no-primary-key")
 
     assert names(result) == {
-        "public.events", "public.lookups", "public.indexed", "public.subscribers", "public.vouchers", "public.people",
-        "public.queue_slots", "public.measured", HOSTILE,
+        "public.events", "public.lookups", "public.indexed", "public.vouchers", "public.people", "public.measured", HOSTILE,
     }  # fmt: skip
     assert (result.examined, result.of) == (12, 12)
     assert finding(result, "public.measured").observed["partitions"] == 2
@@ -83,30 +82,53 @@ def test_only_tables_of_some_size_are_unmet(database: Database) -> None:
     assert result.unmet == 1
 
 
-def test_tables_without_a_key_that_identifies_every_row(database: Database) -> None:
-    database.execute(SCHEMA)
+def test_tables_whose_unique_keys_identify_no_row(database: Database) -> None:
+    database.execute(
+        SCHEMA,
+        """
+        CREATE TABLE ranks (id int, label text, CONSTRAINT ranks_pkey PRIMARY KEY (id) DEFERRABLE);
+        CREATE TABLE both_kinds (code text UNIQUE, slot int NOT NULL UNIQUE DEFERRABLE);
+        CREATE TABLE kept (slot int PRIMARY KEY, email text UNIQUE, place int NOT NULL UNIQUE DEFERRABLE);
+        CREATE UNLOGGED TABLE landed (code text UNIQUE);
+        """,
+    )
 
     result = examine(database, "schema.no-usable-unique-key")
 
-    assert names(result) == {
-        "public.events", "public.subscribers", "public.vouchers", "public.people", "public.queue_slots",
-        "public.measured", HOSTILE,
+    assert {found.title for found in result.findings} == {
+        "Table public.subscribers has only a nullable unique key",
+        "Table public.queue_slots has only a deferrable unique key",
+        "Table public.ranks has only a deferrable unique key",
+        "Table public.both_kinds has only a nullable unique key",
+    }
+    # One cause is told once.
+    assert names(result).isdisjoint(names(examine(database, "schema.no-primary-key")))
+    both = finding(result, "public.both_kinds").observed
+    assert (both["nullable_keys"], both["deferrable_keys"]) == (
+        ["public.both_kinds_code_key"], ["public.both_kinds_slot_key"],
+    )  # fmt: skip
+    for found in result.findings:
+        assert found.fix.sql is not None
+        assert found.fix.undo is not None
+        for statement in (found.fix.sql, found.fix.undo, found.fix.sql):
+            database.execute(statement)
+    assert names(examine(database, "schema.no-usable-unique-key")) == set()
+    # Its key can be the primary key now, which it is not yet.
+    assert "public.subscribers" in names(examine(database, "schema.no-primary-key"))
+
+
+def test_unique_keys_that_identify_no_row_count_by_the_size_of_the_table(database: Database) -> None:
+    database.execute(
+        "CREATE TABLE few (code text UNIQUE); INSERT INTO few VALUES (NULL), (NULL), ('a')",
+        "CREATE TABLE many (code text UNIQUE); INSERT INTO many SELECT NULL FROM generate_series(1, 1001)",
+        "ANALYZE",
+    )
+
+    result = examine(database, "schema.no-usable-unique-key")
+
+    assert {found.subject.name: found.severity for found in result.findings} == {
+        "public.few": Severity.LOW, "public.many": Severity.MEDIUM,
     }  # fmt: skip
-    nullable = finding(result, "public.subscribers")
-    assert nullable.title == "Table public.subscribers has only a nullable unique key"
-    assert nullable.observed["nullable_keys"] == ["public.subscribers_email_key"]
-    assert nullable.fix.sql is not None
-    database.execute(nullable.fix.sql)
-    assert "public.subscribers" not in names(examine(database, "schema.no-usable-unique-key"))
-
-
-def test_a_published_table_without_key_is_worse(database: Database) -> None:
-    database.execute("CREATE TABLE events (at timestamptz)", "CREATE PUBLICATION everything FOR ALL TABLES")
-
-    found = finding(examine(database, "schema.no-usable-unique-key"), "public.events")
-
-    assert found.severity is Severity.HIGH
-    assert found.observed["published"] is True
 
 
 def test_tables_of_extensions_and_migration_tools_are_not_the_applications(database: Database) -> None:
