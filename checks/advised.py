@@ -6,22 +6,21 @@ from collections.abc import Iterable
 from typing import NamedTuple, cast
 
 from checks.advice import Advice, AdvisedIndex
-from checks.evidence.database.facts import Catalog
+from checks.evidence.database.facts import Catalog, Table
 from checks.evidence.evidence import Evidence
 from checks.evidence.tokens import Kind, significant
 from checks.figures import bytes_in_words
-from checks.model import Fix, qualified_name, quote_identifier
-from checks.relations import new_name
-
-LOCK = "SHARE UPDATE EXCLUSIVE"
+from checks.index_creation import build
+from checks.model import Fix, quote_identifier
 
 
 class Making(NamedTuple):
-    """`sql` creates the index, `undo` drops it."""
+    """`sql` creates the index, `undo` drops it, `lock` is the strongest that `sql` takes."""
 
     advised: AdvisedIndex
     sql: str
     undo: str
+    lock: str
 
 
 def makings(evidence: Evidence) -> tuple[Making, ...]:
@@ -36,20 +35,13 @@ def _make(evidence: Evidence) -> Iterable[Making]:
     advice, catalog = evidence.find(Advice), evidence.find(Catalog)
     if advice is None or catalog is None:
         return
-    given: set[tuple[str, str]] = set()
+    given: set[str] = set()
     for index in advice.indexes:
-        schema, table = index.table
-        name, number = new_name(catalog, schema, table, *_columns(index), "idx"), 1
-        while (schema, name) in given:
-            number += 1
-            name = new_name(catalog, schema, table, *_columns(index), f"idx{number}")
-        given.add((schema, name))
+        # One that the catalog does not have is no tree of partitions.
+        table = catalog.table_by_name.get(index.table) or Table(0, *index.table, kind="table", owner="")
+        built = build(catalog, table, _columns(index), index.definition, taken=given)
         needed = f"CREATE EXTENSION IF NOT EXISTS {quote_identifier(index.extension)}; " if index.extension else ""
-        yield Making(
-            index,
-            f"{needed}CREATE INDEX CONCURRENTLY {quote_identifier(name)} ON {qualified_name(schema, table)} {index.definition};",
-            f"DROP INDEX CONCURRENTLY {qualified_name(schema, name)};",
-        )
+        yield Making(index, f"{needed}{built.sql}", built.undo, built.lock)
 
 
 def _columns(index: AdvisedIndex) -> list[str]:
@@ -94,6 +86,6 @@ def advised_fix(evidence: Evidence, table: tuple[str, str], statements: Iterable
         f"Chosen for the whole workload within {budget}: {'it serves' if len(mine) == 1 else f'{len(mine)} indexes that serve'} "
         f"{count} statement{'' if count == 1 else 's'}, predicted size {size}.{doubt}",
         "\n".join(entry.sql for entry in mine),
-        lock=LOCK,
+        lock="SHARE" if any(entry.lock == "SHARE" for entry in mine) else mine[0].lock,
         undo="\n".join(entry.undo for entry in mine),
     )

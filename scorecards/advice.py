@@ -12,7 +12,8 @@ from checks.workload import pattern_by_query_id, place_in_words, statement_in_wo
 from scorecards.entries import rounded
 from scorecards.model import AdviceEntry, AdvisedIndexEntry, AdvisedStatementEntry
 
-_LONGEST_SQL = 2_000
+# Sixty partitions, each with its index made and attached.
+_LONGEST_SQL = 50_000
 
 
 def advice_entry(evidence: Evidence) -> AdviceEntry | None:

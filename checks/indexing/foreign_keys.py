@@ -12,6 +12,7 @@ from checks.evidence.database.facts import Catalog, Constraint, PlannerStatistic
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern
 from checks.families import once_per_family
+from checks.index_creation import build
 from checks.indexing.candidates import candidates
 from checks.indexing.coverage import covering_index
 from checks.indexing.crowds import as_one
@@ -182,13 +183,8 @@ def _fix(evidence: Evidence, key: Constraint, statistics: PlannerStatistics | No
     index = new_name(catalog, table.schema, table.name, *columns, "idx")
     dropped = qualified_name(table.schema, index)
     if table.kind == "partitioned":
-        return Fix(
-            "Index the referencing columns on every partition. On a busy table create the index ON ONLY the parent, build it "
-            "CONCURRENTLY on each partition, and ATTACH each.",
-            f"CREATE INDEX {quote_identifier(index)} ON {name} ({column_list(columns)});",
-            lock="SHARE",
-            undo=f"DROP INDEX {dropped};",
-        )
+        built = build(catalog, table, columns, f"({column_list(columns)})")
+        return Fix("Index the referencing columns on every partition.", built.sql, lock=built.lock, undo=built.undo)
     entry = statistics.by_column.get((key.table, key.columns[0])) if statistics else None
     mostly_null = len(columns) == 1 and entry is not None and entry.null_share >= _MOSTLY_NULL
     where = f" WHERE {column_list(columns)} IS NOT NULL" if mostly_null else ""

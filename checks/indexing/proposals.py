@@ -7,9 +7,9 @@ from enum import StrEnum
 import msgspec
 
 from checks.evidence.database.facts import Catalog
+from checks.index_creation import build
 from checks.indexing.needs import Need
-from checks.model import Fix, qualified_name, quote_identifier
-from checks.relations import new_name
+from checks.model import Fix, quote_identifier
 
 
 class Purpose(StrEnum):
@@ -85,19 +85,11 @@ class Candidate(msgspec.Struct, frozen=True):
 def creation(catalog: Catalog, candidate: Candidate, summary: str) -> Fix:
     """The statement that makes the index, its lock and how to undo it."""
     table = catalog.table_by_oid[candidate.table]
-    name = new_name(catalog, table.schema, table.name, *candidate.columns, "idx")
-    partitioned = table.kind == "partitioned"
-    how = "" if partitioned else " CONCURRENTLY"
+    built = build(catalog, table, candidate.columns, definition(candidate))
     extension = (
         f"CREATE EXTENSION IF NOT EXISTS {quote_identifier(candidate.extension)}; " if candidate.extension else ""
     )
-    return Fix(
-        summary,
-        f"{extension}CREATE INDEX{how} {quote_identifier(name)} ON {qualified_name(table.schema, table.name)} "
-        f"{definition(candidate)};",
-        lock="SHARE" if partitioned else "SHARE UPDATE EXCLUSIVE",
-        undo=f"DROP INDEX{how} {qualified_name(table.schema, name)};",
-    )
+    return Fix(summary, f"{extension}{built.sql}", lock=built.lock, undo=built.undo)
 
 
 def definition(candidate: Candidate) -> str:

@@ -13,11 +13,13 @@ from checks.evidence.tokens import Kind, significant
 from checks.indexing.candidates import candidates
 from checks.indexing.proposals import definition
 from checks.model import quote_identifier
+from checks.relations import estimated_rows, leaves
 
 KEYS = 3
 INCLUDED = 8
 ROWS_MIN = 1_000
 COVERING_SHARE = 0.75
+PARTS = 100
 _UNFIT = frozenset({"json", "jsonb", "xml", "bytea", "vector", "halfvec", "sparsevec", "tsvector", "point", "geometry"})
 _RANGES = frozenset({"<", "<=", ">", ">=", "between", "like"})
 
@@ -58,7 +60,7 @@ def pool(evidence: Evidence, statements: Iterable[str]) -> Pool:
     made = Pool({}, {})
     for one in candidates(evidence):
         table = catalog.table_by_oid[one.table]
-        if table.kind == "partitioned":
+        if not _indexable(catalog, table):
             continue
         lacking = one.extension if one.extension not in _extensions(evidence) else None
         for id in wanted.intersection(one.statements):
@@ -73,7 +75,7 @@ def pool(evidence: Evidence, statements: Iterable[str]) -> Pool:
                 made.plain.setdefault(pattern.query_id, []),
                 made.covering.setdefault(pattern.query_id, []),
             )
-            for table in _tables(catalog, pattern):
+            for table in _tables(evidence, catalog, pattern):
                 _propose(evidence, catalog, table, pattern, updated, plain, covering)
     return made
 
@@ -83,16 +85,22 @@ def _extensions(evidence: Evidence) -> set[str]:
     return {entry.name for entry in server.extensions} if server else set()
 
 
-def _tables(catalog: Catalog, pattern: AccessPattern) -> Iterator[Table]:
+def _tables(evidence: Evidence, catalog: Catalog, pattern: AccessPattern) -> Iterator[Table]:
     for oid in dict.fromkeys(pattern.tables):
         table = catalog.table_by_oid.get(oid)
         if (
             table is not None
-            and table.kind in ("table", "materialized_view")
+            and table.kind in ("table", "materialized_view", "partitioned")
             and not table.is_partition
-            and (table.rows or 0) >= ROWS_MIN
+            and (estimated_rows(evidence, table) or 0) >= ROWS_MIN
+            and _indexable(catalog, table)
         ):
             yield table
+
+
+def _indexable(catalog: Catalog, table: Table) -> bool:
+    """Whether an index of it is made in the shadow within its time: a tree of partitions gets one on each."""
+    return table.kind != "partitioned" or 0 < len(leaves(catalog, table)) <= PARTS
 
 
 def _propose(
@@ -179,10 +187,12 @@ def _spares(evidence: Evidence, table: Table, names: Sequence[str]) -> bool:
     statistics, catalog = evidence.find(PlannerStatistics), evidence.get(Catalog)
     if statistics is None:
         return False
+    # The statistics of a whole tree are there only if somebody has it analysed.
+    fullest = max(leaves(catalog, table), key=lambda leaf: leaf.rows or 0.0, default=table)
     widths = {
         column.name: entry.average_width
-        for column in catalog.columns_of(table.oid).values()
-        if (entry := statistics.by_column.get((table.oid, column.number))) is not None
+        for column in catalog.columns_of(fullest.oid).values()
+        if (entry := statistics.by_column.get((fullest.oid, column.number))) is not None
     }
     whole = sum(widths.values())
     return bool(whole) and sum(widths.get(name, 0) for name in names) <= COVERING_SHARE * whole

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -20,14 +20,18 @@ from checks.advice import Advice, AdvisedIndex, AdvisedStatement
 from checks.evidence.database.facts import Catalog, PlanNode, Statement, Statements, Usage
 from checks.evidence.evidence import Evidence
 from checks.model import qualified_name, quote_identifier
+from checks.relations import leaves, root_of
 from checks.shadow.advice_pool import Proposed, pool
 from checks.shadow.clone import Shadow
 from checks.shadow.growth import with_limits
 from checks.shadow.in_memory import InMemory, proven
+from checks.shadow.index_trees import index_trees
 from checks.shadow.sizing import predicted_sizes
 
 STATEMENTS = 100
 CANDIDATES = 400
+# With those of partitions, each of which takes as long to make as one of a table of its own.
+PARTS = 2_000
 BUDGET_BYTES = 1 << 30
 # Shares of the workload's cost: what an index has to save, and what one that only spares looks into the table has to save more.
 LEAST_GAIN = 0.001
@@ -47,7 +51,10 @@ Path = tuple[str, str]
 
 
 class _Index(NamedTuple):
+    """`parts` are the index itself, or on a partitioned table with it those of the partitions."""
+
     path: Path
+    parts: tuple[Path, ...]
     proposed: Proposed
     bytes: int
     bytes_at_most: int
@@ -89,8 +96,9 @@ class _Search:
         self._mine: dict[str, frozenset[Path]] = {}
         self._plain: dict[str, frozenset[Path]] = {}
         self._indexes: dict[Path, _Index] = {}
-        self._by_name: dict[str, Path] = {}
+        self._by_name: dict[Path, Path] = {}
         self._tables_of: dict[str, set[Path]] = {}
+        self._root_of = _roots(evidence.get(Catalog))
 
     def advice(self, budget_bytes: int) -> Advice:
         self._progress("planning the workload in the shadow")
@@ -125,27 +133,31 @@ class _Search:
             for name in {one.extension for one in found.all if one.extension}
             if self._shadow.create_extension(name)
         }
-        for number, one in enumerate([one for one in found.all if one.extension not in lacking][:CANDIDATES]):
+        for number, one in enumerate(self._chosen(one for one in found.all if one.extension not in lacking)):
             name = f"{_PREFIX}{number}"
             statement = f"CREATE INDEX {quote_identifier(name)} ON {qualified_name(*one.table)} {one.definition}"
             statements.append((one, name, statement))
         self._progress(f"making {len(statements)} indexes in the shadow")
         for one, name in self._created(statements):
             names[one] = (one.table[0], name)
-        sizes = predicted_sizes(self._shadow, list(names.values()))
+        trees = index_trees(self._shadow) if names else {}
+        below = {path: tuple(part.path for part in trees.get(path, ())) for path in names.values()}
+        sizes = predicted_sizes(self._shadow, [path for parts in below.values() for path in parts])
         if sizes:
             self._shadow.resize(sizes.values())
-        writes = _writes(self._evidence)
+        writes = _writes(self._evidence, self._root_of)
         for one, path in names.items():
-            if path in sizes:
-                predicted = sizes[path].pages * BLOCK_BYTES
-                margin = MARGINS.get(sizes[path].method, MARGIN_OF_GUESSES)
+            sized = [sizes[part] for part in below.get(path, ()) if part in sizes]
+            if sized:
+                predicted = sum(size.pages for size in sized) * BLOCK_BYTES
+                margin = MARGINS.get(sized[0].method, MARGIN_OF_GUESSES)
                 self._indexes[path] = _Index(
-                    path, one, predicted, round(predicted * (1 + margin)), WRITE_COST * writes.get(one.table, 0.0)
-                )
-        self._by_name = {path[1]: path for path in self._indexes}
+                    path, below[path], one, predicted, round(predicted * (1 + margin)),
+                    WRITE_COST * writes.get(one.table, 0.0),
+                )  # fmt: skip
+        self._by_name = {part: path for path, index in self._indexes.items() for part in index.parts}
         if names:
-            self._shadow.switch(dict.fromkeys(names.values(), False))
+            self._shadow.switch({part: False for parts in below.values() for part in parts})
         self._visible = frozenset()
         for part in (found.plain, found.covering):
             for id, group in part.items():
@@ -156,6 +168,16 @@ class _Search:
             for id, group in found.plain.items()
         }
         return len(self._indexes)
+
+    def _chosen(self, proposed: Iterable[Proposed]) -> Iterable[Proposed]:
+        """As many as are made within the time, those of the costliest statements first."""
+        catalog, parts = self._evidence.get(Catalog), 0
+        for number, one in enumerate(proposed):
+            table = catalog.table_by_name.get(one.table)
+            parts += len(leaves(catalog, table)) if table is not None else 1
+            if number >= CANDIDATES or parts > PARTS:
+                return
+            yield one
 
     def _created(self, statements: Sequence[tuple[Proposed, str, str]]) -> Iterable[tuple[Proposed, str]]:
         """Together; where one of them cannot be made, by halves."""
@@ -342,7 +364,9 @@ class _Search:
 
     def _show(self, there: frozenset[Path]) -> None:
         if self._visible != there:
-            self._shadow.switch({path: path in there for path in self._visible ^ there})
+            self._shadow.switch(
+                {part: path in there for path in self._visible ^ there for part in self._indexes[path].parts}
+            )
             self._visible = there
 
     def _weight(self, id: str) -> float:
@@ -366,12 +390,20 @@ class _Search:
         root = self._shadow.explain(self._texts[id], self._role(id))
         if not isinstance(root, PlanNode):
             return None
-        nodes = root.walk()
-        self._tables_of.setdefault(id, set()).update(
-            (node.schema, node.relation) for node in nodes if node.schema and node.relation
-        )
-        by_name = self._by_name
-        return _Cost(root.total_cost, frozenset(by_name[node.index] for node in nodes if node.index in by_name))
+        read = {(node.schema, node.relation) for node in root.walk() if node.schema and node.relation}
+        self._tables_of.setdefault(id, set()).update(self._root_of.get(path, path) for path in read)
+        return _Cost(root.total_cost, frozenset(self._used(root)))
+
+    def _used(self, root: PlanNode) -> Iterable[Path]:
+        """Those of ours among a plan's indexes; of a bitmap's the schema stands at the scan above it."""
+        waiting = [(root, "")]
+        while waiting:
+            node, above = waiting.pop()
+            schema = node.schema or above
+            path = self._by_name.get((schema, node.index)) if node.index is not None else None
+            if path is not None:
+                yield path
+            waiting += [(child, schema) for child in node.children]
 
 
 def _statements(evidence: Evidence) -> list[Statement]:
@@ -384,12 +416,24 @@ def _statements(evidence: Evidence) -> list[Statement]:
     return list(found.values())[:STATEMENTS]
 
 
-def _writes(evidence: Evidence) -> dict[Path, float]:
-    """Index entries that each table's writers made in the window: rows inserted, and updated without being heap-only."""
+def _roots(catalog: Catalog) -> dict[Path, Path]:
+    """Of each partition the table at the top of its tree."""
+    found = {}
+    for table in catalog.tables:
+        if table.is_partition:
+            root = root_of(catalog, table)
+            found[table.schema, table.name] = (root.schema, root.name)
+    return found
+
+
+def _writes(evidence: Evidence, roots: Mapping[Path, Path]) -> dict[Path, float]:
+    """Index entries that each table's writers made in the window: rows inserted, and updated without being heap-only. Those of
+    partitions count for their root."""
     catalog, usage = evidence.get(Catalog), evidence.find(Usage)
     found: dict[Path, float] = {}
     for entry in usage.tables if usage else ():
         table = catalog.table_by_oid.get(entry.table)
         if table is not None:
-            found[table.schema, table.name] = entry.inserted + entry.updated - entry.hot_updated
+            path = roots.get((table.schema, table.name), (table.schema, table.name))
+            found[path] = found.get(path, 0.0) + entry.inserted + entry.updated - entry.hot_updated
     return found

@@ -16,9 +16,9 @@ from checks.proofs import Lacking, Proof, Proofs, ProvenStatement, Verdict
 from checks.shadow.clone import Shadow
 from checks.shadow.growth import never_ran, with_limits
 from checks.shadow.in_memory import InMemory, proven
-from checks.shadow.queries import INDEXES_BELOW
+from checks.shadow.index_trees import index_trees
 from checks.shadow.sizing import predicted_sizes
-from checks.shadow.trials import Trial, trials
+from checks.shadow.trials import PREFIX, Trial, trials
 
 STATEMENTS = 200
 TRIALS = 200
@@ -124,21 +124,17 @@ def _create(shadow: Shadow, chosen: Sequence[Trial], entries: list[Proof]) -> li
         else:
             possible.append(trial)
     standing = _standing(shadow, possible, entries)
-    with shadow.superuser() as superuser:
-        below: dict[str, list[tuple[Path, Path]]] = {}
-        for root, root_schema, schema, name, table_schema, table in superuser.execute(INDEXES_BELOW).fetchall():
-            place = ((schema, name), (table_schema, table))
-            below.setdefault(root, []).append(place)
-            below.setdefault(f"{root_schema}\x00{root}", []).append(place)
+    trees = index_trees(shadow)
+    made_by = {path[1]: parts for path, parts in trees.items() if path[1].startswith(PREFIX)}
     sizes = predicted_sizes(
-        shadow, [path for trial in standing for made in trial.creates for path, _ in below.get(made.name, ())]
+        shadow, [path for trial in standing for made in trial.creates for path, _ in made_by.get(made.name, ())]
     )
     if sizes:
         shadow.resize(sizes.values())
     found = []
     for trial in standing:
-        shown = [place for creation in trial.creates for place in below.get(creation.name, ())]
-        hidden = [place for schema, name in trial.drops for place in below.get(f"{schema}\x00{name}", ())]
+        shown = [place for creation in trial.creates for place in made_by.get(creation.name, ())]
+        hidden = [place for path in trial.drops for place in trees.get(path, ())]
         if len({path for path, _ in hidden}) < len(trial.drops):
             note = "the shadow does not have the index"
             entries.append(Proof(trial.finding.id, shadow.major, Verdict.UNTRIED, note=note))

@@ -12,8 +12,13 @@ from checks.shadow.script import split
 AREAS = (Area.INDEXING, Area.PLANS, Area.HYBRID)
 _IDLE = ("analyze", "set", "reset", "comment", "vacuum")
 STATISTICS = "what ANALYZE would find with it is in the rows, of which a shadow has none"
+SEARCH_OPTIONS = frozenset({"lists", "m", "ef_construction"})
+NEIGHBOURS = (
+    "how many of the nearest rows a search then finds is in no plan, whose cost alone would even speak against it: "
+    "--measure-recall before and after tells"
+)
 GENERATED = "no statement names the new column yet, and what stands in it is not known without the rows"
-_PREFIX = "pgsurveyor_tried_"
+PREFIX = "pgsurveyor_tried_"
 
 
 class Creation(NamedTuple):
@@ -59,16 +64,29 @@ def _trial(finding: Finding, number: int) -> Trial | None:
     drops: list[tuple[str, str]] = []
     extensions: list[str] = []
     unprovable = ""
-    for text in split(finding.fix.sql or ""):
-        words = significant(text)
+    scripts = [(text, significant(text)) for text in split(finding.fix.sql or "")]
+    attached = {path[-1] for _, words in scripts if (path := _attached(words))}
+    for text, words in scripts:
         first = [token.text.lower() for token in words[:4]]
         if not first or first[0] in _IDLE:
             continue
         if first[0] == "create" and "index" in first[1:3]:
-            creation = _creation(text, words, f"{_PREFIX}{number}_{len(creates)}")
+            # A tree of partitions is tried whole: what is made on its parts comes with its root.
+            if _index_name(words) in attached:
+                continue
+            creation = _creation(text, words, f"{PREFIX}{number}_{len(creates)}")
             if creation is None:
                 return None
             creates.append(creation)
+        elif first[:2] == ["alter", "index"]:
+            if _attached(words):
+                continue
+            texts = [token.text.lower() for token in words if token.kind is not Kind.QUOTED]
+            if "set" not in texts or not SEARCH_OPTIONS & set(texts[texts.index("set") :]):
+                return None
+            unprovable = NEIGHBOURS
+        elif first[:1] == ["reindex"] and unprovable:
+            continue
         elif first[:2] == ["create", "extension"]:
             path = _name([token for token in words[2:] if token.text.lower() not in ("if", "not", "exists")])
             extensions += path[:1]
@@ -103,9 +121,29 @@ def _creation(text: str, words: list[Token], name: str) -> Creation | None:
     if on is None:
         return None
     unique = "UNIQUE " if words[1].text.lower() == "unique" else ""
+    after = [token for token in words[words.index(on) + 1 :][:2] if token.text.lower() != "only"]
+    if not after:
+        return None
     return Creation(
-        name, f"CREATE {unique}INDEX IF NOT EXISTS {quote_identifier(name)} {text[on.start :].rstrip().rstrip(';')}"
+        name,
+        f"CREATE {unique}INDEX IF NOT EXISTS {quote_identifier(name)} ON {text[after[0].start :].rstrip().rstrip(';')}",
     )
+
+
+def _index_name(words: list[Token]) -> str | None:
+    """Of a CREATE INDEX, as it is written there."""
+    names = [token for token in words[1:] if token.text.lower() not in ("unique", "index", "concurrently")]
+    if [token.text.lower() for token in names[:3]] == ["if", "not", "exists"]:
+        names = names[3:]
+    return next(iter(_name(names[:1])), None)
+
+
+def _attached(words: list[Token]) -> tuple[str, ...]:
+    """The index that an ALTER INDEX attaches to another; empty of any other statement."""
+    texts = [token.text.lower() for token in words]
+    if texts[:2] != ["alter", "index"] or "attach" not in texts:
+        return ()
+    return _name(words[texts.index("attach") + 2 :])
 
 
 def _name(words: list[Token]) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ def advised_indexes(scorecard: Scorecard) -> str:
     lines = ["| | Index | Size | Serves | Lost without it |", "|---|---|---|---|---|"]
     for number, entry in enumerate(advice.indexes[:LISTED], 1):
         lines.append(
-            f"| {number} | {code(entry.sql, cell=True)} | {bytes_in_words(entry.bytes)} | {serves_words(entry)} "
+            f"| {number} | {code(short_sql(entry), cell=True)} | {bytes_in_words(entry.bytes)} | {serves_words(entry)} "
             f"| {entry.loss:.1%} |"
         )
     if len(advice.indexes) > LISTED:
@@ -65,6 +65,12 @@ def summary_words(advice: AdviceEntry) -> str:
         f"cheaper and {dearer or 'none'} dearer. {proven or 'None'} of those {cheaper} "
         f"{'is' if proven <= 1 else 'are'} proven to be faster."
     )
+
+
+def short_sql(entry: AdvisedIndexEntry) -> str:
+    """The statement that makes it; of a partitioned table's the first, and how many more there are."""
+    first, *more = entry.sql.split("\n")
+    return f"{first} -- and {len(more)} more for its partitions, in fixes.sql" if more else first
 
 
 def serves_words(entry: AdvisedIndexEntry) -> str:

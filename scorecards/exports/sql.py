@@ -15,7 +15,6 @@ from typing import Any
 
 import msgspec
 
-from checks.advised import LOCK
 from checks.evidence.sql import parse, split_statements
 from checks.figures import bytes_in_words
 from checks.model import Severity
@@ -115,7 +114,7 @@ def steps_of(findings: list[FindingEntry], advised: Sequence[AdvisedIndexEntry] 
             phase, refused = Phase.BY_HAND, "a step above makes an index of that name"
         names |= created
         steps.append(Step(sql, phase, refused, tuple(group)))
-    known = {line for step in steps for line in step.sql.splitlines()}
+    known = "\n".join(step.sql for step in steps)
     for entry in advised:
         if entry.sql not in known:
             phase, refused, created = _judge(entry.sql, rewrites=False)
@@ -285,7 +284,8 @@ def _advised_fix(entry: AdvisedIndexEntry) -> FixAdvice:
     summary = (
         f"Chosen for the whole workload: serves {serves_words(entry)}, predicted size {bytes_in_words(entry.bytes)}."
     )
-    return FixAdvice(summary, entry.sql, LOCK, rewrites=False, undo=entry.undo)
+    lock = "SHARE UPDATE EXCLUSIVE" if " INDEX CONCURRENTLY " in entry.sql.partition("\n")[0] else "SHARE"
+    return FixAdvice(summary, entry.sql, lock, rewrites=False, undo=entry.undo)
 
 
 def _comment(words: str, indent: str = "") -> str:

@@ -6,7 +6,7 @@ from textual.content import Content
 
 from checks.figures import bytes_in_words
 from checks.proofs import ProvenStatement
-from scorecards.exports.advising import basis_words, serves_words, title
+from scorecards.exports.advising import basis_words, serves_words, short_sql, title
 from scorecards.model import AdviceEntry, AdvisedIndexEntry, AdvisedStatementEntry
 from tui.text import Part, line, prose
 from tui.widgets.document import Paragraph
@@ -69,7 +69,7 @@ def _index(entry: AdvisedIndexEntry) -> list[Paragraph]:
     figures = line(f" {bytes_in_words(entry.bytes):>9}   ", (f"{entry.loss:>6.1%}  ", "bold $strong"))
     look = "$muted" if entry.proven else "$warning"
     return [
-        Paragraph(prose(entry.sql, "$code", limit=600), figures),
+        Paragraph(prose(short_sql(entry), "$code", limit=600), figures),
         Paragraph(line((f"serves {serves_words(entry)}", look)), line(" " * figures.cell_length)),
     ]
 

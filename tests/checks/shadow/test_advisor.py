@@ -10,8 +10,11 @@ from checks.advised import makings
 from checks.checklist import run_checks
 from checks.evidence.database.facts import PlanNode, Statement, Statements, Usage
 from checks.evidence.observe import Target, observe
+from checks.model import Finding, Fix, Subject
+from checks.proofs import Verdict
 from checks.shadow.advisor import advise
 from checks.shadow.clone import Shadow
+from checks.shadow.proof import prove
 from scorecards.exports import render
 from scorecards.exports.schema import scorecard_schema
 from scorecards.session import Review
@@ -104,3 +107,66 @@ def test_a_budget_of_a_review(database: Database, programs: Path | None) -> None
         assert all(sql.split(" ON ")[0].split()[-1] in page for sql in made.values()), name
     assert "## New indexes within 3.0 MB" in render(card, "markdown")
     Draft202012Validator(scorecard_schema()).validate(msgspec.json.decode(render(card, "json")))
+
+
+TREE = (
+    "CREATE TABLE events (id int NOT NULL, at date NOT NULL, actor int NOT NULL, note text) PARTITION BY RANGE (at)",
+    "CREATE TABLE events_1 PARTITION OF events FOR VALUES FROM ('2026-01-01') TO ('2026-02-01')",
+    "CREATE TABLE events_2 PARTITION OF events FOR VALUES FROM ('2026-02-01') TO ('2026-03-01') PARTITION BY LIST (id)",
+    "CREATE TABLE events_2_a PARTITION OF events_2 DEFAULT",
+    "CREATE TABLE events_rest PARTITION OF events DEFAULT",
+    "INSERT INTO events SELECT i, '2026-01-01'::date + i % 75, i * 7919 % 9000, repeat('x', 90) "
+    "FROM generate_series(1, 60000) AS i",
+    # An index of a partition alone, which one of the whole takes over.
+    "CREATE INDEX known ON events_rest (actor)",
+    "VACUUM ANALYZE",
+)
+BY_ACTOR = "SELECT note FROM events WHERE actor = $1"
+
+
+def test_a_tree_of_partitions_is_advised_at_its_root(database: Database, programs: Path | None) -> None:
+    database.execute(*TREE)
+    entry = Statement("1", BY_ACTOR, 1000, 1000.0, 1.0, 6000)
+    evidence = msgspec.structs.replace(
+        survey(database), statements=Statements("1.12", None, 0, 0, (entry,)), usage=Usage()
+    )
+
+    with Shadow.of_target(database.dsn, evidence, programs=programs) as shadow:
+        before = shadow.explain(BY_ACTOR)
+        advice = advise(shadow, evidence, budget_bytes=64 << 20)
+        after = shadow.explain(BY_ACTOR)
+        (making,) = makings(msgspec.structs.replace(evidence, advice=advice))
+        fix = Fix("", making.sql, lock=making.lock)
+        found = Finding(
+            Subject("table", ("public", "events")), "", fix, check="indexing.tried", observed={"statements": 1}
+        )
+        (proof,) = prove(shadow, evidence, [found]).entries
+
+    assert before == after
+    assert [(entry.table, entry.definition) for entry in advice.indexes] == [(("public", "events"), "(actor)")]
+    assert advice.saved > 0.8
+    assert proof.verdict is Verdict.HELPS
+    assert making.sql.splitlines() == [
+        "CREATE INDEX events_actor_idx ON ONLY public.events (actor);",
+        "CREATE INDEX CONCURRENTLY events_1_actor_idx ON public.events_1 (actor);",
+        "ALTER INDEX public.events_actor_idx ATTACH PARTITION public.events_1_actor_idx;",
+        "CREATE INDEX events_2_actor_idx ON ONLY public.events_2 (actor);",
+        "CREATE INDEX CONCURRENTLY events_2_a_actor_idx ON public.events_2_a (actor);",
+        "ALTER INDEX public.events_2_actor_idx ATTACH PARTITION public.events_2_a_actor_idx;",
+        "ALTER INDEX public.events_actor_idx ATTACH PARTITION public.events_2_actor_idx;",
+        "ALTER INDEX public.events_actor_idx ATTACH PARTITION public.known;",
+    ]
+    assert making.undo.splitlines() == [
+        "DROP INDEX public.events_actor_idx;",
+        "CREATE INDEX CONCURRENTLY known ON public.events_rest (actor);",
+    ]
+    with database.connect() as connection:
+        for statement in making.sql.splitlines():
+            connection.execute(statement.encode())
+        row = connection.execute(
+            "SELECT bool_and(i.indisvalid), sum(pg_relation_size(i.indexrelid))::bigint FROM pg_index AS i "
+            "JOIN pg_class AS c ON c.oid = i.indexrelid WHERE c.relname LIKE '%actor_idx'"
+        ).fetchone()
+    assert row is not None
+    assert row[0]
+    assert abs(row[1] - advice.bytes) <= 0.1 * row[1]

@@ -66,6 +66,7 @@ def test_each_fix_is_tried_and_sized(database: Database, programs: Path | None) 
                  "CREATE INDEX CONCURRENTLY tri ON public.orders USING gin (state gin_trgm_ops);"),
         proposal("unknown extension", "CREATE EXTENSION file_fdw; CREATE INDEX i ON public.orders (id);"),
         proposal("statistics", "CREATE STATISTICS s ON customer, state FROM public.orders; ANALYZE public.orders;"),
+        proposal("lists", "ALTER INDEX public.orders_state SET (lists = 10); REINDEX INDEX CONCURRENTLY public.orders_state;"),
         proposal("generated", "ALTER TABLE public.orders ADD COLUMN day date GENERATED ALWAYS AS (id::date) STORED; "
                  "CREATE INDEX ON public.orders (day);"),
         msgspec.structs.replace(
@@ -91,10 +92,12 @@ def test_each_fix_is_tried_and_sized(database: Database, programs: Path | None) 
         "unknown extension": Verdict.UNTRIED,
         "statistics": Verdict.UNTRIED,
         "generated": Verdict.UNTRIED,
+        "lists": Verdict.UNTRIED,
         "written otherwise": Verdict.HELPS,
     }
     assert "extension file_fdw" in found["unknown extension"].note
     assert "has none" in found["statistics"].note
+    assert "--measure-recall" in found["lists"].note
     assert "no statement names the new column" in found["generated"].note
     assert proofs.server_major == proofs.target_major
     best = found["helps"].statements[0]
