@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from checks.evidence.evidence import Evidence
-from checks.model import CheckResult, Finding, NotApplicable, Outcome, Reason, Unknown
+from checks.model import CheckResult, Finding, NotApplicable, Outcome, Reason, Subject, Unknown
 from checks.text import visible_line
 from scorecards.facts import FACTS, PRECONDITIONS
 from scorecards.facts.verdict import Verdict, absent, met, unknown, unmet
@@ -21,8 +22,9 @@ from scorecards.words import without_paths
 
 
 class Judged(msgspec.Struct, frozen=True):
-    """A criterion and its verdict. `findings` are those that make it unmet; `contradiction` is said and measured, if they
-    differ; `asked`: an answer could decide it; `seen`: what evidence alone says, in words."""
+    """A criterion and its verdict. `findings` are those that make it unmet, or that tell of the objects which do; `mended`: it
+    would be met without them; `contradiction` is said and measured, if they differ; `asked`: an answer could decide it; `seen`:
+    what evidence alone says, in words."""
 
     criterion: Criterion
     verdict: Verdict
@@ -30,6 +32,7 @@ class Judged(msgspec.Struct, frozen=True):
     contradiction: str = ""
     asked: bool = False
     seen: str = ""
+    mended: bool = False
 
     @property
     def answerable(self) -> bool:
@@ -63,7 +66,7 @@ def judge_criteria(
         entry = _judge(criterion, facts, outcomes, answers.get(criterion.id), as_of, scale)
         seen = ""
         if criterion.question and entry.verdict.status != "not_applicable":
-            rule, _ = _from_evidence(criterion.rule, facts, outcomes)
+            rule = _from_evidence(criterion.rule, facts, outcomes).verdict
             words = (rule.observed if rule else "", hint(criterion.id, evidence))
             seen = visible_line("; ".join(dict.fromkeys(part for part in words if part)), 400)
         judged.append(msgspec.structs.replace(entry, verdict=_shown(entry.verdict), seen=seen))
@@ -87,16 +90,17 @@ def _judge(
     fact = _not_applicable(criterion, evidence, scale)
     if fact:
         return Judged(criterion, absent(fact))
-    seen, findings = _from_evidence(criterion.rule, evidence, results)
+    seen, findings, mended = _from_evidence(criterion.rule, evidence, results)
     question = criterion.question
     if question is None:
-        return Judged(criterion, seen or unknown(Reason.NOT_RUN, "no check decides this yet"), findings)
+        verdict = seen or unknown(Reason.NOT_RUN, "no check decides this yet")
+        return Judged(criterion, verdict, findings, mended=mended)
     said = _from_answer(question, answer, as_of)
     if seen is None:
         return Judged(criterion, said, asked=True)
     if seen.status == "unmet":
         contradiction = f"said yes, seen: {seen.observed}" if said.status == "met" else ""
-        return Judged(criterion, seen, findings, contradiction)
+        return Judged(criterion, seen, findings, contradiction, mended=mended)
     if question.role == "also":
         return Judged(criterion, _both(seen, said), findings, asked=seen.status == "met")
     if seen.status in ("met", "not_applicable"):
@@ -120,30 +124,65 @@ def _not_applicable(criterion: Criterion, evidence: Evidence, scale: Scale) -> s
         return ""
 
 
-def _from_evidence(
-    rule: Rule | None, evidence: Evidence, results: Mapping[str, CheckResult]
-) -> tuple[Verdict | None, tuple[Finding, ...]]:
-    """What checks and fact say together; None if the criterion has no rule."""
+class _Seen(NamedTuple):
+    """As Judged has them; `verdict` is None if the criterion has no rule."""
+
+    verdict: Verdict | None
+    findings: tuple[Finding, ...] = ()
+    mended: bool = False
+
+
+def _from_evidence(rule: Rule | None, evidence: Evidence, results: Mapping[str, CheckResult]) -> _Seen:
+    """What checks and fact say together."""
     if rule is None:
-        return None, ()
+        return _Seen(None)
     verdicts: list[Verdict] = []
     findings: list[Finding] = []
+    without: list[bool] = []
     for check in rule.checks:
         result = results.get(check)
         if result is None:
             verdicts.append(unknown(Reason.NOT_RUN, f"--only {check}"))
+            without.append(False)
             continue
         verdict, blamed = _from_check(rule, result)
         verdicts.append(verdict)
+        without.append((bool(blamed) and result.reason is None) or verdict.status in ("met", "not_applicable"))
         findings += blamed if verdict.status != "met" else ()
     if rule.fact:
-        verdicts.append(_from_fact(rule.fact, evidence))
+        fact = _from_fact(rule.fact, evidence)
+        verdicts.append(fact)
+        told = _told(rule, fact.objects, results)
+        findings += [finding for finding in told if not any(finding is other for other in findings)]
+        covered = all(any(_tells_of(finding, entry) for finding in told) for entry in fact.objects)
+        without.append((bool(fact.objects) and covered) or fact.status in ("met", "not_applicable"))
     combined = verdicts[0]
     for verdict in verdicts[1:]:
         combined = _both(combined, verdict)
     if combined.status == "met" and not combined.observed:
         combined = msgspec.structs.replace(combined, observed=f"{', '.join(rule.checks)} passed")
-    return combined, tuple(findings)
+    return _Seen(combined, tuple(findings), combined.status == "unmet" and all(without))
+
+
+def _told(rule: Rule, objects: Sequence[Subject], results: Mapping[str, CheckResult]) -> list[Finding]:
+    """The findings about objects that a fact names."""
+    if not objects:
+        return []
+    outcomes = [results[check] for check in rule.told_by if check in results]
+    return [
+        finding
+        for result in outcomes
+        for finding in result.findings
+        if any(_tells_of(finding, entry) for entry in objects)
+    ]
+
+
+def _tells_of(finding: Finding, entry: Subject) -> bool:
+    """Whether a finding is about that object, which may be one of a family of schemas."""
+    if entry in (finding.subject, *finding.related):
+        return True
+    named = (finding.subject, *finding.related) if "schemas" in finding.observed else ()
+    return any((entry.kind, entry.path[1:]) == (other.kind, other.path[1:]) for other in named)
 
 
 def _from_fact(name: str, evidence: Evidence) -> Verdict:
@@ -241,7 +280,28 @@ def _both(one: Verdict, other: Verdict) -> Verdict:
             first = max(chosen, key=lambda verdict: verdict.reason is not Reason.NEEDS_ANSWER)
             strengths = [verdict.strength for verdict in chosen if verdict.strength]
             strongest = min(strengths, key=list(Strength).index) if strengths else None
-            return Verdict(status, observed, strongest, first.reason, first.unlock)
+            objects = tuple(entry for verdict in chosen for entry in verdict.objects)
+            return Verdict(status, observed, strongest, first.reason, first.unlock, objects)
     strengths = [verdict.strength for verdict in (one, other) if verdict.strength]
     observed = "; ".join(dict.fromkeys(verdict.observed for verdict in (one, other) if verdict.observed))
     return Verdict("met", observed, max(strengths, key=list(Strength).index))
+
+
+def comes_along(judged: Sequence[Judged], met: Collection[str]) -> tuple[str, ...]:
+    """The ids of further criteria that are met once those are: what makes them unmet is mended with what makes those unmet."""
+    gone = {
+        _key(finding)
+        for entry in judged
+        if entry.criterion.id in met and not (entry.criterion.rule and entry.criterion.rule.share)
+        for finding in entry.findings
+    }
+    return tuple(
+        entry.criterion.id
+        for entry in judged
+        if entry.mended and entry.criterion.id not in met and all(_key(finding) in gone for finding in entry.findings)
+    )
+
+
+def _key(finding: Finding) -> tuple[str, Subject, str]:
+    """What a finding's id is made of, without the price of ids."""
+    return (finding.check, finding.subject, finding.discriminator)

@@ -9,7 +9,7 @@ import msgspec
 
 from checks.evidence.evidence import Evidence
 from checks.model import CheckResult, Finding, Outcome
-from scorecards.criteria import Judged, judge_criteria
+from scorecards.criteria import Judged, comes_along, judge_criteria
 from scorecards.maturity import Levels, Standing, score
 from scorecards.moves import effect_of
 from scorecards.profile import scale_of
@@ -47,7 +47,7 @@ class Effects:
         self.levels = self._score({})
         self._by_check: dict[str, list[str]] = {}
         for criterion in self._rubric.criteria:
-            for check in criterion.rule.checks if criterion.rule else ():
+            for check in criterion.rule.related_checks if criterion.rule else ():
                 self._by_check.setdefault(check, []).append(criterion.id)
 
     def _judge(
@@ -65,13 +65,12 @@ class Effects:
         return score([changed.get(id, entry.standing) for id, entry in self.judged.items()])
 
     def met(self, criteria: Collection[str]) -> Levels:
-        """The levels if those criteria were met, each with the evidence it needs."""
-        changed = {
-            id: msgspec.structs.replace(self.judged[id].standing, status="met", strength=Strength.MEASURED)
-            for id in criteria
-            if id in self.judged
-        }
-        return self._score(changed)
+        """The levels if those criteria were met, each with the evidence it needs, and what is met with them."""
+        together = {*criteria, *comes_along(tuple(self.judged.values()), criteria)}
+        return self._score({id: self._as_met(id) for id in together if id in self.judged})
+
+    def _as_met(self, id: str) -> Standing:
+        return msgspec.structs.replace(self.judged[id].standing, status="met", strength=Strength.MEASURED)
 
     def words(self, after: Levels) -> str:
         """Which levels differ from those that hold, in a few words; "" if none does."""
@@ -92,9 +91,21 @@ class Effects:
         strict = (self._strict[0], _without(self._strict[1], finding)) if self._strict else None
         criteria = tuple(self.judged[id].criterion for id in blamed)
         after = self._judge(msgspec.structs.replace(self._rubric, criteria=criteria), outcomes, strict)
-        met = tuple(id for id, entry in after.items() if entry.verdict.status == "met")
-        rest = tuple((id, len(entry.findings)) for id, entry in after.items() if entry.verdict.status == "unmet")
-        levels = self._score({id: entry.standing for id, entry in after.items()})
+        # A fact is read from evidence, which stays: it holds again once no finding is left of those that tell of it.
+        met = tuple(
+            id
+            for id, entry in after.items()
+            if entry.verdict.status == "met" or (blamed[id].mended and not entry.findings)
+        )
+        rest = tuple(
+            (id, len(entry.findings))
+            for id, entry in after.items()
+            if entry.verdict.status == "unmet" and id not in met
+        )
+        levels = self._score(
+            {id: self._as_met(id) if entry.verdict.status == "unmet" and id in met else entry.standing
+             for id, entry in after.items()}
+        )  # fmt: skip
         return Effect(self.words(levels), met, rest)
 
 

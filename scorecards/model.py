@@ -74,6 +74,8 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class CriterionStatus(msgspec.Struct, frozen=True):
+    """`findings` are the ids of those that make it unmet, or that tell of what does, the worst first."""
+
     id: str
     level: int
     statement: str
@@ -84,6 +86,7 @@ class CriterionStatus(msgspec.Struct, frozen=True):
     unlock: str | None
     accepted: Accepted | None = None
     provisional: bool = False
+    findings: tuple[str, ...] = ()
 
 
 class AreaScore(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ import msgspec
 
 from checks.model import Area, Reason
 from scorecards.costs import Costs
-from scorecards.criteria import Judged
+from scorecards.criteria import Judged, comes_along
 from scorecards.maturity import Levels, Standing, score
 from scorecards.model import Move
 from scorecards.rubric import Strength
@@ -23,12 +23,18 @@ _EFFORT = {"S": 1, "M": 2, "L": 4}
 
 
 class _Candidate(msgspec.Struct, frozen=True):
-    """Criteria to be met together, what it takes, and what comes of it. `one_look`: one action shows all of them."""
+    """Criteria to be met together, what it takes, and what comes of it. `one_look`: one action shows all of them; `along`: what
+    is met with them, by the same."""
 
     judged: tuple[Judged, ...]
     before: Levels
     after: Levels
     one_look: bool = False
+    along: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return (*(entry.criterion.id for entry in self.judged), *self.along)
 
     @property
     def effort(self) -> int:
@@ -69,8 +75,8 @@ def find_moves(judged: Sequence[Judged], before: Levels | None = None, costs: Co
             [one for one in open_ones if one.criterion.area is area and one.criterion.id in ids], 2
         )
     ]
-    simulated = [_simulate(standings, before, group, False) for group in (*singles, *pairs)]
-    simulated += [_simulate(standings, before, group, True) for group in _looks(open_ones)]
+    simulated = [_simulate(judged, before, group, False) for group in (*singles, *pairs)]
+    simulated += [_simulate(judged, before, group, True) for group in _looks(open_ones)]
     candidates = [candidate for candidate in simulated if any(part > 0 for part in candidate.gain)]
     # A pair is worth its own line only if it lifts a level that neither of its halves lifts.
     lifted = {
@@ -86,7 +92,7 @@ def find_moves(judged: Sequence[Judged], before: Levels | None = None, costs: Co
     chosen: list[_Candidate] = []
     taken: set[str] = set()
     for candidate in sorted(worth, key=lambda candidate: candidate.key):
-        ids = {entry.criterion.id for entry in candidate.judged}
+        ids = set(candidate.ids)
         if not ids & taken and len(chosen) < MAXIMUM:
             chosen.append(candidate)
             taken |= ids
@@ -109,8 +115,12 @@ def _points(levels: Levels) -> float:
     return sum((area.demonstrated or 0) + area.progress for area in levels.areas)
 
 
-def _simulate(standings: Sequence[Standing], before: Levels, group: Sequence[Judged], one_look: bool) -> _Candidate:
-    return _Candidate(tuple(group), before, score(_with_met(standings, group)), one_look)
+def _simulate(judged: Sequence[Judged], before: Levels, group: Sequence[Judged], one_look: bool) -> _Candidate:
+    ids = comes_along(judged, {entry.criterion.id for entry in group})
+    along = [entry for entry in judged if entry.criterion.id in ids]
+    after = score(_with_met([entry.standing for entry in judged], (*group, *along)))
+    counted = tuple(entry.criterion.id for entry in along if entry.standing.counts)
+    return _Candidate(tuple(group), before, after, one_look, counted)
 
 
 def _looks(open_ones: Sequence[Judged]) -> list[tuple[Judged, ...]]:
@@ -167,7 +177,7 @@ def _move(candidate: _Candidate, costs: Costs | None) -> Move:
         if candidate.one_look
         else max((effort_of(entry) for entry in candidate.judged), key=lambda effort: _EFFORT[effort])
     )
-    ids = tuple(entry.criterion.id for entry in candidate.judged)
+    ids = candidate.ids
     saves = costs.of(finding for entry in candidate.judged for finding in entry.findings) if costs else None
     return Move(ids[0], " + ".join(actions), effect_of(candidate.before, candidate.after), effort, ids, saves)
 

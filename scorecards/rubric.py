@@ -51,14 +51,21 @@ class Require(StrEnum):
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What evidence decides. `checks` are judged by `require`, findings below `at_least` left out; `fact` is a predicate of
-    scorecards.facts. Where both stand, both must be met. `evidence` is what a pass of the checks is worth."""
+    scorecards.facts. Where both stand, both must be met. `evidence` is what a pass of the checks is worth. `told_by` are checks
+    that decide nothing here, but whose findings tell how to mend the objects that the fact names."""
 
     checks: tuple[str, ...] = ()
     require: Require = Require.NONE_FOUND
     share: float | None = None
     at_least: Severity = Severity.MEDIUM
     fact: str = ""
+    told_by: tuple[str, ...] = ()
     evidence: Strength = Strength.MEASURED
+
+    @property
+    def related_checks(self) -> tuple[str, ...]:
+        """Those that decide it, and those that tell of what the fact names."""
+        return tuple(dict.fromkeys((*self.checks, *self.told_by)))
 
 
 class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -143,6 +150,8 @@ def _problem(criterion: Criterion) -> str:
         return "nothing decides it, and it is not provisional"
     if rule is not None and not (rule.checks or rule.fact):
         return "the rule names neither checks nor a fact"
+    if rule is not None and rule.told_by and not rule.fact:
+        return "`told_by` belongs to a fact"
     if rule is not None and (rule.require is Require.SHARE) != (rule.share is not None):
         return "`share` belongs to require = share, and only there"
     if criterion.level >= 4 and criterion.minimum is Strength.STATED:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -78,7 +78,8 @@ def build_scorecard(
     findings = sorted((finding for result in results for finding in result.findings), key=sort_key)
     costs, prices = Costs(evidence), evidence.configuration.prices
     entries = tuple(finding_entry(finding, state, waivers, as_of, costs.of([finding])) for finding in findings)
-    areas = tuple(_area(area, judged, levels, scale, state, waivers, as_of) for area in Area)
+    listed = {entry.id for entry in entries}
+    areas = tuple(_area(area, judged, levels, scale, state, waivers, as_of, listed) for area in Area)
     return Scorecard(
         schema=SCHEMA,
         tool=Tool("pgsurveyor", __version__),
@@ -131,7 +132,7 @@ def strictly(
     stricter = msgspec.structs.replace(evidence, configuration=configuration)
     known, again = all_checks(), dict(outcomes)
     for criterion in rubric.criteria:
-        for check in criterion.rule.checks if criterion.red_flag and criterion.rule else ():
+        for check in criterion.rule.related_checks if criterion.red_flag and criterion.rule else ():
             if check in known and check in outcomes and outcomes[check].reason is not Reason.NOT_RUN:
                 again[check] = run_check(known[check], stricter)
     return stricter, again
@@ -145,6 +146,7 @@ def _area(
     state: ReviewState,
     waivers: Sequence[Waiver],
     as_of: dt.date,
+    listed: Collection[str],
 ) -> AreaScore:
     mine = [entry for entry in judged if entry.criterion.area is area]
     scored = levels.area(area)
@@ -161,12 +163,16 @@ def _area(
         None if fact is not None else scale.target,
         ratio(scored.coverage),
         scored.held_back_by,
-        tuple(_criterion(entry, state, waivers, as_of) for entry in mine),
+        tuple(_criterion(entry, state, waivers, as_of, listed) for entry in mine),
     )
 
 
-def _criterion(entry: Judged, state: ReviewState, waivers: Sequence[Waiver], as_of: dt.date) -> CriterionStatus:
+def _criterion(
+    entry: Judged, state: ReviewState, waivers: Sequence[Waiver], as_of: dt.date, listed: Collection[str]
+) -> CriterionStatus:
     criterion, verdict = entry.criterion, entry.verdict
+    # Of a red flag under a threshold that the repository lowered, findings may not be among those that are listed.
+    ids = dict.fromkeys(finding.id for finding in sorted(entry.findings, key=sort_key))
     return CriterionStatus(
         criterion.id,
         criterion.level,
@@ -178,6 +184,7 @@ def _criterion(entry: Judged, state: ReviewState, waivers: Sequence[Waiver], as_
         verdict.unlock or None if verdict.status == "unknown" else None,
         _accepted(entry, state, waivers, as_of) if verdict.status == "unmet" else None,
         criterion.provisional,
+        tuple(id for id in ids if id in listed) if verdict.status == "unmet" else (),
     )
 
 

@@ -37,7 +37,7 @@ def invalid_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     server = evidence.find(Server)
     for index in indexes:
         table = catalog.table_by_oid[index.table]
-        if (index.valid and index.ready) or index.being_built or _explained_by_children(catalog, index, table):
+        if (index.valid and index.ready) or index.being_built or explained_by_parts(catalog, index):
             continue
         leftover = _LEFTOVER.fullmatch(index.name)
         original = leftover["original"] if leftover else None
@@ -61,9 +61,17 @@ def invalid_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     yield Examined(len(indexes), len(indexes), "indexes")
 
 
-def _explained_by_children(catalog: Catalog, index: Index, table: Table) -> bool:
+def is_spare(catalog: Catalog, index: Index) -> bool:
+    """Whether REINDEX CONCURRENTLY left it beside the index that it was to replace, or has replaced, which is valid."""
+    leftover = _LEFTOVER.fullmatch(index.name)
+    beside = catalog.indexes_of(index.table) if leftover else ()
+    return any(other.name == leftover["original"] and other.valid for other in beside) if leftover else False
+
+
+def explained_by_parts(catalog: Catalog, index: Index) -> bool:
     """Whether a partitioned index is invalid only because a part of it is, which is a finding of its own."""
-    if table.kind != "partitioned":
+    table = catalog.table_by_oid.get(index.table)
+    if table is None or table.kind != "partitioned":
         return False
     partitions = [part for part in catalog.partitions_of(table.oid) if part.kind != "foreign"]
     parts = [child for part in partitions for child in catalog.indexes_of(part.oid) if child.parent == index.oid]

@@ -125,7 +125,11 @@ def _criteria(scorecard: Scorecard, checks: set[str]) -> list[Record]:
     for area in scorecard.areas:
         for entry in area.criteria:
             criterion = rubric.criterion(entry.id)
-            if entry.accepted is None or criterion is None or (criterion.rule and checks & {*criterion.rule.checks}):
+            if (
+                entry.accepted is None
+                or criterion is None
+                or (criterion.rule and checks & {*criterion.rule.related_checks})
+            ):
                 continue
             until = f"Do without until {entry.accepted.until}"
             found.append(

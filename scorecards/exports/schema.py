@@ -187,6 +187,8 @@ def _area(area: Area) -> Schema:
                 reason=nullable(words(*Reason)),
                 unlock=nullable(STRING),
                 accepted=nullable(record(by=STRING, until=DATE)),
+                provisional={"type": "boolean"},
+                findings=array(FINDING),
             )
         ),
     )

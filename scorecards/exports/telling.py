@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 from checks.figures import bytes_in_words, days_in_words
@@ -132,15 +131,8 @@ def first_finding(scorecard: Scorecard, move: Move) -> FindingEntry | None:
     """The worst finding that a move is about, if it is one that mends something."""
     if status(scorecard, move.criterion).status != "unmet":
         return None
-    return next(_findings_of(scorecard, move), None)
-
-
-def _findings_of(scorecard: Scorecard, move: Move) -> Iterator[FindingEntry]:
-    rubric = load_rubric(scorecard.rubric)
-    for id in move.criteria or (move.criterion,):
-        criterion = rubric.criterion(id)
-        checks = criterion.rule.checks if criterion and criterion.rule else ()
-        yield from (finding for finding in scorecard.findings if finding.check in checks)
+    ids = [id for criterion in move.criteria or (move.criterion,) for id in status(scorecard, criterion).findings]
+    return next((finding for id in ids for finding in scorecard.findings if finding.id == id), None)
 
 
 def proof(scorecard: Scorecard, move: Move) -> str:
@@ -264,15 +256,14 @@ def status_words(entry: CriterionStatus) -> str:
 
 
 def worst(scorecard: Scorecard, entry: CriterionStatus) -> list[str]:
-    """The objects of the findings behind an unmet criterion, the worst first."""
-    criterion = load_rubric(scorecard.rubric).criterion(entry.id)
-    if entry.status != "unmet" or criterion is None or criterion.rule is None:
+    """The objects of the findings that count against a criterion, the worst first."""
+    if not entry.findings:
         return []
-    does = {entry.query_id: entry.does for entry in scorecard.statements}
+    counted, does = set(entry.findings), {entry.query_id: entry.does for entry in scorecard.statements}
     named = [
         (finding.subject.kind == "statement" and does.get(finding.subject.name)) or finding.subject.name
         for finding in scorecard.findings
-        if finding.check in criterion.rule.checks
+        if finding.id in counted
     ]
     return list(dict.fromkeys(named))
 

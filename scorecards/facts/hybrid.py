@@ -8,7 +8,7 @@ from checks.evidence.database.facts import Catalog, Column, Embeddings, Recall, 
 from checks.evidence.evidence import Evidence
 from checks.evidence.repository.facts import Repository
 from checks.figures import days_in_words
-from checks.model import Reason, qualified_name
+from checks.model import Reason, Subject, qualified_name
 from scorecards.facts.verdict import Verdict, absent, listed, met, undecided, unknown, unmet
 from scorecards.rubric import Strength
 
@@ -51,7 +51,7 @@ def pgvector_safe(evidence: Evidence) -> Verdict:
     if not built:
         return met(f"pgvector {running}, no HNSW index")
     if VULNERABLE_FROM <= _version(running) < FIXED_IN:
-        return unmet(f"pgvector {running} with {len(built)} HNSW indexes")
+        return unmet(f"pgvector {running} with {len(built)} HNSW indexes", objects=[Subject("extension", ("vector",))])
     return met(f"pgvector {running}")
 
 

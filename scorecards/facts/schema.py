@@ -8,10 +8,11 @@ from checks.evidence.database.facts import Catalog, Column, Earlier, FreezeAges,
 from checks.evidence.evidence import Evidence
 from checks.evidence.repository.facts import Repository
 from checks.figures import bytes_in_words, days_in_words
-from checks.model import NotApplicable, Reason, qualified_name
+from checks.indexing.validity import explained_by_parts, is_spare
+from checks.model import NotApplicable, Reason, Subject, qualified_name
 from checks.relations import leaves, reviewed_tables
 from checks.schema.sequences import numbered_columns
-from scorecards.facts.verdict import Verdict, absent, judged, listed, met, undecided, unknown, unmet
+from scorecards.facts.verdict import Verdict, absent, listed, met, undecided, unknown, unmet
 from scorecards.rubric import Strength
 
 GB = 10**9
@@ -42,15 +43,15 @@ def sequences_have_room(evidence: Evidence) -> Verdict:
     if not sequences:
         return absent("the database has no sequence")
     readable = [sequence for sequence in sequences if sequence.readable]
-    used = {}
+    used: dict[Subject, float] = {}
     for sequence in readable:
         end = sequence.maximum if sequence.increment > 0 else sequence.minimum
         last = sequence.last_value
         if last is not None and end and (last < 0) == (end < 0):
-            used[qualified_name(sequence.schema, sequence.name)] = last / end
-    full = sorted((name for name, share in used.items() if share >= red), key=lambda name: (-used[name], name))
+            used[sequence.subject] = last / end
+    full = sorted((one for one, share in used.items() if share >= red), key=lambda one: (-used[one], one.name))
     if full:
-        return unmet(f"{listed(full)}: {used[full[0]]:.0%} used")
+        return unmet(f"{listed([one.name for one in full])}: {used[full[0]]:.0%} used", objects=full)
     if len(readable) < len(sequences):
         hidden = len(sequences) - len(readable)
         return unknown(Reason.NOT_PERMITTED, _grant(evidence), f"{hidden} of {len(sequences)} sequences are hidden")
@@ -68,7 +69,8 @@ def small_keys_below_half(evidence: Evidence) -> Verdict:
         return met("every numbered key is 64-bit")
     over = [entry for entry in small if (entry.used or 0) > HALF]
     if over:
-        return unmet(f"{len(over)} of {len(small)} keys of 32 bits or fewer are more than half used")
+        words = f"{len(over)} of {len(small)} keys of 32 bits or fewer are more than half used"
+        return unmet(words, objects=(evidence.get(Catalog).column_subject(entry.column) for entry in over))
     hidden = sum(entry.used is None for entry in small)
     if hidden:
         return unknown(Reason.NOT_PERMITTED, _grant(evidence), f"{hidden} of {len(small)} sequences are hidden")
@@ -82,9 +84,18 @@ def freeze_ages_below_failsafe(evidence: Evidence) -> Verdict:
     if not entries:
         return unknown(Reason.NOT_PERMITTED, _grant(evidence))
     oldest = max(max(entry.xid_age, entry.multixact_age) for entry in entries)
-    return judged(
-        oldest < red, f"oldest age {oldest / 1e6:,.0f} million" if oldest >= 1e6 else f"oldest age {oldest:,}"
+    words = f"oldest age {oldest / 1e6:,.0f} million" if oldest >= 1e6 else f"oldest age {oldest:,}"
+    if oldest < red:
+        return met(words)
+    tables, databases = (
+        [entry.path for entry in group if max(entry.xid_age, entry.multixact_age) >= red]
+        for group in (ages.oldest_tables, ages.databases)
     )
+    here = (evidence.get(Server).database,)
+    # A database is as old as its oldest table: where that is known, mending it is enough.
+    others = [path for path in databases if not tables or path != here]
+    objects = [*(Subject("table", path) for path in tables), *(Subject("database", path) for path in others)]
+    return unmet(words, objects=objects)
 
 
 def migrations_in_repository(evidence: Evidence) -> Verdict:
@@ -188,11 +199,17 @@ def hot_updates(evidence: Evidence) -> Verdict:
 
 
 def unique_indexes_valid(evidence: Evidence) -> Verdict:
-    """Unique and primary-key indexes that no build is working on."""
-    unique = [index for index in evidence.get(Catalog).indexes if index.unique and index.extension is None]
-    broken = sorted(index.subject.name for index in unique if not index.valid and not index.being_built)
+    """Unique and primary-key indexes that no build is working on. What REINDEX CONCURRENTLY left beside an index that is valid
+    leaves no rule unenforced."""
+    catalog = evidence.get(Catalog)
+    unique = [index for index in catalog.indexes if index.unique and index.extension is None]
+    broken = sorted(
+        (index for index in unique if not index.valid and not index.being_built and not is_spare(catalog, index)),
+        key=lambda index: index.subject.name,
+    )
     if broken:
-        return unmet(f"{listed(broken)} {'is' if len(broken) == 1 else 'are'} invalid")
+        words = f"{listed([index.subject.name for index in broken])} {'is' if len(broken) == 1 else 'are'} invalid"
+        return unmet(words, objects=(index.subject for index in broken if not explained_by_parts(catalog, index)))
     return met(f"{len(unique)} of {len(unique)} unique indexes")
 
 

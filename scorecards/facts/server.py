@@ -7,8 +7,8 @@ from checks.evidence.evidence import Evidence
 from checks.evidence.repository.deployment import COPY_OF_FILES
 from checks.evidence.repository.facts import Repository
 from checks.figures import bytes_in_words
-from checks.model import Reason, quote_identifier
-from checks.settings import is_managed, is_on, keeps_pages_itself, milliseconds, size_in_bytes
+from checks.model import Reason, Subject, quote_identifier
+from checks.settings import is_managed, is_on, keeps_pages_itself, milliseconds, setting_subject, size_in_bytes
 from scorecards.facts.verdict import Verdict, absent, judged, listed, met, undecided, unknown, unmet
 from scorecards.facts.workload import agents_connected
 from scorecards.rubric import Strength
@@ -37,7 +37,7 @@ def _switched_on(evidence: Evidence, names: tuple[str, ...]) -> Verdict:
     values = {name: settings.value(name) for name in names}
     off = [name for name, value in values.items() if value is not None and not is_on(value)]
     if off:
-        return unmet(f"off: {listed(off)}")
+        return unmet(f"off: {listed(off)}", objects=(setting_subject(name) for name in off))
     if None in values.values():
         return unknown(Reason.NOT_PERMITTED, _monitor(evidence))
     return met(f"{' and '.join(names)} are on")
@@ -128,9 +128,9 @@ def slots_are_safe(evidence: Evidence) -> Verdict:
     limit = size_in_bytes(settings, "max_slot_wal_keep_size")
     consumers = {standby.application_name for standby in replication.standbys}
     slots = [slot for slot in replication.slots if not slot.temporary and not slot.synced]
-    bad = [problem for slot in slots if (problem := _slot_problem(slot, limit, consumers))]
+    bad = {slot.name: problem for slot in slots if (problem := _slot_problem(slot, limit, consumers))}
     if bad:
-        return unmet(listed(bad))
+        return unmet(listed(list(bad.values())), objects=(Subject("slot", (name,)) for name in bad))
     return met(f"{len(slots)} of {len(slots)} slots") if slots else met("no replication slot")
 
 
@@ -163,7 +163,8 @@ def synchronous_standby_streams(evidence: Evidence) -> Verdict:
         return met(f"streaming: {listed(sorted(streaming))}")
     if replication.standbys_hidden:
         return unknown(Reason.NOT_PERMITTED, _monitor(evidence))
-    return unmet("no synchronous standby is streaming: commits wait")
+    objects = [setting_subject("synchronous_standby_names")]
+    return unmet("no synchronous standby is streaming: commits wait", objects=objects)
 
 
 def archiver_not_failing(evidence: Evidence) -> Verdict:
@@ -177,7 +178,8 @@ def archiver_not_failing(evidence: Evidence) -> Verdict:
     # Failures before the first success have no start on record; the last failure is then the best that is known.
     failing_s = (server.observed_at - (succeeded or archiver.last_failed)).total_seconds()
     if failing_s > evidence.limit("archiver_failing_s"):
-        return unmet(f"the archiver has been failing for {failing_s / 3600:.1f} h")
+        words = f"the archiver has been failing for {failing_s / 3600:.1f} h"
+        return unmet(words, objects=[setting_subject("archive_command")])
     return undecided("the archiver failed lately")
 
 

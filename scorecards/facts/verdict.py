@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
 from checks.evidence.evidence import Evidence
-from checks.model import Reason, Unobserved
+from checks.model import Reason, Subject, Unobserved
 from scorecards.rubric import Strength
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """`status`: met, unmet, unknown, not_applicable. `observed` is the fact in words, also of what is not applicable."""
+    """`status`: met, unmet, unknown, not_applicable. `observed` is the fact in words, also of what is not applicable. `objects`
+    are those that make it unmet, where they can be named."""
 
     status: str
     observed: str = ""
     strength: Strength | None = None
     reason: Reason | None = None
     unlock: str = ""
+    objects: tuple[Subject, ...] = ()
 
 
 Predicate = Callable[[Evidence], Verdict]
@@ -29,13 +31,13 @@ def met(observed: str, strength: Strength = Strength.MEASURED) -> Verdict:
     return Verdict("met", observed, strength)
 
 
-def unmet(observed: str, strength: Strength = Strength.MEASURED) -> Verdict:
-    return Verdict("unmet", observed, strength)
+def unmet(observed: str, strength: Strength = Strength.MEASURED, *, objects: Iterable[Subject] = ()) -> Verdict:
+    return Verdict("unmet", observed, strength, objects=tuple(objects))
 
 
-def judged(passes: bool, observed: str) -> Verdict:
+def judged(passes: bool, observed: str, *, objects: Iterable[Subject] = ()) -> Verdict:
     """Measured either way."""
-    return met(observed) if passes else unmet(observed)
+    return met(observed) if passes else unmet(observed, objects=objects)
 
 
 def absent(fact: str) -> Verdict:

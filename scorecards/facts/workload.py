@@ -5,7 +5,8 @@ from __future__ import annotations
 from checks.evidence.database.facts import Activity, Catalog, GivenPlans, Server, Settings, Statement, Statements
 from checks.evidence.evidence import Evidence
 from checks.figures import days_in_words
-from checks.model import Reason, quote_identifier
+from checks.model import Reason, Subject, quote_identifier
+from checks.settings import setting_subject
 from checks.workload import counted_days, pattern_by_query_id, statement_in_words
 from scorecards.facts.verdict import Verdict, judged, listed, met, missing, undecided, unknown, unmet
 
@@ -48,7 +49,10 @@ def no_old_transaction(evidence: Evidence) -> Verdict:
         if found
     ]
     if problems:
-        return unmet(", ".join(problems))
+        sessions = {session.application_name or session.user or "unnamed": None for session in (*old, *idle)}
+        objects = [Subject("session", (name,)) for name in sessions]
+        objects += [Subject("prepared_transaction", (transaction.name,)) for transaction in prepared]
+        return unmet(", ".join(problems), objects=objects)
     if activity.states_hidden:
         return unknown(Reason.NOT_PERMITTED, _monitor(evidence), "the state of other sessions is hidden")
     return met(f"client sessions when looked at: {len(clients)}")
@@ -59,7 +63,11 @@ def connections_available(evidence: Evidence) -> Verdict:
     if not activity.max_connections:
         return unknown(Reason.NOT_PERMITTED, _monitor(evidence))
     used = sum(session.backend_type == "client backend" for session in activity.sessions)
-    return judged(used < limit * activity.max_connections, f"{used} of {activity.max_connections} connections")
+    return judged(
+        used < limit * activity.max_connections,
+        f"{used} of {activity.max_connections} connections",
+        objects=[setting_subject("max_connections")],
+    )
 
 
 def statements_readable(evidence: Evidence) -> Verdict:

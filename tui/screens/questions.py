@@ -145,7 +145,7 @@ class Questions(SurveyScreen):
 
     def _bearing(self, criterion: Criterion) -> list[Finding]:
         """Findings of the checks that decide the same criterion, the worst first."""
-        checks = set(criterion.rule.checks) if criterion.rule else set()
+        checks = set(criterion.rule.related_checks) if criterion.rule else set()
         return [finding for finding in self.review.findings if finding.check in checks] if checks else []
 
     @on(RowList.Moved, "#question-rows")
