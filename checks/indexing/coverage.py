@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from checks.evidence.database.facts import Catalog, Constraint, Index, PlannerStatistics, Table
-from checks.relations import is_usable, leaves
+from checks.relations import is_usable, keys_of, leaves
 
 _FEW_ROWS = 100
 
@@ -15,12 +15,12 @@ def covering_index(
 ) -> Index | None:
     """An index that serves `WHERE fk_column = $1 AND ...` over the whole referencing table, if there is one.
 
-    Its leading keys are the foreign key's columns in any order, or some of them that already leave few rows; of a
-    partitioned table it is the partitioned index or one that every partition has.
+    Its leading keys are the foreign key's columns in any order, or some of them that already leave few rows or refer to a
+    parent by themselves; of a partitioned table it is the partitioned index or one that every partition has.
     """
     table = catalog.table_by_oid[key.table]
     for index in catalog.indexes_of(table.oid):
-        if covers(catalog, index, key.columns, statistics, rows):
+        if covers_key(catalog, index, key, statistics, rows):
             return index
     if table.kind != "partitioned":
         return None
@@ -29,9 +29,35 @@ def covering_index(
 
 
 def _covering_of_leaf(catalog: Catalog, table: Table, leaf: Table, key: Constraint) -> Index | None:
-    names = [catalog.column(table.oid, number).name for number in key.columns]
-    columns = [column.number for name in names if (column := catalog.column_named(leaf.oid, name))]
-    return next((index for index in catalog.indexes_of(leaf.oid) if covers(catalog, index, columns)), None)
+    ways = []
+    for way in _ways(catalog, key):
+        names = [catalog.column(table.oid, number).name for number in way]
+        ways.append([column.number for name in names if (column := catalog.column_named(leaf.oid, name))])
+    indexes = catalog.indexes_of(leaf.oid)
+    return next((index for index in indexes if any(covers(catalog, index, way) for way in ways)), None)
+
+
+def covers_key(
+    catalog: Catalog,
+    index: Index,
+    key: Constraint,
+    statistics: PlannerStatistics | None = None,
+    rows: float | None = None,
+) -> bool:
+    """Whether the index finds the rows that refer to one parent by that foreign key, and hardly any others."""
+    return any(covers(catalog, index, way, statistics, rows) for way in _ways(catalog, key))
+
+
+def _ways(catalog: Catalog, key: Constraint) -> list[list[int]]:
+    """The columns of the foreign key, and those among them that refer to a key of the parent alone: a child's (order_id,
+    tenant_id) is found by order_id where that is unique among the parents."""
+    own = dict(zip(key.referenced_columns, key.columns, strict=True))
+    narrower = [
+        [own[number] for number in index.columns]
+        for index in keys_of(catalog, key.referenced_table or 0)
+        if set(index.columns) < own.keys()
+    ]
+    return [list(key.columns), *narrower]
 
 
 def covers(

@@ -11,7 +11,7 @@ from checks.evidence.database.facts import Catalog, Constraint, Index, IndexUsag
 from checks.evidence.evidence import Evidence
 from checks.families import once_per_family
 from checks.figures import instant
-from checks.indexing.coverage import covers
+from checks.indexing.coverage import covers_key
 from checks.indexing.crowds import as_one
 from checks.indexing.duplicates import drop_index, is_needed, redundant_anyhow
 from checks.model import Confidence, Examined, Finding, Reason, Severity, Unknown, Unobserved
@@ -164,15 +164,13 @@ def may_be_unused(catalog: Catalog, index: Index) -> bool:
 def keeps_foreign_key(catalog: Catalog, index: Index) -> bool:
     """Whether a foreign key would be left without an index."""
     keys = [entry for entry in catalog.constraints_of(index.table) if entry.kind == "foreign_key"]
-    return any(covers(catalog, index, key.columns) and _only_cover(catalog, index, key) for key in keys)
+    return any(covers_key(catalog, index, key) and _only_cover(catalog, index, key) for key in keys)
 
 
 def _only_cover(catalog: Catalog, index: Index, key: Constraint) -> bool:
     """Whether no other index covers the key; of several that do, the oldest is the one to keep."""
     others = (other for other in catalog.indexes_of(index.table) if other.oid != index.oid)
-    return not any(
-        (is_needed(other) or other.oid < index.oid) and covers(catalog, other, key.columns) for other in others
-    )
+    return not any((is_needed(other) or other.oid < index.oid) and covers_key(catalog, other, key) for other in others)
 
 
 def counted_entries(catalog: Catalog, index: Index, nodes: list[Node]) -> list[IndexUsage] | None:

@@ -171,6 +171,7 @@ def allowed_values_only_in_code(evidence: Evidence) -> Iterator[Finding | Examin
     catalog = evidence.get(Catalog)
     examined = 0
     found: list[tuple[Modelled, list[tuple[Column, ModelColumn]]]] = []
+    labelled: dict[tuple[str, tuple[str, ...]], list[tuple[Column, ModelColumn]]] = {}
     for entry in modelled_tables(evidence):
         ruled = {
             number
@@ -185,13 +186,18 @@ def allowed_values_only_in_code(evidence: Evidence) -> Iterator[Finding | Examin
                 continue
             examined += 1
             if column.labels:
-                yield from _of_labels(catalog, column, [each for each in models if each.values])
+                known = dict.fromkeys(value for each in models for value in each.values)
+                labelled.setdefault((column.type, tuple(sorted(known))), []).extend(
+                    (column, each) for each in models if each.values
+                )
             # Of a domain, the type tells nothing of its checks.
             plain = column.base_type in _PLAIN and column.type.split("(")[0] in _SPELT
             if plain and column.number not in ruled:
                 free.append((column, model))
         if free:
             found.append((entry, free))
+    for same in labelled.values():
+        yield from _of_labels(catalog, same)
     if len(found) <= MAXIMUM_SINGLE:
         for entry, free in found:
             yield _of_values(entry, free)
@@ -200,8 +206,11 @@ def allowed_values_only_in_code(evidence: Evidence) -> Iterator[Finding | Examin
     yield Examined(examined, examined, "columns", unmet=sum(len(free) for _, free in found))
 
 
-def _of_labels(catalog: Catalog, column: Column, models: list[ModelColumn]) -> Iterator[Finding]:
-    """An enumerated type and the values of all models of it, where they are the same list but for some."""
+def _of_labels(catalog: Catalog, same: list[tuple[Column, ModelColumn]]) -> Iterator[Finding]:
+    """An enumerated type and the values that models have for its columns, where they are the same list but for some. The type
+    is told once, at the first of the columns for which the code has those values."""
+    columns, models = list(dict.fromkeys(column for column, _ in same)), [model for _, model in same]
+    column = columns[0]
     labels = {label.lower(): label for label in column.labels}
     known = {value.lower(): value for model in models for value in model.values}
     missing = [value for key, value in known.items() if key not in labels]
@@ -214,7 +223,7 @@ def _of_labels(catalog: Catalog, column: Column, models: list[ModelColumn]) -> I
     words += [f"the type allows {_listed(unknown)}, which the code does not know"] if unknown else []
     yield Finding(
         subject,
-        f"{subject.name} is of the enumerated type {column.type}: {'; '.join(words)}",
+        f"{subject.name} is of the enumerated type {column.type}{_further(len(columns) - 1)}: {'; '.join(words)}",
         Fix(
             "Add what is missing to the type, in a migration that runs before the code does; let the code know the rest, or give "
             "those rows another value.",
@@ -227,9 +236,17 @@ def _of_labels(catalog: Catalog, column: Column, models: list[ModelColumn]) -> I
         ),
         severity=Severity.MEDIUM if missing else Severity.LOW,
         confidence=Confidence.INFERRED,
-        observed={"columns": [column.name], "only_in_code": missing[:SHOWN], "only_in_database": unknown[:SHOWN]},
+        observed={
+            "columns": [catalog.column_subject(each).name for each in columns][:SHOWN],
+            "only_in_code": missing[:SHOWN],
+            "only_in_database": unknown[:SHOWN],
+        },
         locations=tuple(dict.fromkeys(model.location for model in models)),
     )
+
+
+def _further(number: int) -> str:
+    return f", as {number} more {'columns are' if number > 1 else 'column is'}" if number else ""
 
 
 def _listed(values: list[str]) -> str:

@@ -7,6 +7,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+import msgspec
+
 from checks.evidence.database.facts import Catalog
 from checks.evidence.evidence import Evidence
 from checks.families import once_per_family
@@ -18,6 +20,13 @@ from checks.schema.columns import words
 from checks.text import visible
 
 _WORDS = RESERVED - COLUMN_NAMES
+# Those that FROM takes without quotes, as functions.
+_READ_AS_FUNCTIONS = frozenset(
+    """
+    current_catalog current_date current_role current_time current_timestamp current_user localtime localtimestamp
+    session_user system_user user
+    """.split()
+)
 _SNAKE = re.compile(r"[a-z_][a-z0-9_$]*")
 _SHOWN = 5
 _GENERIC = frozenset("data data1 data2 info misc stuff temp tmp foo bar test field value1 value2 column1 col1".split())
@@ -73,7 +82,8 @@ def reserved_name(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Tables are called by a reserved word of SQL.
 
     FROM user doesn't fail: it reads the current role's name. Others fail wherever somebody forgets the quotes, in a psql session
-    during an incident more often than in tested code. Columns are counted, but a reserved word as a column always fails at once.
+    during an incident more often than in tested code; those with capitals, which need quotes anyway, are left out. Columns are
+    counted, but a reserved word as a column always fails at once.
 
     Fix: Name new ones otherwise (users, orders); rename old ones when they are touched anyway.
 
@@ -86,13 +96,20 @@ def reserved_name(evidence: Evidence) -> Iterator[Finding | Examined]:
     """
     catalog = evidence.get(Catalog)
     names = _names(catalog)
-    tables = [entry for entry in names if entry[1].kind != "column" and entry[2].lower() in _WORDS]
-    yield from _per_schema(
+    tables = [
+        entry
+        for entry in names
+        if entry[1].kind != "column" and (entry[2] in _WORDS or entry[2].lower() in _READ_AS_FUNCTIONS)
+    ]
+    misread = {subject.path[0] for _, subject, name in tables if name in _READ_AS_FUNCTIONS}
+    for finding in _per_schema(
         tables,
         "The name {listed} is a reserved word",
         "{number} tables of schema {schema} are called by a reserved word: {listed}",
         Fix("Rename them in two steps: a view of the old name over the new table, until nobody uses it."),
-    )
+    ):
+        worse = finding.subject.path[0] in misread
+        yield msgspec.structs.replace(finding, severity=Severity.LOW if worse else Severity.NOTE)
     yield Examined(len(names), len(names), "names of tables and columns", unmet=len(tables))
 
 

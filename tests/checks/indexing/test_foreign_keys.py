@@ -67,7 +67,8 @@ SCHEMA = """
     INSERT INTO leafwise SELECT n, 1 + n % 50, '2026-01-01' FROM generate_series(1, 2000) n;
 """
 FILLED = (
-    "bare covered second_only swapped half half_enough half_unique partial_not_null partial_other hashed brin_only included expression"
+    "bare covered second_only swapped half half_enough half_unique partial_not_null partial_other hashed brin_only included "
+    "expression"
 ).split()
 
 

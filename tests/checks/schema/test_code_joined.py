@@ -42,6 +42,23 @@ model posts {
   user      users  @relation("u", fields: [user_id], references: [id])
   writer    users  @relation("w", fields: [org_id], references: [id])
 }
+enum Plan {
+  STARTER @map("basic") // what it was called before
+  PLUS    @map("plus")
+  @@map("plans")
+}
+enum Mood {
+  good
+  bad
+  odd // not in the database
+}
+model accounts {
+  id    Int   @id
+  plan  Plan
+  was   Plan?
+  mood  Mood
+  other Mood?
+}
 """
 DRIZZLE = """
 import { pgTable, integer, text, varchar } from "drizzle-orm/pg-core";
@@ -69,6 +86,8 @@ CREATE TYPE moods AS ENUM ('good', 'bad');
 CREATE TYPE sizes AS ENUM ('small', 'large', 'huge');
 CREATE TYPE ranks AS ENUM ('low', 'high');
 CREATE TYPE hues AS ENUM ('red', 'green', 'blue');
+CREATE TYPE plans AS ENUM ('basic', 'plus');
+CREATE TABLE accounts (id int PRIMARY KEY, plan plans NOT NULL, was plans, mood moods NOT NULL, other moods);
 CREATE TABLE tickets (
     id int PRIMARY KEY, status text NOT NULL, kind text NOT NULL CHECK (kind IN ('a', 'b')), mood moods NOT NULL,
     size sizes NOT NULL, rank ranks NOT NULL, hue hues NOT NULL
@@ -89,8 +108,16 @@ def test_what_models_promise_and_the_database_does_not_keep(database: Database, 
     assert (nulls.subject.name, nulls.severity) == ("public.users", Severity.MEDIUM)
     assert nulls.observed == {"nullable_in_database": ["name"], "required_by_database": ["nick"]}
 
-    values, labels = sorted(
-        conclude(evidence, "schema.allowed-values-only-in-code").findings, key=lambda found: len(found.subject.path)
+    values, both, labels = sorted(
+        conclude(evidence, "schema.allowed-values-only-in-code").findings,
+        key=lambda found: (len(found.subject.path), found.subject.name),
+    )
+    assert both.observed == {
+        "columns": ["public.accounts.mood", "public.accounts.other"], "only_in_code": ["odd"], "only_in_database": [],
+    }  # fmt: skip
+    assert both.title == (
+        "public.accounts.mood is of the enumerated type public.moods, as 1 more column is: the code knows 'odd', "
+        "which the type refuses"
     )
     assert (labels.subject.name, labels.severity) == ("public.tickets.size", Severity.MEDIUM)
     assert labels.observed["only_in_code"] == ["it's"]

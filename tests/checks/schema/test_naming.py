@@ -15,13 +15,17 @@ def test_names_that_mislead(database: Database) -> None:
         CREATE TABLE "Users" (id int);
         CREATE TABLE users (id int, "p{CYRILLIC_A}y" text, pay text, "note{HIDDEN}" text, "end " text);
         CREATE TABLE {long} (id int); CREATE TABLE orders (id int, "createdAt" int, naïve text);
-        CREATE TABLE flyway_schema_history (id int); CREATE VIEW "select" AS SELECT 1 AS one;"""
+        CREATE TABLE flyway_schema_history (id int); CREATE VIEW "select" AS SELECT 1 AS one;
+        CREATE SCHEMA app; CREATE TABLE app."User" (id int); CREATE TABLE app."Group" (id int); CREATE TABLE app."order" (id int);
+        CREATE SCHEMA prisma; CREATE TABLE prisma."Order" (id int);"""
     )
     evidence = survey(database)
 
     reserved = conclude(evidence, "schema.reserved-name")
-    assert names(reserved) == {"public"}
-    assert finding(reserved, "public").observed["names"] == ['public."select"', 'public."user"']
+    assert {found.subject.name: (found.severity, found.observed["names"]) for found in reserved.findings} == {
+        "public": (Severity.LOW, ['public."select"', 'public."user"']),
+        "app": (Severity.NOTE, ['app."User"', 'app."order"']),
+    }
     confusable = conclude(evidence, "schema.confusable-name")
     assert {(found.subject.path[-1], found.discriminator): found.severity for found in confusable.findings} == {
         ("users", "alike"): Severity.LOW,

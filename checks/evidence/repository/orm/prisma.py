@@ -37,13 +37,23 @@ def read_schema(file: SourceFile) -> Schema:
         if block.group(1) == "datasource" and (provider := _PROVIDER.search(block.group(3))):
             ours = provider.group(1) in _OURS
         elif block.group(1) == "enum":
-            lines = (line.split("//")[0].split() for line in block.group(3).splitlines())
-            values[block.group(2)] = tuple(words[0] for words in lines if words and not words[0].startswith("@"))
+            values[block.group(2)] = _labels(block.group(3))
     for block in blocks:
         if block.group(1) in ("model", "view"):
             line = file.text.count("\n", 0, block.start(1)) + 1
             models.append(_read_model(file.path, line, block.group(2), block.group(3), values))
     return Schema(file.path, models, ours, joins)
+
+
+def _labels(body: str) -> tuple[str, ...]:
+    """The values of an enum as the database has them: the name of each, or what @map says."""
+    found = []
+    for line in body.splitlines():
+        code = re.sub(r"(?<!:)//.*$", "", line).strip()
+        if code and not code.startswith("@"):
+            mapped = re.search(r"@map" + _STRING, code)
+            found.append(mapped.group(1) if mapped else code.split()[0])
+    return tuple(found)
 
 
 def link_models(schemas: list[Schema]) -> list[Model]:
