@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from checks.evidence.evidence import Evidence
+from checks.limits import LIMITS
 from checks.model import Reason, Subject, Unobserved
 from scorecards.rubric import Strength
 
@@ -62,3 +63,11 @@ def listed(names: list[str], shown: int = 3) -> str:
     """`a, b, c and 4 more`."""
     rest = len(names) - shown
     return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def by_override(evidence: Evidence, limit: str, found: float) -> str:
+    """For an observation that would not do without an override, so that the criterion's own words do not hold: ` (an override
+    asks for 0 days in place of 7)`; else empty. `found` is what was held against the threshold of that name."""
+    asked, known = evidence.limit(limit), LIMITS[limit]
+    enough = found >= known.default if known.stricter == "higher" else found <= known.default
+    return "" if enough else f" (an override asks for {asked:g} {known.unit} in place of {known.default:g})"

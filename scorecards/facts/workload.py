@@ -8,7 +8,7 @@ from checks.figures import days_in_words
 from checks.model import Reason, Subject, quote_identifier
 from checks.settings import setting_subject
 from checks.workload import counted_days, pattern_by_query_id, statement_in_words
-from scorecards.facts.verdict import Verdict, judged, listed, met, missing, undecided, unknown, unmet
+from scorecards.facts.verdict import Verdict, by_override, judged, listed, met, missing, undecided, unknown, unmet
 
 DAY_S, HOUR_S = 86_400, 3_600
 CLIENT_READ_S = 600
@@ -95,10 +95,11 @@ def statements_cover_a_week(evidence: Evidence) -> Verdict:
         return readable
     statements = evidence.get(Statements)
     days = counted_days(evidence, "window_days")
+    window = f"window of {days_in_words(days)}{by_override(evidence, 'window_days', days)}"
     if statements.evicted is None:
-        return met(f"window of {days_in_words(days)}")
+        return met(window)
     churning = statements.evicted > max(1.0, EVICTIONS_PER_DAY * days)
-    return judged(not churning, f"window of {days_in_words(days)}, entries evicted {statements.evicted} times")
+    return judged(not churning, f"{window}, entries evicted {statements.evicted} times")
 
 
 def plans_captured(evidence: Evidence) -> Verdict:

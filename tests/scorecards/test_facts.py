@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import msgspec
 import pytest
 
@@ -320,6 +322,19 @@ def test_a_threshold_of_the_user_counts() -> None:
     stricter = Configuration((Override("key_used_red", 0.5, 0.9, "user", False),))
     given = msgspec.structs.replace(with_sequence(600), configuration=stricter)
     assert status("sequences_have_room", given) == "unmet"
+
+
+def test_an_observation_says_which_threshold_an_override_put_in_force() -> None:
+    covered, asked = statements(), Configuration((Override("window_days", 0, 7, "repository", True),))
+    young = msgspec.structs.replace(covered, since=NOW - dt.timedelta(seconds=9))
+
+    told = [FACTS["statements_cover_a_week"](evidence(statements=each, configuration=asked)).observed
+            for each in (young, covered)]  # fmt: skip
+
+    assert told == [
+        "window of 9 s (an override asks for 0 days in place of 7), entries evicted 3 times",
+        "window of 41 days, entries evicted 3 times",
+    ]
 
 
 def test_a_view_has_no_size_and_makes_no_table_large() -> None:
