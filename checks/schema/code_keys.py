@@ -34,6 +34,9 @@ _WHO = re.compile(r"(^|_)(e_?mail|email_?address|user_?name|login|handle|nick_?n
 # What a row is in for a while: the values beside it are unique as long as it is in that.
 _CONDITION = re.compile(r"(^|_)(status|state|deleted|active|archived|enabled|current|is)(_|$)")
 _KIND = re.compile(r"(^|_)(type|kind|status|state|category|role|provider|source|action|event)$")
+_PROSE = re.compile(
+    r"(^|_)(answer|body|comment|content|description|html|markdown|message|note|prompt|query|summary|text)$"
+)
 _ANY_CASE = frozenset(["lower", "upper"])
 
 
@@ -81,8 +84,7 @@ def uniqueness_only_in_code(evidence: Evidence) -> Iterator[Finding | Examined]:
         rows = estimated_rows(evidence, table)
         yield Finding(
             Subject("column", (table.schema, table.name, columns[0])) if len(columns) == 1 else table.subject,
-            f"{', '.join(columns)} of {table.subject.name} {'is' if len(columns) == 1 else 'are'} unique only as long as "
-            f"nobody writes at once: {entries[0].by}, and there is no unique index",
+            _title(table, columns, entries[0].by),
             _fix(catalog, table, columns, entries),
             severity=Severity.HIGH if any(entry.by != _LOOK for entry in entries) else Severity.MEDIUM,
             confidence=Confidence.INFERRED,
@@ -96,6 +98,22 @@ def uniqueness_only_in_code(evidence: Evidence) -> Iterator[Finding | Examined]:
         )
     total = len({(entry.table.oid, entry.columns) for entry in promises})
     yield Examined(total, total, "promises of the code")
+
+
+def _title(table: Table, columns: list[str], by: str) -> str:
+    keys, conditions = _apart(columns)
+    under = f" for one value of {', '.join(conditions)}," if conditions else ""
+    return (
+        f"{', '.join(keys)} of {table.subject.name} {'is' if len(keys) == 1 else 'are'} unique{under} only as long as nobody "
+        f"writes at once: {by}, and there is no unique index"
+    )
+
+
+def _apart(columns: list[str]) -> tuple[list[str], list[str]]:
+    """What is unique, and what says when it is; of conditions alone the first are what is unique."""
+    conditions = [name for name in columns if _CONDITION.search(_snake(name))]
+    keys = [name for name in columns if name not in conditions]
+    return (keys, conditions) if keys else (columns, [])
 
 
 _Broken = dict[tuple[int, frozenset[str]], list[Promise]]
@@ -162,7 +180,7 @@ def _promises(evidence: Evidence) -> list[Promise]:
                     by = f"model {model.name} {'validates' if index.validated else 'says'} so"
                     found.append(Promise(entry.table, names, by, model.location, index.any_case))
     for behaviour in repository.behaviours:
-        if behaviour.kind != "check_then_insert" or not behaviour.certain or not behaviour.table:
+        if behaviour.kind != "check_then_insert" or not behaviour.certain or behaviour.many or not behaviour.table:
             continue
         tables = [
             table
@@ -216,22 +234,40 @@ def _names(catalog: Catalog, index: Index) -> set[str]:
 
 
 def _fix(catalog: Catalog, table: Table, columns: list[str], entries: list[Promise]) -> Fix:
-    name = quote_identifier(new_name(catalog, table.schema, table.name, *columns, "key"))
+    name = new_name(catalog, table.schema, table.name, *columns, "key")
     path, listed = qualified_name(table.schema, table.name), column_list(columns)
-    keys = listed
-    if any(entry.any_case for entry in entries):
-        keys = ", ".join(
-            [*(quote_identifier(each) for each in columns[:-1]), f"lower({quote_identifier(columns[-1])})"]
+    keys, conditions = _apart(columns)
+    lower = columns[-1] if any(entry.any_case for entry in entries) else None
+    long = [column for column in keys if _is_prose(catalog, table, column)]
+    ordered = [*(column for column in keys if column not in long), *long]
+    key = ", ".join(
+        f"md5({quote_identifier(column)})" if column in long
+        else f"lower({quote_identifier(column)})" if column == lower
+        else quote_identifier(column)
+        for column in ordered
+    )  # fmt: skip
+    if conditions:
+        condition = (
+            f"As the value of {column_list(conditions)} is the condition, the index is one on ({key}) WHERE "
+            f"{column_list(conditions)} is the value that the code looks for. "
         )
-    conditional = any(_CONDITION.search(_snake(each)) for each in columns)
+    else:
+        condition = "If it is unique only under a condition, such as not deleted, give the index that condition. "
+    if long:
+        condition += f"An index entry holds 2,704 bytes, so it is over the hash of {column_list(long)}. "
     return Fix(
-        f"Find the duplicates first: SELECT {listed}, count(*) FROM {path} GROUP BY {listed} HAVING count(*) > 1. If it is "
-        "unique only under a condition, such as not deleted, give the index that condition. Then insert with ON CONFLICT, "
-        "or take the error of the index for the answer.",
-        None if conditional else f"CREATE UNIQUE INDEX CONCURRENTLY {name} ON {path} ({keys});",
+        f"Find the duplicates first: SELECT {listed}, count(*) FROM {path} GROUP BY {listed} HAVING count(*) > 1. "
+        f"{condition}Then insert with ON CONFLICT, or take the error of the index for the answer.",
+        None if conditions else f"CREATE UNIQUE INDEX CONCURRENTLY {quote_identifier(name)} ON {path} ({key});",
         lock="SHARE UPDATE EXCLUSIVE",
-        undo=None if conditional else f"DROP INDEX CONCURRENTLY {qualified_name(table.schema, name.strip(chr(34)))};",
+        undo=None if conditions else f"DROP INDEX CONCURRENTLY {qualified_name(table.schema, name)};",
     )
+
+
+def _is_prose(catalog: Catalog, table: Table, name: str) -> bool:
+    """Whether values may be longer than an index entry can be."""
+    column = catalog.column_names[table.oid][name]
+    return column.base_type in _TEXT and column.type_modifier < 0 and bool(_PROSE.search(_snake(name)))
 
 
 @check(
@@ -275,16 +311,16 @@ def case_sensitivity_differs_from_code(evidence: Evidence) -> Iterator[Finding |
         if (oid, number) not in asked or not is_reviewed(table) or _folds(catalog, table, number):
             continue
         column = catalog.column(oid, number)
-        name = quote_identifier(new_name(catalog, table.schema, table.name, column.name, "lower_key"))
+        name = new_name(catalog, table.schema, table.name, column.name, "lower_key")
         path = qualified_name(table.schema, table.name)
         yield Finding(
             catalog.column_subject(column),
             f"The code takes {column.name} of {table.subject.name} for unique in any case, its unique index does not",
             Fix(
                 "Find values that differ in capitals only, put them right, then build the index; the old one can go.",
-                f"CREATE UNIQUE INDEX CONCURRENTLY {name} ON {path} (lower({quote_identifier(column.name)}));",
+                f"CREATE UNIQUE INDEX CONCURRENTLY {quote_identifier(name)} ON {path} (lower({quote_identifier(column.name)}));",
                 lock="SHARE UPDATE EXCLUSIVE",
-                undo=f"DROP INDEX CONCURRENTLY {qualified_name(table.schema, name.strip(chr(34)))};",
+                undo=f"DROP INDEX CONCURRENTLY {qualified_name(table.schema, name)};",
             ),
             confidence=Confidence.INFERRED,
             observed={"columns": [column.name], "index": index.name},

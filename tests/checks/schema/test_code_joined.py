@@ -247,6 +247,69 @@ def test_a_look_before_an_insert(database: Database, repository: Repositories) -
     assert [(place.path, place.line) for place in unique.locations] == [("app.py", 6)]
 
 
+REMEMBERED = """
+datasource db {
+  provider = "postgresql"
+}
+model Memory {
+  id      Int    @id @default(autoincrement())
+  content String
+  owner   Int
+}
+model Digest {
+  id     Int    @id @default(autoincrement())
+  owner  Int
+  status String
+}
+model Outcome {
+  id      Int @id @default(autoincrement())
+  message Int
+}
+"""
+REMEMBER = """
+export async function remember(owner: number, content: string) {
+  const existing = await prisma.memory.findFirst({ where: { owner, content }, select: { id: true } });
+  if (existing) return;
+  await prisma.memory.create({ data: { owner, content } });
+}
+export async function digest(owner: number) {
+  const pending = await prisma.digest.findFirst({ where: { owner, status: "PENDING" } });
+  if (pending) return pending;
+  return await prisma.digest.create({ data: { owner, status: "PENDING" } });
+}
+export async function outcomes(message: number) {
+  const known = await prisma.outcome.findMany({ where: { message } });
+  if (known.length > 0) return known.map((each) => each.id);
+  await prisma.outcome.create({ data: { message } });
+}
+"""
+
+
+def test_what_a_look_before_an_insert_promises(database: Database, repository: Repositories) -> None:
+    database.execute(
+        'CREATE TABLE "Memory" (id serial PRIMARY KEY, content text NOT NULL, owner int NOT NULL)',
+        'CREATE TABLE "Digest" (id serial PRIMARY KEY, owner int NOT NULL, status text NOT NULL)',
+        'CREATE TABLE "Outcome" (id serial PRIMARY KEY, message int NOT NULL)',
+    )
+    path = repository({"prisma/schema.prisma": REMEMBERED, "src/memory.ts": REMEMBER})
+    evidence = survey(database, path)
+
+    digest, memory = sorted(
+        conclude(evidence, "schema.uniqueness-only-in-code").findings, key=lambda found: found.subject.name
+    )
+
+    # There may be many outcomes of a message: code that asks for all of them says so.
+    assert digest.title.startswith('owner of public."Digest" is unique for one value of status, only as long as nobody')
+    assert digest.fix.sql is None
+    assert "one on (owner) WHERE status is the value" in digest.fix.summary
+    assert memory.title.startswith('content, owner of public."Memory" are unique only as long as nobody')
+    assert memory.fix.sql is not None
+    assert memory.fix.sql.endswith('ON public."Memory" (owner, md5(content));')
+    assert memory.fix.undo is not None
+    database.execute(memory.fix.sql, memory.fix.undo, memory.fix.sql)
+    assert names(conclude(survey(database, path), "schema.uniqueness-only-in-code")) == {'public."Digest"'}
+
+
 def test_values_of_a_sequence_are_unique_without_an_index(database: Database, repository: Repositories) -> None:
     database.execute(
         "CREATE TABLE notes (id bigint GENERATED ALWAYS AS IDENTITY, day date, PRIMARY KEY (id, day)) PARTITION BY RANGE (day)"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import msgspec
 from tree_sitter import Node
 
 from checks.evidence.repository.behaviour.helpers import Helper, Helpers, sent_through
@@ -29,6 +30,7 @@ CAREFUL = re.compile(
 _LOCK = re.compile(r"\b(?:acquire|take|obtain|hold|with)\w*lock\w*\(([^()]*)\)", re.IGNORECASE)
 _UPSERTS = re.compile(r"\.upsert\(|get_or_create|update_or_create|onConflict|ignoreDuplicates|orIgnore|findOrCreate")
 _EQUAL = re.compile(r'(?:"?\w+"?\.)?"?(\w+)"?\s*(?:=\s*\$|ILIKE\s*\$|=\s*ANY|IN\s*\(\$)', re.IGNORECASE)
+_ALL = re.compile(r"\.(?:findMany|findAll)\(|\.all\(\s*\)\s*$")
 _INSERTED = re.compile(r"\bINTO\s+[\w\".]+\s*\(([^)]*)\)", re.IGNORECASE)
 _SET = re.compile(r"\bSET\s+(.*?)(?:\bWHERE\b|$)", re.IGNORECASE | re.DOTALL)
 _NAMES = re.compile(r"[A-Za-z_$][\w$]*")
@@ -111,7 +113,9 @@ def _checked(outline: Outline, inside: list[Site], guessed: frozenset[int]) -> I
             if _decides(outline, read, insert):
                 detail = ", ".join(dict.fromkeys(_EQUAL.findall(read.text)))
                 certain = guessed.isdisjoint([read.start, insert.start])
-                yield _behaviour(outline, "check_then_insert", read, insert.line, detail, certain=certain)
+                told = _behaviour(outline, "check_then_insert", read, insert.line, detail, certain=certain)
+                many = bool(_ALL.search(outline.slice(read.start, read.end)))
+                yield msgspec.structs.replace(told, many=many)
                 break
 
 

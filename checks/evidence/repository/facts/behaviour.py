@@ -22,7 +22,8 @@ class Behaviour(msgspec.Struct, frozen=True):
     columns compared; of read_modify_write the attribute; of external_call_in_transaction the library; of retry_without_backoff
     "no wait", "fixed wait" or "tenacity without wait"; of isolation_level the level in lower case; of session_state what is set
     or held; of reader_split what names the reader; of cache_fill the cache; of dual_write the store; of lazy_load the relation.
-    `certain` is False where a helper function in between was not followed.
+    `certain` is False where a helper function in between was not followed; `many` of check_then_insert: the look brings every
+    row, as findMany() does, and not whether there is one.
     """
 
     kind: str
@@ -33,3 +34,4 @@ class Behaviour(msgspec.Struct, frozen=True):
     other: Location | None = None
     detail: str = ""
     certain: bool = True
+    many: bool = False
