@@ -22,9 +22,9 @@ from scorecards.words import without_paths
 
 
 class Judged(msgspec.Struct, frozen=True):
-    """A criterion and its verdict. `findings` are those that make it unmet, or that tell of the objects which do; `mended`: it
-    would be met without them; `contradiction` is said and measured, if they differ; `asked`: an answer could decide it; `seen`:
-    what evidence alone says, in words."""
+    """A criterion and its verdict. `findings` are those that make it unmet, or that tell of the objects which do; `mended` is the
+    verdict without them, None if other things speak against it too; `contradiction` is said and measured, if they differ;
+    `asked`: an answer could decide it; `seen`: what evidence alone says, in words."""
 
     criterion: Criterion
     verdict: Verdict
@@ -32,7 +32,7 @@ class Judged(msgspec.Struct, frozen=True):
     contradiction: str = ""
     asked: bool = False
     seen: str = ""
-    mended: bool = False
+    mended: Verdict | None = None
 
     @property
     def answerable(self) -> bool:
@@ -41,7 +41,10 @@ class Judged(msgspec.Struct, frozen=True):
 
     @property
     def standing(self) -> Standing:
-        criterion, verdict = self.criterion, self.verdict
+        return self.standing_with(self.verdict)
+
+    def standing_with(self, verdict: Verdict) -> Standing:
+        criterion = self.criterion
         return Standing(
             criterion.id, criterion.area, criterion.level, verdict.status, verdict.strength, criterion.minimum,
             criterion.provisional,
@@ -94,13 +97,15 @@ def _judge(
     question = criterion.question
     if question is None:
         verdict = seen or unknown(Reason.NOT_RUN, "no check decides this yet")
-        return Judged(criterion, verdict, findings, mended=mended)
+        return Judged(criterion, verdict, findings, mended=_passed(criterion.rule) if mended else None)
     said = _from_answer(question, answer, as_of)
     if seen is None:
         return Judged(criterion, said, asked=True)
     if seen.status == "unmet":
         contradiction = f"said yes, seen: {seen.observed}" if said.status == "met" else ""
-        return Judged(criterion, seen, findings, contradiction, mended=mended)
+        # What evidence no longer speaks against, a person must still say.
+        without = said if seen.objects or question.role == "also" else _passed(criterion.rule)
+        return Judged(criterion, seen, findings, contradiction, mended=without if mended else None)
     if question.role == "also":
         return Judged(criterion, _both(seen, said), findings, asked=seen.status == "met")
     if seen.status in ("met", "not_applicable"):
@@ -111,6 +116,10 @@ def _judge(
         reason, unlock = (said.reason, said.unlock) if open_question else (seen.reason, seen.unlock)
         return Judged(criterion, unknown(reason or Reason.NEEDS_ANSWER, unlock, seen.observed), findings, asked=True)
     return Judged(criterion, said, findings, asked=True)
+
+
+def _passed(rule: Rule | None) -> Verdict:
+    return met("", rule.evidence if rule and rule.checks else Strength.MEASURED)
 
 
 def _not_applicable(criterion: Criterion, evidence: Evidence, scale: Scale) -> str:
@@ -125,7 +134,7 @@ def _not_applicable(criterion: Criterion, evidence: Evidence, scale: Scale) -> s
 
 
 class _Seen(NamedTuple):
-    """As Judged has them; `verdict` is None if the criterion has no rule."""
+    """`verdict` is None if the criterion has no rule; `mended`: nothing else speaks against it."""
 
     verdict: Verdict | None
     findings: tuple[Finding, ...] = ()
@@ -287,19 +296,19 @@ def _both(one: Verdict, other: Verdict) -> Verdict:
     return Verdict("met", observed, max(strengths, key=list(Strength).index))
 
 
-def comes_along(judged: Sequence[Judged], met: Collection[str]) -> tuple[str, ...]:
-    """The ids of further criteria that are met once those are: what makes them unmet is mended with what makes those unmet."""
+def comes_along(judged: Sequence[Judged], met: Collection[str]) -> dict[str, Standing]:
+    """Further criteria as they stand once those are met: what makes them unmet is mended with what makes those unmet."""
     gone = {
         _key(finding)
         for entry in judged
         if entry.criterion.id in met and not (entry.criterion.rule and entry.criterion.rule.share)
         for finding in entry.findings
     }
-    return tuple(
-        entry.criterion.id
+    return {
+        entry.criterion.id: entry.standing_with(entry.mended)
         for entry in judged
         if entry.mended and entry.criterion.id not in met and all(_key(finding) in gone for finding in entry.findings)
-    )
+    }
 
 
 def _key(finding: Finding) -> tuple[str, Subject, str]:

@@ -66,11 +66,12 @@ class Effects:
 
     def met(self, criteria: Collection[str]) -> Levels:
         """The levels if those criteria were met, each with the evidence it needs, and what is met with them."""
-        together = {*criteria, *comes_along(tuple(self.judged.values()), criteria)}
-        return self._score({id: self._as_met(id) for id in together if id in self.judged})
-
-    def _as_met(self, id: str) -> Standing:
-        return msgspec.structs.replace(self.judged[id].standing, status="met", strength=Strength.MEASURED)
+        changed = {
+            id: msgspec.structs.replace(self.judged[id].standing, status="met", strength=Strength.MEASURED)
+            for id in criteria
+            if id in self.judged
+        }
+        return self._score({**changed, **comes_along(tuple(self.judged.values()), criteria)})
 
     def words(self, after: Levels) -> str:
         """Which levels differ from those that hold, in a few words; "" if none does."""
@@ -91,21 +92,14 @@ class Effects:
         strict = (self._strict[0], _without(self._strict[1], finding)) if self._strict else None
         criteria = tuple(self.judged[id].criterion for id in blamed)
         after = self._judge(msgspec.structs.replace(self._rubric, criteria=criteria), outcomes, strict)
-        # A fact is read from evidence, which stays: it holds again once no finding is left of those that tell of it.
-        met = tuple(
-            id
+        # A fact is read from evidence, which stays: without any finding of those that tell of it, it holds again.
+        verdicts = {
+            id: (entry.verdict.status == "unmet" and not entry.findings and blamed[id].mended) or entry.verdict
             for id, entry in after.items()
-            if entry.verdict.status == "met" or (blamed[id].mended and not entry.findings)
-        )
-        rest = tuple(
-            (id, len(entry.findings))
-            for id, entry in after.items()
-            if entry.verdict.status == "unmet" and id not in met
-        )
-        levels = self._score(
-            {id: self._as_met(id) if entry.verdict.status == "unmet" and id in met else entry.standing
-             for id, entry in after.items()}
-        )  # fmt: skip
+        }
+        met = tuple(id for id, verdict in verdicts.items() if verdict.status == "met")
+        rest = tuple((id, len(after[id].findings)) for id, verdict in verdicts.items() if verdict.status == "unmet")
+        levels = self._score({id: entry.standing_with(verdicts[id]) for id, entry in after.items()})
         return Effect(self.words(levels), met, rest)
 
 

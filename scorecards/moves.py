@@ -116,11 +116,10 @@ def _points(levels: Levels) -> float:
 
 
 def _simulate(judged: Sequence[Judged], before: Levels, group: Sequence[Judged], one_look: bool) -> _Candidate:
-    ids = comes_along(judged, {entry.criterion.id for entry in group})
-    along = [entry for entry in judged if entry.criterion.id in ids]
-    after = score(_with_met([entry.standing for entry in judged], (*group, *along)))
-    counted = tuple(entry.criterion.id for entry in along if entry.standing.counts)
-    return _Candidate(tuple(group), before, after, one_look, counted)
+    along = comes_along(judged, {entry.criterion.id for entry in group})
+    standings = [along.get(entry.criterion.id, entry.standing) for entry in judged]
+    met = tuple(id for id, standing in along.items() if standing.status == "met" and standing.counts)
+    return _Candidate(tuple(group), before, score(_with_met(standings, group)), one_look, met)
 
 
 def _looks(open_ones: Sequence[Judged]) -> list[tuple[Judged, ...]]:

@@ -222,3 +222,19 @@ def test_the_badge_has_only_keys_that_shields_knows(reviewed: Scorecard) -> None
     badge = json.loads(render(reviewed, "badge"))
     assert list(badge) == ["schemaVersion", "label", "message", "color", "cacheSeconds"]
     assert badge["message"] == f"level 0 · {reviewed.overall.index}"
+
+
+def test_only_what_counts_against_a_criterion_is_named_beside_it() -> None:
+    check = "indexing.foreign-key-without-index"
+    findings = [
+        finding(check, "constraint", "public", "messages", "mild", severity=Severity.LOW),
+        finding(check, "constraint", "public", "messages", "counts", severity=Severity.HIGH),
+    ]
+    card = scorecard(results=(*(entry for entry in results() if entry.check != check), found(check, findings)))
+    for name in ("markdown", "html"):
+        row = next(
+            line for line in render(card, name).splitlines() if "<strong>IDX-2.1" in line or "**IDX-2.1**" in line
+        )
+        assert "only 6 of 7 objects" in row
+        assert "public.messages.counts" in row
+        assert "mild" not in row
