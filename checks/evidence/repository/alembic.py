@@ -9,7 +9,7 @@ from tree_sitter import Node
 
 from checks.evidence.repository.alembic_operations import Operations
 from checks.evidence.repository.files import SourceFile
-from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name
+from checks.evidence.repository.orm.python_syntax import arguments_of, call_name
 from checks.evidence.repository.orm.syntax import field, named, source_of, text
 from checks.evidence.repository.scripts import Gathering, Migrations, ScriptReader, by_folder
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from tree_sitter import Node
 
 from checks.evidence.repository.alembic_types import Column, read_column
+from checks.evidence.repository.orm.python_syntax import arguments_of, call_name
 from checks.evidence.repository.orm.query import quoted
-from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name
 from checks.evidence.repository.orm.syntax import Source, field, named, text
 from checks.evidence.repository.python_values import Values, words_in
 from checks.evidence.repository.scripts import ScriptReader

@@ -6,8 +6,8 @@ import re
 
 from tree_sitter import Node
 
+from checks.evidence.repository.orm.python_syntax import arguments_of, call_name
 from checks.evidence.repository.orm.query import quoted
-from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name
 from checks.evidence.repository.orm.syntax import field, text
 from checks.evidence.repository.python_values import Values
 from checks.evidence.repository.type_names import UNKNOWN

@@ -5,8 +5,8 @@ from __future__ import annotations
 from tree_sitter import Node
 
 from checks.evidence.repository.orm.django_fields import Field, is_field, read_field
+from checks.evidence.repository.orm.python_syntax import arguments_of, call_name, string_of
 from checks.evidence.repository.orm.query import quoted
-from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name, string_of
 from checks.evidence.repository.orm.syntax import text
 from checks.evidence.repository.type_names import UNKNOWN
 from checks.model import Location

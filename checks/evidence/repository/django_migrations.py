@@ -11,7 +11,7 @@ from checks.evidence.repository.django_operations import Models
 from checks.evidence.repository.django_order import Key, Migration, attributes, ordered, without_squashed
 from checks.evidence.repository.django_state import State
 from checks.evidence.repository.files import SourceFile
-from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name
+from checks.evidence.repository.orm.python_syntax import arguments_of, call_name
 from checks.evidence.repository.orm.syntax import field, named, source_of, text
 from checks.evidence.repository.python_values import words_in
 from checks.evidence.repository.scripts import Gathering, Migrations

@@ -7,8 +7,8 @@ from tree_sitter import Node
 from checks.evidence.repository.django_columns import StateField, target_of
 from checks.evidence.repository.django_rules import Rules, groups_of, rules_of
 from checks.evidence.repository.django_state import Model
+from checks.evidence.repository.orm.python_syntax import string_of
 from checks.evidence.repository.orm.query import quoted
-from checks.evidence.repository.orm.sqlalchemy import string_of
 from checks.evidence.repository.orm.syntax import field, named, text
 from checks.evidence.repository.python_values import words_in
 from checks.model import Location

@@ -10,8 +10,8 @@ from checks.evidence.repository.django_columns import StateField, has_pattern_in
 from checks.evidence.repository.django_state import Columns, Model
 from checks.evidence.repository.ledger import ConstraintDetail, IndexDetail
 from checks.evidence.repository.orm.django_fields import read_meta_index
+from checks.evidence.repository.orm.python_syntax import arguments_of, call_name, string_of
 from checks.evidence.repository.orm.query import quoted
-from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name, string_of
 from checks.evidence.repository.orm.syntax import named
 from checks.evidence.repository.python_values import words_in
 from checks.model import Location

@@ -6,8 +6,8 @@ from tree_sitter import Node
 
 from checks.evidence.repository.django_columns import KEYS, StateField, has_pattern_index, target_of
 from checks.evidence.repository.django_order import Key
+from checks.evidence.repository.orm.python_syntax import string_of
 from checks.evidence.repository.orm.query import quoted
-from checks.evidence.repository.orm.sqlalchemy import string_of
 from checks.evidence.repository.orm.syntax import Source
 from checks.evidence.repository.python_values import Values, words_in
 from checks.evidence.repository.scripts import ScriptReader

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tree_sitter import Node
 
-from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name
+from checks.evidence.repository.orm.python_syntax import arguments_of, call_name
 from checks.evidence.repository.orm.syntax import field, named, text
 
 _MAXIMUM_DEPTH = 20

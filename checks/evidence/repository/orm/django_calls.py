@@ -12,8 +12,8 @@ from checks.evidence.repository.orm.django_expressions import Expressions
 from checks.evidence.repository.orm.django_paths import Paths, Project, key_of
 from checks.evidence.repository.orm.django_rows import IDENTIFIER, Rows
 from checks.evidence.repository.orm.django_steps import SENDS, Step, Steps, insert, plain_name
+from checks.evidence.repository.orm.python_syntax import arguments_of, call_name, string_of
 from checks.evidence.repository.orm.query import COLUMNS, EVERYTHING, VALUE, WHERE, Query, column_of, quoted
-from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name, string_of
 from checks.evidence.repository.orm.syntax import Source, field, function_around, named, text, unwrapped
 
 CANDIDATE = re.compile(

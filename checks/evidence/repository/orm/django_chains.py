@@ -8,8 +8,8 @@ from tree_sitter import Node
 
 from checks.evidence.repository.orm.django_steps import SENDS, UNREAD, Step, plain_name
 from checks.evidence.repository.orm.python_chains import mentions_of
+from checks.evidence.repository.orm.python_syntax import call_name
 from checks.evidence.repository.orm.query import COLUMNS, EVERYTHING, LIMIT
-from checks.evidence.repository.orm.sqlalchemy import call_name
 from checks.evidence.repository.orm.syntax import field, text
 
 _READS = frozenset(

@@ -9,7 +9,7 @@ from tree_sitter import Node
 
 from checks.evidence.repository.facts import ModelIndex
 from checks.evidence.repository.orm.django_fields import Field, choices_of, is_field, read_field, read_meta_index
-from checks.evidence.repository.orm.sqlalchemy import call_name, string_of
+from checks.evidence.repository.orm.python_syntax import call_name, string_of
 from checks.evidence.repository.orm.syntax import Source, field, named, text
 from checks.model import Location
 

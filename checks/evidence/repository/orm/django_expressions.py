@@ -8,8 +8,8 @@ from collections.abc import Callable
 from tree_sitter import Node
 
 from checks.evidence.repository.orm.django_paths import Found, Paths
+from checks.evidence.repository.orm.python_syntax import arguments_of, call_name, string_of
 from checks.evidence.repository.orm.query import VALUE
-from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name, string_of
 from checks.evidence.repository.orm.syntax import field, named, text
 
 _COMPARISONS = {"exact": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}

@@ -8,7 +8,7 @@ import msgspec
 from tree_sitter import Node
 
 from checks.evidence.repository.facts import ModelIndex
-from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name, string_of
+from checks.evidence.repository.orm.python_syntax import arguments_of, call_name, string_of
 from checks.evidence.repository.orm.syntax import field, named, text
 from checks.model import Location
 

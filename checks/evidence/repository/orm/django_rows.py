@@ -11,8 +11,8 @@ from checks.evidence.repository.orm.django_paths import Project, key_of
 from checks.evidence.repository.orm.django_steps import insert, plain_name
 from checks.evidence.repository.orm.python_chains import mentions_of
 from checks.evidence.repository.orm.python_imports import imported_names
+from checks.evidence.repository.orm.python_syntax import arguments_of, string_of
 from checks.evidence.repository.orm.query import COLUMNS, VALUE, Query, quoted
-from checks.evidence.repository.orm.sqlalchemy import arguments_of, string_of
 from checks.evidence.repository.orm.syntax import (
     MAXIMUM_PER_FILE,
     Source,

@@ -9,6 +9,7 @@ from tree_sitter import Node
 from checks.evidence.repository.facts import Model
 from checks.evidence.repository.orm.django_expressions import Expressions
 from checks.evidence.repository.orm.django_paths import Paths, Project, key_of
+from checks.evidence.repository.orm.python_syntax import arguments_of, string_of
 from checks.evidence.repository.orm.query import (
     COLUMNS,
     EVERYTHING,
@@ -22,7 +23,6 @@ from checks.evidence.repository.orm.query import (
     column_of,
     quoted,
 )
-from checks.evidence.repository.orm.sqlalchemy import arguments_of, string_of
 from checks.evidence.repository.orm.syntax import field, named, text
 
 Step = tuple[str, Node]

@@ -6,8 +6,8 @@ from functools import lru_cache
 
 from tree_sitter import Node
 
+from checks.evidence.repository.orm.python_syntax import call_name, walk
 from checks.evidence.repository.orm.query import COLUMNS, EVERYTHING, EXPRESSIONS, JOINS, LIMIT, ORDER, WHERE
-from checks.evidence.repository.orm.sqlalchemy import call_name, walk
 from checks.evidence.repository.orm.syntax import field, named, text
 
 Step = tuple[str, Node]
@@ -23,6 +23,7 @@ UNREAD = {
     "where": {WHERE}, "filter": {WHERE}, "filter_by": {WHERE}, "having": {WHERE}, "order_by": {ORDER}, "limit": {LIMIT},
     "offset": {LIMIT}, "slice": {LIMIT}, "options": {COLUMNS, JOINS}, "with_only_columns": {COLUMNS, EXPRESSIONS},
     "with_entities": {COLUMNS, EXPRESSIONS}, "add_columns": {COLUMNS, EXPRESSIONS}, "join": {JOINS}, "outerjoin": {JOINS},
+    "with_for_update": {LIMIT},
 }  # fmt: skip
 _MAXIMUM_MENTIONS = 100
 _MAXIMUM_VARIABLES = 4
@@ -32,7 +33,7 @@ _PARTS = frozenset(
     "subquery scalar_subquery cte lateral join outerjoin join_from where filter having and_ or_ not_ select_from values "
     "from_select add_columns print str repr isinstance len debug info warning error append".split()
 )
-_RUNS = frozenset(
+RUNS = frozenset(
     "execute scalars scalar stream stream_scalars exec fetch_all fetch_one fetch_val all first one one_or_none".split()
 )
 
@@ -84,7 +85,7 @@ def steps_above(node: Node) -> list[Step]:
     return chain_above(node)[1]
 
 
-def _root(node: Node) -> Node | None:
+def root_of(node: Node) -> Node | None:
     """What a chain of calls is called on."""
     while True:
         if node.type == "parenthesized_expression" and named(node):
@@ -105,16 +106,16 @@ def _is_awaited(call: Node) -> bool:
     return call.parent is not None and call.parent.type == "await"
 
 
-def _is_sent(top: Node, name: str, function: Node | None, depth: int) -> bool:
+def _is_sent(top: Node, name: str, function: Node | None, depth: int, runs: frozenset[str]) -> bool:
     """Whether what is made of a statement in passing (`session.execute(query.limit(10))`) is sent."""
     parent = top.parent
     if parent is None:
         return False
     if parent.type == "argument_list" and parent.parent is not None:
-        return call_name(parent.parent) in _RUNS
+        return call_name(parent.parent) in runs
     if parent.type == "assignment":
         other = text(field(parent, "left"))
-        return other != name and _followed(other, parent, function, depth=depth + 1) is not None
+        return other != name and _followed(other, parent, function, depth=depth + 1, runs=runs) is not None
     return parent.type == "return_statement"
 
 
@@ -122,32 +123,36 @@ def _is_assigned(call: Node, name: str) -> bool:
     return call.parent is not None and call.parent.type == "assignment" and text(field(call.parent, "left")) == name
 
 
-def context_of(top: Node, function: Node | None) -> Context | None:
+def context_of(top: Node, function: Node | None, runs: frozenset[str] = RUNS) -> Context | None:
     """What the code goes on to do with a statement: further steps, and parts that may be added; None if it is not sent as it
-    is, but put into another one."""
+    is, but put into another one. `runs` are the functions that send what they are given."""
     parent = top.parent
     while parent is not None and parent.type in ("parenthesized_expression", "await", "type_cast"):
         top, parent = parent, parent.parent
     if parent is None:
         return None
     if parent.type == "argument_list" and parent.parent is not None:
-        if call_name(parent.parent) in _RUNS:
+        if call_name(parent.parent) in runs:
             return [], set()
-        return _handed_on(parent.parent, function)
+        return _handed_on(parent.parent, function, runs)
     if parent.type == "assignment":
         left = field(parent, "left")
-        return _followed(text(left), parent, function) if left is not None and left.type == "identifier" else None
+        return (
+            _followed(text(left), parent, function, runs=runs)
+            if left is not None and left.type == "identifier"
+            else None
+        )
     return ([], set(EVERYTHING)) if parent.type == "return_statement" else None
 
 
-def _handed_on(call: Node, function: Node | None) -> Context | None:
+def _handed_on(call: Node, function: Node | None, runs: frozenset[str]) -> Context | None:
     """The same for a statement that is an argument of a function of the application, which may add anything to it."""
     for _ in range(_MAXIMUM_VARIABLES):
         if not is_helper(call):
             return None
         parent = call.parent
         if parent is not None and parent.type == "argument_list" and parent.parent is not None:
-            if call_name(parent.parent) in _RUNS:
+            if call_name(parent.parent) in runs:
                 return [], set(EVERYTHING)
             call = parent.parent
             continue
@@ -157,7 +162,8 @@ def _handed_on(call: Node, function: Node | None) -> Context | None:
             parent = parent.parent
         if parent is not None and parent.type == "assignment":
             left = field(parent, "left")
-            sent = left is not None and left.type == "identifier" and _followed(text(left), parent, function)
+            sent = left is not None and left.type == "identifier"
+            sent = sent and _followed(text(left), parent, function, runs=runs) is not None
             return ([], set(EVERYTHING)) if sent else None
         return ([], set(EVERYTHING)) if parent is not None and parent.type == "return_statement" else None
     return None
@@ -170,10 +176,13 @@ def is_helper(call: Node) -> bool:
         return False
     if function.type == "identifier":
         return call_name(call)[:1].islower() or call_name(call).startswith("_")
-    return function.type == "attribute" and text(field(function, "object")) in ("self", "cls")
+    return function.type == "attribute" and (
+        text(field(function, "object")) in ("self", "cls")
+        or (_is_awaited(call) and (field(function, "object") or function).type == "identifier")
+    )
 
 
-def query_context(top: Node, steps: list[Step], function: Node | None) -> Context | None:
+def query_context(top: Node, steps: list[Step], function: Node | None, runs: frozenset[str] = RUNS) -> Context | None:
     last = steps[-1][0] if steps else ""
     sends = last in (
         "all",
@@ -193,12 +202,18 @@ def query_context(top: Node, steps: list[Step], function: Node | None) -> Contex
     if parent is not None and parent.type in ("for_statement", "for_in_clause"):
         return [], set()
     if parent is not None and parent.type == "assignment":
-        return _followed(text(field(parent, "left")), parent, function, sent_by_methods=True)
+        return _followed(text(field(parent, "left")), parent, function, sent_by_methods=True, runs=runs)
     return ([], set(EVERYTHING)) if parent is not None and parent.type == "return_statement" else None
 
 
 def _followed(
-    name: str, begun: Node, function: Node | None, *, sent_by_methods: bool = False, depth: int = 0
+    name: str,
+    begun: Node,
+    function: Node | None,
+    *,
+    sent_by_methods: bool = False,
+    depth: int = 0,
+    runs: frozenset[str] = RUNS,
 ) -> Context | None:
     """The same for a statement kept in a variable."""
     if function is None or not name.isidentifier() or depth > _MAXIMUM_VARIABLES:
@@ -213,7 +228,7 @@ def _followed(
     for node in mentions:
         if node.type == "assignment" and text(field(node, "left")) == name and node.start_byte > begun.start_byte:
             value = field(node, "right")
-            root = _root(value) if value is not None else None
+            root = root_of(value) if value is not None else None
             if root is None or text(root) != name or value is None:
                 if sent:
                     break
@@ -231,14 +246,14 @@ def _followed(
             if parent is None:
                 continue
             if parent.type == "argument_list" and parent.parent is not None:
-                if call_name(parent.parent) in _RUNS:
+                if call_name(parent.parent) in runs:
                     sent = True
                 elif not _is_assigned(parent.parent, name):
                     partial |= set(EVERYTHING)
                     sent |= is_helper(parent.parent) and _is_awaited(parent.parent)
             elif not sent_by_methods and parent.type == "attribute" and field(parent, "object") == node:
                 top, added = chain_above(node)
-                if added and _is_sent(top, name, function, depth):
+                if added and _is_sent(top, name, function, depth, runs):
                     sent = True
                     for step, _ in added:
                         partial |= UNREAD.get(step, set(EVERYTHING) if step not in HARMLESS else set())

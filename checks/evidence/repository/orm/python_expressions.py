@@ -8,8 +8,8 @@ from collections.abc import Callable
 from tree_sitter import Node
 
 from checks.evidence.repository.facts import Model
+from checks.evidence.repository.orm.python_syntax import arguments_of, call_name, string_of
 from checks.evidence.repository.orm.query import VALUE, column_of, quoted
-from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name, string_of
 from checks.evidence.repository.orm.syntax import field, named, text
 
 _OPERATORS = {"==": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
@@ -53,7 +53,8 @@ _MAXIMUM_DEPTH = 60
 class Expressions:
     """`entity` gives the model and the alias that a name stands for; `is_query` tells whether a name holds a piece of SQL that is
     not read here; `subselect` gives the SQL of a query that stands as a value, `existing` that of one whose rows are only asked
-    whether there are any, `assigned` what a variable was given last. What cannot be read is None."""
+    whether there are any, `assigned` what a variable was given last, `of_class` the model that an attribute of `self` is. What
+    cannot be read is None."""
 
     def __init__(self, entity: Callable[[str], tuple[Model, str] | None], is_query: Callable[[str], bool]) -> None:
         self.entity = entity
@@ -61,11 +62,14 @@ class Expressions:
         self.assigned: Callable[[Node], Node | None] = lambda _: None
         self.subselect: Callable[[Node], str | None] = lambda _: None
         self.existing: Callable[[Node], str | None] = lambda _: None
+        self.of_class: Callable[[Node], tuple[Model, str] | None] = lambda _: None
 
     def model(self, node: Node) -> tuple[Model, str] | None:
         """A mapped class, alias or table that the expression names."""
         if node.type == "identifier":
             return self.entity(text(node))
+        if node.type == "attribute" and text(field(node, "object")) in ("self", "cls"):
+            return self.of_class(node)
         if node.type == "attribute" and _is_module(field(node, "object")):
             return self.entity(text(field(node, "attribute")))
         return None

@@ -26,6 +26,8 @@ from checks.evidence.repository.orm import (
     prisma_constants,
     sqlalchemy,
     sqlalchemy_calls,
+    sqlalchemy_holders,
+    sqlalchemy_models,
 )
 from checks.evidence.repository.orm.models import Models
 from checks.evidence.repository.orm.named_reader import NamedTables
@@ -34,6 +36,9 @@ from checks.evidence.repository.orm.syntax import Source, source_of
 from checks.evidence.repository.statements import is_migration_code, speaks_to_another_system
 
 MAXIMUM_CALLS = 50_000
+
+# What every revision of Alembic has, whatever folder it is in.
+_REVISION = re.compile(r"^down_revision\b[^=\n]*=", re.MULTILINE)
 
 ReadCalls = Callable[[Source, Models], list[OrmCall]]
 
@@ -46,6 +51,7 @@ class OrmReader:
         self._cache = cache if cache is not None else NoCache()
         self._declarations: list[sqlalchemy.Declaration] = []
         self._python: list[SourceFile] = []
+        self._holders: list[sqlalchemy_holders.Declared] = []
         self._drizzle: list[SourceFile] = []
         self._drizzle_tables: list[SourceFile] = []
         self._schemas: list[prisma.Schema] = []
@@ -71,6 +77,8 @@ class OrmReader:
         if file.extension == "prisma":
             self._schemas.append(prisma.read_schema(file))
             return
+        if file.extension == "py" and _REVISION.search(file.text):
+            return
         self._clients.read(file)
         if file.extension == "py":
             if sqlalchemy.CANDIDATE.search(file.text):
@@ -82,6 +90,15 @@ class OrmReader:
                 )
             if sqlalchemy_calls.CANDIDATE.search(file.text):
                 self._python.append(file)
+            if sqlalchemy_holders.CANDIDATE.search(file.text):
+                self._holders.append(
+                    self._cache.remember(
+                        "sqlalchemy classes",
+                        (file_key(file),),
+                        sqlalchemy_holders.Declared,
+                        functools.partial(_read_holders, file),
+                    )
+                )
             declares = django.CANDIDATE.search(file.text) is not None
             self.project.read(file, source_of(file) if declares else None)
             self._of_django += [file_key(file)] if declares else []
@@ -104,7 +121,12 @@ class OrmReader:
         calls: list[OrmCall] = []
 
         def read_all(
-            name: str, found: list[Model], files: Iterable[SourceFile], read_calls: ReadCalls, *settings: object
+            name: str,
+            found: list[Model],
+            files: Iterable[SourceFile],
+            read_calls: ReadCalls,
+            *settings: object,
+            besides: Iterable[str] = (),
         ) -> None:
             models.extend(found)
             if not found:
@@ -114,6 +136,7 @@ class OrmReader:
             spelled = {
                 re.escape(name) for model in found for name in (model.name, model.name[:1].lower() + model.name[1:])
             }
+            spelled |= {re.escape(name) for name in besides}
             names = re.compile(rf"\b(?:{'|'.join(sorted(spelled))})\b")
             for file in files:
                 if (cancelled is not None and cancelled.is_set()) or len(calls) > MAXIMUM_CALLS:
@@ -132,7 +155,15 @@ class OrmReader:
             lambda source, _: django_calls.read_calls(source, project),
             self._of_django,
         )
-        read_all("sqlalchemy", sqlalchemy.build_models(self._declarations), self._python, sqlalchemy_calls.read_calls)
+        holders = sqlalchemy_holders.Holders(self._holders)
+        read_all(
+            "sqlalchemy",
+            sqlalchemy_models.build_models(self._declarations),
+            self._python,
+            functools.partial(sqlalchemy_calls.read_calls, holders=holders),
+            self._holders,
+            besides=holders.names(),
+        )
         read_all("drizzle", self._tables_of_drizzle(), self._drizzle, drizzle_calls.read_calls)
         joins = any(schema.joins_relations for schema in self._schemas)
         exported = self._constants_of_prisma() if self._schemas else {}
@@ -179,6 +210,10 @@ class OrmReader:
 
 def _read_declarations(file: SourceFile) -> list[sqlalchemy.Declaration]:
     return sqlalchemy.read_declarations(source_of(file))
+
+
+def _read_holders(file: SourceFile) -> sqlalchemy_holders.Declared:
+    return sqlalchemy_holders.read_holders(source_of(file))
 
 
 def _read_constants(file: SourceFile) -> dict[str, str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import msgspec
 from tree_sitter import Node
 
-from checks.evidence.repository.facts import Model, ModelColumn, ModelIndex, ModelRelation
+from checks.evidence.repository.facts import ModelColumn, ModelIndex, ModelRelation
+from checks.evidence.repository.orm.python_syntax import arguments_of, call_name, last_name, string_of
 from checks.evidence.repository.orm.syntax import Source, field, named, text
 from checks.model import Location
 
@@ -19,25 +19,13 @@ CANDIDATE = re.compile(
 _COLUMN_CALLS = frozenset(["Column", "mapped_column"])
 _NO_TYPES = frozenset(["ForeignKey", "Identity", "Sequence", "Computed", "CheckConstraint", "FetchedValue", "Index"])
 _RELATIONS = frozenset(["relationship", "Relationship", "relation"])
-_KNOWN_BASES = frozenset(
-    "Base DeclarativeBase DeclarativeBaseNoMeta SQLModel Model MappedAsDataclass AsyncAttrs object Generic ABC BaseModel".split()
-)
-# The tables of libraries' own bases, with their columns.
-_LIBRARY_BASES = {
-    "SQLAlchemyBaseUserTable": "user", "SQLAlchemyBaseUserTableUUID": "user",
-    "SQLAlchemyBaseOAuthAccountTable": "oauth_account", "SQLAlchemyBaseOAuthAccountTableUUID": "oauth_account",
-}  # fmt: skip
-_LIBRARY_COLUMNS = {
-    "user": "id email hashed_password is_active is_superuser is_verified",
-    "oauth_account": "id user_id oauth_name access_token expires_at refresh_token account_id account_email",
-}
 _OPTIONAL = re.compile(r"\bOptional\[|\|\s*None\b|\bNone\s*\|")
-_MAXIMUM_BASES = 30
 
 
 class Declaration(msgspec.Struct):
     """A class that may be a model or part of one. `table` is None where it names none; `of_table` is the variable of the table
-    that it stands for, where it names that."""
+    that it stands for, where it names that; `naming` how it makes the tables' names of those that inherit from it: see
+    named_after()."""
 
     name: str
     path: str
@@ -50,6 +38,8 @@ class Declaration(msgspec.Struct):
     relations: list[ModelRelation] = []
     indexes: list[ModelIndex] = []
     of_table: str | None = None
+    naming: str | None = None
+    is_abstract: bool = False
 
 
 def read_declarations(source: Source) -> list[Declaration]:
@@ -69,87 +59,13 @@ def read_declarations(source: Source) -> list[Declaration]:
     return found
 
 
-def build_models(declarations: list[Declaration]) -> list[Model]:
-    """The declarations that are tables, with the columns of their bases."""
-    by_name: dict[str, list[Declaration]] = {}
-    for entry in declarations:
-        by_name.setdefault(entry.name, []).append(entry)
-    models = []
-    for entry in declarations:
-        same = (
-            [other for other in by_name.get(entry.of_table, ()) if other.path == entry.path] if entry.of_table else []
-        )
-        if len(same) == 1:
-            entry.table, entry.schema, entry.columns = same[0].table, same[0].schema, same[0].columns
-    for entry in declarations:
-        lineage, complete = _lineage(entry, by_name)
-        own_table = entry.table
-        if own_table is None and entry.is_model:
-            own_table = entry.name.lower()
-        if own_table is None and "Model" in entry.bases and entry.columns:
-            own_table = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", entry.name).lower()
-        library = next((base for part in lineage for base in part.bases if base in _LIBRARY_BASES), None)
-        if own_table is None and library is not None and entry.columns + entry.relations:
-            own_table = _LIBRARY_BASES[library]
-        if own_table is None:
-            continue
-        if any(part.table and part is not entry for part in lineage):
-            # Joined-table inheritance: its statements join the tables of both classes.
-            lineage, complete = [part for part in lineage if part is entry or not part.table], False
-        columns: dict[str, ModelColumn] = {}
-        relations: dict[str, ModelRelation] = {}
-        for name in _LIBRARY_COLUMNS[_LIBRARY_BASES[library]].split() if library else ():
-            columns[name] = ModelColumn(name, name, entry.location, primary_key=name == "id")
-        for part in reversed(lineage):
-            columns |= {column.attribute: column for column in part.columns}
-            relations |= {relation.attribute: relation for relation in part.relations}
-        schema = next((part.schema for part in lineage if part.schema), None)
-        indexes = [index for part in lineage for index in part.indexes]
-        models.append(
-            Model(
-                entry.name,
-                "sqlalchemy",
-                own_table,
-                entry.location,
-                schema,
-                tuple(columns.values()),
-                tuple(relations.values()),
-                tuple(_by_names(index, columns) for index in indexes),
-                complete,
-            )
-        )
-    return models
-
-
-def _by_names(index: ModelIndex, columns: dict[str, ModelColumn]) -> ModelIndex:
-    names = tuple(columns[name].name if name in columns else name for name in index.columns)
-    return msgspec.structs.replace(index, columns=names)
-
-
-def _lineage(entry: Declaration, by_name: dict[str, list[Declaration]]) -> tuple[list[Declaration], bool]:
-    """The class and those it inherits from, nearest first; and whether all of them could be read."""
-    found, complete = [entry], True
-    pending = list(entry.bases)
-    while pending:
-        name = pending.pop(0)
-        candidates = by_name.get(name, [])
-        near = [candidate for candidate in candidates if candidate.path == entry.path] or candidates
-        if len(near) != 1 or len(found) > _MAXIMUM_BASES:
-            complete &= not near and name in _KNOWN_BASES
-            continue
-        if near[0] not in found:
-            found.append(near[0])
-            pending += near[0].bases
-    return found, complete
-
-
 def _read_class(node: Node, source: Source) -> Declaration:
     bases, is_model = [], False
     for base in named(field(node, "superclasses")):
         if base.type == "keyword_argument":
             is_model |= text(field(base, "name")) == "table" and text(field(base, "value")) == "True"
         else:
-            bases.append(_last_name(base))
+            bases.append(last_name(base))
     entry = Declaration(text(field(node, "name")), source.file.path, source.location(node), bases, is_model=is_model)
     for statement in named(field(node, "body")):
         if statement.type == "decorated_definition":
@@ -167,6 +83,8 @@ def _read_class(node: Node, source: Source) -> Declaration:
 def _read_attribute(name: str, annotation: Node | None, value: Node | None, entry: Declaration, source: Source) -> None:
     if name == "__tablename__" and value is not None:
         entry.table = string_of(value)
+    elif name == "__abstract__" and text(value) == "True":
+        entry.is_abstract = True
     elif name == "__table_args__" and value is not None:
         _read_arguments(value, entry)
     elif name == "__table__" and value is not None:
@@ -258,7 +176,7 @@ def _read_type(
     length = _number(keywords.get("max_length"))
     if node is None:
         return None, length, None, ()
-    name = call_name(node) or _last_name(node)
+    name = call_name(node) or last_name(node)
     positional, inner = arguments_of(node) if node.type == "call" else ([], {})
     first = _number(positional[0]) if positional else _number(inner.get("length", inner.get("dim")))
     if name.lower() in ("vector", "halfvec", "sparsevec", "bit"):
@@ -278,7 +196,7 @@ def _relation_target(value: Node | None, hint: str) -> str | None:
     positional, keywords = arguments_of(value)
     argument = positional[0] if positional else keywords.get("argument")
     if argument is not None:
-        return (string_of(argument) or _last_name(argument)).rpartition(".")[2] or None
+        return (string_of(argument) or last_name(argument)).rpartition(".")[2] or None
     names = [name for name in re.findall(r"[A-Za-z_]\w*", hint) if name not in _NO_TARGETS]
     return names[-1] if names else None
 
@@ -291,12 +209,42 @@ def _read_declared(node: Node, entry: Declaration, source: Source) -> None:
     definition = field(node, "definition")
     if definition is None or definition.type != "function_definition" or "declared_attr" not in text(node)[:200]:
         return
+    name = text(field(definition, "name"))
     for statement in named(field(definition, "body")):
         if statement.type == "return_statement" and (values := named(statement)):
+            if name == "__tablename__":
+                entry.naming = _naming(text(values[0]), source)
+                continue
             hint = text(field(definition, "return_type"))
-            _read_attribute(text(field(definition, "name")), None, values[0], entry, source)
+            _read_attribute(name, None, values[0], entry, source)
             if entry.columns and hint and entry.columns[-1].nullable is None:
                 entry.columns[-1] = msgspec.structs.replace(entry.columns[-1], nullable=bool(_OPTIONAL.search(hint)))
+
+
+def _naming(code: str, source: Source) -> str | None:
+    """How the code makes the name of a table of `cls.__name__`: `lower` or `snake`, and what is put behind it."""
+    match = re.fullmatch(
+        r"f?[\"']?\{?(?:(\w+)\()?cls\.__name__\)?((?:\.lower\(\))?)\}?(?:([a-z_]*)[\"']|\s*\+\s*[\"']([a-z_]+)[\"'])?",
+        code,
+    )
+    if match is None:
+        snake = re.fullmatch(r"re\.sub\(.*\[A-Z\].*cls\.__name__.*\)\.lower\(\)", code, re.DOTALL)
+        return "snake" if snake else None
+    suffix = match.group(3) or match.group(4) or ""
+    if (helper := match.group(1)) is None:
+        return f"lower{suffix}" if match.group(2) else None
+    body = re.search(rf"^def {helper}\(.*?(?=^\S)", source.file.text + "\n#", re.MULTILINE | re.DOTALL)
+    splits = "[A-Z]" in body.group(0) if body is not None else "snake" in helper
+    return f"snake{suffix}" if splits else None
+
+
+def named_after(naming: str, name: str) -> str | None:
+    """The table of a class by the naming of its base; None where readings of the rule differ."""
+    if naming.startswith("lower"):
+        return name.lower() + naming.removeprefix("lower")
+    if re.search(r"[A-Z]{2}|[0-9]", name):
+        return None
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() + naming.removeprefix("snake")
 
 
 def _read_arguments(value: Node, entry: Declaration) -> None:
@@ -313,7 +261,7 @@ def _read_constraint(call: Node, entry: Declaration) -> None:
     kind = call_name(call)
     positional, keywords = arguments_of(call)
     if kind == "Index" and positional:
-        names = [string_of(argument) or _last_name(argument) for argument in positional[1:]]
+        names = [string_of(argument) or last_name(argument) for argument in positional[1:]]
         plain = [name for name, argument in zip(names, positional[1:], strict=True) if argument.type != "call"]
         method = string_of(keywords.get("postgresql_using"))
         unique = text(keywords.get("unique")) == "True"
@@ -357,47 +305,3 @@ def _table_of(value: Node, name: str, source: Source) -> Declaration | None:
         elif argument.type == "call":
             _read_constraint(argument, entry)
     return entry
-
-
-def call_name(node: Node | None) -> str:
-    """The last name of what is called; empty if the node is no call."""
-    return _last_name(field(node, "function")) if node is not None and node.type == "call" else ""
-
-
-def _last_name(node: Node | None) -> str:
-    if node is None:
-        return ""
-    if node.type == "attribute":
-        return text(field(node, "attribute"))
-    if node.type == "subscript":
-        return _last_name(field(node, "value"))
-    return text(node) if node.type == "identifier" else ""
-
-
-def arguments_of(call: Node | None) -> tuple[list[Node], dict[str, Node]]:
-    """Positional and keyword arguments; unpacked ones are left out."""
-    positional: list[Node] = []
-    keywords: dict[str, Node] = {}
-    for argument in named(field(call, "arguments") if call is not None else None):
-        if argument.type == "keyword_argument":
-            value = field(argument, "value")
-            if value is not None:
-                keywords[text(field(argument, "name"))] = value
-        elif argument.type not in ("list_splat", "dictionary_splat"):
-            positional.append(argument)
-    return positional, keywords
-
-
-def string_of(node: Node | None) -> str | None:
-    """The text of a plain string literal."""
-    if node is None or node.type != "string" or any(child.type == "interpolation" for child in node.children):
-        return None
-    return "".join(text(child) for child in node.children if child.type == "string_content")
-
-
-def walk(node: Node) -> Iterator[Node]:
-    pending = [node]
-    while pending:
-        current = pending.pop()
-        yield current
-        pending += reversed(current.named_children)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 
+import msgspec
 from tree_sitter import Node
 
 from checks.evidence.repository.facts import Model, OrmCall
 from checks.evidence.repository.orm.models import Models
 from checks.evidence.repository.orm.python_chains import (
+    RUNS,
     Step,
     call_of,
     chain_above,
@@ -16,13 +18,16 @@ from checks.evidence.repository.orm.python_chains import (
     holder_of,
     query_context,
 )
+from checks.evidence.repository.orm.python_syntax import arguments_of, call_name, string_of, walk
 from checks.evidence.repository.orm.query import COLUMNS, EXPRESSIONS, NUMBERED, VALUE, Query, quoted, relation
-from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name, string_of, walk
+from checks.evidence.repository.orm.sqlalchemy_holders import Holders
+from checks.evidence.repository.orm.sqlalchemy_methods import Held, Methods, Reads
 from checks.evidence.repository.orm.sqlalchemy_rows import IDENTIFIER, Rows
 from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, named, text, unwrapped
 
 CANDIDATE = re.compile(
-    r"\b(?:select|\w*insert\w*|upsert\w*|update|delete|query|get|get_or_404|add|add_all)\s*\(|^[ \t]+\w+\.\w+ ?[-+]?=(?!=)",
+    r"\b(?:select|\w*insert\w*|upsert\w*|update|delete|query|get|get_or_404|add|add_all)\s*\("
+    r"|[Rr]epo(?:sitory)?\b|CRUD|\bcrud\b|^[ \t]+\w+\.\w+ ?[-+]?=(?!=)",
     re.MULTILINE,
 )
 _STARTS = frozenset(["select", "insert", "update", "delete"])
@@ -33,18 +38,36 @@ _ENDS = frozenset(
 )
 
 
-def read_calls(source: Source, models: Models) -> list[OrmCall]:
-    return _Reader(source, models).read()
+def read_calls(source: Source, models: Models, holders: Holders) -> list[OrmCall]:
+    return _Reader(source, models, holders).read()
 
 
 class _Reader(Rows):
-    def __init__(self, source: Source, models: Models) -> None:
+    """`held` is what `self` is, for code that is read apart from its class."""
+
+    def __init__(self, source: Source, models: Models, holders: Holders, held: Held | None = None) -> None:
         super().__init__(source, models, self._built)
+        self.holders = holders
+        reads = Reads(self._built, self.steps.apply, self._calls_within, self._given_within)
+        self.methods = Methods(source, models, holders, self.names, held, reads)
+        self.expressions.of_class = self.methods.model
+        self.variables.returned = self.methods.row
+        self.runs = RUNS | holders.runs
         self.parts: list[tuple[Node, list[Step]]] = []
+
+    def _calls_within(self, source: Source, held: Held) -> list[OrmCall]:
+        return _Reader(source, self.models, self.holders, held).read()
+
+    def _given_within(self, source: Source, function: Node, held: Held) -> Query | None:
+        inner = _Reader(source, self.models, self.holders, held)
+        inner.function = function
+        inner.aliases = inner._aliases()
+        return inner.methods.result(function)
 
     def read(self) -> list[OrmCall]:
         starts = [local for local, original in self.names.items() if original in _STARTS]
-        words = "|".join(map(re.escape, sorted({*starts, "query", "get", "get_or_404", "add", "add_all", *_STARTS})))
+        known_words = {*starts, "query", "get", "get_or_404", "add", "add_all", *_STARTS, *self.holders.words}
+        words = "|".join(map(re.escape, sorted(known_words)))
         known: dict[int, dict[str, tuple[Model, str]]] = {}
         for match, node in self.source.found(
             re.compile(rf"\b({words}|(?:bulk_)?(?:insert|upsert)\w+|upsert)\s*\(".encode()), IDENTIFIER
@@ -67,6 +90,8 @@ class _Reader(Rows):
                     self._inserted(call)
             elif text(holder) in ("sa", "sqlalchemy", "sqlmodel", "sql") and word in _STARTS:
                 self._statement(word, call)
+            elif word in self.holders.words and self._method(call):
+                continue
             elif word == "query":
                 self._query(call)
             elif word in ("get", "get_or_404"):
@@ -81,11 +106,36 @@ class _Reader(Rows):
 
     # Statements
 
+    def _method(self, call: Node) -> bool:
+        """A method of one of the application's own classes that gives or sends a statement; whether it is one."""
+        query = self.methods.given(call, self.function)
+        if query is not None:
+            self._given(query, call)
+            return True
+        if self.methods.adds(call, self.function):
+            self._add(call)
+        changed = self.methods.changed(call, self.function)
+        if changed is not None:
+            self._finish(changed, call)
+            return True
+        sent = self.methods.sent(call, self.function)
+        self.calls += [msgspec.structs.replace(told, function=function_name(self.function)) for told in sent]
+        return bool(sent)
+
+    def _given(self, query: Query, call: Node) -> None:
+        top, steps = chain_above(call)
+        context = context_of(top, self.function, self.runs) if all(name not in _ENDS for name, _ in steps) else None
+        if context is None:
+            return
+        self.steps.apply(query, [*steps, *context[0]])
+        query.partial |= context[1]
+        self._finish(query, call)
+
     def _statement(self, verb: str, call: Node) -> None:
         positional, _ = arguments_of(call)
         top, steps = chain_above(call)
         ends = next((number for number, (name, _) in enumerate(steps) if name in _ENDS), None)
-        context = context_of(top, self.function) if ends is None else None
+        context = context_of(top, self.function, self.runs) if ends is None else None
         if context is None:
             self.parts += [(call, steps[:ends])] if verb == "select" else []
             return
@@ -138,7 +188,7 @@ class _Reader(Rows):
         positional, keywords = arguments_of(call)
         table = keywords.get("table", keywords.get("model"))
         found = self.expressions.model(table) if table is not None else None
-        if found is None or context_of(chain_above(call)[0], self.function) is None:
+        if found is None or context_of(chain_above(call)[0], self.function, self.runs) is None:
             return
         query = Query("insert", *found)
         if positional:
@@ -232,7 +282,7 @@ class _Reader(Rows):
         if any(name in _ENDS for name, _ in steps):
             return
         query = self._selected(_flat(arguments_of(call)[0]), steps)
-        context = query_context(top, steps, self.function)
+        context = query_context(top, steps, self.function, self.runs)
         if query is None or context is None:
             return
         more, partial = context

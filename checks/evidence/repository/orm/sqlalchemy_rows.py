@@ -8,11 +8,11 @@ from tree_sitter import Node
 
 from checks.evidence.repository.facts import Model
 from checks.evidence.repository.orm.python_chains import mentions_of
+from checks.evidence.repository.orm.python_syntax import arguments_of, call_name
 from checks.evidence.repository.orm.query import COLUMNS, JOINS, Query, column_of
-from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name
 from checks.evidence.repository.orm.sqlalchemy_names import Names
 from checks.evidence.repository.orm.sqlalchemy_steps import LOADED_APART, filter_by_key
-from checks.evidence.repository.orm.syntax import field, function_around, named, text, unwrapped
+from checks.evidence.repository.orm.syntax import field, function_around, named, text, unwrapped, whole_text
 
 IDENTIFIER = frozenset(["identifier"])
 
@@ -48,6 +48,23 @@ class Rows(Names):
                         query.write(key)
                     query.partial.add(COLUMNS)
                     self._finish(query, made)
+                elif found is None and entry.type == "identifier" and call_name(call) == "add":
+                    self._add_again(entry, call)
+
+    def _add_again(self, variable: Node, call: Node) -> None:
+        """`session.add(user)` of a row that is there already, which methods of its own have changed."""
+        name = text(variable)
+        changed = rf"(?<![\w.]){re.escape(name)}\.\w+\s*[-+*|&]?=(?!=)"
+        aliases, self.aliases = self.aliases, {}
+        found = self.variables.fetched(name, self.function, call.start_byte)
+        self.aliases = aliases
+        if found is None or found[0].table != found[1] or re.search(changed, whole_text(self.function)):
+            # Its attributes say what is written.
+            return
+        query = Query("update", *found)
+        query.partial.add(COLUMNS)
+        filter_by_key(query)
+        self._finish(query, call)
 
     def _rows(self, argument: Node, before: Node) -> list[Node]:
         """What a list has in it, spelled out, made by a comprehension or appended to a variable."""

@@ -10,6 +10,7 @@ from checks.evidence.repository.facts import Model
 from checks.evidence.repository.orm.models import Models
 from checks.evidence.repository.orm.python_chains import HARMLESS, UNREAD, Step
 from checks.evidence.repository.orm.python_expressions import Expressions
+from checks.evidence.repository.orm.python_syntax import arguments_of, call_name, string_of
 from checks.evidence.repository.orm.query import (
     COLUMNS,
     EVERYTHING,
@@ -21,7 +22,6 @@ from checks.evidence.repository.orm.query import (
     quoted,
     relation,
 )
-from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name, string_of
 from checks.evidence.repository.orm.syntax import field, named, text
 
 LOADED_APART = re.compile(
@@ -101,6 +101,10 @@ class Steps:
                     query.partial |= set() if LOADED_APART.match(text(argument)) else {COLUMNS, JOINS}
         elif name == "on_conflict_do_nothing":
             query.suffix = " ON CONFLICT DO NOTHING"
+        elif name == "with_only_columns" and positional and not query.group:
+            only = [self.expressions.scalar(argument) for argument in positional]
+            query.columns = [expression for expression in only if expression]
+            query.partial |= set() if all(only) else UNREAD[name]
         elif name == "distinct" and not positional:
             pass
         elif name.startswith("on_conflict") or name == "select_from":

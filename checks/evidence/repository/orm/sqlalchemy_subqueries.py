@@ -10,8 +10,8 @@ from checks.evidence.repository.facts import Model, ModelColumn
 from checks.evidence.repository.orm.models import Models
 from checks.evidence.repository.orm.python_chains import Step, chain_above, mentions_of
 from checks.evidence.repository.orm.python_expressions import Expressions
+from checks.evidence.repository.orm.python_syntax import arguments_of, call_name, string_of
 from checks.evidence.repository.orm.query import COLUMNS, EXPRESSIONS, Query, quoted
-from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name, string_of
 from checks.evidence.repository.orm.syntax import Source, field, named, text, unwrapped
 
 # Builds the query of a call of select(...) and its further steps.
@@ -54,15 +54,15 @@ class Subqueries:
         if value.type == "identifier" and function is not None:
             made = [node for node in mentions_of(function).get(text(value), []) if node.type == "assignment"]
             value = unwrapped(right) if len(made) == 1 and (right := field(made[0], "right")) is not None else value
-        begin = _begin(value) if value.type == "call" else None
+        begin = begin_of(value) if value.type == "call" else None
         if begin is None or self._depth > _MAXIMUM_DEPTH:
             return None
         steps = [step for step in chain_above(begin)[1] if step[1].end_byte <= value.end_byte]
         if call_name(begin) == "exists":
             positional = arguments_of(begin)[0]
             inner = unwrapped(positional[0]) if len(positional) == 1 else None
-            if inner is not None and inner.type == "call" and _begin(inner) is not None:
-                begin = _begin(inner) or begin
+            if inner is not None and inner.type == "call" and begin_of(inner) is not None:
+                begin = begin_of(inner) or begin
                 steps = [step for step in chain_above(begin)[1] if step[1].end_byte <= inner.end_byte] + steps
         elif not steps or steps[-1][0] != "exists":
             return None
@@ -107,7 +107,7 @@ class Subqueries:
         return self._found[name]
 
     def _query(self, value: Node) -> Query | None:
-        call = _begin(value)
+        call = begin_of(value)
         if call is None or call_name(call) != "select":
             return None
         steps = [step for step in chain_above(call)[1] if step[1].end_byte <= value.end_byte]
@@ -117,7 +117,7 @@ class Subqueries:
         table = name
         while any(model.table == table for model in self._models.all()):
             table += "_"
-        call = _begin(value)
+        call = begin_of(value)
         positional = arguments_of(call)[0] if call is not None else []
         location = self._source.location(value)
         names = [self._names(argument) for argument in positional]
@@ -141,7 +141,7 @@ class Subqueries:
         return self._names(inner_arguments[0]) if len(inner_arguments) == 1 else None
 
 
-def _begin(value: Node) -> Node | None:
+def begin_of(value: Node) -> Node | None:
     """The call that a chain of calls begins with."""
     node = value
     for _ in range(_MAXIMUM_CHAIN):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from tree_sitter import Node
 
@@ -10,7 +11,7 @@ from checks.evidence.repository.facts import Model
 from checks.evidence.repository.orm.models import Models
 from checks.evidence.repository.orm.python_chains import mentions_of
 from checks.evidence.repository.orm.python_expressions import Expressions
-from checks.evidence.repository.orm.sqlalchemy import arguments_of, call_name
+from checks.evidence.repository.orm.python_syntax import arguments_of, call_name
 from checks.evidence.repository.orm.syntax import Source, field, text, unwrapped
 
 _MAXIMUM_DEPTH = 5
@@ -33,10 +34,20 @@ class Variables:
         self._source = source
         self._expressions = expressions
         self._models = models
+        # The model of the rows that a method of another class returns.
+        self.returned: Callable[[Node, Node | None], tuple[Model, str] | None] = lambda *_: None
 
     def model(self, name: str, function: Node | None, before: int) -> tuple[Model, str] | None:
         """The model whose row the variable holds at that offset, by its annotation or by what it was assigned."""
         return self._held(name, function, before, 0)
+
+    def fetched(self, name: str, function: Node | None, before: int) -> tuple[Model, str] | None:
+        """The same for a variable that was given what the database, or a function, brought."""
+        hinted = function is not None and not any(
+            node.start_byte < before and (node.type == "assignment" or _is_looped(node))
+            for node in mentions_of(function).get(name, [])
+        )
+        return None if hinted else self._held(name, function, before, 0)
 
     def _held(self, name: str, function: Node | None, before: int, depth: int) -> tuple[Model, str] | None:
         if function is None or depth > _MAXIMUM_DEPTH or not name.isidentifier():
@@ -47,7 +58,7 @@ class Variables:
                 break
             if node.type == "assignment":
                 value = field(node, "right")
-            elif node.parent is not None and node.parent.type == "for_statement" and field(node.parent, "left") == node:
+            elif _is_looped(node) and node.parent is not None:
                 value = field(node.parent, "right")
         if value is not None:
             return self._of_value(value, function, before, depth)
@@ -87,6 +98,8 @@ class Variables:
             holder = field(called, "object")
             if holder is None:
                 return None
+            if found := self.returned(node, function):
+                return found
             if text(holder) == "self":
                 return self._of_helper(name)
             if name not in _OF_RESULTS:
@@ -101,3 +114,9 @@ class Variables:
         head = re.match(r"[^)]{0,2000}\)[^:]{0,200}:", code[begun.end() : begun.end() + 2_300]) if begun else None
         match = _RETURNS.search(head.group(0)) if head else None
         return self._expressions.entity(match.group(1)) if match else None
+
+
+def _is_looped(node: Node) -> bool:
+    """Whether a loop gives the variable its value there."""
+    parent = node.parent
+    return parent is not None and parent.type == "for_statement" and field(parent, "left") == node

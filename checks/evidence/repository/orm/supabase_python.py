@@ -11,8 +11,8 @@ from checks.evidence.repository.orm.models import Models
 from checks.evidence.repository.orm.named_tables import Argument, NamedQuery, split_name
 from checks.evidence.repository.orm.postgrest_calls import VERBS, Step, add_possible, function_text, read_chain
 from checks.evidence.repository.orm.python_chains import call_of, chain_above, holder_of, mentions_of
+from checks.evidence.repository.orm.python_syntax import arguments_of
 from checks.evidence.repository.orm.query import EVERYTHING, VALUE
-from checks.evidence.repository.orm.sqlalchemy import arguments_of
 from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, named, text, unwrapped
 
 CANDIDATE = re.compile(r"\.\s*(?:table|from_|rpc)\(\s*[frb]?[\"'A-Z_a-z]")
