@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from checks.evidence.consent import Parameter
 from checks.evidence.database.query import query
-from checks.evidence.database.session import Session
+from checks.evidence.database.session import MARKER, Session
 from checks.evidence.expressions import unwrap
 from checks.evidence.sql import parse, walk
 from checks.model import qualified_name, quote_identifier
@@ -47,8 +47,8 @@ def likely_parameters(
     names = [
         row.name
         for row in session.rows(
-            "SELECT pg_catalog.format_type(t.oid, NULL) AS name FROM pg_catalog.unnest(%(types)s::pg_catalog.oid[]) "
-            "WITH ORDINALITY AS t (oid, n) ORDER BY t.n",
+            f"SELECT {MARKER} pg_catalog.format_type(t.oid, NULL) AS name "
+            "FROM pg_catalog.unnest(%(types)s::pg_catalog.oid[]) WITH ORDINALITY AS t (oid, n) ORDER BY t.n",
             {"types": list(types)},
         )
     ]

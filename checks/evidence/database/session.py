@@ -301,19 +301,19 @@ class Session:
         status = self._connection.info.transaction_status
         if self._connection.closed or status == psycopg.pq.TransactionStatus.IDLE:
             return
-        try:
-            with self._timed():
-                # Somebody may cancel the end as well, and then there is still a transaction to end.
-                for _ in range(_TRIES_TO_END):
-                    with contextlib.suppress(errors.QueryCanceled, errors.InvalidSavepointSpecification):
-                        self._leave(from_savepoint=may_fail)
-                    may_fail = False
-                    if self._connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
-                        return
-            self._connection.close()
-        except psycopg.Error:
-            # The connection broke on the way out; the next transaction raises ConnectionLost.
-            self._connection.close()
+        with self._timed():
+            # Somebody may cancel the end as well, or recovery conflict with it, and then there is still a transaction to end.
+            for _ in range(_TRIES_TO_END):
+                with contextlib.suppress(psycopg.Error):
+                    self._leave(from_savepoint=may_fail)
+                may_fail = False
+                if (
+                    self._connection.closed
+                    or self._connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+                ):
+                    return
+        # The next transaction raises ConnectionLost.
+        self._connection.close()
 
     def _leave(self, *, from_savepoint: bool) -> None:
         """A read-only transaction has nothing to undo, and a rollback would count as somebody's failure."""

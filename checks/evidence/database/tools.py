@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Sequence
 
 from checks.evidence.tokens import Kind, Token, significant
@@ -10,22 +11,39 @@ _CATALOG_SCHEMAS = frozenset({"pg_catalog", "information_schema"})
 _ENDS_A_LIST = frozenset(
     "where group having order limit offset fetch for window union intersect except select on using set returning".split()
 )
+# What pg_dump asks without any relation. An application that calls set_config() writes it without the schema.
+_CALL_OF_A_DUMP = re.compile(
+    r"pg_get_\w+|pg_catalog\.(pg_get_\w+|format_type|pg_is_in_recovery|current_schemas|set_config)"
+)
 _TAKES_FROM = frozenset({"extract", "substring", "trim", "overlay", "position"})
 
 
 def reads_catalogs_only(text: str, tables: Container[str]) -> bool:
     """Whether a statement is a query whose every relation is one of the system's: of pg_catalog or information_schema, or called
     pg_something as no table of the application's own (`tables`, by bare name) is. In doubt, and for statements that read no
-    relation at all, it is not."""
+    relation at all, it is not, but for those of pg_dump."""
     words = significant(text)
     if not words or words[0].text.lower() not in {"select", "with", "("}:
         return False
     named = _named_queries(words)
     # A query of a WITH alone is no relation: what it calls may read anything, as PostgREST's calls of functions do.
     relations = [(schema, name) for schema, name in _relations(words) if schema is not None or name not in named]
-    return bool(relations) and all(
+    if not relations:
+        calls = _calls(words)
+        return bool(calls) and all(_CALL_OF_A_DUMP.fullmatch(call) for call in calls)
+    return all(
         schema in _CATALOG_SCHEMAS or (name.startswith("pg_") and name not in tables) for schema, name in relations
     )
+
+
+def _calls(words: Sequence[Token]) -> list[str]:
+    """What stands before each parenthesis, with its schema."""
+    found = []
+    for index, word in enumerate(words):
+        if word.text == "(" and index:
+            schema = words[index - 3 : index - 1] if index >= 3 and words[index - 2].text == "." else []
+            found.append("".join(part.text.lower() for part in (*schema, words[index - 1])))
+    return found
 
 
 def _named_queries(words: Sequence[Token]) -> set[str]:
