@@ -72,7 +72,8 @@ class Need(msgspec.Struct, frozen=True):
 
 
 def needs(evidence: Evidence) -> tuple[Need, ...]:
-    """Every statement of the workload with every reviewed table that it chooses or sorts rows of. Computed once per evidence.
+    """Every statement of the workload with every reviewed table that it chooses or sorts rows of, but for those that only
+    seeds, scripts and examples have and that never ran. Computed once per evidence.
 
     Raises Unknown without a catalog.
     """
@@ -89,6 +90,8 @@ def _read(evidence: Evidence) -> Iterator[Need]:
         if pattern.verb not in {"select", "update", "delete", "merge"}:
             continue
         statement = statements.by_id.get(pattern.query_id or "") if statements else None
+        if pattern.query_id is None and not _is_for_users(pattern):
+            continue
         for oid in dict.fromkeys(pattern.tables):
             table = catalog.table_by_oid.get(oid)
             if table is None or not is_reviewed(table):
@@ -98,6 +101,14 @@ def _read(evidence: Evidence) -> Iterator[Need]:
             need = _need(evidence, table, pattern, statement, sizes[oid])
             if need.equal or need.joined or need.ranges or need.order or need.null_tests or need.other:
                 yield need
+
+
+def _is_for_users(pattern: AccessPattern) -> bool:
+    """Whether code that runs for users has the statement: what a seed or a script looks for is worth no index."""
+    # Reading code takes a second to load, and evidence without a repository needs none of it.
+    from checks.evidence.repository.behaviour.reader import is_production
+
+    return not pattern.locations or any(is_production(place.path) for place in pattern.locations)
 
 
 def _need(
