@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from checks.evidence.database.facts import Catalog, Index, Plan, PlanNode, Plans, Statements, Table, Usage
+from checks.evidence.database.facts import Catalog, Index, Plan, PlanNode, Plans, Statement, Statements, Table, Usage
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import AccessPattern
 from checks.json_paths import comparisons_with_keys, is_served, way_of
@@ -44,6 +44,9 @@ BLOCKING_NODES = frozenset({"Sort", "Incremental Sort", "Aggregate", "Hash", "Wi
 # An index that leaves more than this share of a table is worth less than one on the column that it is joined by.
 WEAK_SHARE = 0.02
 SHOWN = 5
+# A scan of a table that grew meanwhile touched fewer blocks than it has today; one that most calls do without, far fewer.
+SHARE_TOUCHED = 0.25
+BLOCK_BYTES = 8192
 RANGE_OPERATORS = frozenset({"<", "<=", ">", ">=", "between"})
 
 
@@ -107,6 +110,8 @@ def wasteful_scans(evidence: Evidence) -> list[tuple[Plan, AccessPattern, Scan]]
         pattern = known.get(plan.query_id) or AccessPattern("other", entry.text, query_id=plan.query_id)
         for scan in _scans(evidence, plan):
             if scan.held * scan.read <= evidence.limit("seq_scan_rows") or _blind_to_index(evidence, pattern, scan):
+                continue
+            if scan.read == 1 and not _is_taken(evidence, entry, scan):
                 continue
             if scan.rows < evidence.limit("seq_scan_selectivity") * scan.held:
                 found.append((entry.total_ms, plan, pattern, scan))
@@ -193,6 +198,16 @@ def _blind_to_index(evidence: Evidence, pattern: AccessPattern, scan: Scan) -> b
         if any(key.expression and any(f"{name}(" in key.expression for name in calls) for key in index.keys):
             return True
     return False
+
+
+def _is_taken(evidence: Evidence, entry: Statement, scan: Scan) -> bool:
+    """Whether the blocks that its calls touched leave room for that scan. The generic plan takes each value of a column for as
+    common as the next; with the value itself (`status = 'pending'` of a queue) the server takes an index."""
+    table = evidence.get(Catalog).table_by_oid[scan.table]
+    touched = entry.shared_blocks_hit + entry.shared_blocks_read
+    if not touched or not table.heap_bytes:
+        return True
+    return touched / entry.calls >= SHARE_TOUCHED * table.heap_bytes / BLOCK_BYTES
 
 
 def _with_share_read(node: PlanNode, share: float) -> list[tuple[PlanNode, float]]:

@@ -127,6 +127,29 @@ def test_a_generic_plan_cannot_see_constants_of_the_code(database: Database) -> 
     assert examine(database, "plans.wasteful-sequential-scan").findings == ()
 
 
+def test_what_the_real_values_do_without_is_no_scan(database: Database) -> None:
+    prepare(
+        database,
+        """
+        CREATE TABLE jobs (id bigint PRIMARY KEY, status text, kind int, payload text);
+        INSERT INTO jobs SELECT i, CASE WHEN i % 1000 = 0 THEN 'open' WHEN i % 2 = 0 THEN 'done' ELSE 'failed' END, i % 40,
+            repeat('x', 200) FROM generate_series(1, 30000) i ORDER BY md5(i::text);
+        CREATE INDEX jobs_status ON jobs (status);
+        """,
+        f"ALTER DATABASE {database.name} SET enable_bitmapscan = off",
+    )
+    connection = database.connect()
+    connection.prepare_threshold = None
+    send(connection, "SELECT id FROM jobs WHERE status = %s AND kind = %s", [("open", 1)] * 30)
+    send(connection, "SELECT kind FROM jobs WHERE status = %s AND id + 0 = %s", [("done", 7)] * 30)
+
+    result = examine(database, "plans.wasteful-sequential-scan", limits={"seq_scan_selectivity": 0.3})
+
+    (found,) = result.findings
+    assert found.observed["statement"].startswith("SELECT kind")
+    assert "served_too" not in found.observed
+
+
 def test_only_scanned_partitions_count(database: Database) -> None:
     prepare(
         database,
