@@ -242,6 +242,8 @@ def _counted(result: CheckResult, bad: int) -> str:
 
 def _too_few(words: str) -> str:
     """`only 300 of 400 tables`, so that nobody takes those that are fine for those that are not."""
+    if words.startswith("0 of "):
+        return f"none {words[2:]}"
     return f"only {words}" if words[:1].isdigit() else words
 
 

@@ -16,9 +16,15 @@ UNSEEN = 12
 REOPENED = 10
 
 
-def front(scorecard: Scorecard, level: int = 2) -> list[str]:
-    """Blocks of text, each with its heading of that level; only what there is to say."""
-    sections = (
+def front(scorecard: Scorecard) -> list[str]:
+    """Blocks of text, each with its heading; only what there is to say."""
+    changed = [text for text in (changed_thresholds(scorecard),) if text]
+    return [*changed, *(f"## {title}\n\n{text}" for title, text in sections(scorecard))]
+
+
+def sections(scorecard: Scorecard) -> list[tuple[str, str]]:
+    """Title and text, in their order; only what there is to say. The first four are what to know at a glance."""
+    found = (
         ("Verdict", verdict(scorecard)),
         ("Red flags", _red_flags(scorecard)),
         ("Scorecard", _table(scorecard)),
@@ -30,11 +36,10 @@ def front(scorecard: Scorecard, level: int = 2) -> list[str]:
         ("What we could not see", _unseen(scorecard)),
         ("Said versus measured", _contradictions(scorecard)),
     )
-    blocks = [f"{'#' * level} {title}\n\n{text}" for title, text in sections if text]
-    return [_changed(scorecard), *blocks] if _changed(scorecard) else blocks
+    return [(title, text) for title, text in found if text]
 
 
-def _changed(scorecard: Scorecard) -> str:
+def changed_thresholds(scorecard: Scorecard) -> str:
     """Thresholds that the reviewed repository lowered, and what is open again, stand above everything else."""
     lowered = [line for line in scorecard.overrides if "lowered" in line]
     stricter = [line for line in scorecard.overrides if "lowered" not in line]
@@ -67,7 +72,8 @@ def _red_flags(scorecard: Scorecard) -> str:
             f" Accepted by {inline(status.accepted.by)} until {status.accepted.until}." if status.accepted else ""
         )
         action = f" **Now:** {criterion.action}." if criterion else ""
-        lines.append(f"- **{id}** {status.statement} Seen: {inline(status.observed or 'it fails')}.{action}{accepted}")
+        seen = inline(status.observed or "it fails")
+        lines.append(f"- **{id}** {seen}. What must hold: {telling.within(status.statement)}{action}{accepted}")
     unknown = [telling.status(scorecard, id) for id in scorecard.overall.red_flags_unknown]
     if unknown:
         words = ", ".join(f"{entry.id} ({telling.why_unknown(entry)})" for entry in unknown)

@@ -38,13 +38,13 @@ def verdict(comparison: Comparison) -> str:
     overall = next(entry for entry in comparison.levels if entry.area == OVERALL)
     words = f"Level {_moved(overall.was, overall.now)}, index {_moved(comparison.old.index, comparison.new.index)}: "
     counts = [
-        f"{len(group)} {name}"
-        for name, group in (
-            ("criteria or findings better", comparison.better),
-            ("worse", comparison.worse),
-            ("new findings", comparison.new_findings),
-            ("gone", comparison.gone),
-            ("out of sight", comparison.unseen),
+        f"{len(group)} {one if len(group) == 1 else several}"
+        for one, several, group in (
+            ("criterion or finding better", "criteria or findings better", comparison.better),
+            ("worse", "worse", comparison.worse),
+            ("new finding", "new findings", comparison.new_findings),
+            ("gone", "gone", comparison.gone),
+            ("out of sight", "out of sight", comparison.unseen),
         )
         if group
     ]

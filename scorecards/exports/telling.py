@@ -127,6 +127,11 @@ def status(scorecard: Scorecard, id: str) -> CriterionStatus:
     return next(entry for area in scorecard.areas for entry in area.criteria if entry.id == id)
 
 
+def within(sentence: str) -> str:
+    """A sentence as it goes on after a colon; what begins in capitals or with a name in code stays as it is."""
+    return sentence if sentence[1:2].isupper() or not sentence[:1].isupper() else sentence[0].lower() + sentence[1:]
+
+
 def first_finding(scorecard: Scorecard, move: Move) -> FindingEntry | None:
     """The worst finding that a move is about, if it is one that mends something."""
     if status(scorecard, move.criterion).status != "unmet":

@@ -16,10 +16,11 @@ from checks.checklist import run_checks
 from checks.evidence.database.facts import FreezeAge, FreezeAges
 from checks.evidence.evidence import Evidence
 from checks.model import Fix, Location, Severity
+from scorecards.compare import compare
 from scorecards.exports import FORMATS, render
 from scorecards.model import Gate, Scorecard
 from scorecards.review import ReviewState
-from tests.scorecards.reviewed import NOW, evidence, finding, found, results, scorecard
+from tests.scorecards.reviewed import NOW, evidence, finding, found, passed, results, scorecard
 
 HEADINGS = [
     "Verdict", "Red flags", "Scorecard", "What moves the needle next", "Across the areas", "Cost", "What we could not see",
@@ -238,3 +239,27 @@ def test_only_what_counts_against_a_criterion_is_named_beside_it() -> None:
         assert "only 6 of 7 objects" in row
         assert "public.messages.counts" in row
         assert "mild" not in row
+
+
+def unfolded(markdown: str) -> str:
+    return re.sub(r"(?s)<details>.*?</details>", "", markdown)
+
+
+def test_a_comment_is_one_screen_with_the_rest_folded(reviewed: Scorecard) -> None:
+    comment = render(reviewed, "comment")
+    seen = unfolded(comment)
+    assert re.findall(r"(?m)^#### (.*)$", seen) == HEADINGS[:4]
+    assert len([line for line in seen.splitlines() if line]) < 40
+    folds = re.findall(r"<summary>([^:<]*)", comment)
+    assert folds[:4] == HEADINGS[4:8]
+    assert folds[-1] == "Method and provenance"
+
+
+def test_a_comment_says_what_the_change_does() -> None:
+    old, new = scorecard(results=(passed("schema.no-primary-key"), *results()[1:])), scorecard()
+    card = msgspec.structs.replace(new, since=compare(old, new))
+    seen = unfolded(render(card, "comment"))
+    assert f"#### Since `{old.review.id}` of {old.as_of}" in seen
+    assert "1 new finding." in seen
+    assert "##### New findings (1)" in render(card, "comment")
+    assert "##### New findings" not in seen
