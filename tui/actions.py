@@ -63,6 +63,7 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
         Action("swap_roles", "X", "Swap driver and navigator"),
         Action("who", "I", "Who is here", "Names and roles of this session, and the other terminals on this review"),
         Action("picture", "%", "Save a picture of this screen", "An SVG file in the current folder; masked where presenting"),
+        Action("suspend", "ctrl+z", "Suspend", "To the shell; fg brings it back"),
         Action("leave", "q ctrl+q", "Quit", "Everything is saved already", "quit"),
     ),
     "rows": (

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import os
+import signal
 import threading
 from collections.abc import Callable
 from importlib import import_module
@@ -218,9 +221,16 @@ class SurveyorApp(Doing):
         self.switch_mode(presence.screen if presence and presence.screen in REVIEW_MODES else "walk")
 
     def _repository_of(self, review: Review) -> Path | None:
-        """Where the repository of that review lay on this machine when it was last worked on."""
+        """Where the repository of that review lies on this machine: where it lay when it was last worked on, else around the
+        review or the current folder."""
+        from tui.excerpts import repository_at_hand
+
         presence = self.state.presence(review.folder.id)
-        return Path(presence.repository) if presence and presence.repository else None
+        if presence and presence.repository and Path(presence.repository).is_dir():
+            return Path(presence.repository)
+        with contextlib.suppress(OSError):
+            return repository_at_hand(review.evidence, review.folder.path.absolute(), Path.cwd())
+        return None
 
     def _adopt(self, review: Review) -> None:
         from tui.words import target_words
@@ -325,6 +335,8 @@ class SurveyorApp(Doing):
             if mode in {*REVIEW_MODES, "live"} and self.review is None:
                 return False
             return mode != self.current_mode and not self.is_running
+        if action == "suspend":
+            return not self.is_web and not self.is_headless and hangup.has_shell()
         if action in {"jump", "explain"}:
             return not isinstance(self.screen, ModalScreen)
         if action in {"follow", "swap_roles", "who"}:
@@ -351,6 +363,16 @@ class SurveyorApp(Doing):
     def _handle_exception(self, error: Exception) -> None:
         self.defect = error
         super()._handle_exception(error)
+
+    def action_suspend(self) -> None:
+        """Back to the shell, with all that was started together with it."""
+        os.killpg(0, signal.SIGTSTP)
+
+    def action_help_quit(self) -> None:
+        """ctrl+c, which people try first."""
+        self._say(
+            "q quits; everything is saved" if not self.is_running else "c cancels and keeps what there is; q quits"
+        )
 
     async def action_leave(self) -> None:
         await self.action_quit()

@@ -30,6 +30,12 @@ def terminal_is_gone() -> bool:
     return False
 
 
+def has_shell() -> bool:
+    """Whether a shell started this as a job, which it can stop and continue. What a terminal or container runs directly would
+    stop for good."""
+    return os.getpgrp() != os.getsid(0)
+
+
 def leave_for_certain() -> None:
     """Ends the process soon, even if something waits for the terminal; all that was decided is saved already."""
     timer = threading.Timer(PATIENCE_S, os._exit, (STATUS,))

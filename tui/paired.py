@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from textual import events
@@ -23,6 +25,11 @@ SAID = {
     "noted": "left a note", "assigned": "named an owner", "answered": "answered a question", "undone": "took something back",
     "redone": "said something again",
 }  # fmt: skip
+
+
+def _once(words: Iterable[str]) -> list[str]:
+    """What several terminals have in common is said once."""
+    return [one if count == 1 else f"{one} ({count})" for one, count in Counter(words).items()]
 
 
 class Paired(App[None]):
@@ -93,9 +100,11 @@ class Paired(App[None]):
         if not there:
             return tuple(mine)
         return (
-            " · ".join([*mine, *(f"{who} at {where}" for who, where in zip(whole, screens, strict=True)), *following]),
-            " · ".join([*(f"{who} at {where}" for who, where in zip(names, screens, strict=True)), *following]),
-            f"{'following ' if following else ''}{', '.join(names)}",
+            " · ".join(
+                [*mine, *_once(f"{who} at {where}" for who, where in zip(whole, screens, strict=True)), *following]
+            ),
+            " · ".join([*_once(f"{who} at {where}" for who, where in zip(names, screens, strict=True)), *following]),
+            f"{'following ' if following else ''}{', '.join(_once(names))}",
         )
 
     def look_for_others(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 import msgspec
-from platformdirs import user_config_path
+from platformdirs import user_config_path, user_state_path
 
 from checks.checklist import Selection, run_checks
 from checks.errors import ReviewError, StoreError, UsageError
@@ -28,10 +28,11 @@ from scorecards.history import Side, compare_sides, last_seen, read_side, trend
 from scorecards.model import Gate, Scorecard
 from scorecards.remembered import results_of
 from scorecards.session import Review
-from scorecards.store import default_root, find
+from scorecards.store import ReviewFolder, default_root, find
 from tui.approval import asker
 from tui.arguments import default_dsn, default_repository, parse_size, split_words
 from tui.exits import DEFECT, DONE, GATE_FAILED, INTERRUPTED, NOT_REACHED, write_result
+from tui.state import Presence, State
 
 Progress = Callable[[str], None] | None
 
@@ -150,7 +151,8 @@ def run_review(options: dict[str, Any], selection: Selection, progress: Progress
     observation = gather(options, progress)
     results = run_checks(observation.evidence, selection)
     review = Review.derived(observation.evidence, results, answers)
-    keep(review)
+    if (folder := keep(review)) is not None and options["evidence"] is None:
+        remember_repository(folder, resolve_target(options).repository)
     status = _finish(review, options, plan)
     return _worst(status, report_problems(observation.problems), _broken(results), _interrupted(observation))
 
@@ -228,16 +230,24 @@ def _worst(*statuses: int) -> int:
     return next((status for status in (INTERRUPTED, DEFECT, NOT_REACHED, GATE_FAILED) if status in statuses), DONE)
 
 
-def keep(review: Review) -> None:
-    """Save the review, so that it can be decided on and compared with. That it cannot be saved does not fail a run."""
+def keep(review: Review) -> ReviewFolder | None:
+    """Save the review, so that it can be decided on and compared with. That it cannot be saved does not fail a run: None."""
     try:
         folder = review.save(default_root())
     except StoreError as error:
         click.echo(visible(f"pgsurveyor: the review was not saved: {error}"), err=True)
-    else:
-        click.echo(
-            visible(f"review {folder.id} saved; open it with `pgsurveyor`, or `pgsurveyor export {folder.id}`"),
-            err=True,
+        return None
+    click.echo(
+        visible(f"review {folder.id} saved; open it with `pgsurveyor`, or `pgsurveyor export {folder.id}`"), err=True
+    )
+    return folder
+
+
+def remember_repository(folder: ReviewFolder, repository: Path | None) -> None:
+    """Keeps where the code lies on this machine, for the excerpts and the editor of the terminal program."""
+    if repository is not None:
+        State(user_state_path("pgsurveyor")).remember_presence(
+            folder.id, Presence(repository=str(repository.absolute()))
         )
 
 

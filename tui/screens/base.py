@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from textual import events
 from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widgets import Input
@@ -98,6 +99,14 @@ class SurveyScreen(Screen[None]):
         name, _, rest = action.run.partition("(")
         arguments = (rest.rstrip(")").strip("'"),) if rest else ()
         return self.check_action(name, arguments) is True
+
+    def on_key(self, event: events.Key) -> None:
+        """A key comes here when nothing took it: what it would do elsewhere is said, so that no key is silently dead."""
+        if isinstance(self.focused, Input):
+            return
+        for action in self.surveyor.actions[self.NAME]:
+            if {event.key, event.character} & set(action.keys.split()) and not self.is_possible(action):
+                self.say(f"not here just now: {action.title.lower()}", 3)
 
     def attempt(self, act: Callable[[], Any]) -> Any:
         """What `act` gives. A ReviewError, as when the disk is full, is told and gives None: nothing was recorded."""
