@@ -7,6 +7,7 @@ from functools import cache
 
 from tree_sitter import Language, Node, Parser
 
+from checks.evidence.repository.helper_names import helped_name
 from checks.evidence.repository.literals import Literal
 from checks.evidence.repository.placeholders import HOLE
 from checks.evidence.repository.strings import StringReader, Syntax, text_of, unescaped
@@ -67,6 +68,11 @@ class PythonReader(StringReader):
             elif child.type == "interpolation":
                 parts.append(self.hole(node, child, parts, depth))
         return "".join(parts)
+
+    def hole(self, string: Node, node: Node, before: list[str], depth: int) -> str:
+        known = super().hole(string, node, before, depth)
+        name = helped_name(node, "".join(before)) if known == HOLE else None
+        return known if name is None else name
 
     def declared_nodes(self) -> list[Node]:
         """A function's own names are none of the module's."""

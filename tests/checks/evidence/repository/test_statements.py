@@ -17,6 +17,40 @@ def texts(code: str, path: str = "app/db.py") -> list[str]:
     return [" ".join(statement.text.split()) for statement in found(code, path)]
 
 
+HELPED = """
+class Reads:
+    async def owners(self, conn, given, schema):
+        here = fq_table("owners", schema)
+        changed = fq_table("some")
+        if schema:
+            changed = table_name("other")
+        there = self.fq_table('billing.orders')
+        there, more = pair()
+        for looped in self.tables():
+            await conn.fetch(f"SELECT a FROM {looped}")
+        await conn.fetch(f"SELECT b FROM {here} o JOIN {self._fq('pets')} p ON p.owner = o.id", schema)
+        await conn.execute(f"UPDATE {given} SET a = 1")
+        await conn.execute(f"DELETE FROM {changed}")
+        await conn.execute(f"DELETE FROM {there}")
+        await conn.execute(f"INSERT INTO {fq_table(given)} VALUES (1)")
+        await conn.fetch(f"SELECT {fq_table('c')} FROM {quoted('d')} WHERE e = {fq_table('f')}")
+        await conn.fetch(f"SELECT g FROM {fq_table('a b')} JOIN {fq_table('s', 't')} ON true")
+"""
+
+
+def test_tables_that_a_helper_names() -> None:
+    assert texts(HELPED) == [
+        "SELECT a FROM $1",
+        "SELECT b FROM owners o JOIN pets p ON p.owner = o.id",
+        "UPDATE $1 SET a = $2",
+        "DELETE FROM $1",
+        "DELETE FROM $1",
+        "INSERT INTO $1 VALUES ( $2)",
+        "SELECT $1 FROM $2 WHERE e = $3",
+        "SELECT g FROM $1 JOIN $2 ON true",
+    ]
+
+
 @pytest.mark.parametrize(
     ("code", "text", "holes"),
     [
