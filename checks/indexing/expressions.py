@@ -207,7 +207,7 @@ def text_search_without_index(evidence: Evidence) -> Iterator[Finding | Examined
 def wrong_index_type(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Arrays are searched by their elements, and no index of the right kind is there.
 
-    `@>`, `<@` and `&&` on an array are served by GIN and by nothing that a B-tree or hash index knows.
+    No B-tree or hash index serves `@>`, `<@` and `&&` on an array, so every such search reads the table. GIN serves them.
 
     Fix: A GIN index on the column.
 

@@ -42,7 +42,7 @@ def bloated_index(evidence: Evidence) -> Iterator[Finding | Examined]:
 
     Fix: REINDEX INDEX CONCURRENTLY, and autovacuum more often, so that it does not come back.
 
-    Example: an index of 900 MB over 2 million bigint keys, which need 60 MB: a job had deleted most rows of the table.
+    Example: an index of 900 MB over 2 million bigint keys, which need 43 MB: a job had deleted most rows of the table.
 
     Source: PostgreSQL manual, "Routine Reindexing"; "pgstattuple"
 

@@ -46,7 +46,7 @@ def missing_index(evidence: Evidence) -> Iterator[Finding | Examined]:
     The planner's statistics say that the filter leaves a small part of the table, or a LIMIT takes a page of it, yet without an
     index every call reads all of it, and twice as much when the table has doubled. Where the statement's plan is known, it
     shows the sequential scan; a statement whose plan uses an index is not reported. One finding stands for all statements that
-    the same index would serve: its fingerprint holds the table and the list of columns.
+    the same index would serve.
 
     Fix: Create an index with the columns compared for equality first, then one range or sort column; only over the rows that
     a test for null leaves, where those are few.

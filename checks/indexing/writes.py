@@ -101,8 +101,8 @@ def index_blocks_hot(evidence: Evidence) -> Iterator[Finding | Examined]:
     """An index covers a column that statements update all the time.
 
     An update that changes no indexed column writes no index at all. Because this one holds a column that updates set, those
-    updates write every index of the table, and leave dead entries in each. A statement that sets the column to the value that
-    it has already does no harm; the share of heap-only updates says that these do.
+    updates write every index of the table, and leave dead entries in each. Setting the column to the value that it has already
+    does no harm: what is reported is seen in the share of heap-only updates, which is low.
 
     Fix: Drop the index if little reads it; else leave the column out of it, or move the column into a table of its own.
 

@@ -82,8 +82,8 @@ def reserved_name(evidence: Evidence) -> Iterator[Finding | Examined]:
     """Tables are called by a reserved word of SQL.
 
     FROM user doesn't fail: it reads the current role's name. Others fail wherever somebody forgets the quotes, in a psql session
-    during an incident more often than in tested code; those with capitals, which need quotes anyway, are left out. Columns are
-    counted, but a reserved word as a column always fails at once.
+    during an incident more often than in tested code; those with capitals, which need quotes anyway, are left out. A column so
+    called is no finding: it always fails at once.
 
     Fix: Name new ones otherwise (users, orders); rename old ones when they are touched anyway.
 

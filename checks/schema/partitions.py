@@ -185,7 +185,8 @@ def rows_in_default_partition(evidence: Evidence) -> Iterator[Finding | Examined
     """Rows pile up in a default partition.
 
     They are those for which nobody made a partition. A partition for them can be attached only after they were moved away, under
-    a lock that shuts everybody out while the default partition is read; and no reader is spared it.
+    a lock that shuts everybody out while the default partition is read; and a query over a range in which a partition is missing
+    reads all of it.
 
     Fix: Detach the default partition, make the partitions that are missing, and move its rows there.
 

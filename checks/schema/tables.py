@@ -252,7 +252,7 @@ def alignment_padding(evidence: Evidence) -> Iterator[Finding | Examined]:
     Fix: Order columns by width when the table is created: eight bytes, four, two, one, then those of variable length.
 
     Example: CREATE TABLE flags (a boolean, x bigint, b boolean, y bigint, c boolean, z bigint) with 200 million rows:
-    48 bytes of data a row, of which 21 are padding; in the order x, y, z, a, b, c it is 27.
+    48 bytes of data a row, of which 21 are padding; in the order x, y, z, a, b, c it is 27, which ends at 32.
 
     Source: PostgreSQL manual, "Database Page Layout"
 
