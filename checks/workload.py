@@ -26,6 +26,8 @@ from checks.relations import grant
 TEXT_LIMIT = 300
 WORDS_LIMIT = 110
 _UNDEFINED_COLUMN = "42703"
+# A name that code puts in at run time.
+_PUT_IN = re.compile(r"(?:\$\d+\.)?\$\d+")
 _EQUALITY = frozenset({"=", "in"})
 
 
@@ -190,7 +192,7 @@ def statement_in_words(pattern: AccessPattern, catalog: Catalog | None) -> str:
     if pattern.verb == "other":
         return short_text(pattern.text, WORDS_LIMIT // 2)
     names = [table_in_words(catalog, oid) for oid in pattern.tables if oid in catalog.table_by_oid] if catalog else []
-    names += [name for name in pattern.unresolved if name]
+    names += ["a table" if _PUT_IN.fullmatch(name) else name for name in pattern.unresolved if name]
     if not names:
         return short_text(pattern.text, WORDS_LIMIT // 2)
     verb = pattern.verb.upper()

@@ -52,6 +52,10 @@ NEWEST = OrderKey(ColumnRef(1, "created_at"), descending=True)
             "SELECT from messages, nearest first",
         ),
         (AccessPattern("select", "", unresolved=("elsewhere",)), "SELECT from elsewhere"),
+        (
+            AccessPattern("select", "", unresolved=("$1", "$1.$2", "$1.b")),
+            "SELECT from a table with a table and 1 more",
+        ),
         (AccessPattern("other", "VACUUM   /* now */ messages"), "VACUUM messages"),
     ],
 )
