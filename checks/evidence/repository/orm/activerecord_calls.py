@@ -10,6 +10,7 @@ from tree_sitter import Node
 from checks.evidence.repository.facts import OrmCall
 from checks.evidence.repository.orm.activerecord import Entry
 from checks.evidence.repository.orm.activerecord_classes import Classes, scope_of
+from checks.evidence.repository.orm.activerecord_declarations import DEFAULT_SCOPE
 from checks.evidence.repository.orm.activerecord_rows import read_rows
 from checks.evidence.repository.orm.activerecord_steps import SENDS, STEPS, Steps
 from checks.evidence.repository.orm.query import COLUMNS, EVERYTHING, NUMBERED, VALUE, WHERE, Query, quoted
@@ -19,7 +20,7 @@ from checks.evidence.repository.orm.syntax import Source, field, function_around
 CANDIDATE = re.compile(r"[\w)\]]\s*&?\.[a-z]")
 _CLASS = re.compile(rb"(?<![\w:.@])((?:::)?[A-Z]\w*(?:::[A-Z]\w*)*)(?=\s*&?\.\s*[a-z])")
 _CLASSES = frozenset(["constant", "scope_resolution"])
-_VARIABLE = re.compile(rb"(?<![\w:.@])(@?[a-z_]\w*)(?=\s*&?\.[a-z_]\w*\s*\.[a-z_])")
+_VARIABLE = re.compile(rb"(?<![\w:.@])(@?[a-z_]\w*|Current)(?=\s*&?\.[a-z_]\w*\s*\.[a-z_])")
 _VARIABLES = frozenset(["identifier", "instance_variable"])
 _OWN = (
     r"where|find_by!?|find_or_create_by!?|joins|left_joins|order|exists\?|update_all|delete_all|insert_all!?|pluck|select|upsert"
@@ -33,7 +34,7 @@ _KEY = re.compile(r'\."([^"]+)" =')
 # What follows a method of the class only if that gives a relation.
 _CONTINUES = frozenset(
     "where joins left_joins includes order limit find_by find_by! pluck update_all delete_all exists? distinct find_each "
-    "find_in_batches in_batches reorder preload".split()
+    "find_in_batches in_batches reorder preload or merge".split()
 )
 _INSERTS = frozenset(
     "create create! insert insert! insert_all insert_all! upsert upsert_all create_or_find_by create_or_find_by!".split()
@@ -78,9 +79,12 @@ class _Reader:
             entry = self.classes.find(match.group(1).decode(), scope_of(node))
             if entry is not None:
                 yield entry, None, node, chain_above(node)[1]
-        for match, node in self.source.found(_VARIABLE, _VARIABLES):
-            entry = self.classes.meant(match.group(1).decode(), scope_of(node))
-            steps = chain_above(node)[1]
+        for match, node in self.source.found(_VARIABLE, _VARIABLES | _CLASSES):
+            name, steps = match.group(1).decode(), chain_above(node)[1]
+            if name == "Current" and len(steps) > 2:
+                # What the request is for: `Current.user.posts`.
+                name, steps = steps[0][0], steps[1:]
+            entry = self.classes.meant(name, scope_of(node)) if name[:1] == "@" or name[:1].islower() else None
             while (
                 entry is not None
                 and len(steps) > 2
@@ -123,7 +127,8 @@ class _Reader:
                 ):
                     yield entry, None, begun, steps
             elif field(call, "method") == node and field(call, "receiver") is None:
-                if name == "select" and ":" not in text(field(call, "arguments")):
+                if name == "select" and not re.match(r"\(?\s*[:\"'\[]", text(field(call, "arguments"))):
+                    # It goes through an enumeration.
                     continue
                 yield entry, None, call, [(name, call), *chain_above(call)[1]]
 
@@ -151,6 +156,12 @@ class _Reader:
         link = next((link for link in entry.model.relations if link.attribute == name and link.many), None)
         target = self.classes.find(link.target, entry.declaration.name) if link is not None else None
         given = dict(entry.declaration.gives).get(name) if link is None else None
+        if given is not None and given[:1].islower():
+            own, _, scope = given.partition(".")
+            narrowed = self._association(entry, own) if own not in dict(entry.declaration.gives) else None
+            if narrowed is None or narrowed[1] is None or (scope and scope not in narrowed[0].scopes):
+                return None
+            return narrowed[0], narrowed[1].removesuffix(_MORE) + _MORE
         if given is not None and (target := self.classes.find(given, entry.declaration.name)) is not None:
             return target, _MORE
         if link is None or target is None:
@@ -196,9 +207,12 @@ class _Reader:
         if entry.inherits:
             kind = query.column("type")
             query.where += [f"{kind} = {VALUE}"] if kind and verb != "insert" else []
-        if entry.declaration.has_default_scope and verb != "insert":
-            query.partial |= {"where", "order"}
         reader = Steps(query, entry, self.classes)
+        if entry.declaration.has_default_scope and verb != "insert":
+            if DEFAULT_SCOPE in entry.scopes and all(name not in ("unscoped", "unscope") for name, _ in steps):
+                reader.scope(DEFAULT_SCOPE)
+            else:
+                query.partial |= {"where", "order"}
         sent = False
         if unknown:
             query.partial |= EVERYTHING

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from tree_sitter import Node
 
 from checks.evidence.repository.orm.activerecord import Entry
-from checks.evidence.repository.orm.ruby import camelized
+from checks.evidence.repository.orm.ruby import camelized, underscored
 from checks.evidence.repository.orm.syntax import field, text
 
 
@@ -27,6 +27,10 @@ class Classes:
                 self._by_concern.setdefault(name, []).append(entry)
                 self._by_path.setdefault(path, []).append(entry)
         self._by_association = self._associations()
+        # `webhook` for WebHook.
+        self._by_letters = {
+            name.lower(): same[0] for name, same in self._by_last.items() if len(same) == 1 and "_" in underscored(name)
+        }
 
     def find(self, name: str, scope: str = "") -> Entry | None:
         """The model that the name means within the modules of `scope`."""
@@ -52,7 +56,7 @@ class Classes:
         own = self.holder(scope) if scope else None
         if own is not None and (found := self.linked(own, name)) is not None:
             return found
-        return self.find(camelized(name), scope) or self._by_association.get(name)
+        return self.find(camelized(name), scope) or self._by_association.get(name) or self._by_letters.get(name.lower())
 
     def linked(self, entry: Entry, attribute: str) -> Entry | None:
         """The model that the row's association with one other row leads to."""

@@ -8,14 +8,18 @@ from typing import NamedTuple
 from tree_sitter import Node
 
 from checks.evidence.repository.facts import Model, OrmCall
-from checks.evidence.repository.orm.activerecord import WRITES, Entry
+from checks.evidence.repository.orm.activerecord import Entry
 from checks.evidence.repository.orm.activerecord_classes import Classes, scope_of
+from checks.evidence.repository.orm.activerecord_declarations import WRITES
 from checks.evidence.repository.orm.query import COLUMNS, VALUE, WHERE, Query, column_of, quoted
 from checks.evidence.repository.orm.ruby import arguments_of, chain_above, entries_of, method_of, name_of
 from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, text, whole_text
 
 _ROWS = re.compile(
     rb"(?<![\w:@$])(@?[a-z_]\w*)(?=\s*&?\.\s*(?:save|update|update_attributes?|update_columns?|touch|destroy|delete)\b)"
+)
+_IN_PASSING = re.compile(
+    rb"\.\s*((?:save|update|update_attributes|destroy)!?|update_attribute|update_columns?|touch|delete)(?![\w?!])"
 )
 _NAMES = frozenset(["identifier", "instance_variable", "self"])
 _OWN = re.compile(rb"(?<![\w:.@$])(update!?|update_columns?|update_attribute)(?=[ (])")
@@ -24,6 +28,8 @@ _FINDS = frozenset(
     "find_or_create_by! create_or_find_by create_or_find_by!".split()
 )
 _ASSIGNMENTS = frozenset(["assignment", "operator_assignment"])
+# These find a row, or make one that is not saved yet.
+_PERHAPS = frozenset(["find_or_initialize_by", "first_or_initialize"])
 _MAKES = frozenset(["new", "build"])
 _MAXIMUM_DEPTH = 200
 
@@ -48,6 +54,16 @@ def read_rows(source: Source, classes: Classes) -> list[OrmCall]:
             continue
         row = reader.row(node) if held == node else reader.linked(held)
         query = reader.written(row, call, node) if row is not None else None
+        if query is not None:
+            found.append(query.finish(source.location(node), "activerecord", function_name(function_around(node))))
+    for _, node in source.found(_IN_PASSING, frozenset(["identifier"])):
+        # `Post.find(id).update!(title: title)`, `Current.user.update!(name: name)`
+        call = node.parent
+        receiver = field(call, "receiver") if call is not None and call.type == "call" else None
+        if call is None or receiver is None or receiver.type != "call" or field(call, "method") != node:
+            continue
+        row = reader.passing(receiver)
+        query = reader.written(row, call, receiver) if row is not None else None
         if query is not None:
             found.append(query.finish(source.location(node), "activerecord", function_name(function_around(node))))
     for _, node in source.found(_OWN, frozenset(["identifier"])):
@@ -88,7 +104,9 @@ class _Reader:
         if elsewhere:
             entry, kinds = elsewhere[0].entry, {row.new for row in elsewhere}
             same = all(row.entry.model.table == entry.model.table for row in elsewhere)
-            return Row(entry, False if kinds == {False} else None) if same else None
+            # A value that cannot be read may be a row that is there.
+            told = kinds == {False} or (kinds == {True} and len(elsewhere) == len(values))
+            return Row(entry, kinds.pop() if told else None) if same else None
         entry = self.classes.meant(name, scope)
         if values and entry is not None and "::" in entry.declaration.name and not _within(entry, scope):
             # It holds something that was not read, and the class is one of another module.
@@ -103,6 +121,14 @@ class _Reader:
         link = next((link for link in links if link.attribute == method_of(call) and not link.many), None)
         entry = self.classes.find(link.target, scope_of(call)) if link is not None else None
         return Row(entry, False) if entry is not None else None
+
+    def passing(self, value: Node) -> Row | None:
+        """The row that is found, or that the request is for, and written at once."""
+        if text(field(value, "receiver")) == "Current":
+            entry = self.classes.meant(method_of(value), scope_of(value))
+            return Row(entry, False) if entry is not None else None
+        row = self._of_value(value, scope_of(value))
+        return row if row is not None and row.new is False and not method_of(value).startswith("create") else None
 
     def _assigned(self, name: str, node: Node) -> tuple[Node | None, bool]:
         """What was assigned last before that place, and whether the method has the name from elsewhere: a block gives it."""
@@ -138,6 +164,13 @@ class _Reader:
 
     def _of_value(self, value: Node, scope: str) -> Row | None:
         """`Post.find(id)`, `Post.new(title: title)`, `current_user.posts.build`."""
+        if method_of(value) == "authorize" and field(value, "receiver") is None and (checked := arguments_of(value)):
+            # Pundit gives back what it is asked about.
+            value = checked[0]
+        if method_of(value) == "new" and field(value, "receiver") is None:
+            method = function_around(value)
+            own = self.classes.holder(scope) if method is not None and method.type == "singleton_method" else None
+            return Row(own, True, value) if own is not None else None
         start = value
         for _ in range(_MAXIMUM_DEPTH):
             receiver = field(start, "receiver") if start.type == "call" else None
@@ -149,18 +182,21 @@ class _Reader:
             return None
         last, call = steps[-1]
         keys: tuple[str, ...] = ()
-        if start.type in ("constant", "scope_resolution"):
+        if start.type in ("constant", "scope_resolution") and text(start) != "Current":
             entry = self.classes.find(text(start), scope)
         else:
             # `current_user.posts.build`, or `posts.build` in a method of the class that has many posts.
-            holder = self.classes.meant(text(start), scope) if start.type in _NAMES else None
+            begun = text(start)
+            if begun == "Current" and len(steps) > 2:
+                begun, steps = steps[0][0], steps[1:]
+            holder = self.classes.meant(begun, scope) if start.type in _NAMES or begun != text(start) else None
             while (
                 holder is not None
                 and len(steps) > 2
                 and (next_ := self.classes.linked(holder, steps[0][0])) is not None
             ):
                 holder, steps = next_, steps[1:]
-            wanted, further = (steps[0][0], 1) if holder is not None else (text(start), 0)
+            wanted, further = (steps[0][0], 1) if holder is not None else (begun, 0)
             holder = holder if holder is not None else self.classes.holder(scope)
             links = holder.model.relations if holder is not None else ()
             link = next((link for link in links if link.attribute == wanted and link.many), None)
@@ -168,6 +204,8 @@ class _Reader:
             entry = self.classes.find(link.target, within) if link is not None and len(steps) > further else None
             keys = link.references if link is not None else ()
         finds = last in _FINDS or last.startswith(("find_by_", "find_signed"))
+        if entry is not None and last in _PERHAPS:
+            return Row(entry, None)
         if entry is None or not (finds or last in _MAKES):
             return None
         return Row(entry, last in _MAKES, call if last in _MAKES else None, keys)
@@ -180,9 +218,9 @@ class _Reader:
             return None
         if method.startswith(("destroy", "delete")):
             return _by_key(Query("delete", model)) if row.new is not True and not arguments_of(call) else None
-        changed = self._changed(node, row)
+        changed, whole = self._changed(node, row)
         if method in ("save", "save!"):
-            if row.new is None and not changed:
+            if row.new is None and not changed and whole:
                 return None
             query = Query("insert" if row.new else "update", model)
             query.partial.add(COLUMNS)
@@ -204,14 +242,22 @@ class _Reader:
             _by_key(query)
         return query if query.written or query.partial else None
 
-    def _changed(self, node: Node, row: Row) -> list[str]:
-        """The attributes that the method sets before."""
+    def _changed(self, node: Node, row: Row) -> tuple[list[str], bool]:
+        """The attributes that the method sets before, and whether these are all."""
         method = function_around(node)
         begin = row.made.start_byte if row.made is not None else method.start_byte if method is not None else 0
         code = whole_text(method).encode("utf-8", "replace")
         offset = method.start_byte if method is not None else 0
         before = code[max(begin - offset, 0) : max(node.start_byte - offset, 0)].decode("utf-8", "replace")
-        return re.findall(rf"(?<![\w.@]){re.escape(text(node))}\.(\w+)\s*(?:\|\||[-+])?=(?![=~>])", before)
+        name = re.escape(text(node))
+        found = re.findall(rf"(?<![\w.@]){name}\.(\w+)\s*(?:\|\||[-+])?=(?![=~>])", before)
+        together = re.findall(
+            rf"(?<![\w.@]){name}\.(?:assign_attributes\b|attributes\s*=(?![=~>]))(\([^()]*(?:\([^()]*\)[^()]*)*\)|[^()\n]*)",
+            before,
+        )
+        for listed in together:
+            found += re.findall(r"(?:^\s*[({]*|,|\{)\s*(\w+):(?!:)", listed)
+        return [entry for entry in found if entry != "attributes"], not together
 
 
 def _within(entry: Entry, scope: str) -> bool:

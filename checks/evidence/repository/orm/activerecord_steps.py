@@ -10,6 +10,7 @@ from checks.evidence.repository import languages
 from checks.evidence.repository.facts import Model
 from checks.evidence.repository.orm import fragments
 from checks.evidence.repository.orm.activerecord_clauses import AGGREGATES, Clauses
+from checks.evidence.repository.orm.activerecord_declarations import DEFAULT_SCOPE
 from checks.evidence.repository.orm.query import (
     COLUMNS,
     EVERYTHING,
@@ -55,7 +56,7 @@ _UNREAD = {
 _MAXIMUM_DEPTH = 4
 # A value of such a name is a list more often than not.
 _MANY = re.compile(
-    r"(?:(?:\b|_)ids|[a-z](?<![sui])s|_list|\.(?:pluck|map|ids|keys|values|to_a|uniq|compact)\b(?:\([^()]*\))?)$"
+    r"(?:(?:\b|_)ids|[a-z](?<![sui])(?<!param)s|_list|\.(?:pluck|map|ids|keys|values|to_a|uniq|compact)\b(?:\([^()]*\))?)$"
 )
 
 # What ends with one of these is a relation, whatever it begins with.
@@ -151,14 +152,21 @@ class Steps(Clauses):
         while node is not None and node.type == "call":
             steps.insert(0, (method_of(node), node))
             node = field(node, "receiver")
-        if node is not None and node.type == "identifier" and text(node) in ("where", "all"):
-            # `where.not(...)`
+        if node is not None and node.type == "identifier":
+            # `where.not(...)`, or another scope.
+            steps = steps if text(node) in ("where", "all") else [(text(node), node), *steps]
             node = None
-        if node is not None or not steps or len(steps) > 20 or any(step not in _ADDS for step, _ in steps):
-            self.query.partial |= EVERYTHING - {COLUMNS}
+        known = all(step in _ADDS or step in self.entry.scopes for step, _ in steps)
+        if node is not None or not steps or len(steps) > 20 or not known or self.depth > _MAXIMUM_DEPTH:
+            self.query.partial |= {WHERE, ORDER} if name == DEFAULT_SCOPE else EVERYTHING - {COLUMNS}
             return
+        self.depth += 1
         for step, adds in steps:
-            self.apply(step, adds)
+            if step in _ADDS:
+                self.apply(step, adds)
+            else:
+                self.scope(step)
+        self.depth -= 1
 
     def _where(self, name: str, call: Node, arguments: list[Node]) -> None:
         query = self.query

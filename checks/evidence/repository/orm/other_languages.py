@@ -14,6 +14,7 @@ from checks.evidence.repository.orm import (
     activerecord,
     activerecord_calls,
     activerecord_classes,
+    activerecord_declarations,
     activerecord_tables,
     diesel,
     diesel_calls,
@@ -41,7 +42,7 @@ class OtherLanguages:
         self._tables: list[Model] = []
         self._forms: dict[str, diesel.Form] = {}
         self._diesel: list[SourceFile] = []
-        self._classes: list[activerecord.Declaration] = []
+        self._classes: list[activerecord_declarations.Declaration] = []
         self._rails: list[activerecord_tables.Table] = []
         self._ruby: list[SourceFile] = []
         self._structs: list[gorm.Struct] = []
@@ -64,8 +65,8 @@ class OtherLanguages:
         elif activerecord_tables.SCHEMA_FILE.search(file.path):
             self._rails += activerecord_tables.read_schema(file)
         else:
-            if activerecord.CANDIDATE.search(file.text):
-                self._classes += activerecord.read_declarations(source_of(file))
+            if activerecord_declarations.CANDIDATE.search(file.text):
+                self._classes += activerecord_declarations.read_declarations(source_of(file))
             if activerecord_calls.CANDIDATE.search(file.text):
                 self._ruby.append(file)
 
