@@ -208,7 +208,7 @@ class _Reader:
             kind = query.column("type")
             query.where += [f"{kind} = {VALUE}"] if kind and verb != "insert" else []
         reader = Steps(query, entry, self.classes)
-        if entry.declaration.has_default_scope and verb != "insert":
+        if entry.declaration.has_default_scope and verb != "insert" and first != "unscoped":
             if DEFAULT_SCOPE in entry.scopes and all(name not in ("unscoped", "unscope") for name, _ in steps):
                 reader.scope(DEFAULT_SCOPE)
             else:

@@ -107,7 +107,12 @@ class OtherLanguages:
             classes = activerecord_classes.Classes(entries)
             last = {name.rpartition("::")[2] for name in entries}
             last |= {name.rpartition("::")[2] for entry in entries.values() for name, _ in entry.concerns}
-            words = last | {underscored(name) for name in last} | {f"current_{underscored(name)}" for name in last}
+            words = (
+                last
+                | {underscored(name) for name in last}
+                | {name.lower() for name in last}
+                | {f"current_{underscored(name)}" for name in last}
+            )
             read_all(
                 "activerecord",
                 words,
