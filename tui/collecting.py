@@ -12,6 +12,7 @@ import click
 from checks.errors import TargetError, UsageError
 from checks.evidence import store
 from checks.evidence.database.facts import Catalog, Settings
+from checks.evidence.database.session import ConnectionLost
 from checks.evidence.evidence import Evidence
 from checks.shadow.blueprint import Blueprint
 from tui.unattended import gather, report_problems, resolve_target
@@ -62,10 +63,14 @@ def _ask(output: Path, options: dict[str, Any], *, yes: bool) -> None:
 def _blueprint(options: dict[str, Any], evidence: Evidence, progress: Progress) -> Blueprint:
     """Raises TargetError."""
     from checks.shadow.reading import read_blueprint
+    from checks.shadow.step import NOT_READ
 
     dsn = resolve_target(options).dsn
     if dsn is None or evidence.find(Catalog) is None:
         raise TargetError("there is no database to read statistics of", "give a DSN that can be reached")
-    return read_blueprint(
-        dsn, evidence.find(Settings), programs=options["pg_bin"], progress=progress or (lambda _: None)
-    )
+    try:
+        return read_blueprint(
+            dsn, evidence.find(Settings), programs=options["pg_bin"], progress=progress or (lambda _: None)
+        )
+    except ConnectionLost as error:
+        raise TargetError(NOT_READ.unlock) from error

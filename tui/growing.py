@@ -12,6 +12,7 @@ from checks.checklist import Selection, run_checks
 from checks.errors import TargetError, UsageError
 from checks.evidence import store
 from checks.evidence.database.facts import Catalog
+from checks.evidence.database.session import ConnectionLost
 from checks.evidence.evidence import Evidence
 from checks.growth import Growth
 from checks.shadow.blueprint import Blueprint
@@ -69,16 +70,21 @@ def _grown(
 ) -> Evidence:
     from checks.shadow.clone import Shadow
     from checks.shadow.growth import grow
+    from checks.shadow.step import NOT_READ
 
     if evidence.find(Catalog) is None:
         raise TargetError("there is no database to grow", "give a DSN that can be reached")
     tell = progress or (lambda _: None)
     programs = options.get("pg_bin")
-    with (
-        Shadow.of_blueprint(source, evidence, programs=programs, progress=tell)
-        if isinstance(source, Blueprint)
-        else Shadow.of_target(source, evidence, programs=programs, progress=tell)
-    ) as shadow:
+    try:
+        made = (
+            Shadow.of_blueprint(source, evidence, programs=programs, progress=tell)
+            if isinstance(source, Blueprint)
+            else Shadow.of_target(source, evidence, programs=programs, progress=tell)
+        )
+    except ConnectionLost as error:
+        raise TargetError(NOT_READ.unlock) from error
+    with made as shadow:
         growth = grow(shadow, evidence, factors=factors, asked=tables, budget_ms=options["budget"], progress=tell)
     evidence = msgspec.structs.replace(evidence, growth=growth)
     if options["redact_names"]:

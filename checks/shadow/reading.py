@@ -11,6 +11,7 @@ import msgspec
 import psycopg
 
 from checks.errors import TargetError
+from checks.evidence.database import gaps
 from checks.evidence.database.dsn import Dsn, understand
 from checks.evidence.database.explain import PLANNER_SETTINGS
 from checks.evidence.database.facts import Settings
@@ -58,8 +59,8 @@ def read_blueprint(
     """The blueprint of a live target. `settings` are those of its evidence, asked for where they are not given; `programs` a bin
     folder with a pg_dump to prefer.
 
-    Raises TargetError where there can be none: through a transaction pooler, without a pg_dump new enough, or where pg_dump
-    had to give up.
+    Raises TargetError where there can be none: through a transaction pooler, without a pg_dump new enough, where pg_dump
+    had to give up or the server refused; Cancelled, ConnectionLost.
     """
     target = understand(dsn) if isinstance(dsn, str) else dsn
     if target.transaction_pooling:
@@ -70,7 +71,11 @@ def read_blueprint(
     with Session(target, stop) as session:
         reader = _Reader(session, settings)
         progress("reading sizes and planner statistics for the shadow")
-        reader.read()
+        try:
+            reader.read()
+        except psycopg.Error as error:
+            gap = gaps.gap(error, "GRANT pg_read_all_data to this login")
+            raise TargetError(f"what a shadow is made of could not be read ({gap.reason})", gap.unlock) from error
         # Nothing of ours stays open on the target while pg_dump runs.
         session.rest()
         progress("dumping the schema for the shadow")
@@ -196,7 +201,7 @@ class _Reader:
                 query("shadow_extended", session.major, inherited="e.inherited" if inherited else "false")
             )
         lists: dict[tuple[str, str, bool], bytes] = {}
-        try:
+        if self.database.reads_lists:
             with session.transaction():
                 lists = {
                     (row.schema, row.name, row.inherited): bytes(row.mcv)
@@ -208,8 +213,6 @@ class _Reader:
                         )
                     )
                 }
-        except psycopg.errors.InsufficientPrivilege:
-            pass
         entries = []
         for row in rows:
             mcv = lists.get((row.schema, row.name, row.inherited))
@@ -234,25 +237,28 @@ class _Reader:
         """The figures of GIN indexes, where this login may read files of the server."""
         self._meta_pages: tuple[MetaPage, ...] = ()
         try:
-            with self._session.transaction():
-                rows = self._session.rows(query("shadow_meta_pages", self._session.major))
+            if self.database.reads_files:
+                with self._session.transaction(ends=True, may_fail=True):
+                    rows = self._session.rows(query("shadow_meta_pages", self._session.major))
+                self._meta_pages = tuple(
+                    MetaPage(row.schema, row.name, bytes(row.block))
+                    for row in rows
+                    if row.block is not None and len(row.block) == BLOCK_BYTES
+                )
         except psycopg.Error:
-            for entry in self._relations:
-                if entry.method == "gin" and entry.table is not None:
-                    self._omissions.append(
-                        Omission(
-                            "index",
-                            f"{entry.schema}.{entry.name}",
-                            "costs of this GIN index are approximate: its first block may not be read",
-                            (entry.table,),
-                        )
+            # Some services let nobody read files, whatever the privilege says.
+            self._meta_pages = ()
+        seen = {(entry.schema, entry.name) for entry in self._meta_pages}
+        for entry in self._relations:
+            if entry.method == "gin" and entry.kind == "i" and entry.table is not None and entry.path not in seen:
+                self._omissions.append(
+                    Omission(
+                        "index",
+                        f"{entry.schema}.{entry.name}",
+                        "costs of this GIN index are approximate: its first block may not be read",
+                        (entry.table,),
                     )
-            return
-        self._meta_pages = tuple(
-            MetaPage(row.schema, row.name, bytes(row.block))
-            for row in rows
-            if row.block is not None and len(row.block) == BLOCK_BYTES
-        )
+                )
 
     def _read_heights(self) -> None:
         heights = read_heights(

@@ -12,7 +12,12 @@ from psycopg import errors
 
 from checks.evidence.database import gaps
 from checks.evidence.database.facts import Plan, Plans, Server, Settings, Statement, Statements, Unplanned
-from checks.evidence.database.named_relations import UNDEFINED_TABLE, Relations, observe_named_relations
+from checks.evidence.database.named_relations import (
+    UNDEFINED_TABLE,
+    Relations,
+    named_relations,
+    observe_named_relations,
+)
 from checks.evidence.database.plan_tree import read_plan
 from checks.evidence.database.session import MANNERS, MARKER, Session
 from checks.evidence.database.user_code import NOT_PLANNABLE, Refusal, UserCode
@@ -219,7 +224,8 @@ def _of(error: psycopg.Error) -> tuple[Reason, str]:
 
 
 def _grant(server: Server, text: str) -> str:
-    if text.lstrip(" (").lower().startswith(("select", "with")) and server.user_sees != "full":
+    reads = text.lstrip(" (").lower().startswith(("select", "with"))
+    if reads and server.user_sees != "full" and {"SELECT"} >= {entry.privilege for entry in named_relations(text)}:
         return f"GRANT pg_read_all_data TO {qualified_name(server.user)}; it can then read every row"
     return "planning a statement takes the privileges that running it takes, which this login had better not have"
 

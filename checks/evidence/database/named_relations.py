@@ -21,7 +21,7 @@ _NO_TABLE_BEFORE_UPDATE = frozenset({"for", "key", "do"})
 
 
 class Named(NamedTuple):
-    """One relation that a statement names after FROM, JOIN, INTO or UPDATE, and the privilege that this takes."""
+    """One relation that a statement names after FROM, JOIN, INTO or UPDATE, and a privilege that this takes."""
 
     name: str
     privilege: str
@@ -91,7 +91,17 @@ def named_relations(statement: str) -> frozenset[Named]:
         is_call = behind == "(" and word != "into"
         if name is not None and not is_call and name not in own:
             found.add(Named(name, _privilege(word, before)))
+    if len(found) == 1 and _locks_rows(words):
+        found |= {entry._replace(privilege="UPDATE") for entry in found}
     return frozenset(found)
+
+
+def _locks_rows(words: list[str]) -> bool:
+    """Whether its only relation is certainly one whose rows it locks. With OF it may be another one of a list."""
+    for position, word in enumerate(words):
+        if word == "for" and words[position + 1 : position + 2] in (["update"], ["share"], ["no"], ["key"]):
+            return "of" not in words[position:] or "," not in words[words.index("from") : position]
+    return False
 
 
 def _privilege(word: str, before: str) -> str:

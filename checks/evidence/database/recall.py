@@ -28,6 +28,7 @@ from checks.evidence.database.facts import (
     Table,
 )
 from checks.evidence.database.session import MANNERS, MARKER, Session
+from checks.evidence.database.unreadable import unreadable
 from checks.evidence.patterns import NearestSearch, read_pattern
 from checks.model import qualified_name, quote_identifier
 
@@ -123,17 +124,21 @@ def measure_recall(
     progress: Callable[[str], None] = lambda _: None,
 ) -> Recall:
     """Each HNSW and IVFFlat index at the k and under the filters that the application uses, at the breadth `in_force` and two
-    larger ones. Raises Cancelled, ConnectionLost."""
+    larger ones. Raises psycopg.Error before the first index, Cancelled, ConnectionLost."""
     begun = time.monotonic()
     measurements: list[RecallMeasurement] = []
     skipped: dict[str, str] = {}
     jobs: list[tuple[_Subject, int, tuple[str, ...]]] = []
+    closed = unreadable(session)
     for index in catalog.indexes:
         if index.method not in _SETTINGS or not index.valid or index.parent is not None:
             continue
         subject = _subject(catalog, extension, index)
         if subject is None:
             skipped[str(index.oid)] = "unsupported"
+            continue
+        if index.table in closed:
+            skipped[str(index.oid)] = "not_permitted"
             continue
         asked = wanted.get((subject.table.oid, subject.column.name), Wanted((), ()))
         jobs += [(subject, k, filters) for filters in ((), *asked.filters) for k in asked.ks or (DEFAULT_K,)]
@@ -257,7 +262,7 @@ def _measure(
     for sample in samples:
         if time.monotonic() > until:
             break
-        with session.transaction(_MANNERS, one_snapshot=True, ends=True):
+        with session.transaction(_MANNERS, one_snapshot=True, ends=True, may_fail=True):
             _set(session, _EXACT)
             truth, took = _timed(session, statements.exact, sample)
             if truth is None or not truth:
@@ -308,7 +313,7 @@ def _sample(
         else ""
     )
     given = "".join(f" AND t.{quote_identifier(name)} IS NOT NULL" for name in filters)
-    with session.transaction(_MANNERS, ends=True):
+    with session.transaction(_MANNERS, ends=True, may_fail=True):
         found = session.rows(
             f"SELECT {MARKER} s.part, s.place, {qualified_name(extension.schema, norm)}(s.v) AS norm FROM ("
             f"SELECT t.tableoid::bigint AS part, t.ctid::text AS place, t.{column} AS v FROM {relation} AS t{share} "
@@ -340,7 +345,7 @@ def _is_used(
     session: Session, subject: _Subject, statements: _Statements, sample: tuple[int, str], *, forced: bool
 ) -> bool:
     """Whether the planner takes a vector index; `forced`: where it can."""
-    with session.transaction(_MANNERS, ends=True):
+    with session.transaction(_MANNERS, ends=True, may_fail=True):
         if forced:
             _set(session, _APPROXIMATE)
         rows = session.rows(

@@ -13,6 +13,7 @@ import psycopg
 
 from checks.evidence.database.facts import Catalog, Column, ColumnSample, Extension, RowSamples, Table
 from checks.evidence.database.session import MANNERS, MARKER, Session
+from checks.evidence.database.unreadable import unreadable
 from checks.model import qualified_name, quote_identifier
 from checks.relations import is_reviewed
 
@@ -59,7 +60,7 @@ def sample_rows(
     progress: Callable[[str], None] = lambda _: None,
 ) -> RowSamples:
     """The tables of the application, the largest first, each in one statement for up to thirty columns; vectors too where
-    `extension`, pgvector, is given. Raises Cancelled, ConnectionLost."""
+    `extension`, pgvector, is given. Raises psycopg.Error before the first table, Cancelled, ConnectionLost."""
     begun = time.monotonic()
     samples: list[ColumnSample] = []
     skipped: dict[str, str] = {}
@@ -70,9 +71,13 @@ def sample_rows(
     sampled_types = TEXTS | NUMBERS | (LENGTHS.keys() if extension else frozenset())
     schema = extension.schema if extension else ""
     read = 0
+    closed = unreadable(session)
     for table in tables:
         columns = [column for column in catalog.columns_of(table.oid).values() if column.base_type in sampled_types]
         if not columns:
+            continue
+        if table.oid in closed:
+            skipped[str(table.oid)] = "not_permitted"
             continue
         if time.monotonic() - begun > seconds:
             skipped[str(table.oid)] = "no_time"
@@ -98,7 +103,7 @@ def _sampled(session: Session, table: Table, columns: list[Column], schema: str)
     figures = ", ".join(
         f"{_figures(f's.c{position}', column, schema)} AS f{position}" for position, column in enumerate(columns)
     )
-    with session.transaction(_MANNERS, ends=True):
+    with session.transaction(_MANNERS, ends=True, may_fail=True):
         (row,) = session.rows(
             f"SELECT {MARKER} {figures} FROM (SELECT {inner} FROM {qualified_name(table.schema, table.name)} AS t{share} "
             f"LIMIT {ROWS}) AS s"

@@ -72,13 +72,15 @@ def _hidden(row: Any) -> str:
 
 def _in_files(session: Session, names: set[str]) -> dict[str, str]:
     """What postgresql.conf and ALTER SYSTEM say of these settings, in their units: the server converts what it is told for one
-    transaction. Only superusers may ask."""
+    transaction. {} for those who may not ask: superusers may."""
     try:
         with session.transaction():
+            if not session.rows(query("file_settings_allowed", session.major))[0].allowed:
+                return {}
             rows = session.rows(query("file_settings", session.major))
         written = {row.name.lower(): row.value for row in rows}
         asked = {name: written[name.lower()] for name in names if name.lower() in written}
-        with session.transaction(asked):
+        with session.transaction(asked, ends=True, may_fail=True):
             rows = session.rows(query("current_settings", session.major), {"names": list(asked)})
     except psycopg.Error:
         return {}

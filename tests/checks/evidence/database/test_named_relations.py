@@ -16,8 +16,12 @@ from tests.servers import Database
         ("INSERT INTO orders(id) VALUES ($1) ON CONFLICT DO UPDATE SET id = 1", {("orders", "INSERT")}),
         ("UPDATE ONLY orders SET a = 1 FROM b", {("orders", "UPDATE"), ("b", "SELECT")}),
         ("DELETE FROM orders WHERE id IN (SELECT id FROM gone)", {("orders", "DELETE"), ("gone", "SELECT")}),
-        ("SELECT id FROM orders FOR NO KEY UPDATE SKIP LOCKED", {("orders", "SELECT")}),
-        ("SELECT id FROM orders FOR UPDATE OF orders", {("orders", "SELECT")}),
+        ("SELECT id FROM orders FOR NO KEY UPDATE SKIP LOCKED", {("orders", "SELECT"), ("orders", "UPDATE")}),
+        ("SELECT id, n FROM orders o WHERE id = $1 FOR KEY SHARE OF o", {("orders", "SELECT"), ("orders", "UPDATE")}),
+        ("SELECT 1 FROM orders o, lines l FOR UPDATE OF l", {("orders", "SELECT")}),
+        ("SELECT 1 FROM orders JOIN lines USING (id) FOR UPDATE", {("orders", "SELECT"), ("lines", "SELECT")}),
+        ("SELECT 1 FROM f() FOR UPDATE", set()),
+        ("FOR UPDATE OF orders", set()),
         ('WITH recent AS (SELECT 1), more (n) AS (SELECT 2) SELECT * FROM recent JOIN more ON true JOIN "O"', {("O", "SELECT")}),
         ("SELECT extract(year FROM made), trim(both FROM name), a IS NOT DISTINCT FROM b FROM t", {("t", "SELECT")}),
         ("SELECT substring(coalesce(name, (SELECT x FROM y)) FROM start) FROM t", {("t", "SELECT"), ("y", "SELECT")}),
@@ -50,6 +54,7 @@ def test_what_this_login_may_do(database: Database) -> None:
         for name, may in (("read", True), ("hidden", False), ("partly", True), ("shown", True), ("inside", False)):
             assert relations.forbidden(f"SELECT 1 FROM {name}") is not may, name
         assert relations.forbidden("DELETE FROM read")
+        assert relations.forbidden("SELECT id FROM read FOR UPDATE")
         assert relations.missing("SELECT FROM nowhere JOIN read ON true")
         assert not relations.missing("SELECT FROM read")
         assert not relations.forbidden("SELECT FROM nowhere")
