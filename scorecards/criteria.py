@@ -226,9 +226,18 @@ def _from_check(rule: Rule, result: CheckResult) -> tuple[Verdict, list[Finding]
 
 
 def _unmet_objects(result: CheckResult, blamed: Sequence[Finding]) -> int:
-    """Objects that fail, where the check counted them, less the findings that are too mild."""
-    mild = len(result.findings) - len(blamed)
-    return max(len(blamed), (result.unmet if result.unmet is not None else len(result.findings)) - mild)
+    """Objects that fail, where the check counted them, less those whose findings are too mild, of which one may be about many."""
+    if not blamed or result.unmet is None:
+        return len(blamed)
+    counted = {id(finding) for finding in blamed}
+    mild = sum(_objects_of(finding) for finding in result.findings if id(finding) not in counted)
+    return max(len(blamed), result.unmet - mild)
+
+
+def _objects_of(finding: Finding) -> int:
+    """One, or as many as it stands for: the same in many schemas, or those of a schema that are told together."""
+    count = finding.observed.get("schemas") or finding.observed.get("number") or 1
+    return count if isinstance(count, int) else 1
 
 
 def _counted(result: CheckResult, bad: int) -> str:

@@ -58,7 +58,9 @@ def _worst(findings: list[FindingEntry]) -> str:
     for finding in findings[:SHOWN]:
         where = code(telling.place(finding), cell=True) if finding.locations else ""
         seen, decided = inline(telling.observed(finding), 160), inline(telling.decision(finding.decision))
-        lines.append(f"| {telling.certainty(finding)} | {inline(finding.title, 200)} | {where} | {seen} | {decided} |")
+        lines.append(
+            f"| {telling.certainty(finding)} | {inline(telling.title(finding), 200)} | {where} | {seen} | {decided} |"
+        )
     lines.append(f"\nand {len(findings) - SHOWN} more; all in the JSON.")
     return "\n".join(lines)
 
@@ -67,7 +69,7 @@ def _finding(scorecard: Scorecard, finding: FindingEntry, *, with_why: bool) -> 
     places = ", ".join(code(f"{entry.path}:{entry.line}") for entry in finding.locations[:3])
     more = len(finding.locations) - 3
     where = f" · {places}" + (f" and {more} more" if more > 0 else "") if places else ""
-    parts = [f"**{inline(finding.title)}**", f"{telling.certainty(finding)}{where} · {code(finding.id)}"]
+    parts = [f"**{inline(telling.title(finding))}**", f"{telling.certainty(finding)}{where} · {code(finding.id)}"]
     statement = telling.statement_of(scorecard, finding)
     if statement:
         parts.append(fence(statement, limit=LONGEST_STATEMENT))

@@ -142,7 +142,7 @@ def _action(scorecard: Scorecard, move: Move) -> str:
     if finding is None:
         return action
     where = f", {code(telling.place(finding), cell=True)}" if finding.locations else ""
-    return f"{action}. First: {inline(finding.title, 160)}{where}"
+    return f"{action}. First: {inline(telling.title(finding), 160)}{where}"
 
 
 def _unseen(scorecard: Scorecard) -> str:

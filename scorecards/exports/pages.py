@@ -6,7 +6,7 @@ from checks.model import Area
 from scorecards.exports import adr, telling
 from scorecards.exports.details import folded
 from scorecards.exports.escape import code, inline
-from scorecards.exports.growing import LISTED, breaks_first
+from scorecards.exports.growing import FIRST, LISTED, breaking_entries, breaks_first
 from scorecards.model import AreaScore, CriterionStatus, Scorecard
 from scorecards.rubric import load_rubric
 
@@ -22,8 +22,9 @@ def area_pages(scorecard: Scorecard) -> list[str]:
 
 def _blocks(scorecard: Scorecard, area: AreaScore) -> list[str]:
     page = _page(scorecard, area)
-    growth = breaks_first(scorecard, LISTED) if area.area == Area.PLANS else ""
-    return [page, f"Breaks first:\n\n{growth}"] if growth else [page]
+    # The first of them stand above already.
+    more = area.area == Area.PLANS and len(breaking_entries(scorecard)) > FIRST
+    return [page, f"Breaks first:\n\n{breaks_first(scorecard, LISTED)}"] if more else [page]
 
 
 def _summary(area: AreaScore) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
-from checks.figures import bytes_in_words, days_in_words
+from checks.figures import bytes_in_words, days_in_words, seconds_in_words
 from scorecards.maturity import HIGHEST, PROVISIONAL_COVERAGE
 from scorecards.model import (
     AreaScore,
@@ -23,6 +24,7 @@ FEW = 1 / 3
 OPTION_WORDS = 2
 NEEDS_ANSWER = ("needs_answer", "stale_answer")
 OBSERVED = 8
+_DECIDED = {"accept": "accepted", "waive": "waived", "follow-up": "to be found out", "dispute": "disputed"}
 NEVER_KEPT = (
     "Dropped before anything was saved: row values, constants of SQL and of plans, the most common values of the planner's "
     "statistics, addresses and paths of machines"
@@ -214,10 +216,35 @@ def statement_of(scorecard: Scorecard, finding: FindingEntry) -> str:
     return next((entry.text for entry in scorecard.statements if entry.query_id == finding.subject.path[0]), "")
 
 
+def title(finding: FindingEntry) -> str:
+    """Without the place that stands beside it."""
+    return finding.title.replace(f" ({place(finding)})", "") if finding.locations else finding.title
+
+
 def observed(finding: FindingEntry) -> str:
-    """The observed figures, as `key: value`; what is empty says nothing."""
+    """The observed figures, as `key: value; key: value`; what is empty says nothing."""
     pairs = [(key, value) for key, value in finding.observed.items() if value not in (None, "", [], {})]
-    return ", ".join(f"{key.replace('_', ' ')} {_value(value)}" for key, value in pairs[:OBSERVED])
+    return "; ".join(": ".join(_figure(key, value)) for key, value in pairs[:OBSERVED])
+
+
+def _figure(key: str, value: Any) -> tuple[str, str]:
+    """A key and its value in words: the unit that ends a key stands with its value."""
+    name, _, unit = key.rpartition("_")
+    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+        if key == "share" or unit == "share":
+            return key.replace("_", " "), f"{value:.3g}" if value > 1 else f"{100 * value:.3g} %"
+        if name and unit in _UNITS and not name.endswith("_per"):
+            return name.replace("_", " "), _UNITS[unit](value)
+    return key.replace("_", " "), _value(value)
+
+
+_UNITS: dict[str, Callable[[float], str]] = {
+    "bytes": bytes_in_words,
+    "ms": lambda value: f"{value:,.4g} ms",
+    "s": seconds_in_words,
+    "seconds": seconds_in_words,
+    "days": days_in_words,
+}
 
 
 def _value(value: Any) -> str:
@@ -236,18 +263,15 @@ def _value(value: Any) -> str:
 
 
 def decision(taken: DecisionTaken | None) -> str:
-    """`waive accepted-risk owner grace until 2027-03-01 (why)`."""
+    """`waived, accepted-risk, owner grace, until 2027-03-01 (why)`."""
     if taken is None:
         return ""
-    parts = [taken.kind]
-    for word, value in (("", taken.reason), ("owner ", taken.owner), ("until ", taken.expires), ("due ", taken.due)):
-        if value:
-            parts.append(f"{word}{value}")
+    terms = (("", taken.reason), ("owner ", taken.owner), ("until ", taken.expires), ("due ", taken.due))
+    told = ", ".join(f"{word}{value}" for word, value in terms if value)
+    words = f"{_DECIDED.get(taken.kind, taken.kind)}{', ' if told else ''}{told}"
     if taken.expired:
-        parts.append("(expired: open again)")
-    if taken.note:
-        parts.append(f"({taken.note})")
-    return " ".join(parts)
+        words += " (expired: open again)"
+    return f"{words} ({taken.note})" if taken.note else words
 
 
 def status_words(entry: CriterionStatus) -> str:

@@ -28,8 +28,10 @@ def ddl_guarded(evidence: Evidence) -> Verdict:
     if linters and (short or named or bounded):
         where = "a role or the server" if short else listed(named) if named else "the migrations"
         return met(f"{listed(linters)} in CI, lock_timeout set by {where}", Strength.INFERRED)
-    seen = [*(f"{name} in CI" for name in linters), *(["lock_timeout"] if short or named or bounded else [])]
-    return undecided(f"seen: {listed(seen) or 'no linter of migrations, no lock_timeout'}")
+    if linters:
+        return undecided(f"{listed(linters)} in CI, no lock_timeout seen")
+    patient = "lock_timeout is set, and" if short or named or bounded else "no lock_timeout and"
+    return undecided(f"{patient} no linter of migrations seen")
 
 
 def backfills_in_batches(evidence: Evidence) -> Verdict:

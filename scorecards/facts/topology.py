@@ -63,7 +63,7 @@ def topology_documented(evidence: Evidence) -> Verdict:
         for fact in (*_deployed(evidence, "standby"), *_deployed(evidence, "high_availability"))
         if not is_tried_out(fact.location.path)
     ]
-    seen = "1 standby streams" if len(streaming) == 1 else f"{len(streaming)} standbys stream"
+    seen = f"{len(streaming)} standbys stream" if len(streaming) > 1 else f"{len(streaming) or 'no'} standby streams"
     if not described:
         return undecided(f"{seen}, and the repository describes none")
     counted = [int(found[1]) for fact in described if (found := _COUNTED.fullmatch(fact.detail))]

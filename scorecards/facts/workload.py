@@ -177,7 +177,9 @@ def joins_are_narrow(evidence: Evidence) -> Verdict:
     )
     if wide:
         return unmet(f"{len(wide)} of {len(joined)} statements: {listed(wide)}")
-    return met(f"{len(joined)} of {len(joined)} costliest statements, the widest joins {max(joined.values())}")
+    widest = max(joined.values())
+    words = f"the widest joins {widest} relations" if widest > 1 else "none joins anything"
+    return met(f"{len(joined)} of {len(joined)} costliest statements, {words}")
 
 
 def sessions_named(evidence: Evidence) -> Verdict:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -24,11 +25,11 @@ def judge(
     rule: Rule | None = None,
     question: Question | None = None,
     answer: Answer | None = None,
-    **more: object,
+    **more: Any,
 ) -> Judged:
     criterion = Criterion(
         "SCH-1.1", 1, "So.", Strength.MEASURED, "S", "do it", ("ours",), rule, question, **more,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
     answers: Mapping[str, Answer] = {"SCH-1.1": answer} if answer else {}
     scale = more.pop("scale_seen", SMALL)
     assert isinstance(scale, Scale)
@@ -78,6 +79,18 @@ def test_an_error_is_unknown_with_its_reason() -> None:
     assert (
         judge([CheckResult(CHECK, Outcome.ERROR, reason=Reason.CHECK_ERROR)], rule=ALL).verdict.reason == "check_error"
     )
+
+
+@pytest.mark.parametrize("count", [{"schemas": 7}, {"number": 7}])
+def test_objects_behind_one_mild_finding_do_not_count(count: dict[str, int]) -> None:
+    mild = finding(CHECK, "schema", "public", severity=Severity.NOTE, observed=count)
+    wrong = finding(CHECK, "table", "public", "t")
+    seen = judge([found(CHECK, [mild], Examined(400, 400, "tables", unmet=7))], rule=NONE_FOUND).verdict
+    assert (seen.status, seen.observed) == ("met", "400 of 400 tables")
+    seen = judge([found(CHECK, [mild, wrong], Examined(400, 400, "tables", unmet=8))], rule=NONE_FOUND).verdict
+    assert (seen.status, seen.observed) == ("unmet", "only 399 of 400 tables")
+    seen = judge([found(CHECK, [wrong], Examined(1, 3, "tables", unmet=1))], rule=NONE_FOUND).verdict
+    assert (seen.status, seen.observed) == ("unmet", "none of 3 tables")
 
 
 def test_objects_that_stand_behind_one_finding_are_counted() -> None:

@@ -263,3 +263,19 @@ def test_a_comment_says_what_the_change_does() -> None:
     assert "1 new finding." in seen
     assert "##### New findings (1)" in render(card, "comment")
     assert "##### New findings" not in seen
+
+
+def test_what_was_observed_is_told_with_its_units() -> None:
+    odd = finding(
+        "schema.no-primary-key", "table", "public", "t",
+        observed={"size_bytes": 24_576, "used_share": 0.7712, "blocks_share": 3.5, "longest_idle_s": 4_000, "mean_ms": 27.72,
+                  "searches_per_s": 6.895, "timeout_ms": -1, "columns": ["a", "b"], "nothing": None},
+        title="Rows are sent one by one (app/a.py:3)", locations=(Location("app/a.py", 3),),
+    )  # fmt: skip
+    markdown = render(scorecard(results=(found("schema.no-primary-key", [odd]), *results()[1:])), "markdown")
+    seen = next(line for line in markdown.splitlines() if line.startswith("Seen: "))
+    assert set(seen.removeprefix("Seen: ").split("; ")) == {
+        "size: 24 kB", "used share: 77.1 %", "blocks share: 3.5", "longest idle: 67 min", "mean: 27.72 ms",
+        "searches per s: 6.895", "timeout ms: -1", "columns: a, b",
+    }  # fmt: skip
+    assert "**Rows are sent one by one**" in markdown
