@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import resvg_py
 from textual.pilot import Pilot
@@ -20,6 +21,7 @@ from tui.app import SurveyorApp
 from tui.demo.launch import start_demo
 from tui.screens.walk import Walk
 from tui.state import RecentTarget, State
+from tui.widgets.bars import HeaderBar
 from tui.widgets.document import Document
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,7 +51,7 @@ def save(pilot: Pilot[None], name: str) -> None:
 
 
 async def take(folder: Path, target: Target) -> None:
-    def app(**how: object) -> SurveyorApp:
+    def app(**how: Any) -> SurveyorApp:
         return SurveyorApp(
             user="anna",
             state=folder / "state",
@@ -57,7 +59,7 @@ async def take(folder: Path, target: Target) -> None:
             configuration=folder / "configuration",
             cache=folder / "cache",
             **how,
-        )  # type: ignore[arg-type]
+        )
 
     async with app(target=target, start="preflight").run_test(size=SIZE) as pilot:
         await until(pilot, "What will stay unknown")
@@ -69,7 +71,8 @@ async def take(folder: Path, target: Target) -> None:
         await until(pilot, "Evidence")
         await decide_a_little(pilot)
         save(pilot, "walk")
-        review = pilot.app.review  # type: ignore[attr-defined]
+        assert isinstance(pilot.app, SurveyorApp)
+        review = pilot.app.review
         await pilot.press("enter")
         await until(pilot, "Proof")
         page = pilot.app.screen.query_one("#walk-detail", Document)
@@ -102,11 +105,9 @@ async def take(folder: Path, target: Target) -> None:
         await until(pilot, "lines,")
         await pilot.pause(1)
         save(pilot, "export")
-        leave(pilot)
     async with app(review=review, start="walk").run_test(size=SMALL) as pilot:
         await pilot.pause(0.5)
         save(pilot, "walk-80x24")
-        leave(pilot)
     async with app(review=review, start="walk", presenting=True).run_test(size=SIZE) as pilot:
         await pilot.pause(0.5)
         save(pilot, "presenter")
@@ -119,16 +120,11 @@ async def take(folder: Path, target: Target) -> None:
         save(pilot, "connect")
 
 
-def leave(pilot: Pilot[None]) -> None:
-    """So that the next one does not show this one as somebody else."""
-    pilot.app.company.leave()  # type: ignore[attr-defined]
-
-
 async def quiet(pilot: Pilot[None]) -> None:
     """Until the header has nothing to say any more."""
     await pilot.pause(0.5)
-    for bar in pilot.app.screen.query("HeaderBar"):
-        bar.said = ""  # type: ignore[attr-defined]
+    for bar in pilot.app.screen.query(HeaderBar):
+        bar.said = ""
     await pilot.pause(0.2)
 
 

@@ -29,6 +29,8 @@ from tui.state import Presence, State
 from tui.travel import REVIEW_MODES
 
 if TYPE_CHECKING:
+    from textual.notifications import SeverityLevel
+
     from checks.checklist import Selection
     from checks.errors import ReviewError
     from checks.evidence.observe import Target
@@ -384,5 +386,5 @@ class SurveyorApp(Doing):
             self.running.join(PATIENCE_S)
         self.exit()
 
-    def tell(self, message: str, *, title: str = "", severity: str = "information") -> None:
+    def tell(self, message: str, *, title: str = "", severity: SeverityLevel = "information") -> None:
         text.tell(self, message, title=title, severity=severity)

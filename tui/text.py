@@ -18,6 +18,7 @@ from checks.text import visible, visible_line
 
 if TYPE_CHECKING:
     from textual.app import App
+    from textual.notifications import SeverityLevel
 
 Part = str | tuple[str, str] | Content
 
@@ -102,12 +103,14 @@ def severity_mark(severity: Severity) -> Content:
     return line((f"{SEVERITY_SYMBOLS[severity]} {SEVERITY_SHORT[severity]:<4}", severity_style(severity)))
 
 
-def tell(app: App[Any], message: str, *, title: str = "", severity: str = "information", seconds: float = 6) -> None:
+def tell(
+    app: App[Any], message: str, *, title: str = "", severity: SeverityLevel = "information", seconds: float = 6
+) -> None:
     """A notification whose text is shown as it is."""
     app.notify(
         visible(_masked(message), 600),
         title=visible_line(title, 80),
-        severity=severity,  # type: ignore[arg-type]
+        severity=severity,
         timeout=seconds,
         markup=False,
     )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from checks.evidence.database.facts import Catalog, Column, Table
@@ -19,8 +21,8 @@ CATALOG = Catalog(
 )
 
 
-def compared(column: str, operator: str = "=", **other: object) -> Comparison:
-    return Comparison(ColumnRef(1, column), operator, **other)  # type: ignore[arg-type]
+def compared(column: str, operator: str = "=", **other: Any) -> Comparison:
+    return Comparison(ColumnRef(1, column), operator, **other)
 
 
 NEWEST = OrderKey(ColumnRef(1, "created_at"), descending=True)

@@ -12,7 +12,7 @@ from scorecards.session import Review
 from scorecards.store import ReviewFolder
 from tests.scorecards.reviewed import AS_OF, NOW, evidence, results
 
-WAIVER = {"reason": "accepted-risk", "owner": "grace", "expires": dt.date(2027, 3, 1)}
+WAIVER: dict[str, Any] = {"reason": "accepted-risk", "owner": "grace", "expires": dt.date(2027, 3, 1)}
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_findings_are_the_worst_first(review: Review) -> None:
 def test_decisions_show_in_the_scorecard_and_move_no_level(review: Review) -> None:
     before = review.scorecard()
     for number, finding in enumerate(review.findings):
-        review.decide(finding.id, "waive", by="ada", now=NOW, **WAIVER)  # type: ignore[arg-type]
+        review.decide(finding.id, "waive", by="ada", now=NOW, **WAIVER)
         assert len(review.state.decisions) == number + 1
     after = review.scorecard()
     assert after.overall == before.overall

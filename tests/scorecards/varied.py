@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import msgspec
 
@@ -183,11 +184,11 @@ WAITING = Session("api", "app", "a", "active", 900, 900, "Client", "ClientRead")
 STANDBY = server(role="standby")
 
 
-def synchronous(state: str | None, **more: object) -> Evidence:
+def synchronous(state: str | None, **more: Any) -> Evidence:
     standbys = (Standby("s", state, "sync", 0, None),) if state else ()
     return msgspec.structs.replace(
         with_settings(synchronous_standby_names="s"), replication=Replication(standbys=standbys, **more)
-    )  # type: ignore[arg-type]
+    )
 
 
 def vector(version: str, loaded: str | None = None) -> Evidence:

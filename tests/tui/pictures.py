@@ -53,9 +53,10 @@ def _look(style: Style | None) -> str:
     return " ".join(words) or "plain"
 
 
-def colours(text: str) -> set[str]:
-    """Every colour of a picture, as #rrggbb."""
-    return {word for word in text.replace("\n", " ").split(" ") if len(word) == 7 and word.startswith("#")}
+def is_grey(text: str) -> bool:
+    """Whether a picture has no colour."""
+    colours = {word for word in text.split() if len(word) == 7 and word.startswith("#")}
+    return all(len({colour[1:3], colour[3:5], colour[5:7]}) == 1 for colour in colours)
 
 
 def compare(name: str, text: str) -> str:

@@ -92,6 +92,10 @@ async def test_filtering_and_zooming(make_app: MakeApp, review: Review) -> None:
         assert pilot.app.clipboard == "users_email_idx"
         await pilot.press("4", "/", *"nothing like this", "enter")
         await until(pilot, lambda: "Nothing is like that" in detail(pilot))
+        browse(pilot).go_to("\x1f".join(("file", "app/db.py")))
+        await pilot.pause()
+        assert not browse(pilot).filter.is_open
+        assert "app/db.py" in screen_text(pilot)
 
 
 async def test_from_a_finding_to_what_belongs_to_it(make_app: MakeApp, review: Review) -> None:

@@ -20,6 +20,7 @@ from tui.screens.connect import Connect
 from tui.screens.preflight import Preflight
 from tui.screens.run import Run
 from tui.state import RecentTarget
+from tui.widgets.rows import RowList
 
 
 @pytest.mark.parametrize("size", [(60, 15), (130, 40)])
@@ -38,7 +39,7 @@ async def test_hostile_names_before_and_during_a_run(make_app: MakeApp, tmp_path
     async with app.run_test(size=size, notifications=True) as pilot:
         start = pilot.app.screen
         assert isinstance(start, Connect)
-        await until(pilot, lambda: start.query_one("#recent").count > 8)  # type: ignore[attr-defined]
+        await until(pilot, lambda: start.query_one("#recent", RowList).count > 8)
         for _ in range(2 * len(HOSTILE)):
             await pilot.press("down")
             assert is_literal()

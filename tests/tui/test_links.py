@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -41,8 +43,8 @@ def finding(check: str, subject: Subject, *related: Subject, **observed: object)
     )  # fmt: skip
 
 
-def node(kind: str, cost: float, rows: float, *children: PlanNode, **more: object) -> PlanNode:
-    return PlanNode(kind, 0.0, cost, rows, 8, children=children, **more)  # type: ignore[arg-type]
+def node(kind: str, cost: float, rows: float, *children: PlanNode, **more: Any) -> PlanNode:
+    return PlanNode(kind, 0.0, cost, rows, 8, children=children, **more)
 
 
 def evidence() -> Evidence:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import psycopg
@@ -20,8 +21,8 @@ from tui.screens.live import Live, live_paragraphs
 from tui.widgets.sparkline import blocks
 
 
-def client(**more: object) -> ClientSession:
-    return ClientSession("api", "app", "support", "active", 3.0, 1.0, **more)  # type: ignore[arg-type]
+def client(**more: Any) -> ClientSession:
+    return ClientSession("api", "app", "support", "active", 3.0, 1.0, **more)
 
 
 def sample(calls: float = 0.0, *sessions: ClientSession) -> Sample:

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.timer import Timer
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from checks.evidence.database.facts import Statement, Usage
 from checks.figures import bytes_in_words
@@ -23,6 +23,7 @@ from tui.text import Part, line
 from tui.widgets.bars import spread
 from tui.widgets.browsing import findings_words, thing_paragraphs
 from tui.widgets.document import Document, Paragraph
+from tui.widgets.filtering import FilterField
 from tui.widgets.rows import RowList
 from tui.words import plural, shortened
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 KINDS = ("table", "index", "statement", "file")
 PLURALS = {"table": "tables", "index": "indexes", "statement": "statements", "file": "files"}
-FILTER_S = 0.05
 REPEAT_S = 0.1
 BADGE = 4
 NOTHING = {
@@ -53,7 +53,6 @@ class Browse(SurveyScreen):
         self._things: dict[str, list[Thing]] = {}
         self._words: dict[str, list[str]] = {}
         self._workload_read = False
-        self._filter_timer: Timer | None = None
         self._detail_timer: Timer | None = None
         self._detail_of: Thing | None = None
 
@@ -71,13 +70,14 @@ class Browse(SurveyScreen):
         with Container(id="browse"):
             with Vertical(id="browse-list"):
                 yield Static(line(""), id="browse-kinds")
-                yield Input(id="browse-filter", compact=True, placeholder="words of the name or the text")
+                yield FilterField("words of the name or the text", id="browse-filter")
                 yield RowList(id="browse-rows")
                 yield Static(line(""), id="browse-foot")
             yield Document(id="browse-detail")
 
     def on_mount(self) -> None:
         self.rows.moved = self._moved
+        self.filter.narrow, self.filter.done = (lambda: self._refill(self.current)), self.rows.focus
         self.query_one("#browse-detail", Document).rebuild = lambda: self._show_detail(keep_place=True)
         self.rows.focus()
         links = self.links
@@ -116,6 +116,10 @@ class Browse(SurveyScreen):
         return self.query_one("#browse-rows", RowList)
 
     @property
+    def filter(self) -> FilterField:
+        return self.query_one("#browse-filter", FilterField)
+
+    @property
     def current(self) -> Thing | None:
         return self.shown[self.rows.cursor] if self.shown else None
 
@@ -134,7 +138,7 @@ class Browse(SurveyScreen):
             self._words.pop(kind, None)
         if self.kind != kind or wanted not in self.shown:
             self.kind = kind
-            self.query_one("#browse-filter", Input).value = ""
+            self.filter.close()
             self._refill(wanted)
         else:
             self.rows.cursor = self.shown.index(wanted)
@@ -154,7 +158,7 @@ class Browse(SurveyScreen):
         return f"{self.links.words_of(entry)} {text}" if self._workload_read else text
 
     def _refill(self, keep: Thing | None = None) -> None:
-        words = self.query_one("#browse-filter", Input).value.lower().split()
+        words = self.filter.value.lower().split()
         things = self._things[self.kind]
         if words:
             hay = self._haystacks()
@@ -260,8 +264,7 @@ class Browse(SurveyScreen):
 
     def action_kind(self, number: int) -> None:
         self.kind = KINDS[number - 1]
-        self.query_one("#browse-filter", Input).value = ""
-        self.query_one("#browse-filter").display = False
+        self.filter.close()
         self._refill()
 
     def action_links(self) -> None:
@@ -273,25 +276,7 @@ class Browse(SurveyScreen):
 
     def action_filter(self) -> None:
         self.remove_class("-zoomed")
-        field = self.query_one("#browse-filter", Input)
-        field.display = True
-        field.focus()
-
-    @on(Input.Changed, "#browse-filter")
-    def _filter_changed(self) -> None:
-        if self._filter_timer is not None:
-            self._filter_timer.stop()
-        self._filter_timer = self.set_timer(FILTER_S, self._apply_filter)
-
-    def _apply_filter(self) -> None:
-        self._filter_timer = None
-        self._refill(self.current)
-
-    @on(Input.Submitted, "#browse-filter")
-    def _filter_done(self) -> None:
-        field = self.query_one("#browse-filter", Input)
-        field.display = bool(field.value.strip())
-        self.rows.focus()
+        self.filter.open()
 
     @on(RowList.Chosen, "#browse-rows")
     def action_zoom(self) -> None:
@@ -300,12 +285,11 @@ class Browse(SurveyScreen):
 
     def action_back(self) -> None:
         """Out of the detail, then out of the filter."""
-        field = self.query_one("#browse-filter", Input)
         if self.has_class("-zoomed"):
             self.remove_class("-zoomed")
-        elif field.display:
-            field.value = ""
-            field.display = False
+        elif self.filter.is_open:
+            self.filter.close()
+            self._refill(self.current)
         self.rows.focus()
 
     def action_scroll_detail(self, direction: int) -> None:

@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.timer import Timer
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from checks.model import Area, Finding, Severity
 from scorecards.review import ReviewState
@@ -25,12 +25,12 @@ from tui.text import Part, line
 from tui.widgets.bars import spread
 from tui.widgets.detail import Surroundings, detail
 from tui.widgets.document import Document, Paragraph
+from tui.widgets.filtering import FilterField
 from tui.widgets.findings import areas_line, finding_row, severities_parts
 from tui.widgets.rows import RowList
 
 REPEAT_S = 0.1
 REMEMBER_S = 0.5
-FILTER_S = 0.05
 MANY = 2_000
 AFTER_FIRST_FRAME_S = 0.1
 TIMEBOX_S = 300
@@ -57,13 +57,12 @@ class Walk(Deciding):
         self._history = History()
         self._detail_timer: Timer | None = None
         self._place_timer: Timer | None = None
-        self._filter_timer: Timer | None = None
 
     def compose_body(self) -> ComposeResult:
         with Container(id="walk"):
             with Vertical(id="walk-list"):
                 yield Static(line(""), id="walk-areas")
-                yield Input(id="walk-filter", compact=True, placeholder="sev:high area:idx status:open owner:me words")
+                yield FilterField("sev:high area:idx status:open owner:me words", id="walk-filter")
                 yield RowList(id="walk-rows")
                 yield Static(line(""), id="walk-foot")
             yield Document(id="walk-detail")
@@ -71,6 +70,7 @@ class Walk(Deciding):
     def on_mount(self) -> None:
         self.queue = Queue(ordered(self.review.entries, self.review.evidence, self.order))
         self.rows.moved = self._moved
+        self.filter.narrow, self.filter.done = self._apply_filter, self.rows.focus
         self.query_one("#walk-detail", Document).rebuild = self._rebuild
         self.rows.focus()
         self.set_interval(1, self._show_foot)
@@ -102,6 +102,10 @@ class Walk(Deciding):
     @property
     def rows(self) -> RowList:
         return self.query_one("#walk-rows", RowList)
+
+    @property
+    def filter(self) -> FilterField:
+        return self.query_one("#walk-filter", FilterField)
 
     @property
     def _current_index(self) -> int | None:
@@ -258,7 +262,7 @@ class Walk(Deciding):
             return
         if index not in self.shown:
             self.area, self.wanted = None, Filter()
-            self.query_one("#walk-filter", Input).value = ""
+            self.filter.close()
             self._refill(index)
         else:
             self.rows.cursor = self.shown.index(index)
@@ -303,42 +307,22 @@ class Walk(Deciding):
 
     def action_filter(self) -> None:
         self.remove_class("-zoomed")
-        field = self.query_one("#walk-filter", Input)
-        field.display = True
-        field.focus()
-
-    @on(Input.Changed, "#walk-filter")
-    def _filter_changed(self) -> None:
-        if self._filter_timer is not None:
-            self._filter_timer.stop()
-        self._filter_timer = self.set_timer(FILTER_S, self._apply_filter)
+        self.filter.open()
 
     def _apply_filter(self) -> None:
-        self._filter_timer = None
-        self.wanted = read_filter(self.query_one("#walk-filter", Input).value, self.surveyor.user)
+        self.wanted = read_filter(self.filter.value, self.surveyor.user)
         self._refill(self._current_index if self.shown else self.queue.index_of.get(self._place))
-
-    @on(Input.Submitted, "#walk-filter")
-    def _filter_done(self) -> None:
-        if self._filter_timer is not None:
-            self._filter_timer.stop()
-            self._apply_filter()
-        field = self.query_one("#walk-filter", Input)
-        field.display = bool(field.value.strip())
-        self.rows.focus()
 
     def action_back(self) -> None:
         """Out of the detail, then out of the marks, then out of the filter."""
-        field = self.query_one("#walk-filter", Input)
         if self.has_class("-zoomed"):
             self.remove_class("-zoomed")
-        elif self.marks and not field.has_focus:
+        elif self.marks and not self.filter.has_focus:
             self.marks.clear()
             self.rows.redraw()
             self._show_foot()
-        elif field.display:
-            field.value = ""
-            field.display = False
+        elif self.filter.is_open:
+            self.filter.close()
             self._apply_filter()
         elif self.area is not None:
             self.action_area(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import psycopg
 import pytest
@@ -61,8 +62,8 @@ LOUD = [
 ]
 
 
-def entry(sql: str, name: str = "t", severity: Severity = Severity.HIGH, **more: object) -> FindingEntry:
-    made = finding("schema.no-primary-key", "table", "public", name, severity=severity, fix=Fix("Do it.", sql, **more))  # type: ignore[arg-type]
+def entry(sql: str, name: str = "t", severity: Severity = Severity.HIGH, **more: Any) -> FindingEntry:
+    made = finding("schema.no-primary-key", "table", "public", name, severity=severity, fix=Fix("Do it.", sql, **more))
     return scorecard(results=(found("schema.no-primary-key", [made]),), state=ReviewState()).findings[0]
 
 
