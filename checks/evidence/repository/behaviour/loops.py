@@ -12,10 +12,11 @@ from checks.evidence.repository.facts import Behaviour
 from checks.evidence.repository.orm.syntax import field
 from checks.model import Location
 
-# Loops over parts of the data, over attempts or over pages send few statements, each for many rows.
+# Loops over parts of the data, over attempts or over pages send few statements, each for many rows; each schema has tables of
+# its own.
 _FEW = re.compile(
     r"batch|chunk|\bpages?\b|attempt|retr(?:y|ies)|\btries\b|window|shard|tables?\b|queries|statements|migrations?\b|providers?\b"
-    r"|filters?\b|conditions\b|\bcursors?\b|\bmodels\b|partitions?\b|\bdefault",
+    r"|filters?\b|conditions\b|\bcursors?\b|\bmodels\b|partitions?\b|\bdefault|schemas?(?:_|\b)",
     re.IGNORECASE,
 )
 _IN_PARTS = re.compile(r"batch|chunk|\bpages?\b", re.IGNORECASE)
@@ -43,6 +44,8 @@ _VALUES_OF_MANY = re.compile(
     re.IGNORECASE,
 )
 _FLUSHES = re.compile(r"batch|flush|chunk", re.IGNORECASE)
+_STRING = re.compile(r"\"(?:[^\"\\\n]|\\.){0,200}\"|'(?:[^'\\\n]|\\.){0,200}'")
+_GIVEN = re.compile(r"(?<![\w.])[A-Za-z_$]\w*(?!\w*\s*(?:=(?!=)|:))")
 _ENDS_LOOP = re.compile(r"\s*(?:return|break|raise|throw)\b")
 
 
@@ -89,7 +92,7 @@ def loops_of(outline: Outline, sites: list[Site], helpers: Helpers) -> Iterator[
     yield from _in_own_code(outline, sites)
     for call, helper in helper_calls(outline, helpers):
         loop = None if _FLUSHES.search(helper.name) else loop_around(outline, call.start)
-        if loop is None or _leaves_at_once(outline, call, loop):
+        if loop is None or _leaves_at_once(outline, call, loop) or _asks_the_same(outline, call, loop):
             continue
         for sent in helper.sent:
             if not (sent.bulk or sent.repeated or (sent.deferred and not helper.flushes)):
@@ -123,7 +126,7 @@ def _in_own_code(outline: Outline, sites: list[Site]) -> Iterator[Behaviour]:
         if not inner or function.start <= call.start < function.end or _FLUSHES.search(function.name or ""):
             continue
         loop = loop_around(outline, call.start)
-        if loop is None or loop_around(outline, inner[0].start) is not None:
+        if loop is None or loop_around(outline, inner[0].start) is not None or _asks_the_same(outline, call, loop):
             continue
         for site in inner:
             if is_bulk(outline, site):
@@ -158,6 +161,23 @@ def _is_sent_each_time(outline: Outline, site: Site, loop: Loop, *, through: Fun
         return True
     start, end = (through.start, through.end) if through is not None else (loop.start, loop.end)
     return flushes_within(outline, start, end)
+
+
+def _asks_the_same(outline: Outline, call: Call, loop: Loop) -> bool:
+    """Whether a function is given nothing that changes from one round to the next, so that it waits for something, such as
+    for somebody to cancel the work, and looks up no element."""
+    given = _STRING.sub("", outline.text(field(call.node, "arguments")))
+    names = set(_GIVEN.findall(given))
+    if not names or "(" in given[1:]:
+        return False
+    body = outline.slice(loop.start, loop.end)
+    return not any(
+        re.search(rf"(?<![\w.]){name}(?!\w)", loop.variable)
+        or re.search(rf"(?<![\w.]){name}(?!\w)(?:[^\n=(]*[^\n=!<>(])?=(?![=>])(?!\s*{name}\b)", body)
+        or re.search(rf"\{{[^{{}}]{{0,400}}(?<![\w.]){name}(?!\w)[^{{}}]{{0,400}}\}}\s*=(?!=)", body)
+        or re.search(rf"\b(?:for|as)\b[^\n]{{0,80}}(?<![\w.]){name}(?!\w)", body)
+        for name in map(re.escape, names)
+    )
 
 
 def _leaves_at_once(outline: Outline, site: Site | Call, loop: Loop) -> bool:

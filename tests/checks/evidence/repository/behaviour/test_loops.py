@@ -77,6 +77,32 @@ def test_helper_functions_and_methods_are_followed_one_deep() -> None:
     assert told(code) == [("query_in_loop", 2, 6), ("insert_in_loop", 10, 13)]
 
 
+def test_a_function_that_is_given_the_same_each_time_looks_up_no_element() -> None:
+    code = """\
+    class Work:
+        async def alive(self, conn, operation):
+            return await conn.fetchval("SELECT status FROM operations WHERE id = $1", operation)
+
+        async def one(self, conn, key):
+            return await conn.fetchrow("SELECT name FROM documents WHERE id = $1", key)
+
+        async def run(self, conn, operation, documents, schemas):
+            for document in documents:
+                if not await self.alive(conn, operation):
+                    break
+                await self.one(conn, document.id)
+            for row in documents:
+                number, operation = row
+                await self.alive(conn, operation)
+            for row in documents:
+                await self.one(conn, key=row["id"])
+            for schema in schemas:
+                await conn.fetch(f"SELECT 1 FROM {table_of('jobs', schema)} WHERE status = $1", "open")
+    """
+    found = [(entry.table, entry.other.line if entry.other else None) for entry in behaviours({"app/work.py": code})]
+    assert sorted(found) == [("documents", 9), ("documents", 16), ("operations", 13)]
+
+
 def test_loops_of_typescript() -> None:
     code = """\
     export async function run(ids: number[]) {
