@@ -11,7 +11,7 @@ from checks.evidence.repository.facts import OrmCall
 from checks.evidence.repository.orm.activerecord import Entry
 from checks.evidence.repository.orm.activerecord_classes import Classes, scope_of
 from checks.evidence.repository.orm.activerecord_declarations import DEFAULT_SCOPE
-from checks.evidence.repository.orm.activerecord_rows import read_rows
+from checks.evidence.repository.orm.activerecord_rows import Rows, read_rows
 from checks.evidence.repository.orm.activerecord_steps import SENDS, STEPS, Steps
 from checks.evidence.repository.orm.query import COLUMNS, EVERYTHING, NUMBERED, VALUE, WHERE, Query, quoted
 from checks.evidence.repository.orm.ruby import chain_above, method_of
@@ -20,7 +20,7 @@ from checks.evidence.repository.orm.syntax import Source, field, function_around
 CANDIDATE = re.compile(r"[\w)\]]\s*&?\.[a-z]")
 _CLASS = re.compile(rb"(?<![\w:.@])((?:::)?[A-Z]\w*(?:::[A-Z]\w*)*)(?=\s*&?\.\s*[a-z])")
 _CLASSES = frozenset(["constant", "scope_resolution"])
-_VARIABLE = re.compile(rb"(?<![\w:.@])(@?[a-z_]\w*|Current)(?=\s*&?\.[a-z_]\w*\s*\.[a-z_])")
+_VARIABLE = re.compile(rb"(?<![\w:.@])(@?[a-z_]\w*|Current)(?=\s*&?\.[a-z_]\w*\s*&?\.[a-z_])")
 _VARIABLES = frozenset(["identifier", "instance_variable"])
 _OWN = (
     r"where|find_by!?|find_or_create_by!?|joins|left_joins|order|exists\?|update_all|delete_all|insert_all!?|pluck|select|upsert"
@@ -34,7 +34,7 @@ _KEY = re.compile(r'\."([^"]+)" =')
 # What follows a method of the class only if that gives a relation.
 _CONTINUES = frozenset(
     "where joins left_joins includes order limit find_by find_by! pluck update_all delete_all exists? distinct find_each "
-    "find_in_batches in_batches reorder preload or merge".split()
+    "find_in_batches in_batches reorder preload or".split()
 )
 _INSERTS = frozenset(
     "create create! insert insert! insert_all insert_all! upsert upsert_all create_or_find_by create_or_find_by!".split()
@@ -51,6 +51,7 @@ class _Reader:
     def __init__(self, source: Source, classes: Classes) -> None:
         self.source = source
         self.classes = classes
+        self.rows = Rows(source, classes)
         self.parts: list[tuple[Query, Node]] = []
         self.calls: list[OrmCall] = []
 
@@ -58,7 +59,7 @@ class _Reader:
         for entry, condition, start, steps in self._starts():
             self._chain(entry, condition, start, steps)
         self._parts()
-        self.calls += read_rows(self.source, self.classes)
+        self.calls += read_rows(self.source, self.rows)
         return self.calls
 
     def _parts(self) -> None:
@@ -84,7 +85,12 @@ class _Reader:
             if name == "Current" and len(steps) > 2:
                 # What the request is for: `Current.user.posts`.
                 name, steps = steps[0][0], steps[1:]
-            entry = self.classes.meant(name, scope_of(node)) if name[:1] == "@" or name[:1].islower() else None
+            entry = None
+            if node.type in _VARIABLES:
+                row = self.rows.row(node)
+                entry = row.entry if row is not None else None
+            if entry is None and (name[:1] == "@" or name[:1].islower()):
+                entry = self.classes.meant(name, scope_of(node))
             while (
                 entry is not None
                 and len(steps) > 2
@@ -127,7 +133,7 @@ class _Reader:
                 ):
                     yield entry, None, begun, steps
             elif field(call, "method") == node and field(call, "receiver") is None:
-                if name == "select" and not re.match(r"\(?\s*[:\"'\[]", text(field(call, "arguments"))):
+                if name == "select" and not re.match(r"(?s)(?!\(\s*&).*[:\"']", text(field(call, "arguments"))):
                     # It goes through an enumeration.
                     continue
                 yield entry, None, call, [(name, call), *chain_above(call)[1]]

@@ -43,9 +43,8 @@ class Row(NamedTuple):
     keys: tuple[str, ...] = ()
 
 
-def read_rows(source: Source, classes: Classes) -> list[OrmCall]:
+def read_rows(source: Source, reader: Rows) -> list[OrmCall]:
     """The statements of such calls, where the code shows what the row is of."""
-    reader = _Reader(source, classes)
     found = []
     for _, node in source.found(_ROWS, _NAMES):
         held = node.parent if node.parent is not None and field(node.parent, "method") == node else node
@@ -71,14 +70,16 @@ def read_rows(source: Source, classes: Classes) -> list[OrmCall]:
         method = function_around(node)
         if call is None or call.type != "call" or field(call, "method") != node or field(call, "receiver") is not None:
             continue
-        entry = classes.holder(scope_of(node)) if method is not None and method.type == "method" else None
+        entry = reader.classes.holder(scope_of(node)) if method is not None and method.type == "method" else None
         query = reader.written(Row(entry, False), call, node) if entry is not None else None
         if query is not None:
             found.append(query.finish(source.location(node), "activerecord", function_name(method)))
     return found
 
 
-class _Reader:
+class Rows:
+    """Knows of the variables of one file what rows they hold."""
+
     def __init__(self, source: Source, classes: Classes) -> None:
         self.source = source
         self.classes = classes
@@ -104,8 +105,8 @@ class _Reader:
         if elsewhere:
             entry, kinds = elsewhere[0].entry, {row.new for row in elsewhere}
             same = all(row.entry.model.table == entry.model.table for row in elsewhere)
-            # A value that cannot be read may be a row that is there.
-            told = kinds == {False} or (kinds == {True} and len(elsewhere) == len(values))
+            # Another file's code may have brought a row that is there, but for the action that makes one.
+            told = kinds == {False} or (kinds == {True} and function_name(function_around(node)) == "create")
             return Row(entry, kinds.pop() if told else None) if same else None
         entry = self.classes.meant(name, scope)
         if values and entry is not None and "::" in entry.declaration.name and not _within(entry, scope):
