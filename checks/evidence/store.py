@@ -43,7 +43,7 @@ def save(evidence: Evidence, path: Path, blueprint: Blueprint | None = None) -> 
     """
     data = encode(evidence)
     if blueprint is not None:
-        kept = msgspec.json.encode(msgspec.structs.replace(blueprint, ends=()), order="sorted")
+        kept = msgspec.json.encode(msgspec.structs.replace(blueprint, ends=()))
         data = data[:-1] + b',"blueprint":' + kept + b"}"
     try:
         write_atomically(path, gzip.compress(data, mtime=0), mode=0o600)

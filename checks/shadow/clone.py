@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -33,7 +34,7 @@ from checks.shadow.planning import NotPlanned, Planning
 from checks.shadow.prepared import Prepared
 from checks.shadow.queries import EXTENSIONS_ON_PATH, HEAPS_BELOW, RANGE_COLUMNS, RELATION_FILES
 from checks.shadow.reading import read_blueprint
-from checks.shadow.restore import OWNER, STATEMENT_TIMEOUT, add_extension, connect, restore
+from checks.shadow.restore import OWNER, add_extension, connect, owner_session, restore
 from checks.shadow.scaling import segments
 from checks.shadow.script import read_script
 from checks.shadow.server import EmbeddedServer
@@ -196,10 +197,8 @@ class Shadow:
             for path, _ in heaps:
                 files.shrink(path, 1)
             try:
-                with connect(self._server, OWNER, client_encoding="UTF8") as owner:
-                    owner.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'".encode())
-                    # Operator classes of extensions are written without their schema.
-                    owner.execute(EXTENSIONS_ON_PATH)
+                # Operator classes of extensions are written without their schema.
+                with closing(owner_session(self._server, EXTENSIONS_ON_PATH)) as owner:
                     for statement in statements:
                         owner.execute(statement.encode())
             finally:
@@ -275,15 +274,15 @@ class Shadow:
         progress("restoring the schema into the shadow")
         restored = restore(self._server, blueprint)
         progress("writing planner statistics into the shadow")
-        with self._superuser() as superuser, connect(self._server, OWNER, client_encoding="UTF8") as owner:
+        with self._superuser() as superuser, closing(owner_session(self._server)) as owner:
             lacking = write_columns(superuser, owner, blueprint.columns, blueprint.version_num)
-            lacking += write_extended(superuser, blueprint.extended)
+            lacking += write_extended(superuser, blueprint.extended, blueprint.encoding)
             if blueprint.major < RANGES_SHOWN_SINCE:
                 lacking += [
                     Omission("column", f"{schema}.{table}.{column}", RANGES_HIDDEN, ((schema, table),))
                     for schema, table, column in superuser.execute(RANGE_COLUMNS).fetchall()
                 ]
-            self.with_end_rows = write_end_rows(superuser, owner, blueprint)
+            self.with_end_rows = write_end_rows(superuser, self._server, blueprint)
             write_sizes(superuser, blueprint.relations)
             found = self._files(superuser)
             superuser.execute("CHECKPOINT")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
 
 from checks.shadow.blueprint import Blueprint
-from checks.shadow.restore import OWNER
+from checks.shadow.patience import StrangersSession, is_endless
+from checks.shadow.restore import OWNER, owner_session
+from checks.shadow.server import EmbeddedServer
 
 _COLUMNS = """
     SELECT n.nspname::text, c.relname::text, a.attname::text, pg_catalog.format_type(a.atttypid, -1)::text AS type,
@@ -51,7 +54,7 @@ class _Column(NamedTuple):
     known: bool
 
 
-def write_end_rows(superuser: psycopg.Connection[Any], owner: psycopg.Connection[Any], blueprint: Blueprint) -> int:
+def write_end_rows(superuser: psycopg.Connection[Any], server: EmbeddedServer, blueprint: Blueprint) -> int:
     """Inserts them, as the tables' owner and with triggers and rules asleep; before the files grow. Returns how many tables have
     them now: a table whose values cannot be written has none, and the planner goes by its histograms."""
     known = {(entry.schema, entry.table, entry.column): entry for entry in blueprint.ends}
@@ -80,8 +83,7 @@ def write_end_rows(superuser: psycopg.Connection[Any], owner: psycopg.Connection
     superuser.execute(_RELAX.encode())
     written = 0
     try:
-        with psycopg.connect(owner.info.dsn, user=OWNER, autocommit=True, prepare_threshold=None) as writer:
-            writer.execute("SET search_path = ''; SET statement_timeout = '5s'; SET client_encoding = 'UTF8'")
+        with closing(owner_session(server)) as writer:
             for (schema, table), columns in tables.items():
                 written += _write(writer, schema, table, columns)
     finally:
@@ -90,7 +92,7 @@ def write_end_rows(superuser: psycopg.Connection[Any], owner: psycopg.Connection
     return written
 
 
-def _write(writer: psycopg.Connection[Any], schema: str, table: str, columns: Sequence[_Column]) -> bool:
+def _write(writer: StrangersSession, schema: str, table: str, columns: Sequence[_Column]) -> bool:
     for chosen in (columns, [column for column in columns if column.known]):
         if not chosen:
             continue
@@ -104,9 +106,9 @@ def _write(writer: psycopg.Connection[Any], schema: str, table: str, columns: Se
         )
         try:
             writer.execute(statement)
-        except psycopg.Error:
-            if writer.closed:
-                raise
+        except psycopg.Error as error:
+            if is_endless(error):
+                return False
             continue
         return True
     return False

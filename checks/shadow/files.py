@@ -57,7 +57,7 @@ def disk_bytes(folder: Path) -> int:
 def write_block(path: Path, block: bytes) -> None:
     """Puts a foreign first block into a relation."""
     with path.open("r+b") as stream:
-        stream.write(block)
+        stream.write(block[:BLOCK_BYTES])
 
 
 def widen_brin(path: Path, table_blocks: int) -> None:

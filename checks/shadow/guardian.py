@@ -16,8 +16,13 @@ for file in "$1"/server/*/postmaster.pid; do
     case $pid in ''|*[!0-9]*) continue;; esac
     n=0
     while kill -0 "$pid" 2>/dev/null && [ $n -lt 100 ]; do n=$((n + 1)); sleep 0.1; done
+    kill -QUIT "$pid" 2>/dev/null && sleep 6
 done
-rm -rf -- "$1"
+n=0
+while [ -e "$1" ] && [ $n -lt 100 ]; do
+    rm -rf -- "$1" && break
+    n=$((n + 1)); sleep 0.1
+done
 """
 
 

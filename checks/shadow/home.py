@@ -13,7 +13,7 @@ from checks.shadow.account import server_account
 from checks.shadow.binaries import copy_for_everyone, find_binaries, library_folder, server_major
 from checks.shadow.folders import kept_server_folder, lock, temporary_folder
 from checks.shadow.guardian import Guardian
-from checks.shadow.process import launch
+from checks.shadow.process import end_with_parent, launch
 
 LOCK_WAIT_S = 10.0
 
@@ -21,8 +21,9 @@ LOCK_WAIT_S = 10.0
 class Home:
     """Where a server lives: the folder with its data, the temporary one with its socket and log, and its programs."""
 
-    def __init__(self, folder: Path | None, binaries: Path | None) -> None:
+    def __init__(self, folder: Path | None, binaries: Path | None, memory_bytes: int | None = None) -> None:
         found = find_binaries(binaries)
+        self._memory_bytes = memory_bytes
         self.kept = folder is not None
         self._locks: list[int] = []
         self._guardian: Guardian | None = None
@@ -64,7 +65,12 @@ class Home:
 
     def launch(self, command: list[str], log: Path) -> subprocess.Popen[bytes]:
         return launch(
-            command, environment=self._environment(self.binaries), cwd=self.files, log=log, account=self.account
+            command,
+            environment=self._environment(self.binaries),
+            cwd=self.files,
+            log=log,
+            account=self.account,
+            memory_bytes=self._memory_bytes,
         )
 
     def execute(self, program: str, *arguments: str) -> None:
@@ -78,6 +84,7 @@ class Home:
             text=True,
             errors="replace",
             start_new_session=True,
+            preexec_fn=end_with_parent(os.getpid()),
             **self.account.process_arguments(),
         )
         if run.returncode:

@@ -14,15 +14,16 @@ from checks.evidence.database.session import MANNERS
 from checks.evidence.masked import as_sql
 from checks.evidence.sql import highest_parameter
 from checks.model import Reason
+from checks.shadow.patience import GRACE_S, within
 from checks.shadow.restore import PLANNER, connect
 from checks.shadow.server import EmbeddedServer
 
-TIMEOUT = "5s"
+TIMEOUT_S = 5.0
 GENERIC_PLAN_SINCE = 16
 _PREPARED = "planned"
 # A shadow counts nothing as it is, and the role that plans may not change that.
 _MANNERS = {name: value for name, value in MANNERS.items() if name != "track_counts"} | {
-    "statement_timeout": TIMEOUT,
+    "statement_timeout": f"{TIMEOUT_S:g}s",
     "lock_timeout": "5s",
 }
 
@@ -51,12 +52,14 @@ class Planning:
         try:
             connection = self._connected()
             _set(connection, settings, local=True)
-            if text not in self._single:
-                _check_single(connection, text)
-                self._single.add(text)
-            return read_plan(self._plan(connection, text)[0]["Plan"])
-        except psycopg.errors.QueryCanceled:
-            return NotPlanned(Reason.TIMED_OUT, f"planning took longer than {TIMEOUT}")
+            with within(connection, TIMEOUT_S + GRACE_S):
+                if text not in self._single:
+                    _check_single(connection, text)
+                    self._single.add(text)
+                found = self._plan(connection, text)[0]["Plan"]
+            return read_plan(found)
+        except (psycopg.errors.QueryCanceled, psycopg.errors.AdminShutdown):
+            return NotPlanned(Reason.TIMED_OUT, f"planning took longer than {TIMEOUT_S:g} s")
         except psycopg.Error as error:
             words = error.diag.message_primary or str(error)
             return NotPlanned(Reason.NO_SHADOW, f"the shadow does not plan it: {words.strip()[:200]}")

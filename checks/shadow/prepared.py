@@ -39,6 +39,10 @@ SETTINGS = {
 }
 
 
+# What planning runs may ask for any amount; what it says comes back to us.
+MEMORY_BYTES = 1536 << 20
+
+
 class Prepared:
     """An empty server of the programs for that major version, on its way from the moment this is made. As a context manager it is
     stopped at the end unless it was taken."""
@@ -67,7 +71,13 @@ class Prepared:
 
 
 def _start(major: int, programs: Path | None) -> EmbeddedServer:
-    return start(SETTINGS, binaries=find_binaries_like(major, programs), initdb=_initdb_options, guarded=True)
+    return start(
+        SETTINGS,
+        binaries=find_binaries_like(major, programs),
+        initdb=_initdb_options,
+        guarded=True,
+        memory_bytes=MEMORY_BYTES,
+    )
 
 
 def _initdb_options(major: int) -> Sequence[str]:

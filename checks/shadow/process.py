@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -44,9 +45,16 @@ def read_postmaster_file(data: Path) -> PostmasterFile | None:
 
 
 def launch(
-    command: Sequence[str], *, environment: Mapping[str, str], cwd: Path, log: Path, account: Account
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    cwd: Path,
+    log: Path,
+    account: Account,
+    memory_bytes: int | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Starts a server in a session of its own, so that Ctrl-C in a terminal is ours alone; its output goes to `log`."""
+    """Starts a server in a session of its own, so that Ctrl-C in a terminal is ours alone; its output goes to `log`. Each of its
+    processes can have `memory_bytes` of address space at most."""
 
     def start() -> subprocess.Popen[bytes]:
         handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -59,7 +67,7 @@ def launch(
                 stdout=handle,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_end_with_parent(os.getpid()),
+                preexec_fn=end_with_parent(os.getpid(), memory_bytes),
                 **account.process_arguments(),
             )
         finally:
@@ -114,7 +122,9 @@ def _serves(pid: int, data: Path) -> bool:
     return uid == str(owner) and f" {data} " in f"{arguments} "
 
 
-def _end_with_parent(parent: int) -> Callable[[], None] | None:
+def end_with_parent(parent: int, memory_bytes: int | None = None) -> Callable[[], None] | None:
+    """What a child does before it becomes a program: it asks to be interrupted when the thread that started it ends, and takes
+    its limit of memory. None where there is no such request."""
     libc = _libc
     if libc is None:
         return None
@@ -123,5 +133,7 @@ def _end_with_parent(parent: int) -> Callable[[], None] | None:
         libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGINT))
         if os.getppid() != parent:
             os._exit(1)
+        if memory_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
 
     return prepare

@@ -133,6 +133,24 @@ INDEX_CORRELATIONS = """
     WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 """
 
+EXTENDED_STATISTICS = """
+    SELECT s.oid, tn.nspname::text, t.relname::text, columns.names, columns.types
+    FROM pg_catalog.pg_statistic_ext AS s
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = s.stxnamespace
+    JOIN pg_catalog.pg_class AS t ON t.oid = s.stxrelid
+    JOIN pg_catalog.pg_namespace AS tn ON tn.oid = t.relnamespace,
+    LATERAL (
+        SELECT pg_catalog.jsonb_object_agg(a.attnum, a.attname) AS names,
+            pg_catalog.jsonb_agg(
+                pg_catalog.jsonb_build_array(y.oid::bigint, y.typlen, y.typbyval) ORDER BY a.attnum
+            ) AS types
+        FROM pg_catalog.pg_attribute AS a
+        JOIN pg_catalog.pg_type AS y ON y.oid = a.atttypid
+        WHERE a.attrelid = s.stxrelid AND a.attnum = ANY (s.stxkeys::int2[])
+    ) AS columns
+    WHERE n.nspname = %s AND s.stxname = %s
+"""
+
 EXTENSIONS_ON_PATH = """
     SELECT pg_catalog.set_config(
         'search_path',

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from typing import Any
 
 import psycopg
@@ -16,13 +17,13 @@ from psycopg import errors, sql
 
 from checks.evidence.database.user_code import HARMLESS_EXTENSIONS
 from checks.shadow.blueprint import Blueprint, Collation, Omission
+from checks.shadow.patience import StrangersSession, is_endless
 from checks.shadow.script import UNSAFE, Statement, is_told, read_script, without_parameter
 from checks.shadow.server import EmbeddedServer
 
 DATABASE = "shadow"
 OWNER = "shadow_owner"
 PLANNER = "shadow_planner"
-STATEMENT_TIMEOUT = "20s"
 ROLES_AT_MOST = 500
 
 _KNOWN_EXTENSIONS = frozenset(HARMLESS_EXTENSIONS) | {"plpgsql"}
@@ -50,6 +51,18 @@ def connect(server: EmbeddedServer, user: str = EmbeddedServer.superuser, **opti
     return connection
 
 
+def owner_session(server: EmbeddedServer, first: str = "") -> StrangersSession:
+    """A session of the tables' owner, each connection of which begins with `first`."""
+
+    def opened() -> psycopg.Connection[Any]:
+        connection = connect(server, OWNER, client_encoding="UTF8")
+        if first:
+            connection.execute(first.encode())
+        return connection
+
+    return StrangersSession(opened)
+
+
 def restore(server: EmbeddedServer, blueprint: Blueprint) -> Restored:
     """Makes the shadow's database and roles and restores the schema, no row. Raises TargetError or psycopg.Error only for what
     concerns the shadow as a whole."""
@@ -58,10 +71,9 @@ def restore(server: EmbeddedServer, blueprint: Blueprint) -> Restored:
     omissions: list[Omission] = []
     if collation != blueprint.collate:
         omissions.append(_sorts_otherwise(blueprint, collation))
-    with connect(server) as superuser, connect(server, OWNER, client_encoding="UTF8") as owner:
+    with connect(server) as superuser, closing(owner_session(server, "SET check_function_bodies = off")) as owner:
         superuser.execute("SET allow_system_table_mods = on")
         omissions += _make_collations(superuser, blueprint.collations)
-        owner.execute(f"SET check_function_bodies = off; SET statement_timeout = '{STATEMENT_TIMEOUT}'".encode())
         restorer = _Restorer(superuser, owner)
         restorer.run([entry for entry in statements if entry.kind == "schema"])
         for entry in statements:
@@ -141,8 +153,9 @@ def _make_collations(superuser: psycopg.Connection[Any], collations: Sequence[Co
 
 
 class _Restorer:
-    def __init__(self, superuser: psycopg.Connection[Any], owner: psycopg.Connection[Any]) -> None:
+    def __init__(self, superuser: psycopg.Connection[Any], owner: StrangersSession) -> None:
         self.omissions: list[Omission] = []
+        self._endless: set[Statement] = set()
         self._superuser = superuser
         self._owner = owner
         self._roles: set[str] = set()
@@ -166,12 +179,13 @@ class _Restorer:
                 self.omissions.append(Omission(entry.kind, entry.name, UNSAFE))
         reasons: dict[Statement, str] = {}
         for _ in range(_PASSES):
-            failed = list(self._once(waiting, reasons))
+            failed = [entry for entry in self._once(waiting, reasons) if entry not in self._endless]
             if not failed or len(failed) == len(waiting):
                 waiting = failed
                 break
             waiting = failed
-        self.omissions += [_omission(entry, reasons[entry]) for entry in waiting]
+        self.omissions += [_omission(entry, reasons[entry]) for entry in (*waiting, *self._endless)]
+        self._endless.clear()
 
     def _once(self, statements: Sequence[Statement], reasons: dict[Statement, str]) -> Iterable[Statement]:
         for start in range(0, len(statements), _BATCH):
@@ -192,6 +206,9 @@ class _Restorer:
             if error is None:
                 return None
             words = _words(error)
+            if is_endless(error):
+                self._endless.add(entry)
+                return words
             if (role := _MISSING_ROLE.search(words)) and self._make_role(role[1]):
                 continue
             if parameter := _UNKNOWN_PARAMETER.search(words):
@@ -201,7 +218,11 @@ class _Restorer:
                     continue
             if entry.kind == "collation" and entry.verb == "create" and len(entry.path) == 2:
                 name = sql.Identifier(*entry.path)
-                stand_in = sql.SQL("CREATE COLLATION {} (LOCALE = {})").format(name, _STAND_IN).as_string(self._owner)
+                stand_in = (
+                    sql.SQL("CREATE COLLATION {} (LOCALE = {})")
+                    .format(name, _STAND_IN)
+                    .as_string(self._owner.connection)
+                )
                 if self._try(stand_in) is None:
                     self.omissions.append(
                         Omission("collation", entry.name, f"not on this machine: sorted by {_STAND_IN}")
@@ -214,8 +235,6 @@ class _Restorer:
         try:
             self._owner.execute(text.encode("utf-8", "replace"))
         except psycopg.Error as error:
-            if self._owner.closed:
-                raise
             return error
         return None
 

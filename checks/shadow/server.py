@@ -205,15 +205,17 @@ def start(
     binaries: Path | None = None,
     initdb: Callable[[int], Sequence[str]] = lambda _: (),
     guarded: bool = False,
+    memory_bytes: int | None = None,
 ) -> EmbeddedServer:
     """A server that is ready, with `settings` over the defaults. `initdb` are further options of that program, by major;
-    `guarded` temporary files are removed at once when this process ends, however it ends.
+    `guarded` temporary files are removed at once when this process ends, however it ends; `memory_bytes` of address space are the
+    most that each of its processes can have.
 
     Without `folder` its files are temporary: removed when it stops, and by the next start after a crash. A given folder
     is kept, and a second start goes on with its data. Raises TargetError, also while another process uses the folder.
     """
     try:
-        home = Home(folder, binaries)
+        home = Home(folder, binaries, memory_bytes)
     except OSError as error:
         raise _not_usable(error) from error
     server = EmbeddedServer(home, home.files / "data", {**DEFAULTS, **settings})

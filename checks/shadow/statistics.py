@@ -9,8 +9,12 @@ from typing import Any, NamedTuple
 import psycopg
 
 from checks.shadow.blueprint import ColumnValues, ExtendedValues, Omission, RelationSize
+from checks.shadow.mcv_lists import ColumnType, is_sound
+from checks.shadow.patience import StrangersSession
+from checks.shadow.queries import EXTENDED_STATISTICS
 
 RESTORE_FUNCTIONS_SINCE = 18
+NOT_LOOKED_INTO = "its list of most common values has types that are not brought"
 _AT_ONCE = 400
 _COLUMN_FIELDS = ColumnValues.__struct_fields__
 _TYPES = {
@@ -44,7 +48,7 @@ def write_sizes(superuser: psycopg.Connection[Any], relations: Iterable[Relation
 
 def write_columns(
     superuser: psycopg.Connection[Any],
-    owner: psycopg.Connection[Any],
+    owner: StrangersSession,
     columns: Sequence[ColumnValues],
     version_num: int,
 ) -> list[Omission]:
@@ -55,7 +59,9 @@ def write_columns(
     return _by(superuser, columns, _DIRECT)
 
 
-def _by(connection: psycopg.Connection[Any], columns: Sequence[ColumnValues], statement: str) -> list[Omission]:
+def _by(
+    connection: psycopg.Connection[Any] | StrangersSession, columns: Sequence[ColumnValues], statement: str
+) -> list[Omission]:
     omissions: list[Omission] = []
     for start in range(0, len(columns), _AT_ONCE):
         part = columns[start : start + _AT_ONCE]
@@ -70,7 +76,9 @@ def _by(connection: psycopg.Connection[Any], columns: Sequence[ColumnValues], st
     return omissions
 
 
-def _write(connection: psycopg.Connection[Any], columns: Sequence[ColumnValues], statement: str) -> str | None:
+def _write(
+    connection: psycopg.Connection[Any] | StrangersSession, columns: Sequence[ColumnValues], statement: str
+) -> str | None:
     """None if it went well, else why not."""
     arrays = [[getattr(entry, field) for entry in columns] for field in _COLUMN_FIELDS]
     try:
@@ -197,12 +205,14 @@ class _Layout(NamedTuple):
     head: struct.Struct
 
 
+COLUMNS_AT_MOST = 8
 NDISTINCT = _Layout(struct.Struct("=di"))
 DEPENDENCIES = _Layout(struct.Struct("=dh"))
 
 
 def renumbered(value: bytes | None, numbers: Mapping[int, int], layout: _Layout) -> bytes | None:
-    """Serialised statistics with other column numbers; those of expressions, below zero, stay. Raises KeyError, struct.error."""
+    """Serialised statistics with other column numbers; those of expressions, below zero, stay. The server follows the counts in
+    it unseen: raises KeyError or struct.error where one is not what ANALYZE writes."""
     if value is None:
         return None
     made = bytearray(value)
@@ -211,14 +221,20 @@ def renumbered(value: bytes | None, numbers: Mapping[int, int], layout: _Layout)
     for _ in range(items):
         _, columns = layout.head.unpack_from(made, position)
         position += layout.head.size
+        if not 2 <= columns <= COLUMNS_AT_MOST:
+            raise struct.error("no number of columns")
         for _ in range(columns):
             number = struct.unpack_from("=h", made, position)[0]
-            struct.pack_into("=h", made, position, numbers[number] if number > 0 else number)
+            struct.pack_into("=h", made, position, numbers[number] if number >= 0 else number)
             position += 2
+    if position != len(made):
+        raise struct.error("more than its items")
     return bytes(made)
 
 
-def write_extended(superuser: psycopg.Connection[Any], extended: Sequence[ExtendedValues]) -> list[Omission]:
+def write_extended(
+    superuser: psycopg.Connection[Any], extended: Sequence[ExtendedValues], encoding: str
+) -> list[Omission]:
     """pg_statistic_ext_data, through casts from bytea that exist for as long as this takes. The column numbers in what is written
     become the shadow's, which differ where the target has dropped columns."""
     if not extended:
@@ -230,26 +246,27 @@ def write_extended(superuser: psycopg.Connection[Any], extended: Sequence[Extend
     for kind in kinds.values():
         superuser.execute(f"CREATE CAST (bytea AS pg_catalog.{kind}) WITHOUT FUNCTION".encode())
     for entry in extended:
-        row = superuser.execute(
-            "SELECT s.oid, (SELECT pg_catalog.jsonb_object_agg(a.attnum, a.attname) FROM pg_catalog.pg_attribute AS a "
-            "WHERE a.attrelid = s.stxrelid AND a.attnum = ANY (s.stxkeys::int2[])), s.stxrelid::pg_catalog.regclass::text "
-            "FROM pg_catalog.pg_statistic_ext AS s JOIN pg_catalog.pg_namespace AS n ON n.oid = s.stxnamespace "
-            "WHERE n.nspname = %s AND s.stxname = %s",
-            [entry.schema, entry.name],
-        ).fetchone()
+        row = superuser.execute(EXTENDED_STATISTICS, [entry.schema, entry.name]).fetchone()
         if row is None:
             continue
-        oid, columns, _ = row
+        oid, schema, table, columns, types = row
+        tables = ((schema, table),)
         here = {name: int(number) for number, name in (columns or {}).items()}
         try:
             numbers = {number: here[name] for number, name in entry.columns.items()}
+            mcv = entry.mcv
+            if mcv is not None and not is_sound(mcv, [ColumnType(*one) for one in types or ()], encoding):
+                mcv = None
+                omissions.append(Omission("statistics", f"{entry.schema}.{entry.name}", NOT_LOOKED_INTO, tables))
             values = [
                 renumbered(entry.ndistinct, numbers, NDISTINCT),
                 renumbered(entry.dependencies, numbers, DEPENDENCIES),
-                entry.mcv,
+                mcv,
             ]
         except (KeyError, struct.error):
-            omissions.append(Omission("statistics", f"{entry.schema}.{entry.name}", "not of this table's columns"))
+            omissions.append(
+                Omission("statistics", f"{entry.schema}.{entry.name}", "not of this table's columns", tables)
+            )
             continue
         casts = ", ".join(f"%s::bytea::pg_catalog.{kind}" for kind in kinds.values())
         inherit, marker = (", stxdinherit", ", %s") if since_15 else ("", "")
