@@ -22,6 +22,7 @@ from tui.screens.base import SurveyScreen
 from tui.text import Part, line
 from tui.widgets.bars import spread
 from tui.widgets.browsing import findings_words, thing_paragraphs
+from tui.widgets.choices import ChoiceBar
 from tui.widgets.document import Document, Paragraph
 from tui.widgets.filtering import FilterField
 from tui.widgets.rows import RowList
@@ -69,7 +70,7 @@ class Browse(SurveyScreen):
     def compose_body(self) -> ComposeResult:
         with Container(id="browse"):
             with Vertical(id="browse-list"):
-                yield Static(line(""), id="browse-kinds")
+                yield ChoiceBar("kind", id="browse-kinds")
                 yield FilterField("words of the name or the text", id="browse-filter")
                 yield RowList(id="browse-rows")
                 yield Static(line(""), id="browse-foot")
@@ -212,7 +213,7 @@ class Browse(SurveyScreen):
             look = "bold $strong underline" if kind == self.kind else "$muted"
             count = f" {len(self._things[kind]):,}" if kind != "file" or self._workload_read else " ..."
             parts += [(f"{number} ", "bold $accent"), (f"{PLURALS[kind]}{count}", look), "  "]
-        self.query_one("#browse-kinds", Static).update(line(*parts), layout=False)
+        self.query_one("#browse-kinds", ChoiceBar).show(line(*parts))
 
     def _show_foot(self) -> None:
         at = self.rows.cursor + 1 if self.shown else 0

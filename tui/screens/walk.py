@@ -23,6 +23,7 @@ from tui.screens.deciding import Deciding
 from tui.surroundings import History, owner_of, surroundings
 from tui.text import Part, line
 from tui.widgets.bars import spread
+from tui.widgets.choices import ChoiceBar
 from tui.widgets.detail import Surroundings, detail
 from tui.widgets.document import Document, Paragraph
 from tui.widgets.filtering import FilterField
@@ -61,7 +62,7 @@ class Walk(Deciding):
     def compose_body(self) -> ComposeResult:
         with Container(id="walk"):
             with Vertical(id="walk-list"):
-                yield Static(line(""), id="walk-areas")
+                yield ChoiceBar("area", id="walk-areas")
                 yield FilterField("sev:high area:idx status:open owner:me words", id="walk-filter")
                 yield RowList(id="walk-rows")
                 yield Static(line(""), id="walk-foot")
@@ -153,8 +154,8 @@ class Walk(Deciding):
         return finding_row(finding, self.standing(finding.id), width)
 
     def _show_areas(self) -> None:
-        bar = self.query_one("#walk-areas", Static)
-        bar.update(line(areas_line(self.queue.counts(), self.area, bar.size.width)), layout=False)
+        bar = self.query_one("#walk-areas", ChoiceBar)
+        bar.show(areas_line(self.queue.counts(), self.area, bar.size.width))
 
     def _show_foot(self) -> None:
         parts: list[Part] = [" "]
