@@ -23,6 +23,7 @@ _TRIED_OUT = re.compile(
     r"|[._-](?:dev|development|test|tests|testing|ci|e2e|local|build|example|sample)\b",
     re.IGNORECASE,
 )
+_MEASURES = re.compile(r"(?:^|/)(?:tests?|__tests__|e2e|bench(?:marks?)?)/|[._-](?:test|tests|bench)\b", re.IGNORECASE)
 _VALUE = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d|B|kB|MB|GB|TB)?\s*")
 _UNIT = re.compile(r"(\d*)(us|ms|s|min|h|d|B|kB|MB|GB|TB)")
 
@@ -99,13 +100,14 @@ def role_fix(summary: str, role: str, settings: dict[str, str]) -> Fix:
 
 
 def settings_in_code(evidence: Evidence, name: str) -> tuple[Location, ...]:
-    """Where deployment files or code set `name` themselves."""
+    """Where deployment files or code set `name` themselves; tests and benchmarks do it for themselves alone, and 0 is what sets
+    it aside."""
     repository = evidence.find(Repository)
-    pattern = re.compile(rf"(?<![\w.]){re.escape(name)}(?![\w.])")
+    pattern = re.compile(rf"(?<![\w.]){re.escape(name)}(?![\w.])(?!\s*=\s*0\w*$)")
     return tuple(
         fact.location
         for fact in (repository.deployment if repository else ())
-        if fact.kind == "setting" and pattern.search(fact.detail)
+        if fact.kind == "setting" and pattern.search(fact.detail) and not _MEASURES.search(fact.location.path)
     )
 
 

@@ -123,6 +123,11 @@ _TIMEOUT_IN_CODE = re.compile(
     r"""|hnsw\.iterative_scan|ivfflat\.probes)\b["']?\s*(?:=|:|\bTO\b)\s*["']?(\d{1,9}\s*(?:ms|s|min)?\b|relaxed_order|strict_order|off)?""",
     re.IGNORECASE,
 )
+# set_config('lock_timeout', '5s', true), and pairs of names and values.
+_TIMEOUT_IN_PAIR = re.compile(
+    r"""["'](statement_timeout|lock_timeout|idle_in_transaction_session_timeout|transaction_timeout)["']\s*,\s*"""
+    r"""[f$]?["'`](?:(\d{1,9}\s*(?:ms|s|min)?)["'`]|[{$])""",
+)
 _POOL_IN_CODE = re.compile(r"""(?<![\w.])(pool_size|max_overflow|poolSize|maxPoolSize)\s*[=:]\s*(\d{1,5})\b""")
 _POOL_OF_PSYCOPG = re.compile(r"(?:ConnectionPool|create_pool)\([^)]{0,400}?\b(max_size)\s*=\s*(\d{1,5})\b")
 _POOL_IN_ENVIRONMENT = re.compile(
@@ -277,7 +282,7 @@ def _in_code(file: SourceFile) -> Iterator[tuple[str, str, int]]:
 
     for match in (*_POOL_IN_CODE.finditer(text), *_POOL_OF_PSYCOPG.finditer(text)):
         yield "pool_size", f"{match.group(2)} ({match.group(1)})", line(match.start())
-    for match in _TIMEOUT_IN_CODE.finditer(text):
+    for match in (*_TIMEOUT_IN_CODE.finditer(text), *_TIMEOUT_IN_PAIR.finditer(text)):
         yield "setting", f"{match.group(1).lower()} = {match.group(2) or '(set at run time)'}", line(match.start())
     for match in _APPLICATION_NAME.finditer(text):
         yield "application_name", match.group(1) or "set at run time", line(match.start())

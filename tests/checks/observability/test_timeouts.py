@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
@@ -56,3 +57,24 @@ def test_roles_that_were_seen_at_work(database: Database, roles: Roles) -> None:
     partly = finding(result, roles.partly)
     assert partly.severity is Severity.LOW
     assert partly.observed["statement_timeout_ms"] == 600_000
+
+
+def test_what_code_sets_for_itself(
+    database: Database, roles: Roles, repository: Callable[[Mapping[str, str | bytes]], Path]
+) -> None:
+    connection = database.connect(user=roles.bare)
+    connection.execute("SELECT count(*) FROM items")
+    connection.close()
+    folder = repository(
+        {
+            "app/db.py": 'engine = create_engine("postgresql://")\nkept = [("statement_timeout", f"{seconds}s")]\n',
+            "app/load.py": 'conn = psycopg.connect()\nconn.execute("SET lock_timeout = 0")\n',
+            "bench/perf/run.py": 'conn = psycopg.connect()\nconn.execute("SET lock_timeout = 500")\n',
+        }
+    )
+
+    result = examine(database, NAME, folder)
+
+    found = finding(result, roles.bare)
+    assert found.observed["missing"] == ["idle_in_transaction_session_timeout", "lock_timeout"]
+    assert found.observed["set_in_code"] == ["app/db.py:2"]

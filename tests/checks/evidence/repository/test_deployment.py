@@ -131,6 +131,19 @@ def test_a_value_that_code_computes_is_not_guessed() -> None:
     assert facts("app/db.py", code) == [("setting", "statement_timeout = (set at run time)", 2)]
 
 
+def test_settings_given_as_pairs_of_name_and_value() -> None:
+    code = """e = create_engine("postgresql://")
+kept = [("statement_timeout", f"{seconds}s"), ("lock_timeout", '5s')]
+text("SELECT set_config('idle_in_transaction_session_timeout', '60000', false)")
+shown = ["statement_timeout", "lock_timeout", "transaction_timeout"]
+"""
+    assert facts("app/db.py", code) == [
+        ("setting", "statement_timeout = (set at run time)", 2),
+        ("setting", "lock_timeout = 5s", 2),
+        ("setting", "idle_in_transaction_session_timeout = 60000", 3),
+    ]
+
+
 def test_a_dump_in_continuous_integration_is_no_backup() -> None:
     assert facts(".github/workflows/test.yml", "run: pg_dump app > schema.sql\n") == []
     assert facts(".github/workflows/test.yml", "    image: postgres:18\n") == []
