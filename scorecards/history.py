@@ -31,6 +31,11 @@ class Side(msgspec.Struct, frozen=True):
     notices: tuple[str, ...] = ()
 
 
+class _Head(msgspec.Struct):
+    schema: str
+    tool: dict[str, str] = {}
+
+
 def read_side(argument: str, root: Path | None = None) -> Side:
     """Of a review folder, its id, a milestone, or a scorecard written as JSON. Raises UsageError, StoreError, EvidenceError."""
     path = Path(argument)
@@ -60,7 +65,14 @@ def side_of_json(path: Path) -> Side:
     try:
         if path.stat().st_size > MAXIMUM_BYTES:
             raise UsageError(f"{path} is larger than a scorecard can be", "give a scorecard written with --format json")
-        scorecard = decode_json(path.read_bytes(), Scorecard)
+        data = path.read_bytes()
+        head = decode_json(data, _Head)
+        if head.schema != SCHEMA and head.schema.startswith(SCHEMA.rpartition("/")[0]):
+            raise UsageError(
+                f"{path} was written by another pgsurveyor ({head.tool.get('version', 'unknown')}): {head.schema}",
+                "update pgsurveyor, or give the review itself",
+            )
+        scorecard = decode_json(data, Scorecard)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}", "check the path") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -34,7 +34,11 @@ from scorecards.targets import describe_target
 from scorecards.words import instant
 
 HEAD, EVIDENCE, EVENTS, MILESTONES = "review.toml", "evidence.json.gz", "events.jsonl", "milestones"
+# Of review.toml and events.jsonl. Folders without one are of the first. A version that reads a folder of another in another way
+# than it was meant must count on; one that only adds what older versions may pass over need not.
+FORMAT = 1
 ID_LENGTH = 12
+_ID = re.compile(r"[0-9a-f]{4,12}")
 _MILESTONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -110,7 +114,7 @@ class ReviewFolder:
 
     @classmethod
     def open(cls, path: Path) -> ReviewFolder:
-        """Raises StoreError if there is no review, or not one that can be read."""
+        """Raises StoreError if there is no review, not one that can be read, or one of a newer format."""
         try:
             head = tomllib.loads((path / HEAD).read_text("utf-8"))
         except FileNotFoundError as error:
@@ -121,6 +125,11 @@ class ReviewFolder:
             raise StoreError(
                 f"cannot read {path / HEAD}: {error}", "restore the file, or start a new review"
             ) from error
+        written = head.get("format", FORMAT)
+        if not isinstance(written, int) or written > FORMAT:
+            raise StoreError(
+                f"{path} was written by a newer pgsurveyor ({head.get('tool_version', 'unknown')})", "update pgsurveyor"
+            )
         started = head.get("started")
         if not (
             isinstance(head.get("id"), str) and isinstance(head.get("title"), str) and isinstance(started, dt.datetime)
@@ -260,6 +269,9 @@ def find(review: str, root: Path | None = None) -> ReviewFolder:
             raise UsageError(f"several reviews have a milestone {review}", f"say which: REVIEW@{review}")
         if having:
             return _milestone(ReviewFolder.open(having[0]), review)
+    # What stands there and was passed over says itself why it cannot be read.
+    for path in sorted((root or default_root()).glob(f"*-{review}*")) if not matching and _ID.fullmatch(review) else ():
+        return ReviewFolder.open(path)
     if not matching:
         raise UsageError(f"there is no review {review!r}", "`pgsurveyor reviews` lists those there are")
     return ReviewFolder.open(matching[0].path)
@@ -302,6 +314,7 @@ def _head(evidence: Evidence, identity: ReviewIdentity) -> dict[str, Any]:
         if target.repository.commit:
             described["commit"] = target.repository.commit
     return {
+        "format": FORMAT,
         "id": identity.id,
         "title": identity.title,
         "started": dt.datetime.fromisoformat(identity.started),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 import os
 import random
 import signal
@@ -11,10 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from checks.checklist import run_checks
 from checks.errors import EvidenceError, StoreError, UsageError
 from checks.evidence import store
+from scorecards.exports import render
+from scorecards.history import read_side
 from scorecards.review import Event
-from scorecards.store import EVENTS, EVIDENCE, HEAD, ReviewFolder, derived_identity, find, recent
+from scorecards.session import Review
+from scorecards.store import EVENTS, EVIDENCE, FORMAT, HEAD, ReviewFolder, derived_identity, find, recent
 from tests.scorecards.reviewed import NOW, evidence
 
 KILLS = int(os.environ.get("KILLS", "100"))
@@ -157,3 +162,58 @@ def test_a_kill_at_any_moment_loses_no_acknowledged_event(folder: ReviewFolder) 
         assert numbers[: last + 1] == list(range(last + 1))
         assert len(numbers) <= last + 2
     assert len({event.id for event in events}) == len(events)
+
+
+FIRST = Path(__file__).parent / "first"
+
+
+@pytest.fixture
+def first(tmp_path: Path) -> Path:
+    """A folder as the first version that wrote any left it: its head has no format."""
+    path = tmp_path / "support-assistant-20261123T120000Z-404c12c65cff"
+    path.mkdir()
+    for name in (HEAD, EVENTS):
+        (path / name).write_bytes((FIRST / name).read_bytes())
+    (path / EVIDENCE).write_bytes(gzip.compress((FIRST / "evidence.json").read_bytes()))
+    return path
+
+
+def test_a_review_of_the_first_version_is_read_decided_on_and_scored(first: Path) -> None:
+    folder = find("404c12c65cff", first.parent)
+    assert (folder.title, folder.reviewers, folder.rubric) == ("Support assistant", ("ada",), "2026.1")
+    review = Review(folder, run_checks(folder.evidence()))
+    key = next(finding for finding in review.findings if finding.id == "164380b20202f4ee")
+    decision = review.state.decisions[key.id]
+    assert (decision.kind, decision.owner, str(decision.due)) == ("accept", "grace", "2026-12-15")
+    assert [note.text for note in review.state.notes[key.id]] == ["The importer relies on duplicates."]
+    assert review.state.answers["REP-1.1"].value == "yes"
+    scorecard = review.scorecard()
+    assert scorecard.target.database
+    assert (scorecard.target.database.name, scorecard.target.database.tables) == ("assistant", 5)
+    assert render(scorecard, "markdown")
+    folder.append(note("later"))
+    assert ReviewFolder.open(first).events()[-1].text == "later"
+    assert ReviewFolder.open(folder.freeze("then", by="ada", now=NOW).path).milestone == "then"
+
+
+def test_a_review_of_a_newer_version_says_so(folder: ReviewFolder) -> None:
+    head = folder.path / HEAD
+    assert f"format = {FORMAT}" in head.read_text()
+    head.write_text(head.read_text().replace(f"format = {FORMAT}", f"format = {FORMAT + 1}").replace("0.1.0", "7.0"))
+    assert recent(folder.path.parent) == []
+    for review in (str(folder.path), folder.id, folder.id[:6]):
+        with pytest.raises(StoreError, match=r"written by a newer pgsurveyor \(7\.0\)") as told:
+            find(review, folder.path.parent)
+        assert told.value.hint == "update pgsurveyor"
+
+
+def test_evidence_and_scorecards_of_newer_versions_say_so(folder: ReviewFolder, tmp_path: Path) -> None:
+    data = gzip.decompress((folder.path / EVIDENCE).read_bytes())
+    newer = data.replace(b'"format":1', b'"format":2').replace(b'"tool_version":"0.1.0"', b'"tool_version":"7.0"')
+    (folder.path / EVIDENCE).write_bytes(gzip.compress(newer))
+    with pytest.raises(EvidenceError, match=r"written by a newer pgsurveyor \(7\.0\)"):
+        ReviewFolder.open(folder.path).evidence()
+    path = tmp_path / "scorecard.json"
+    path.write_text('{"schema": "pgsurveyor.scorecard/2", "tool": {"name": "pgsurveyor", "version": "7.0"}}')
+    with pytest.raises(UsageError, match=r"another pgsurveyor \(7\.0\): pgsurveyor\.scorecard/2"):
+        read_side(str(path))
