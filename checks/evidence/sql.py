@@ -304,6 +304,16 @@ def parse_tolerantly(sql: str) -> Any | None:
     return parse(translated) if translated else None
 
 
+def has_open_clause(sql: str) -> bool:
+    """Whether code puts a whole clause in at run time, such as a condition: a parameter stands where none can."""
+    if parse(sql) is not None:
+        return False
+    return sum(token.kind is Kind.PARAMETER for token in tokens(sql)) > sum(
+        token.kind is Kind.PARAMETER or (token.kind is Kind.QUOTED and token.text.startswith('"$'))
+        for token in tokens(_repair(sql))
+    )
+
+
 def _repair(sql: str) -> str:
     """The statement with parameters where the grammar takes them: code has them for parts that it puts in at run time, such as
     names, lists of columns and whole clauses."""

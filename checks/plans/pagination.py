@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from checks.evidence.access import may_be
 from checks.evidence.database.facts import Catalog, Table
 from checks.evidence.evidence import Evidence
-from checks.evidence.patterns import AccessPattern, ColumnRef
+from checks.evidence.patterns import AccessPattern, ColumnRef, OrderKey
 from checks.evidence.shapes import first_relation
-from checks.evidence.sql import parse_tolerantly
-from checks.model import Confidence, Examined, Finding, Fix, Severity
+from checks.evidence.sql import has_open_clause, parse_tolerantly
+from checks.model import Confidence, Examined, Finding, Fix, Severity, quote_identifier
 from checks.registry import check
 from checks.relations import column_names, estimated_rows, keys_of
 from checks.selectivity import rows_left_by_equalities
@@ -63,7 +63,8 @@ def offset_pagination(evidence: Evidence) -> Iterator[Finding | Examined]:
             left = rows_left_by_equalities(evidence, pattern, table.oid, rows)
             pages = rows if left is None else left
             if pages >= evidence.limit("seq_scan_rows"):
-                yield _finding(evidence, pattern, table, rows, pages)
+                narrowed = pattern.query_id is None and has_open_clause(pattern.text)
+                yield _finding(evidence, pattern, table, rows, None if narrowed else pages)
         elif pattern.query_id is None:
             yield _finding(evidence, pattern, None, None, None)
 
@@ -111,9 +112,15 @@ def _finding(
     catalog = evidence.find(Catalog)
     observed = statement_figures(evidence, pattern)
     over = "a table of unknown size"
-    if catalog and table is not None and rows is not None and pages is not None:
-        observed |= {"table": table.subject.name, "table_rows": round(rows), "rows_to_page": round(pages)}
-        over = f"{pages:,.0f} rows of {table_in_words(catalog, table.oid)}"
+    if catalog and table is not None and rows is not None:
+        name = table_in_words(catalog, table.oid)
+        observed |= {"table": table.subject.name, "table_rows": round(rows),
+                     "rows_to_page": None if pages is None else round(pages)}  # fmt: skip
+        over = (
+            f"those of the {rows:,.0f} rows of {name} that code chooses"
+            if pages is None
+            else f"{pages:,.0f} rows of {name}"
+        )
     return Finding(
         statement_subject(pattern),
         f"OFFSET pages through {over}: {statement_in_words(pattern, catalog)}{place_in_words(places)}",
@@ -141,13 +148,34 @@ def _keyset(catalog: Catalog | None, pattern: AccessPattern) -> str:
             "Give it an ORDER BY on unique columns, and ask for the rows after the last one seen instead of an OFFSET."
         )
     columns = [key.column for key in keys if key.column]
-    unique = catalog is not None and _is_unique(catalog, columns)
-    names = ", ".join([*(column.column for column in columns), *(() if unique else ("<key>",))])
+    given = [
+        entry.column
+        for entry in pattern.comparisons
+        if entry.operator == "="
+        and entry.other is None
+        and not (entry.under_or or entry.function or entry.json_operator)
+    ]
+    unique = catalog is not None and _is_unique(catalog, [*columns, *given])
+    listed = [quote_identifier(column.column) for column in columns]
+    if len({key.descending for key in keys}) > 1:
+        ways = ", ".join(f"{name} DESC" if key.descending else name for name, key in zip(listed, keys, strict=True))
+        return (
+            "Ask for the rows after the last one seen. Its keys run in different directions, so that no comparison of rows can: "
+            f"sort all of them in one, or compare key by key ({listed[0]} {'<' if keys[0].descending else '>'} ... OR "
+            f"{listed[0]} = ... AND ...), with an index on ({ways})."
+        )
+    names = ", ".join([*listed, *(() if unique else ("<key>",))])
     sign = "<" if keys[0].descending else ">"
     return (
         f"Ask for the rows after the last one seen: WHERE ({names}) {sign} (<those of the last row>) "
-        f"ORDER BY {names} LIMIT ..., with an index on these columns."
-    )
+        f"ORDER BY {_in_order(keys, listed, unique)} LIMIT ..., with an index on these columns."
+    )  # fmt: skip
+
+
+def _in_order(keys: list[OrderKey], names: list[str], unique: bool) -> str:
+    """All in the direction of the first, as one comparison of rows needs it."""
+    way = " DESC" if keys[0].descending else ""
+    return ", ".join(f"{name}{way}" for name in [*names, *(() if unique else ("<key>",))])
 
 
 def _is_unique(catalog: Catalog, columns: list[ColumnRef]) -> bool:

@@ -72,3 +72,27 @@ def test_the_pages_of_a_statement_are_those_of_the_table_that_it_begins_with(
     (found,) = result.findings
     assert found.subject.path == ("feed.py", "3")
     assert found.observed["table"] == "public.messages"
+
+
+def test_what_code_chooses_and_sorts_in_two_directions(
+    database: Database, repository: Callable[[Mapping[str, str | bytes]], Path]
+) -> None:
+    prepare(database, MESSAGES)
+    code = """
+async def page(conn, where, limit, offset):
+    await conn.fetch(f"SELECT id FROM messages {where} ORDER BY created_at DESC, id LIMIT {limit} OFFSET {offset}")
+    await conn.fetch("SELECT body FROM messages WHERE body = $1 ORDER BY created_at DESC LIMIT 9 OFFSET $2", limit, offset)
+"""
+
+    result = examine(database, "plans.offset-pagination", repository({"feed.py": code}))
+
+    chosen, sorted_by_one = sorted(result.findings, key=lambda found: found.locations[0].line)
+    assert chosen.title.startswith("OFFSET pages through those of the 20,000 rows of messages that code chooses: ")
+    assert chosen.observed["rows_to_page"] is None
+    assert "different directions" in chosen.fix.summary
+    assert "(created_at DESC, id)" in chosen.fix.summary
+    assert sorted_by_one.title.startswith("OFFSET pages through 20,000 rows of messages: ")
+    assert (
+        "WHERE (created_at, <key>) < (<those of the last row>) ORDER BY created_at DESC, <key> DESC LIMIT"
+        in sorted_by_one.fix.summary
+    )
