@@ -23,7 +23,7 @@ MIGRATION_TABLES = frozenset(
 _FOREIGN_SCHEMAS = frozenset(
     """
     _timescaledb_cache _timescaledb_catalog _timescaledb_config _timescaledb_internal atlas_schema_revisions drizzle
-    graphile_migrate hdb_catalog hdb_views supabase_functions supabase_migrations
+    graphile_migrate hdb_catalog hdb_views partman supabase_functions supabase_migrations
     """.split()
 )
 

@@ -6,6 +6,9 @@ import re
 
 from checks.evidence.database.facts import Activity, Server, Settings, Statements
 from checks.evidence.evidence import Evidence
+from checks.evidence.patterns import workload
+
+_REPEATED = 5
 
 # Roles of providers, backup tools and metrics agents, by the names that they are created with.
 SERVICE_ROLE = re.compile(
@@ -60,8 +63,11 @@ def _seen(evidence: Evidence) -> set[str]:
 
 
 def _senders_of_code(evidence: Evidence) -> set[str]:
+    """Who sent statements of the code again and again. One that names no table is anybody's, and one that ran a few times may
+    be a migration's, or of somebody who tried it by hand."""
     statements = evidence.find(Statements)
     if statements is None:
         return set()
-    matched = (statements.by_id.get(query_id) for query_id in evidence.statement_locations)
-    return {user for entry in matched if entry for user in entry.users}
+    of_tables = {pattern.query_id for pattern in workload(evidence) if pattern.tables}
+    matched = (statements.by_id.get(query_id) for query_id in evidence.statement_locations.keys() & of_tables)
+    return {user for entry in matched if entry and entry.calls >= _REPEATED for user in entry.users}

@@ -18,7 +18,8 @@ from checks.schema.exposure import rights_of
 _SHOWN = 10
 _PUT_IN = re.compile(r"\$[0-9]+")
 _NUMBERS = re.compile(
-    r"\$[0-9]+::(?:big|small)?int(?:eger)?\b|ARRAY\[\$[0-9]+\]::(?:big|small)?int(?:eger)?\[\]", re.IGNORECASE
+    r"\$[0-9]+::(?:(?:big|small)?int(?:eger)?|uuid)\b|ARRAY\[\$[0-9]+\]::(?:(?:big|small)?int(?:eger)?|uuid)\[\]",
+    re.IGNORECASE,
 )
 
 
@@ -81,7 +82,7 @@ def dynamic_sql(evidence: Evidence) -> Iterator[Finding | Examined]:
 
 
 def _puts_in_numbers(text: str) -> bool:
-    """Whether each value is cast to a number where it stands: it was meant for one, and mostly is one."""
+    """Whether each value is cast to a number or uuid where it stands: it was meant for one, and mostly is one."""
     return len(_PUT_IN.findall(text)) == len(_NUMBERS.findall(text))
 
 

@@ -82,7 +82,8 @@ def self_reference_without_action(evidence: Evidence) -> Iterator[Finding | Exam
     """A table refers to itself without saying what becomes of the children when a row is deleted.
 
     Without an ON DELETE action a parent can only be deleted after all its descendants, in the right order, by code that
-    walks the tree; deleting a conversation, a folder or a comment thread then fails as soon as somebody forgets that.
+    walks the tree; deleting a conversation, a folder or a comment thread then fails as soon as somebody forgets that. Where the
+    table's other foreign keys and most of the schema's say nothing either, the application deletes in another way.
 
     Fix: Declare ON DELETE CASCADE or SET NULL, or RESTRICT if that is what is meant.
 
@@ -94,11 +95,13 @@ def self_reference_without_action(evidence: Evidence) -> Iterator[Finding | Exam
     Observed: columns, on_delete.
     """
     catalog = evidence.get(Catalog)
-    keys = [key for key in reviewed_foreign_keys(catalog) if key.table == key.referenced_table]
+    every = reviewed_foreign_keys(catalog)
+    keys = [key for key in every if key.table == key.referenced_table]
     if not keys:
         raise NotApplicable("no table refers to itself")
+    spoken = [key for key in every if key.on_delete != "no action"]
     for key in keys:
-        if key.on_delete != "no action":
+        if key.on_delete != "no action" or not _is_exception(catalog, key, every, spoken):
             continue
         subject = catalog.constraint_subject(key)
         table = catalog.table_by_oid[key.table]
@@ -155,6 +158,16 @@ def foreign_key_cycle(evidence: Evidence) -> Iterator[Finding | Examined]:
             related=tuple(catalog.constraint_subject(key) for key in inside[:_SHOWN]),
         )
     yield Examined(len(keys), len(keys), "foreign keys")
+
+
+def _is_exception(catalog: Catalog, key: Constraint, every: list[Constraint], spoken: list[Constraint]) -> bool:
+    """Whether another foreign key of the table, or most of the schema's, say what becomes of rows when their parent goes."""
+    schema = catalog.table_by_oid[key.table].schema
+
+    def inside(keys: list[Constraint]) -> int:
+        return sum(catalog.table_by_oid[entry.table].schema == schema for entry in keys if entry != key)
+
+    return any(entry.table == key.table for entry in spoken) or 2 * inside(spoken) > inside(every)
 
 
 def _kept_together(catalog: Catalog, key: Constraint, nullable: list[int]) -> bool:

@@ -80,9 +80,10 @@ def missing_foreign_key(evidence: Evidence) -> Iterator[Finding | Examined]:
                 "commit": evidence.commit(column),
             },
             related=(key, reference.target.subject),
-            locations=((reference.relation,) if reference.relation else ()) + (
-                evidence.locations(column) or tuple(dict.fromkeys(
-                    place for entry in reference.patterns for place in entry.locations))),
+            locations=tuple(dict.fromkeys((
+                *((reference.relation,) if reference.relation else ()),
+                *(evidence.locations(column) or (place for entry in reference.patterns for place in entry.locations)),
+            ))),
         )  # fmt: skip
     unmet = len(missing) + sum(not (entry.validated and entry.enforced) for entry in declared)
     yield Examined(total, total, "references", unmet=unmet)

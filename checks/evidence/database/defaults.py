@@ -29,6 +29,8 @@ def read_default(text: str | None, *, feeds: bool) -> Default:
     if text is None:
         return Default("none")
     bare = _bare(_PART.sub(lambda part: "''" if part[0][0] == "'" else part[0], text).strip())
+    if bare.upper() == "NULL":
+        return Default("none")
     if _CONSTANT.fullmatch(bare):
         return Default("constant")
     if value := _VALUE_FUNCTION.fullmatch(bare):

@@ -155,6 +155,7 @@ ActiveRecord::Schema[7.1].define(version: 1) do
     t.string "email"
     t.string "slug"
     t.string "code"
+    t.string "tag"
     t.bigint "org_id"
     t.bigint "thing_id"
     t.string "thing_type"
@@ -165,6 +166,7 @@ RAILS_MODEL = """
 class Account < ApplicationRecord
   belongs_to :thing, polymorphic: true
   validates :slug, uniqueness: { scope: :org_id }
+  validates :tag, uniqueness: { scope: %i[org_id thing_id] }
   validates :code, uniqueness: { conditions: -> { where(gone: false) } }
   validates :email, presence: true, uniqueness: { case_sensitive: false }
 end
@@ -173,8 +175,8 @@ end
 
 def test_validations_of_rails(database: Database, repository: Repositories) -> None:
     database.execute(
-        "CREATE TABLE accounts (id bigserial PRIMARY KEY, email varchar, slug varchar, code varchar, org_id bigint, "
-        "thing_id bigint, thing_type varchar)",
+        "CREATE TABLE accounts (id bigserial PRIMARY KEY, email varchar, slug varchar, code varchar, tag varchar, "
+        "org_id bigint, thing_id bigint, thing_type varchar, UNIQUE (tag, org_id, thing_id))",
         "CREATE UNIQUE INDEX one_code ON accounts (code) WHERE org_id IS NULL",
         "CREATE UNIQUE INDEX one_email ON accounts (email)",
     )

@@ -18,6 +18,7 @@ def search(cursor, word, table, column):
     "app/tree.py": """
 def tree(cursor, node, ids):
     cursor.execute(f"SELECT id FROM notes WHERE id = {node}::bigint OR id = ANY (ARRAY[{ids}]::bigint[])")
+    cursor.execute(f"SELECT id FROM notes WHERE id::text::uuid = '{node}'::uuid")
 """,
     "src/lib.rs": """
 fn f(c: &mut C) { c.batch_execute(&format!("DELETE FROM notes WHERE id = {}", N)); }

@@ -42,6 +42,11 @@ SCHEMA = """
         parent_id int CONSTRAINT silent REFERENCES tree,
         root_id int CONSTRAINT said REFERENCES tree ON DELETE CASCADE
     );
+    CREATE TABLE quiet (id int PRIMARY KEY, parent_id int REFERENCES quiet);
+    CREATE SCHEMA spoken;
+    CREATE TABLE spoken.tops (id int PRIMARY KEY);
+    CREATE TABLE spoken.leaves (top_id int REFERENCES spoken.tops ON DELETE CASCADE);
+    CREATE TABLE spoken.tree (id int PRIMARY KEY, parent_id int CONSTRAINT forgotten REFERENCES spoken.tree);
     CREATE TABLE hen (id int PRIMARY KEY, egg_id int NOT NULL);
     CREATE TABLE egg (id int PRIMARY KEY, hen_id int NOT NULL REFERENCES hen);
     ALTER TABLE hen ADD CONSTRAINT laid_by FOREIGN KEY (egg_id) REFERENCES egg;
@@ -74,7 +79,9 @@ def test_foreign_keys_that_repeat_leave_holes_or_go_in_circles(database: Databas
         "public.holes.hole": Severity.LOW, "public.shared.shared_key": Severity.MEDIUM,
     }  # fmt: skip
     assert (hole.examined, hole.of) == (7, 7)
-    assert names(conclude(evidence, "schema.self-reference-without-action")) == {"public.tree.silent"}
+    assert names(conclude(evidence, "schema.self-reference-without-action")) == {
+        "public.tree.silent", "spoken.tree.forgotten",
+    }  # fmt: skip
     circle = conclude(evidence, "schema.foreign-key-cycle")
     assert names(circle) == {"public.egg"}
     assert finding(circle, "public.egg").observed["tables"] == ["public.egg", "public.hen"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 
@@ -79,6 +80,34 @@ def test_roles_that_may_do_too_much(database: Database, role: Callable[..., str]
         assert fix is not None
         database.execute(fix)
     assert not {writer, creator, "public"} & names(examine(database, "schema.excessive-privileges"))
+
+
+SENDER = """
+def rename(cursor, name, note):
+    cursor.execute("UPDATE notes SET name = %s WHERE id = %s", (name, note))
+
+def limit(cursor):
+    cursor.execute("SELECT set_config('statement_timeout', '5s', true)")
+"""
+
+
+def test_a_superuser_is_the_applications_where_code_of_it_runs_again_and_again(
+    database: Database, repository: Callable[[Mapping[str, str | bytes]], Path]
+) -> None:
+    path = repository({"app/notes.py": SENDER})
+    database.execute("CREATE EXTENSION pg_stat_statements; CREATE TABLE notes (id int, name text)")
+    rename = "UPDATE notes SET name = 'a' WHERE id = 1"
+
+    def connects() -> set[str]:
+        found = conclude(survey(database, path), "schema.excessive-privileges").findings
+        return {entry.title for entry in found if "connects as superuser" in entry.title}
+
+    # What names no table may be anybody's; a statement that ran once may be a migration's.
+    database.execute(rename, *["SELECT set_config('statement_timeout', '5s', true)"] * 9)
+    assert connects() == set()
+
+    database.execute(*[rename] * 9)
+    assert len(connects()) == 1
 
 
 def test_many_superusers(database: Database, role: Callable[..., str]) -> None:

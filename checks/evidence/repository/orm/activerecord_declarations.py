@@ -25,6 +25,7 @@ CANDIDATE = re.compile(
     r"^[ \t]*class\s+[A-Z][\w:]*\s*<\s*(?:::)?[A-Z]|\bActiveSupport::Concern\b|\bself\.table_name_prefix\b",
     re.MULTILINE,
 )
+_ARRAYS = ("array", "symbol_array", "string_array")
 _CONCERN = re.compile(r"\bextend\s+(?:::)?ActiveSupport::Concern\b")
 _PREFIX = re.compile(r"\bdef\s+self\.table_name_prefix\s*(?:\(\)\s*)?[=;]?\s*[\"'](\w+)[\"']")
 # The name under which the body of a default scope stands among the others.
@@ -227,7 +228,7 @@ def _method_names(body: Node | None) -> set[str]:
 
 def _names(node: Node | None) -> tuple[str, ...]:
     """A name, or those of a list; none if one is not written."""
-    found = [name_of(child) for child in (named(node) if node is not None and node.type == "array" else [node])]
+    found = [name_of(child) for child in (named(node) if node is not None and node.type in _ARRAYS else [node])]
     return tuple(name for name in found if name) if all(found) else ()
 
 
@@ -277,7 +278,7 @@ def _uniqueness(word: str, call: Node) -> list[ModelIndex]:
     scope = details.get("scope")
     scoped = (
         [name_of(entry) for entry in named(scope)]
-        if scope is not None and scope.type == "array"
+        if scope is not None and scope.type in _ARRAYS
         else [name_of(scope)] * (scope is not None)
     )
     names = [name for name in scoped if name]

@@ -54,9 +54,12 @@ def entries_of(node: Node | None) -> tuple[dict[str, Node], bool]:
 
 
 def name_of(node: Node | None) -> str | None:
-    """The text of a symbol or of a string without anything put in."""
+    """The text of a symbol or of a string without anything put in, also within %i[] or %w[]."""
     if node is None:
         return None
+    if node.type in ("bare_symbol", "bare_string"):
+        known = all(child.type in ("string_content", "escape_sequence") for child in node.named_children)
+        return text(node) if known else HOLE
     if node.type in ("simple_symbol", "hash_key_symbol"):
         return text(node).strip(":")
     return string_of(node)
