@@ -370,6 +370,10 @@ class SurveyorApp(Doing):
         """Back to the shell, with all that was started together with it."""
         os.killpg(0, signal.SIGTSTP)
 
+    def on_driver_signal_resume(self) -> None:
+        """The shell has given the terminal back, without what stood on it."""
+        self.refresh()
+
     def action_help_quit(self) -> None:
         """ctrl+c, which people try first."""
         self._say(

@@ -56,10 +56,12 @@ def test_the_terminal_comes_back_as_it_was(
         assert "/app.py" in shell.wait_for(f"turn {answer or 'first'} +")
         shell.press(*(answer, "Enter") if answer != "C-c" else (answer,))
         assert cursor == [line for line in shell.wait_for(words).splitlines() if line.startswith("▌")]
-    shell.press("C-z")
-    shell.wait_for("Stopped")
-    shell.run("resize-window", "-t", "e2e", "-x", "100", "-y", "30")
-    shell.press("fg", "Enter")
-    shell.wait_for(WALKING)
+    for width, height in ((120, 40), (100, 30)):
+        shell.press("C-z")
+        shell.wait_for("Stopped")
+        shell.run("resize-window", "-t", "e2e", "-x", str(width), "-y", str(height))
+        shell.press("fg", "Enter")
+        shell.wait_for(cursor[0][:20])
+        shell.press("j")
     shell.press("q")
     assert "Stopped" in shell.wait_for("ready> ")
