@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,6 +60,15 @@ class Database:
             for statement in statements:
                 connection.execute(statement.encode())
             connection.execute(_COUNT)
+
+    def wait_until(self, question: str) -> None:
+        """Until the answer to a query of one boolean is true, however slow the machine; fails after a minute."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            connection.execute("SET pg_stat_statements.track = 'none'")
+            deadline = time.monotonic() + 60
+            while connection.execute(question.encode()).fetchone() != (True,):
+                assert time.monotonic() < deadline, question
+                time.sleep(0.02)
 
     @property
     def major(self) -> int:

@@ -28,7 +28,8 @@ def gap(error: psycopg.Error, unlock: str = "") -> Unobserved:
             )
         case errors.QueryCanceled():
             return Unobserved(
-                Reason.TIMED_OUT, "the statement took longer than 5 s: run it again when the server is less busy"
+                Reason.TIMED_OUT,
+                "the statement took longer than 5 s, or was cancelled: run it again when the server is less busy",
             )
         case (
             errors.UndefinedTable() | errors.UndefinedColumn() | errors.UndefinedFunction() | errors.AmbiguousFunction()

@@ -134,7 +134,7 @@ class Node:
         session = self._session
         self._observe_server()
         if self._manner.watch_s:
-            self._alone(_Part("first look", "looking at the counters", self._look))
+            self._alone(_Part("rates", "looking at the counters", self._first))
         self._together(
             [
                 _Part("catalog", "reading the catalog", lambda: observe_catalog(session)),
@@ -290,9 +290,14 @@ class Node:
         extension = server.extension(EXTENSION) if isinstance(server, Server) else None
         self._first_look = time.monotonic(), look(self._session, extension)
 
+    def _first(self) -> Unobserved:
+        self._look()
+        return gaps.CANCELLED
+
     def _rates(self) -> Rates | Unobserved:
         if self._first_look is None:
-            return gaps.CANCELLED
+            why: Unobserved = self.sections["rates"]
+            return why
         began, first = self._first_look
         self._session.rest()
         ends, sightings = began + self._manner.watch_s, []

@@ -124,7 +124,7 @@ def measure_recall(
     progress: Callable[[str], None] = lambda _: None,
 ) -> Recall:
     """Each HNSW and IVFFlat index at the k and under the filters that the application uses, at the breadth `in_force` and two
-    larger ones. Raises psycopg.Error before the first index, Cancelled, ConnectionLost."""
+    larger ones. Raises Cancelled, ConnectionLost."""
     begun = time.monotonic()
     measurements: list[RecallMeasurement] = []
     skipped: dict[str, str] = {}

@@ -60,7 +60,7 @@ def sample_rows(
     progress: Callable[[str], None] = lambda _: None,
 ) -> RowSamples:
     """The tables of the application, the largest first, each in one statement for up to thirty columns; vectors too where
-    `extension`, pgvector, is given. Raises psycopg.Error before the first table, Cancelled, ConnectionLost."""
+    `extension`, pgvector, is given. Raises Cancelled, ConnectionLost."""
     begun = time.monotonic()
     samples: list[ColumnSample] = []
     skipped: dict[str, str] = {}

@@ -37,6 +37,11 @@ _TROUBLES: tuple[tuple[str, str, str], ...] = (
         "name another role: postgresql://ROLE@HOST/DATABASE",
     ),
     (
+        r"is not permitted to log in",
+        "{user} is a role that may not log in",
+        "ALTER ROLE ... LOGIN, or name another role: postgresql://ROLE@HOST/DATABASE",
+    ),
+    (
         r"(peer|ident|gss|cert\w*|ldap|pam|radius|oauth) authentication failed|no pg_hba.conf entry|pg_hba.conf rejects",
         "the server does not let {user} in from here",
         "pg_hba.conf decides: another role, a password, or TLS (sslmode=require) may be admitted",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -16,9 +17,16 @@ from checks.model import Reason, Unobserved
 from tests.servers import Database
 
 
+class Busy(NamedTuple):
+    """A database, and the number of rows that were written there, as often as one was."""
+
+    database: Database
+    written: list[int]
+
+
 @pytest.fixture
-def busy(database: Database) -> Iterator[Database]:
-    """A database on which a client writes twenty rows a second."""
+def busy(database: Database) -> Iterator[Busy]:
+    """A database on which a client writes at most twenty rows a second."""
     database.execute(
         "CREATE EXTENSION pg_stat_statements; CREATE TABLE written (id int); CREATE TABLE quiet (id int);"
         "INSERT INTO quiet SELECT generate_series(1, 100)"
@@ -27,10 +35,12 @@ def busy(database: Database) -> Iterator[Database]:
     ended = threading.Event()
     # 14 counts twice a second, and cannot be told to do so more often.
     promptly = database.major >= 15
+    written = []
 
     def write() -> None:
         while not ended.wait(0.05):
             connection.execute("INSERT INTO written VALUES (%s)", [1])
+            written.append(1)
             if promptly:
                 connection.execute("SELECT pg_stat_force_next_flush()")
 
@@ -39,31 +49,31 @@ def busy(database: Database) -> Iterator[Database]:
     thread = threading.Thread(target=write)
     thread.start()
     try:
-        yield database
+        yield Busy(database, written)
     finally:
         ended.set()
         thread.join()
 
 
-def test_two_looks_tell_rates(busy: Database) -> None:
+def test_two_looks_tell_rates(busy: Busy) -> None:
     begun = time.monotonic()
-    evidence = observe_database(busy.dsn, manner=Manner(watch_s=2.0))
-    assert 2.0 <= time.monotonic() - begun < 5
+    evidence = observe_database(busy.database.dsn, manner=Manner(watch_s=2.0))
+    took, most = time.monotonic() - begun, len(busy.written) + 2
     rates, catalog = evidence.rates, evidence.catalog
     assert isinstance(rates, Rates)
     assert isinstance(catalog, Catalog)
-    assert 1.9 <= rates.seconds < 4
+    assert 1.9 <= rates.seconds <= took
     [table] = [entry for entry in rates.tables if entry.table == catalog.table_by_name["public", "written"].oid]
-    assert 5 < table.inserted_per_s <= 21
+    assert 0 < table.inserted_per_s <= most / rates.seconds
     assert table.updated_per_s == 0
     assert catalog.table_by_name["public", "quiet"].oid not in rates.table_by_oid
     for figure in (rates.transactions_per_s, rates.write_transactions_per_s):
         assert figure is not None
-        assert 5 < figure < 100
+        assert 0 < figure < 50 + 2 * most / rates.seconds
     assert rates.wal_bytes_per_s is not None
-    assert rates.wal_bytes_per_s > 500
+    assert rates.wal_bytes_per_s > 0
     assert rates.calls_per_s is not None
-    assert rates.calls_per_s > 5
+    assert rates.calls_per_s > 0
     assert not rates.reset
     [insert] = [
         entry
@@ -71,7 +81,7 @@ def test_two_looks_tell_rates(busy: Database) -> None:
         if not isinstance(evidence.statements, Unobserved)
         and "written" in evidence.statements.by_id[entry.query_id].text
     ]
-    assert 5 < insert.calls_per_s <= 21
+    assert 0 < insert.calls_per_s <= most / rates.seconds
     assert msgspec.json.decode(msgspec.json.encode(rates), type=Rates) == rates
 
 
@@ -82,26 +92,22 @@ def test_without_a_second_look_there_are_no_rates(database: Database) -> None:
 
 
 def test_watching_holds_no_transaction_and_ends_when_cancelled(database: Database) -> None:
-    watcher = database.connect()
     cancelled = threading.Event()
-    states: list[object] = []
+    stopped: list[float] = []
 
     def progress(sentence: str) -> None:
         if sentence.startswith("watching"):
-            threading.Timer(0.5, stop).start()
+            threading.Thread(target=stop).start()
 
     def stop() -> None:
-        states.extend(
-            watcher.execute(
-                "SELECT state FROM pg_stat_activity WHERE application_name = 'pgsurveyor' AND datname = current_database()"
-            ).fetchall()
+        database.wait_until(
+            "SELECT state = 'idle' FROM pg_stat_activity WHERE application_name = 'pgsurveyor' AND datname = current_database()"
         )
+        stopped.append(time.monotonic())
         cancelled.set()
 
-    begun = time.monotonic()
-    evidence = observe_database(database.dsn, progress=progress, cancelled=cancelled, manner=Manner(watch_s=60.0))
-    assert time.monotonic() - begun < 5
-    assert states == [("idle",)]
+    evidence = observe_database(database.dsn, progress=progress, cancelled=cancelled, manner=Manner(watch_s=600.0))
+    assert time.monotonic() - stopped[0] < 5
     assert isinstance(evidence.rates, Unobserved)
     assert evidence.rates.reason == Reason.NOT_RUN
     assert isinstance(evidence.catalog, Catalog)
@@ -123,14 +129,13 @@ def test_counters_that_are_reset_in_between_are_no_rates(database: Database) -> 
 def test_a_busy_server_is_left_alone(database: Database) -> None:
     database.execute("CREATE EXTENSION pg_stat_statements; CREATE TABLE a (id int)")
     others = [database.connect() for _ in range(2)]
-    threads = [threading.Thread(target=lambda c=other: c.execute("SELECT pg_sleep(3)")) for other in others]
-    for thread in threads:
-        thread.start()
-    time.sleep(0.3)
+    for other in others:
+        other.pgconn.send_query(b"SELECT pg_sleep(600)")
+    database.wait_until(
+        "SELECT count(*) = 2 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)' AND state = 'active'"
+    )
     evidence = observe_database(database.dsn, manner=Manner(max_load=1))
     calm = observe_database(database.dsn, manner=Manner(max_load=50))
-    for thread in threads:
-        thread.join()
     assert isinstance(evidence.server, Server)
     for section in (evidence.catalog, evidence.access, evidence.usage, evidence.statements, evidence.plans):
         assert isinstance(section, Unobserved)
@@ -148,12 +153,27 @@ def test_a_lock_that_sessions_wait_for_ends_the_observation(database: Database) 
     holder.execute("LOCK TABLE a")
     thread = threading.Thread(target=lambda: waiting.execute("SELECT * FROM a"))
     thread.start()
-    time.sleep(1.3)
+    database.wait_until(
+        "SELECT coalesce(bool_or(query_start < clock_timestamp() - interval '1 s'), false) FROM pg_stat_activity "
+        "WHERE wait_event_type = 'Lock' AND query = 'SELECT * FROM a'"
+    )
     evidence = observe_database(database.dsn, manner=Manner(max_load=50))
     holder.rollback()
     thread.join()
     assert isinstance(evidence.catalog, Unobserved)
     assert evidence.catalog.reason == Reason.TARGET_BUSY
+
+
+def test_a_first_look_that_fails_says_why_there_are_no_rates(database: Database) -> None:
+    database.execute(
+        "DROP ROLE IF EXISTS r_blind; CREATE ROLE r_blind LOGIN; REVOKE SELECT ON pg_catalog.pg_stat_user_tables FROM PUBLIC"
+    )
+    try:
+        rates = observe_database(database.server.dsn(database.name, "r_blind"), manner=Manner(watch_s=0.1)).rates
+    finally:
+        database.execute("DROP ROLE r_blind")
+    assert isinstance(rates, Unobserved)
+    assert rates.reason == Reason.NOT_PERMITTED
 
 
 def test_a_role_that_sees_no_load_is_told_so(database: Database) -> None:
