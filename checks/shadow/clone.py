@@ -11,6 +11,7 @@ whenever and however this process ends.
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -119,14 +120,7 @@ class Shadow:
         try:
             shadow._fill(progress)
         except BaseException as error:
-            shadow.close()
-            if shadow._disk.exceeded:
-                raise TargetError(
-                    f"the shadow took more than {MOST_BYTES >> 20} MB of disk and was ended",
-                    "go on without it: --no-shadow",
-                ) from error
-            if isinstance(error, psycopg.Error):
-                raise TargetError(f"the shadow could not be made: {error}", "go on without it: --no-shadow") from error
+            shadow._end_with(error)
             raise
         return shadow
 
@@ -267,7 +261,24 @@ class Shadow:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Raises TargetError where its server or its files failed."""
+        self._end_with(error)
+
+    def _end_with(self, error: BaseException | None) -> None:
+        failed = isinstance(error, (OSError, psycopg.Error)) or self._disk.exceeded
+        full = failed and self._disk.full
         self.close()
+        if not failed:
+            return
+        words = f"the shadow's server or its files failed: {str(error).partition(chr(10))[0][:200]}"
+        if self._disk.exceeded:
+            words = f"the shadow took more than {MOST_BYTES >> 20} MB of disk and was ended"
+        elif full or isinstance(error, psycopg.errors.DiskFull) or getattr(error, "errno", None) == errno.ENOSPC:
+            words = f"the disk under {self._server.folder.parent} is full"
+            raise TargetError(
+                words, "set TMPDIR to a folder with 250 MB free, or go on without: --no-shadow"
+            ) from error
+        raise TargetError(words, "go on without it: --no-shadow") from error
 
     def _fill(self, progress: Progress) -> None:
         blueprint = self.blueprint

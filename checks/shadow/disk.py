@@ -14,6 +14,8 @@ from checks.shadow.files import disk_bytes
 MOST_BYTES = 1 << 30
 PERIOD_S = 0.5
 _LOOK_AGAIN_BYTES = 128 << 20
+# PostgreSQL writes a whole segment of its log at a time.
+_FULL_BYTES = 8 << 20
 
 
 class DiskWatch:
@@ -26,6 +28,14 @@ class DiskWatch:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="shadow-disk", daemon=True)
         self._thread.start()
+
+    @property
+    def full(self) -> bool:
+        """Whether so little room is left on the disk that nothing goes on."""
+        try:
+            return self._room() < _FULL_BYTES
+        except OSError:
+            return False
 
     def stop(self) -> None:
         self._ended.set()

@@ -26,6 +26,8 @@ LONGEST_SOCKET_NAME = "/server/socket-standby99/.s.PGSQL.5432"
 ROOT_STATE = Path("/var/lib/pgsurveyor")
 ORIGIN_SUFFIX = ".origin"
 UNLOCKED_GRACE_S = 60.0
+# A new server takes half of it.
+LEAST_ROOM = 96 << 20
 
 
 def lock(folder: Path, *, wait_s: float = 0.0) -> int | None:
@@ -52,7 +54,8 @@ def temporary_folder(account: Account) -> tuple[Path, int]:
     Raises TargetError if there is no place for it."""
     for base in _bases():
         sweep(base)
-    for base in _bases():
+    roomy = [base for base in _bases() if _room(base) >= LEAST_ROOM]
+    for base in roomy:
         if len(str(base)) + len(f"/{PREFIX}12345678{LONGEST_SOCKET_NAME}") > SOCKET_PATH_BYTES:
             continue
         if not account.reaches(base):
@@ -61,7 +64,15 @@ def temporary_folder(account: Account) -> tuple[Path, int]:
         descriptor = _locked_from_the_start(folder)
         folder.chmod(0o711 if account.switch else 0o700)
         return folder, descriptor
-    raise TargetError("there is no temporary folder with a short path for the embedded server", "set TMPDIR to one")
+    raise TargetError(
+        f"there is no temporary folder with a short path and {LEAST_ROOM >> 20} MB of room for the embedded server",
+        "set TMPDIR to one",
+    )
+
+
+def _room(base: Path) -> int:
+    found = os.statvfs(base)
+    return found.f_bavail * found.f_frsize
 
 
 def sweep(base: Path) -> list[Path]:

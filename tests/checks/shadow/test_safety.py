@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import signal
 import struct
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -16,7 +20,7 @@ from checks.errors import TargetError
 from checks.evidence import store
 from checks.evidence.database.facts import PlanNode
 from checks.model import Reason
-from checks.shadow import clone, patience, planning
+from checks.shadow import clone, folders, patience, planning
 from checks.shadow.blueprint import Blueprint, RelationSize
 from checks.shadow.clone import Shadow
 from checks.shadow.disk import DiskWatch
@@ -78,6 +82,30 @@ def test_where_its_guardian_is_killed_too_the_next_start_sweeps(database: Databa
     wait_until_gone(server)
     with Shadow.of_target(database.dsn, programs=programs):
         assert not folder.exists()
+
+
+def test_a_server_that_fails_is_no_traceback(
+    database: Database, programs: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.execute("CREATE TABLE notes (id int PRIMARY KEY)")
+
+    def failing(how: Callable[[Shadow], object]) -> None:
+        with Shadow.of_target(database.dsn, programs=programs) as shadow:
+            how(shadow)
+
+    def killed(shadow: Shadow) -> None:
+        os.kill(int((shadow.data / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+        shadow.superuser()
+
+    def out_of_room(shadow: Shadow) -> None:
+        raise OSError(errno.ENOSPC, f"No space left on {shadow.folder}")
+
+    for how, words in ((killed, "server or its files failed"), (out_of_room, r"the disk under .* is full")):
+        with pytest.raises(TargetError, match=words):
+            failing(how)
+    monkeypatch.setattr(folders, "LEAST_ROOM", 1 << 60)
+    with pytest.raises(TargetError, match="of room"):
+        Shadow.of_target(database.dsn, programs=programs)
 
 
 def test_planning_ends_and_no_session_of_a_strangers_is_a_superusers(
