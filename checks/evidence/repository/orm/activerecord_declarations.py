@@ -27,7 +27,7 @@ CANDIDATE = re.compile(
 )
 _ARRAYS = ("array", "symbol_array", "string_array")
 _CONCERN = re.compile(r"\bextend\s+(?:::)?ActiveSupport::Concern\b")
-_PREFIX = re.compile(r"\bdef\s+self\.table_name_prefix\s*(?:\(\)\s*)?[=;]?\s*[\"'](\w+)[\"']")
+_PREFIX = re.compile(r"def\s+self\.table_name_prefix\s*(?:\(\)\s*)?[=;]?\s*[\"'](\w+)[\"']")
 # The name under which the body of a default scope stands among the others.
 DEFAULT_SCOPE = "default_scope"
 # A body that is nothing but a relation, of a class or of an association.
@@ -92,8 +92,8 @@ def read_declarations(source: Source) -> list[Declaration]:
                 found.append(_declaration(source, node, name, text(named(parent)[0]).removeprefix("::")))
             elif node.type == "module" and _CONCERN.search(text(field(node, "body"))[:2_000]):
                 found.append(_declaration(source, node, name, ""))
-            elif node.type == "module" and (prefix := _PREFIX.search(text(field(node, "body"))[:2_000])):
-                found.append(Declaration(name, "", source.location(node), prefix=prefix.group(1)))
+            elif node.type == "module" and (prefix := _prefix(node)):
+                found.append(Declaration(name, "", source.location(node), prefix=prefix))
             pending += [(child, name) for child in named(field(node, "body"))]
         elif node.type in ("program", "body_statement", "begin_block"):
             pending += [(child, outer) for child in named(node)]
@@ -139,8 +139,8 @@ def _declaration(source: Source, node: Node, name: str, parent: str) -> Declarat
                 includes += [text(argument).removeprefix("::") for argument in arguments_of(statement)]
             if word == "class_methods" and (block := field(statement, "block")) is not None:
                 methods |= _method_names(field(block, "body"))
-            if word == "enum":
-                scopes[:0] = _labels(statement)
+            if word in ("enum", "aasm"):
+                scopes[:0] = _labels(statement) if word == "enum" else _states(statement)
             if word == "scope" and (scope := _scope(statement)):
                 scopes.append(scope)
             elif word in ("belongs_to", "has_many", "has_one", "has_and_belongs_to_many"):
@@ -169,6 +169,27 @@ def _declaration(source: Source, node: Node, name: str, parent: str) -> Declarat
         None,
         tuple(through),
     )
+
+
+def _prefix(module: Node) -> str | None:
+    """What the module says that stands before the names of its tables."""
+    methods = [child for child in named(field(module, "body")) if child.type == "singleton_method"]
+    found = (_PREFIX.match(text(method)) for method in methods)
+    return next((match.group(1) for match in found if match), None)
+
+
+def _states(call: Node) -> list[tuple[str, str]]:
+    """The scopes that a state machine of AASM makes of its states."""
+    options, _ = entries_of(call)
+    column = name_of(options["column"]) if "column" in options else "aasm_state"
+    if column is None or "create_scopes" in options or "namespace" in options:
+        return []
+    block = field(call, "block")
+    statements = [
+        child for child in named(field(block, "body") if block is not None else None) if method_of(child) == "state"
+    ]
+    names = [name_of(argument) for statement in statements for argument in arguments_of(statement)]
+    return [(name, f"where({column}: :{name})") for name in names if name and name.isidentifier()]
 
 
 def _labels(call: Node) -> list[tuple[str, str]]:

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 from tree_sitter import Node
 
-from checks.evidence.repository.facts import Model, OrmCall
+from checks.evidence.repository.facts import Model, ModelRelation, OrmCall
 from checks.evidence.repository.orm.activerecord import Entry
 from checks.evidence.repository.orm.activerecord_classes import Classes, scope_of
 from checks.evidence.repository.orm.activerecord_declarations import WRITES
+from checks.evidence.repository.orm.activerecord_steps import STEPS
 from checks.evidence.repository.orm.query import COLUMNS, VALUE, WHERE, Query, column_of, quoted
 from checks.evidence.repository.orm.ruby import arguments_of, chain_above, entries_of, method_of, name_of
 from checks.evidence.repository.orm.syntax import Source, field, function_around, function_name, text, whole_text
@@ -32,6 +33,13 @@ _ASSIGNMENTS = frozenset(["assignment", "operator_assignment"])
 _PERHAPS = frozenset(["find_or_initialize_by", "first_or_initialize"])
 _MAKES = frozenset(["new", "build"])
 _MAXIMUM_DEPTH = 200
+_MAXIMUM_VARIABLES = 4
+_GOES_THROUGH = frozenset(["each", "find_each", "map", "flat_map", "each_with_index", "each_with_object", "tap"])
+# After these a relation brings the same rows, or fewer.
+_STAYS = frozenset(
+    "all where not rewhere or and joins left_joins left_outer_joins eager_load includes preload references order reorder limit "
+    "offset distinct lock merge unscoped unscope strict_loading readonly load to_a reverse_order in_order_of".split()
+)
 
 
 class Row(NamedTuple):
@@ -148,7 +156,8 @@ class Rows:
             parameters = field(current, "parameters") if current.type in ("block", "do_block") else None
             if parameters is not None and re.search(rf"\b{re.escape(name)}\b", text(parameters)):
                 taken = current.parent if text(parameters).strip("| ") == name else None
-                return (field(taken, "receiver") if taken is not None and method_of(taken) == "tap" else None), True
+                # A call that is asked for its elements stands for one of them.
+                return (taken if taken is not None and method_of(taken) in _GOES_THROUGH else None), True
             if current.type in ("method", "singleton_method"):
                 break
             current = current.parent
@@ -164,52 +173,74 @@ class Rows:
         return self._values[name]
 
     def _of_value(self, value: Node, scope: str) -> Row | None:
-        """`Post.find(id)`, `Post.new(title: title)`, `current_user.posts.build`."""
-        if method_of(value) == "authorize" and field(value, "receiver") is None and (checked := arguments_of(value)):
+        """`Post.find(id)`, `Post.new(title: title)`, `current_user.posts.build`, `posts.each` for each of them."""
+        method, receiver = method_of(value), field(value, "receiver")
+        if method == "authorize" and receiver is None and (checked := arguments_of(value)):
             # Pundit gives back what it is asked about.
-            value = checked[0]
-        if method_of(value) == "new" and field(value, "receiver") is None:
-            method = function_around(value)
-            own = self.classes.holder(scope) if method is not None and method.type == "singleton_method" else None
+            return self._of_value(checked[0], scope)
+        if method == "new" and receiver is None:
+            within = function_around(value)
+            own = self.classes.holder(scope) if within is not None and within.type == "singleton_method" else None
             return Row(own, True, value) if own is not None else None
-        start = value
-        for _ in range(_MAXIMUM_DEPTH):
-            receiver = field(start, "receiver") if start.type == "call" else None
-            if receiver is None:
-                break
-            start = receiver
-        steps = [step for step in chain_above(start)[1] if step[1].end_byte <= value.end_byte]
+        if method == "tap" and field(value, "block") is not None and receiver is not None:
+            return self._of_value(receiver, scope)
+        if method in _GOES_THROUGH and field(value, "block") is not None:
+            entry = self._element(receiver, scope, 0)
+            return Row(entry, False) if entry is not None else None
+        start, steps = _chain(value)
         if not steps:
             return None
         last, call = steps[-1]
-        keys: tuple[str, ...] = ()
-        if start.type in ("constant", "scope_resolution") and text(start) != "Current":
-            entry = self.classes.find(text(start), scope)
-        else:
-            # `current_user.posts.build`, or `posts.build` in a method of the class that has many posts.
-            begun = text(start)
-            if begun == "Current" and len(steps) > 2:
-                begun, steps = steps[0][0], steps[1:]
-            holder = self.classes.meant(begun, scope) if start.type in _NAMES or begun != text(start) else None
-            while (
-                holder is not None
-                and len(steps) > 2
-                and (next_ := self.classes.linked(holder, steps[0][0])) is not None
-            ):
-                holder, steps = next_, steps[1:]
-            wanted, further = (steps[0][0], 1) if holder is not None else (begun, 0)
-            holder = holder if holder is not None else self.classes.holder(scope)
-            links = holder.model.relations if holder is not None else ()
-            link = next((link for link in links if link.attribute == wanted and link.many), None)
-            within = holder.declaration.name if holder is not None else scope
-            entry = self.classes.find(link.target, within) if link is not None and len(steps) > further else None
-            keys = link.references if link is not None else ()
-        finds = last in _FINDS or last.startswith(("find_by_", "find_signed"))
-        if entry is not None and last in _PERHAPS:
+        if last.startswith("build_") and start.type in _NAMES and len(steps) == 1:
+            # `@post.build_note`, for one other row.
+            holder = self.classes.meant(text(start), scope)
+            link = _one(holder, last.removeprefix("build_")) if holder is not None else None
+            made = self.classes.find(link.target, holder.declaration.name) if link is not None and holder else None
+            return Row(made, True, call, link.references) if made is not None and link is not None else None
+        begun = self._begun(start, steps, scope)
+        if begun is None:
+            return None
+        entry, keys, _ = begun
+        if last in _PERHAPS:
             return Row(entry, None)
-        if entry is None or not (finds or last in _MAKES):
+        if not (last in _FINDS or last in _MAKES or last.startswith(("find_by_", "find_signed"))):
             return None
         return Row(entry, last in _MAKES, call if last in _MAKES else None, keys)
+
+    def _begun(
+        self, start: Node, steps: list[tuple[str, Node]], scope: str
+    ) -> tuple[Entry, tuple[str, ...], list[tuple[str, Node]]] | None:
+        """The model whose rows a chain is about, the columns that lead there, and the steps that are left."""
+        if start.type in ("constant", "scope_resolution") and text(start) != "Current":
+            entry = self.classes.find(text(start), scope)
+            return (entry, (), steps) if entry is not None else None
+        # `current_user.posts.build`, or `posts.build` in a method of the class that has many posts.
+        name = text(start)
+        if name == "Current" and len(steps) > 2:
+            name, steps = steps[0][0], steps[1:]
+        holder = self.classes.meant(name, scope) if start.type in _NAMES or name != text(start) else None
+        while holder is not None and len(steps) > 2 and (next_ := self.classes.linked(holder, steps[0][0])) is not None:
+            holder, steps = next_, steps[1:]
+        wanted, further = (steps[0][0], 1) if holder is not None and steps else (name, 0)
+        holder = holder if holder is not None else self.classes.holder(scope)
+        links = holder.model.relations if holder is not None else ()
+        link = next((link for link in links if link.attribute == wanted and link.many), None)
+        within = holder.declaration.name if holder is not None else scope
+        entry = self.classes.find(link.target, within) if link is not None and len(steps) >= further else None
+        return (entry, link.references, steps[further:]) if entry is not None and link is not None else None
+
+    def _element(self, value: Node | None, scope: str, depth: int) -> Entry | None:
+        """The model of the rows that a relation brings, also of one that a variable holds."""
+        if value is None or depth > _MAXIMUM_VARIABLES:
+            return None
+        start, steps = _chain(value)
+        if start.type in _NAMES:
+            assigned, known = self._assigned(text(start), start)
+            if known:
+                entry = self._element(assigned, scope, depth + 1) if assigned is not None else None
+                return entry if entry is not None and _are_of(entry, steps) else None
+        begun = self._begun(start, steps, scope)
+        return begun[0] if begun is not None and _are_of(begun[0], begun[2]) else None
 
     def written(self, row: Row, call: Node, node: Node) -> Query | None:
         """The statement by which the call writes the row."""
@@ -259,6 +290,26 @@ class Rows:
         for listed in together:
             found += re.findall(r"(?:^\s*[({]*|,|\{)\s*(\w+):(?!:)", listed)
         return [entry for entry in found if entry != "attributes"], not together
+
+
+def _chain(value: Node) -> tuple[Node, list[tuple[str, Node]]]:
+    """What a chain of calls begins with, and its steps."""
+    start = value
+    for _ in range(_MAXIMUM_DEPTH):
+        receiver = field(start, "receiver") if start.type == "call" else None
+        if receiver is None:
+            break
+        start = receiver
+    return start, [step for step in chain_above(start)[1] if step[1].end_byte <= value.end_byte]
+
+
+def _are_of(entry: Entry, steps: list[tuple[str, Node]]) -> bool:
+    """Whether the relation still brings rows of the class after the steps."""
+    return all(name in _STAYS or (name in entry.scopes and name not in STEPS) for name, _ in steps)
+
+
+def _one(entry: Entry, attribute: str) -> ModelRelation | None:
+    return next((link for link in entry.model.relations if link.attribute == attribute and not link.many), None)
 
 
 def _within(entry: Entry, scope: str) -> bool:

@@ -38,9 +38,9 @@ SENDS = frozenset(
     "find_by_token_for find_by_token_for! find_signed find_signed!".split()
 )
 _HARMLESS = frozenset(
-    "all includes preload readonly strict_loading unscoped extending annotate load_async optimizer_hints to_a to_ary records "
-    "load each each_with_index each_with_object map flat_map index_by group_by to_set size length filter_map reduce inject "
-    "collect reject present? blank?".split()
+    "all includes preload readonly strict_loading unscoped extending annotate friendly load_async optimizer_hints to_a to_ary "
+    "records load each each_with_index each_with_object map flat_map index_by group_by to_set size length filter_map reduce "
+    "inject collect reject present? blank?".split()
 )
 _ADDS = frozenset(
     "where not rewhere or and joins left_joins left_outer_joins eager_load references order reorder in_order_of limit offset "
@@ -79,11 +79,16 @@ def _has_splat(call: Node) -> bool:
 class Steps(Clauses):
     """Applies methods to one query."""
 
+    by_slug = False
+
     def apply(self, name: str, call: Node) -> None:
         query = self.query
         arguments = arguments_of(call)
         if name in _THROUGH and _has_block(call):
             # It goes through the rows.
+            return
+        if name == "friendly":
+            self.by_slug = True
             return
         if name == "in_order_of" and arguments and (column := query.column(name_of(arguments[0]) or "")):
             query.where.append(f"{column} IN ({VALUE})")
@@ -301,6 +306,11 @@ class Steps(Clauses):
 
     def _find(self, arguments: list[Node]) -> None:
         query, keys = self.query, self._keys()
+        if self.by_slug:
+            # FriendlyId asks by another column, or by the key.
+            query.partial.add(WHERE)
+            query.limit = 1
+            return
         if (
             len(keys) > 1
             and len(arguments) == 1

@@ -212,11 +212,14 @@ def test_scopes_that_ask_for_each_other_end() -> None:
 
 
 def test_a_module_says_what_stands_before_the_names_of_its_tables() -> None:
-    module = 'module Admin::Press\n  def self.table_name_prefix\n    "blog_"\n  end\nend\n'
+    module = 'module Admin\n  module Press\n    def self.table_name_prefix\n      "blog_"\n    end\n  end\nend\n'
     post = "class Admin::Press::Post < ApplicationRecord\nend\n"
     files = {"app/models/admin/press.rb": module, "app/models/admin/press/post.rb": post}
+    files["app/models/admin/post.rb"] = "class Admin::Post < ApplicationRecord\nend\n"
     models, _ = read(of("") | files)
-    assert [model.table for model in models if model.name == "Admin::Press::Post"] == ["blog_posts"]
+    assert {model.name: model.table for model in models if "Admin" in model.name} == {
+        "Admin::Press::Post": "blog_posts"
+    }
 
 
 def test_associations_through_others_lead_to_what_the_other_names() -> None:
@@ -260,3 +263,27 @@ def test_a_variable_may_be_written_together() -> None:
     files = {"db/schema.rb": schema, "app/models/web_hook.rb": "class WebHook < ApplicationRecord\nend\n"}
     _, calls = read(files | {"app/x.rb": "def work(webhook)\n  webhook.destroy!\nend\n"})
     assert only(calls).text == 'DELETE FROM "web_hooks" WHERE "web_hooks"."id" = $1'
+
+
+def test_states_of_a_machine_are_scopes() -> None:
+    person = """
+        class Person < ApplicationRecord
+          include AASM
+          aasm column: :status, whiny_persistence: true do
+            state :invited, initial: true
+            state :active, :retired
+            event(:retire) { transitions from: :active, to: :retired }
+          end
+        end
+    """
+    _, calls = read(of("Person.retired.where(name: n).count") | {"app/models/person.rb": person})
+    assert (tail(only(calls)), only(calls).partial) == (
+        'FROM "people" WHERE "people"."status" = $1 AND "people"."name" = $2',
+        (),
+    )
+
+
+def test_a_row_may_be_asked_for_by_its_slug() -> None:
+    _, calls = read(of("Person.friendly.find(params[:id])"))
+    (asked,) = (call for call in calls if call.location.path == "app/x.rb")
+    assert (tail(asked), asked.partial) == ('FROM "people" LIMIT $1', ("where",))

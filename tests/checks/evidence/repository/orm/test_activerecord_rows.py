@@ -246,3 +246,39 @@ def test_the_class_of_a_row_and_rows_in_passing() -> None:
         'UPDATE "people" SET "name" = $1 WHERE "people"."id" = $2',
         'UPDATE "people" SET "name" = $1 WHERE "people"."id" = $2',
     ]
+
+
+def test_rows_that_a_relation_is_gone_through_for() -> None:
+    code = """
+        def work(names)
+          Person.active.where(email: nil).find_each do |someone|
+            someone.update!(name: "x")
+          end
+          late = current_person.posts.order(:title)
+          late.each { |one| one.destroy }
+          names.each { |person| person.destroy }
+          Person.pluck(:name).each { |person| person.destroy }
+          late.group_by(&:title).each { |post| post.destroy }
+        end
+    """
+    _, calls = read(of("") | {"app/x.rb": code})
+    assert [(call.location.line, call.text) for call in calls if call.text.startswith(("UPDATE", "DELETE"))] == [
+        (4, 'UPDATE "people" SET "name" = $1 WHERE "people"."id" = $2'),
+        (7, 'DELETE FROM "blog_posts" WHERE "blog_posts"."id" = $1'),
+    ]
+
+
+def test_one_other_row_is_built() -> None:
+    person = (
+        "class Person < ApplicationRecord\n  has_one :draft, class_name: 'Blog::Post', foreign_key: :author_id\nend\n"
+    )
+    code = """
+        def work(key)
+          draft = current_person.build_draft(title: "x")
+          draft.save!
+          report = current_person.build_report(title: "x")
+          report.save!
+        end
+    """
+    _, calls = read(of("") | {"app/models/person.rb": person, "app/x.rb": code})
+    assert [call.text for call in calls] == ['INSERT INTO "blog_posts" ("author_id", "title") VALUES ($1, $2)']
