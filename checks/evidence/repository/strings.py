@@ -22,6 +22,13 @@ _AFTER = 200
 # What is put into a builder of strings goes on in a way that is not read.
 _BUILT = re.compile(rb"(?:\bString(?:Builder|Buffer)|\.(?:append|Append|AppendLine|AppendFormat|WriteString))\(\s*$")
 
+_OPERATOR = re.compile(r"[=<>]\s*'?$")
+# In Ruby: a constant, the number of an enum's value, the key of a record, and the time: nobody from outside writes these.
+_OF_THE_APPLICATION = re.compile(
+    r"#\{\s*(?:(?:[A-Z]\w*::)*(?:[A-Z][A-Z0-9_]*|[A-Z]\w*\.\w+\[:?\w+\])"
+    r"|(?!(?:params|request|input|args|body|query|payload|data)\b)@?[a-z_]\w*\.id|(?:Time|Date|DateTime)\.(?:now|current|today|zone)\b[^}]*)\s*\}"
+)
+
 
 class Syntax(NamedTuple):
     """Node types of one language. `strings` are whole literals, `pieces` their text, `holes` what is put in at run time;
@@ -268,12 +275,14 @@ class StringReader:
         code = text_of(node)
         return code[2:-1].replace('""', '"') if code[:2] == '@"' else ""
 
-    def hole(self, string: Node, node: Node, before: list[str], depth: int) -> str:  # noqa: ARG002
+    def hole(self, string: Node, node: Node, before: list[str], depth: int) -> str:
         """What stands for a part that is put in at run time."""
         inner = [child for child in node.named_children if child.type in self.syntax.names | self.syntax.qualified]
         if len(inner) == 1 and (known := self.part(inner[0], depth)) is not None:
             return known
         if self.syntax.parameters is not None and self.syntax.parameters.search(self.before(string)):
+            return VALUE
+        if _OPERATOR.search("".join(before[-2:])) and _OF_THE_APPLICATION.fullmatch(text_of(node)):
             return VALUE
         return HOLE
 

@@ -20,6 +20,23 @@ def tree(cursor, node, ids):
     cursor.execute(f"SELECT id FROM notes WHERE id = {node}::bigint OR id = ANY (ARRAY[{ids}]::bigint[])")
     cursor.execute(f"SELECT id FROM notes WHERE id::text::uuid = '{node}'::uuid")
 """,
+    "app/models/note.rb": """
+class Notes
+  def active(organization)
+    find_by_sql("SELECT id FROM notes WHERE id = '#{organization.id}' AND body = #{Note.statuses[:active]} AND id > #{FIRST}")
+  end
+  def until_now
+    find_by_sql("SELECT id FROM notes WHERE body < '#{Time.current.utc}' AND id = #{Billing::Plan.intervals[interval]}")
+  end
+end
+""",
+    "app/models/asked.rb": """
+class Asked
+  def found
+    find_by_sql("SELECT id FROM notes WHERE id = '#{params.id}'")
+  end
+end
+""",
     "src/lib.rs": """
 fn f(c: &mut C) { c.batch_execute(&format!("DELETE FROM notes WHERE id = {}", N)); }
 #[cfg(test)]
@@ -53,6 +70,7 @@ def test_values_in_the_text_of_statements(
 
     assert {entry.subject.name: entry.severity for entry in result.findings} == {
         "app/search.py": Severity.MEDIUM, "app/tree.py": Severity.LOW, "src/lib.rs": Severity.MEDIUM,
+        "app/models/asked.rb": Severity.MEDIUM,
     }  # fmt: skip
     assert finding(result, "src/lib.rs").locations == (Location("src/lib.rs", 2),)
     found = finding(result, "app/search.py")
@@ -66,7 +84,7 @@ def test_values_in_the_text_of_statements(
 def test_without_a_database_the_migrations_tell_its_tables(repository: Callable[..., Path]) -> None:
     result = examine(None, "schema.dynamic-sql", repository(CODE))
 
-    assert names(result) == {"app/search.py", "app/tree.py", "src/lib.rs"}
+    assert names(result) == {"app/search.py", "app/tree.py", "src/lib.rs", "app/models/asked.rb"}
 
 
 def test_code_without_sql(repository: Callable[..., Path]) -> None:
