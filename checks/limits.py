@@ -171,6 +171,14 @@ LIMITS: dict[str, Limit] = {
     "memory_overcommit": Limit(1.5, "ratio", "what sessions may take at worst, in multiples of the server's memory"),
     "growth_bytes_per_day": Limit(1024**3, "bytes/day", "a table that grows less is no finding"),
     "doubles_in_days": Limit(180, "days", "a table that takes longer to double is no finding", "higher"),
+    "large_database_bytes": Limit(10 * 1024**3, "bytes", "of a smaller database no table is too large a part"),
+    "one_table_share": Limit(0.5, "ratio", "share of all tables from which on one of them is most of the database"),
+    "vacuums_per_day": Limit(480, "vacuums/day", "how often a large table may be vacuumed a day"),
+    "vacuumed_bytes": Limit(1024**3, "bytes", "a smaller table may be vacuumed as often as it likes"),
+    "busy_workload": Limit(0.5, "cores", "what kind of work a server does that is less busy is no finding"),
+    "one_sided_share": Limit(
+        0.9, "ratio", "share of the time of all statements that makes a workload one of reads or writes"
+    ),
     "log_bytes_per_day": Limit(5 * 1024**3, "bytes/day", "log a day that is no finding"),
     "log_events_per_day": Limit(10, "entries/day", "entries of one kind in a server's log that are no finding"),
     "unique_violations_per_day": Limit(

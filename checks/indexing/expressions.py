@@ -147,7 +147,7 @@ def _rewriting(column: Column, function: str) -> str:
     )
 
 
-@check("indexing.leading-wildcard", catalogue="I29", severity=Severity.MEDIUM, needs=[Catalog])
+@check("indexing.leading-wildcard", catalogue="I29 P55", severity=Severity.MEDIUM, needs=[Catalog])
 @once_per_family
 def leading_wildcard(evidence: Evidence) -> Iterator[Finding | Examined]:
     """A text is searched for a part that may stand anywhere, and no trigram index serves that.

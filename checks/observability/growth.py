@@ -13,6 +13,7 @@ from checks.relations import estimated_rows, reviewed_tables
 from checks.settings import is_managed, setting_subject
 
 YEAR_DAYS = 365
+LARGEST = 5
 
 
 @check(
@@ -90,3 +91,43 @@ def _is_being_added_to(evidence: Evidence, table: Table, rows_per_day: float) ->
     rates = evidence.find(Rates)
     rate = rates.table_by_oid.get(table.oid) if rates else None
     return rate is not None and (rate.inserted_per_s - rate.deleted_per_s) * 86_400 >= rows_per_day / 3
+
+
+@check("observability.size-concentrated", catalogue="O56", severity=Severity.NOTE, needs=[Catalog])
+def size_concentrated(evidence: Evidence) -> Iterator[Finding | Examined]:
+    """One table is most of a large database.
+
+    How long a backup, a restore, a major upgrade or a new standby takes is decided by this one table; so is what disk costs. What
+    is done about its size is done about the database's.
+
+    Fix: Decide how long its rows are kept; partition it by time, or move what is only kept to cheaper storage.
+
+    Example: llm_calls has 310 of the 400 GB of all tables with their indexes: a restore takes six hours, of which the rest of the
+    application needs one.
+
+    Source: PostgreSQL manual, "Database Object Size Functions"
+
+    Observed: size_bytes, share, all_bytes, largest
+    """
+    catalog = evidence.get(Catalog)
+    tables = reviewed_tables(catalog)
+    sizes: dict[int, int] = {table.oid: table.total_bytes or 0 for table in tables if table.kind == "table"}
+    for part in catalog.tables:
+        if part.is_partition and part.root is not None:
+            sizes[part.root] = sizes.get(part.root, 0) + (part.total_bytes or 0)
+    ordered = sorted((table for table in tables if table.oid in sizes), key=lambda table: -sizes[table.oid])
+    yield Examined(len(ordered), len(tables), "tables")
+    total = sum(sizes[table.oid] for table in ordered)
+    if total < evidence.limit("large_database_bytes") or len(ordered) < LARGEST:
+        return
+    first = ordered[0]
+    share = sizes[first.oid] / total
+    if share >= evidence.limit("one_table_share"):
+        yield Finding(
+            first.subject,
+            f"{first.subject.name} is {share:.0%} of the {bytes_in_words(total)} of all tables with their indexes",
+            Fix("Decide how long its rows are kept: partition it by time and drop what is old, or keep that elsewhere."),
+            observed={"size_bytes": sizes[first.oid], "share": round(share, 4), "all_bytes": total,
+                      "largest": {table.subject.name: sizes[table.oid] for table in ordered[:LARGEST]}},
+            locations=evidence.locations(first.subject),
+        )  # fmt: skip

@@ -119,4 +119,5 @@ def _table_usage(row: Any) -> TableUsage:
         xid_age=row.xid_age,
         toast_live_tuples=row.toast_live_tuples,
         toast_dead_tuples=row.toast_dead_tuples,
+        vacuums=row.vacuums,
     )

@@ -10,7 +10,8 @@ import msgspec
 
 
 class TableUsage(msgspec.Struct, frozen=True):
-    """pg_stat_user_tables. Tuples of its TOAST table are chunks of values, about 2 kB each."""
+    """pg_stat_user_tables. Tuples of its TOAST table are chunks of values, about 2 kB each. `vacuums` are those of people and of
+    autovacuum since counting began; None where evidence was collected before they were looked at."""
 
     table: int
     sequential_scans: int
@@ -30,6 +31,7 @@ class TableUsage(msgspec.Struct, frozen=True):
     xid_age: int | None = None
     toast_live_tuples: int = 0
     toast_dead_tuples: int = 0
+    vacuums: int | None = None
 
 
 class IndexUsage(msgspec.Struct, frozen=True):

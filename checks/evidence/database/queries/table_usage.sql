@@ -21,7 +21,8 @@ FROM (SELECT NULL::timestamptz AS last_seq_scan, NULL::timestamptz AS last_idx_s
             CASE WHEN t.relfrozenxid <> '0'::pg_catalog.xid THEN pg_catalog.age(t.relfrozenxid) END
         ) END AS xid_age,
         coalesce(pg_catalog.pg_stat_get_live_tuples(c.reltoastrelid), 0) AS toast_live_tuples,
-        coalesce(pg_catalog.pg_stat_get_dead_tuples(c.reltoastrelid), 0) AS toast_dead_tuples
+        coalesce(pg_catalog.pg_stat_get_dead_tuples(c.reltoastrelid), 0) AS toast_dead_tuples,
+        coalesce(s.vacuum_count, 0) + coalesce(s.autovacuum_count, 0) AS vacuums
     FROM pg_catalog.pg_stat_user_tables AS s
     JOIN pg_catalog.pg_class AS c ON c.oid = s.relid
     LEFT JOIN pg_catalog.pg_class AS t ON t.oid = c.reltoastrelid
