@@ -91,6 +91,17 @@ class Database:
             connection.execute(sql.SQL(statement).format(sql.Identifier(self.name)))
 
 
+def wait_until_set(dsn: str, name: str, value: str) -> None:
+    """Until new sessions have that setting, after pg_reload_conf(); fails after a minute."""
+    deadline = time.monotonic() + 60
+    while True:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            if connection.execute("SELECT current_setting(%s)", [name]).fetchone() == (value,):
+                return
+        assert time.monotonic() < deadline, name
+        time.sleep(0.02)
+
+
 def cache_folder() -> Path:
     """Where scripts/fetch-servers keeps the servers of older majors."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pgsurveyor" / "servers"

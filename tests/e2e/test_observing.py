@@ -38,7 +38,7 @@ def test_a_busy_server_is_left_alone(pgsurveyor: Run, database: Database, home: 
     own.write_text("[limits]\nactive_sessions = 0\n")
     database.execute(SCHEMA)
     busy = database.connect()
-    busy.pgconn.send_query(b"SELECT pg_sleep(4)")
+    busy.pgconn.send_query(b"SELECT pg_sleep(600)")
     saved = tmp_path / "evidence.json.gz"
     done = pgsurveyor("collect", database.dsn, "--no-repo", "--max-load", "-o", str(saved))
     assert done.returncode == 0, done.stderr

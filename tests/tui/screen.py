@@ -13,7 +13,7 @@ def screen_text(pilot: Pilot[None]) -> str:
     return "\n".join(strip.text for strip in pilot.app.screen._compositor.render_strips())
 
 
-async def until(pilot: Pilot[None], holds: Callable[[], bool], seconds: float = 10) -> None:
+async def until(pilot: Pilot[None], holds: Callable[[], bool], seconds: float = 60) -> None:
     """Waits until that holds; fails with the screen as it is."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

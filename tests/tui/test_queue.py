@@ -70,7 +70,7 @@ def test_stepping_goes_round_and_ends() -> None:
 
 def test_ten_thousand_findings_are_filtered_within_a_frame() -> None:
     queue = in_order(10_000)
-    begun = time.perf_counter()
+    begun = time.process_time()
     for text in ("messages offset", "sev:high status:open", "owner:me"):
         queue.select(read_filter(text, "me"), None, lambda _: Standing())
-    assert time.perf_counter() - begun < 0.4
+    assert time.process_time() - begun < 0.4

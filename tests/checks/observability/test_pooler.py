@@ -7,7 +7,9 @@ import msgspec
 import psycopg
 import pytest
 
+from checks.evidence.database.dsn import understand
 from checks.evidence.database.facts import Pool, Pooler, Server
+from checks.evidence.database.pooler import observe_pooler
 from checks.evidence.observe import Target, observe
 from checks.model import Outcome, Reason, Severity
 from tests.checks.evidence.database.test_majors import pooled
@@ -26,11 +28,20 @@ def test_a_pool_that_is_too_small(database: Database) -> None:
         assert conclude(calm.evidence, CHECK).findings == ()
         assert calm.evidence.get(Pooler).settings["pool_mode"] == "transaction"
 
-        threads = [threading.Thread(target=_sleep, args=(f"{through} dbname={database.name}",)) for _ in range(4)]
+        way = f"{through} dbname={database.name}"
+        holders = [psycopg.connect(way, prepare_threshold=None) for _ in range(2)]
+        for holder in holders:
+            holder.execute("SELECT 1")
+        threads = [threading.Thread(target=_ask, args=(way,)) for _ in range(2)]
         for thread in threads:
             thread.start()
-        time.sleep(1.6)
+        deadline = time.monotonic() + 60
+        while not _has_waited(observe_pooler(understand(console)), database.name):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
         busy = observe(Target(database.dsn, pooler=console)).evidence
+        for holder in holders:
+            holder.close()
         for thread in threads:
             thread.join()
 
@@ -41,9 +52,13 @@ def test_a_pool_that_is_too_small(database: Database) -> None:
     assert found.severity is Severity.MEDIUM
 
 
-def _sleep(dsn: str) -> None:
+def _ask(dsn: str) -> None:
     with psycopg.connect(dsn, autocommit=True, prepare_threshold=None) as connection:
-        connection.execute("SELECT pg_sleep(3)")
+        connection.execute("SELECT 1")
+
+
+def _has_waited(pooler: Pooler, database: str) -> bool:
+    return any(pool.database == database and pool.waiting == 2 and pool.longest_wait_s > 1 for pool in pooler.pools)
 
 
 def test_pools_and_their_clients(database: Database) -> None:

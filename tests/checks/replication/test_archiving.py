@@ -12,7 +12,7 @@ import pytest
 from checks.evidence.database.facts import Archiver, Replication, Server, Settings, Standby
 from checks.model import Outcome, Reason, Severity
 from tests.checks.survey import conclude, examine, survey
-from tests.servers import Database, PrimaryAndStandby, start_chosen
+from tests.servers import Database, PrimaryAndStandby, start_chosen, wait_until_set
 
 NAME = "replication.archiving"
 
@@ -63,7 +63,7 @@ def test_an_archiver_that_works_and_one_that_fails(pytestconfig: pytest.Config) 
 
         connection.execute("ALTER SYSTEM SET archive_command = ''")
         connection.execute("SELECT pg_reload_conf()")
-        time.sleep(0.2)
+        wait_until_set(server.dsn(), "archive_command", "")
         (found,) = examine(server.dsn(), NAME).findings
         assert "neither archive_command nor archive_library" in found.title
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psycopg
@@ -71,7 +72,7 @@ def test_a_standby_that_stopped_replaying(primary_and_standby: PrimaryAndStandby
         try:
             with psycopg.connect(primary.dsn(), autocommit=True) as on_primary:
                 on_primary.execute("CREATE TABLE bulk AS SELECT i, repeat('x', 100) FROM generate_series(1, 20000) i")
-            time.sleep(0.5)
+                _flushed(on_primary)
             seen_by_primary = examine(primary.dsn(), "replication.lag", limits=limits)
             seen_by_both = examine(primary.dsn(), "replication.lag", replicas=[standby.dsn()], limits=limits)
         finally:
@@ -83,6 +84,15 @@ def test_a_standby_that_stopped_replaying(primary_and_standby: PrimaryAndStandby
     assert found.subject.path == ("standby1",)
     assert found.observed["lag_bytes"] > 100_000
     assert [also.subject for also in seen_by_both.findings] == [found.subject]
+
+
+def _flushed(on_primary: psycopg.Connection[Any]) -> None:
+    """Until the standby has written down what there is, whether it replays it or not."""
+    deadline = time.monotonic() + 60
+    question = "SELECT bool_and(flush_lsn >= pg_current_wal_flush_lsn()) FROM pg_stat_replication"
+    while on_primary.execute(question).fetchone() != (True,):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @pytest.mark.usefixtures("server")

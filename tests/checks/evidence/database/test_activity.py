@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 from checks.evidence.database.facts import Activity, CheckpointUsage, Usage, WalUsage
 from checks.evidence.database.observe import observe_database
@@ -24,7 +23,7 @@ def test_blockers_and_waits(database: Database) -> None:
     threads = [threading.Thread(target=lambda c=one: c.execute("SELECT * FROM a")) for one in waiting]
     for thread in threads:
         thread.start()
-    time.sleep(0.5)
+    database.wait_until("SELECT count(*) = 2 FROM pg_locks WHERE NOT granted")
     activity = activity_of(database)
     holder.rollback()
     for thread in threads:
@@ -56,7 +55,7 @@ def test_a_copy_at_work_is_seen(database: Database) -> None:
     with connection.cursor() as cursor, cursor.copy("COPY a FROM STDIN") as copy:
         for _ in range(20_000):
             copy.write("some text\n")
-        time.sleep(0.3)
+        database.wait_until("SELECT count(*) = 1 FROM pg_stat_progress_copy WHERE bytes_processed > 0")
         evidence = observe_database(database.dsn)
     assert isinstance(evidence.activity, Activity)
     [progress] = [entry for entry in evidence.activity.progress if entry.database == database.name]

@@ -49,7 +49,7 @@ def test_a_server_that_stops_in_between(sentence: str) -> None:
             moments.append(time.monotonic())
 
     evidence = observe_database(server.dsn(), progress=progress)
-    assert time.monotonic() - moments[0] < 3
+    assert time.monotonic() - moments[0] < 30
     assert isinstance(evidence.server, Server)
     assert isinstance(evidence.catalog, Catalog)
     gaps = _gaps(evidence)

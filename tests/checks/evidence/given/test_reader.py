@@ -125,10 +125,10 @@ HOSTILE = {
 def test_hostile_files_are_no_plans_and_cost_little(name: str, tmp_path: Path) -> None:
     path = tmp_path / "plan"
     path.write_text(HOSTILE[name], "utf-8", "replace")
-    begun = time.monotonic()
+    begun = time.process_time()
     with pytest.raises(TargetError, match="there is no plan in"):
         read_plan_files([path], None)
-    assert time.monotonic() - begun < 3
+    assert time.process_time() - begun < 3
 
 
 def test_more_than_anybody_reads_is_left_out() -> None:
