@@ -98,9 +98,12 @@ def named_relations(statement: str) -> frozenset[Named]:
 
 def _locks_rows(words: list[str]) -> bool:
     """Whether its only relation is certainly one whose rows it locks. With OF it may be another one of a list."""
-    for position, word in enumerate(words):
+    if "from" not in words:
+        return False
+    begins = words.index("from")
+    for position, word in enumerate(words[begins:], begins):
         if word == "for" and words[position + 1 : position + 2] in (["update"], ["share"], ["no"], ["key"]):
-            return "of" not in words[position:] or "," not in words[words.index("from") : position]
+            return "of" not in words[position:] or "," not in words[begins:position]
     return False
 
 

@@ -22,6 +22,8 @@ from tests.servers import Database
         ("SELECT 1 FROM orders JOIN lines USING (id) FOR UPDATE", {("orders", "SELECT"), ("lines", "SELECT")}),
         ("SELECT 1 FROM f() FOR UPDATE", set()),
         ("FOR UPDATE OF orders", set()),
+        ("UPDATE orders SET a = 1 FOR UPDATE OF lines", {("orders", "UPDATE")}),
+        ("SELECT FOR SHARE OF x JOIN orders", {("orders", "SELECT")}),
         ('WITH recent AS (SELECT 1), more (n) AS (SELECT 2) SELECT * FROM recent JOIN more ON true JOIN "O"', {("O", "SELECT")}),
         ("SELECT extract(year FROM made), trim(both FROM name), a IS NOT DISTINCT FROM b FROM t", {("t", "SELECT")}),
         ("SELECT substring(coalesce(name, (SELECT x FROM y)) FROM start) FROM t", {("t", "SELECT"), ("y", "SELECT")}),
