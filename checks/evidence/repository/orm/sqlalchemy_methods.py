@@ -61,6 +61,9 @@ class Methods:
         self._names = names
         self._held = held
         self._reads = reads
+        self._own = set(re.findall(r"^class\s+(\w+)", source.file.text, re.MULTILINE))
+        # The last call that was asked about, for it is asked about in several ways.
+        self._last: tuple[Node | None, tuple[str, Held] | None] = (None, None)
 
     def model(self, attribute: Node) -> tuple[Model, str] | None:
         """The model that `self.model` stands for."""
@@ -151,6 +154,11 @@ class Methods:
 
     def _called(self, call: Node, function: Node | None) -> tuple[str, Held] | None:
         """The method that the call means: its name, and what `self` is within."""
+        if self._last[0] != call:
+            self._last = (call, self._meant(call, function))
+        return self._last[1]
+
+    def _meant(self, call: Node, function: Node | None) -> tuple[str, Held] | None:
         receiver = field(field(call, "function") or call, "object")
         if receiver is None:
             return None
@@ -224,9 +232,7 @@ class Methods:
         return self._named(name) or self._holders.instance(self._names.get(name, name), path)
 
     def _named(self, name: str) -> Holder | None:
-        if name not in self._names and not re.search(
-            rf"^class\s+{re.escape(name)}\b", self._source.file.text, re.MULTILINE
-        ):
+        if name not in self._names and name not in self._own:
             return None
         return self._holders.find(self._names.get(name, name), self._source.file.path)
 
