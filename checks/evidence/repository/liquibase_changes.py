@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 
@@ -182,7 +183,10 @@ class Changes:
     def _dropColumn(self, element: Element) -> None:
         for name in [element.get("columnName"), *(column.get("name") for column in element.all("column"))]:
             if name:
-                self._alter(element, lambda name=name: f"DROP COLUMN {self._name(name)}")  # type: ignore[misc]
+                self._alter(element, functools.partial(self._dropped_column, name))
+
+    def _dropped_column(self, name: str) -> str:
+        return f"DROP COLUMN {self._name(name)}"
 
     def _renameColumn(self, element: Element) -> None:
         self._alter(
