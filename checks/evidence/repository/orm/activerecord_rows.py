@@ -32,6 +32,7 @@ _ASSIGNMENTS = frozenset(["assignment", "operator_assignment"])
 # These find a row, or make one that is not saved yet.
 _PERHAPS = frozenset(["find_or_initialize_by", "first_or_initialize"])
 _MAKES = frozenset(["new", "build"])
+_CONSTANTS = frozenset(["constant", "scope_resolution"])
 _MAXIMUM_DEPTH = 200
 _MAXIMUM_VARIABLES = 4
 _GOES_THROUGH = frozenset(["each", "find_each", "map", "flat_map", "each_with_index", "each_with_object", "tap"])
@@ -105,7 +106,7 @@ class Rows:
             # Whether the row is new is not told.
             return Row(entry, None) if entry is not None else None
         if assigned is not None:
-            return self._of_value(assigned, scope)
+            return self._of_value(assigned, scope) or self._called_like(name, assigned, scope)
         if known:
             return None
         values = self._values_elsewhere(name) if name.startswith("@") else []
@@ -138,6 +139,16 @@ class Rows:
             return Row(entry, False) if entry is not None else None
         row = self._of_value(value, scope_of(value))
         return row if row is not None and row.new is False and not method_of(value).startswith("create") else None
+
+    def _called_like(self, name: str, value: Node, scope: str) -> Row | None:
+        """A row of the class that the variable is called like, if a method of that class gave it."""
+        receiver = field(value, "receiver") if value.type == "call" else None
+        given = (
+            self.classes.find(text(receiver), scope) if receiver is not None and receiver.type in _CONSTANTS else None
+        )
+        meant = self.classes.meant(name, scope) if given is not None else None
+        plain = given is not None and method_of(value) in given.declaration.methods
+        return Row(given, None) if given is not None and plain and meant == given else None
 
     def _assigned(self, name: str, node: Node) -> tuple[Node | None, bool]:
         """What was assigned last before that place, and whether the method has the name from elsewhere: a block gives it."""

@@ -16,3 +16,13 @@ def imported_names(code: str) -> dict[str, str]:
         for entry in _NAME.finditer(listed):
             found[entry.group(2) or entry.group(1)] = entry.group(1)
     return found
+
+
+def imported_from(code: str) -> dict[str, str]:
+    """Local names of what the module imports from others, with the module as it is written there."""
+    found: dict[str, str] = {}
+    for match in _IMPORT.finditer(code):
+        listed = re.sub(r"#[^\n]*", "", match.group(2))
+        for entry in _NAME.finditer(listed):
+            found[entry.group(2) or entry.group(1)] = match.group(1)
+    return found

@@ -158,10 +158,12 @@ class Holders:
         yield from self._by_name
         yield from self._instances
 
-    def find(self, name: str, path: str) -> Holder | None:
-        """The class of that name: the file's own, or the only one."""
+    def find(self, name: str, path: str, module: str = "") -> Holder | None:
+        """The class of that name: the one of the module that the file imports it from, the file's own, or the only one."""
         found = self._by_name.get(name, [])
         near = [holder for holder in found if holder.path == path] or found
+        if len(near) > 1 and module:
+            near = [holder for holder in near if _is_module(holder.path, module, path)]
         return near[0] if len(near) == 1 else None
 
     def instance(self, name: str, path: str) -> Holder | None:
@@ -222,3 +224,14 @@ class Holders:
 
 # Methods of every session and of every class.
 _COMMON = frozenset(["__init__", "__call__", "execute", "close", "commit", "flush"])
+
+
+def _is_module(path: str, module: str, importer: str) -> bool:
+    """Whether the file is the module, as the importing file names it."""
+    inner = module.lstrip(".")
+    ending = "/".join([*inner.split("."), ""]).rstrip("/")
+    names = (f"{ending}.py", f"{ending}/__init__.py")
+    if module.startswith("."):
+        folders = importer.split("/")[: -(len(module) - len(inner))]
+        return path in ["/".join([*folders, name]) for name in names]
+    return any(path == name or path.endswith(f"/{name}") for name in names)

@@ -12,6 +12,7 @@ from tree_sitter import Node
 from checks.evidence.repository.facts import Model, OrmCall
 from checks.evidence.repository.orm.models import Models
 from checks.evidence.repository.orm.python_chains import HARMLESS, UNREAD, Step, mentions_of, root_of, steps_above
+from checks.evidence.repository.orm.python_imports import imported_from
 from checks.evidence.repository.orm.python_syntax import arguments_of, call_name
 from checks.evidence.repository.orm.query import EVERYTHING, Query
 from checks.evidence.repository.orm.sqlalchemy_holders import Holder, Holders
@@ -61,6 +62,7 @@ class Methods:
         self._names = names
         self._held = held
         self._reads = reads
+        self._modules = imported_from(source.file.text)
         self._own = set(re.findall(r"^class\s+(\w+)", source.file.text, re.MULTILINE))
         # The last call that was asked about, for it is asked about in several ways.
         self._last: tuple[Node | None, tuple[str, Held] | None] = (None, None)
@@ -234,7 +236,7 @@ class Methods:
     def _named(self, name: str) -> Holder | None:
         if name not in self._names and name not in self._own:
             return None
-        return self._holders.find(self._names.get(name, name), self._source.file.path)
+        return self._holders.find(self._names.get(name, name), self._source.file.path, self._modules.get(name, ""))
 
     def _bound(self, owner: Holder, name: str, call: Node) -> dict[str, str]:
         """By parameter the constant that it has in this call; an empty text is some other value."""

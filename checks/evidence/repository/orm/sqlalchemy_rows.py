@@ -56,7 +56,10 @@ class Rows(Names):
         name = text(variable)
         changed = rf"(?<![\w.]){re.escape(name)}\.\w+\s*[-+*|&]?=(?!=)"
         aliases, self.aliases = self.aliases, {}
-        found = self.variables.fetched(name, self.function, call.start_byte)
+        asked = rf"^[ \t]+(?:await )?{re.escape(name)}\.\w+\("
+        # A row that is handed in may be a new one, unless it is told to do something first.
+        known = re.search(asked, whole_text(self.function), re.MULTILINE) is not None
+        found = (self.variables.model if known else self.variables.fetched)(name, self.function, call.start_byte)
         self.aliases = aliases
         if found is None or found[0].table != found[1] or re.search(changed, whole_text(self.function)):
             # Its attributes say what is written.
