@@ -29,12 +29,13 @@ class Entry(NamedTuple):
 
 def build_models(declarations: Iterable[Declaration], tables: Iterable[Table]) -> dict[str, Entry]:
     """The models by the full names of their classes."""
+    declarations = list(declarations)
     by_name = {declaration.name: declaration for declaration in declarations}
     by_last: dict[str, list[Declaration]] = {}
     for declaration in by_name.values():
         by_last.setdefault(declaration.name.rpartition("::")[2], []).append(declaration)
     known = {table.name: table for table in tables}
-    prefixes = {declaration.name: declaration.prefix for declaration in by_name.values() if declaration.prefix}
+    prefixes = {declaration.name: declaration.prefix for declaration in declarations if declaration.prefix}
     built: dict[str, Entry] = {}
     for declaration in by_name.values():
         line = _line(declaration, by_name, by_last)

@@ -44,7 +44,7 @@ _HARMLESS = frozenset(
 )
 _ADDS = frozenset(
     "where not rewhere or and joins left_joins left_outer_joins eager_load references order reorder in_order_of limit offset "
-    "select distinct group having lock merge none from with reverse_order unscope".split()
+    "select distinct group having lock merge none from with reverse_order unscope page per".split()
 )
 STEPS = SENDS | _HARMLESS | _ADDS
 _FIRST = {"first": 1, "first!": 1, "last": -1, "last!": -1, "second": 1, "third": 1}
@@ -133,6 +133,9 @@ class Steps(Clauses):
             query.take(text(arguments[0]) if arguments else "")
         elif name == "offset":
             query.offset = True
+        elif name in ("page", "per"):
+            # As Kaminari does it.
+            query.limit, query.offset = VALUE, True
         elif name == "lock":
             query.suffix = " FOR UPDATE"
         elif name in ("find_each", "find_in_batches", "in_batches"):

@@ -215,6 +215,9 @@ def test_a_module_says_what_stands_before_the_names_of_its_tables() -> None:
     module = 'module Admin\n  module Press\n    def self.table_name_prefix\n      "blog_"\n    end\n  end\nend\n'
     post = "class Admin::Press::Post < ApplicationRecord\nend\n"
     files = {"app/models/admin/press.rb": module, "app/models/admin/press/post.rb": post}
+    files["app/models/admin/press/named.rb"] = (
+        "module Admin\n  module Press\n    module Named\n      extend ActiveSupport::Concern\n    end\n  end\nend\n"
+    )
     files["app/models/admin/post.rb"] = "class Admin::Post < ApplicationRecord\nend\n"
     models, _ = read(of("") | files)
     assert {model.name: model.table for model in models if "Admin" in model.name} == {

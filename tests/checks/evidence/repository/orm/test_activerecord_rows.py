@@ -282,3 +282,19 @@ def test_one_other_row_is_built() -> None:
     """
     _, calls = read(of("") | {"app/models/person.rb": person, "app/x.rb": code})
     assert [call.text for call in calls] == ['INSERT INTO "blog_posts" ("author_id", "title") VALUES ($1, $2)']
+
+
+def test_a_method_of_a_class_gives_a_row_to_a_variable_that_is_called_like_it() -> None:
+    person = "class Person < ApplicationRecord\n  def self.pop\n    lookup\n  end\nend\n"
+    code = """
+        def work
+          person = Person.pop
+          person.update!(name: "x")
+          other = Person.pop
+          other.update!(name: "x")
+          current_person = Person.settings
+          current_person.update!(name: "x")
+        end
+    """
+    _, calls = read(of("") | {"app/models/person.rb": person, "app/x.rb": code})
+    assert [call.location.line for call in calls if call.text.startswith("UPDATE")] == [4]

@@ -216,6 +216,7 @@ def test_rows_that_a_method_returns_are_changed() -> None:
                 return await self.latest()
     """
     code = """
+        from app.models import User
         from app.users import Users
 
         async def renamed(session, email):
@@ -229,12 +230,47 @@ def test_rows_that_a_method_returns_are_changed() -> None:
 
         async def handed_in(session, user: User):
             session.add(user)
+
+        async def told(session, user: User):
+            user.close()
+            session.add(user)
     """
     changed = 'WHERE "users"."id" = '
     assert of(code, users=users) == [
         ("renamed", f'UPDATE "users" SET "email" = $1 {changed}$2', ()),
         ("closed", f'UPDATE "users" SET $1 {changed}$2', ("columns",)),
+        ("told", f'UPDATE "users" SET $1 {changed}$2', ("columns",)),
     ]
+
+
+def test_repositories_of_the_same_name_are_those_of_the_module() -> None:
+    repository = """
+        from app.bases import RepositoryBase
+        from app.models import {0}
+
+        class RowRepository(RepositoryBase[{0}]):
+            model = {0}
+    """
+    code = """
+        from app.one.rows import RowRepository
+        from .two.rows import RowRepository as Others
+        from elsewhere import RowRepository as Unknown
+
+        async def work(session):
+            await session.execute(RowRepository(session).get_base_statement())
+            await session.execute(Others(session).get_base_statement())
+            await session.execute(Unknown(session).get_base_statement())
+    """
+    _, calls = read(
+        {
+            "app/models.py": MODELS,
+            "app/bases.py": BASES,
+            "app/one/rows.py": repository.format("User"),
+            "app/two/rows.py": repository.format("Post"),
+            "app/work.py": code,
+        }
+    )
+    assert [tail(call) for call in calls] == ['FROM "users"', 'FROM "posts"']
 
 
 def test_a_base_class_names_the_tables() -> None:
