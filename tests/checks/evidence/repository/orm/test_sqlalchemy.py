@@ -1,57 +1,11 @@
+"""Calls that send a statement."""
+
 from __future__ import annotations
 
 import pytest
 
-from checks.evidence.repository.facts import Model, ModelIndex, ModelRelation
-from checks.model import Location
 from tests.checks.evidence.repository.orm.calls import only, read, tail
-
-MODELS = """
-    from sqlalchemy import Column, Enum, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint
-    from pgvector.sqlalchemy import Vector
-    from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column, relationship
-
-    class Base(DeclarativeBase):
-        pass
-
-    class Dated:
-        created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-        updated_at = Column(DateTime, onupdate=func.now())
-
-        @declared_attr
-        def tenant_id(cls) -> Mapped[int]:
-            return mapped_column(ForeignKey("tenants.id"), index=True)
-
-    class User(Dated, Base):
-        __tablename__ = "users"
-        __table_args__ = (
-            UniqueConstraint("email", "tenant_id", name="one_email"),
-            Index("by_name", "name", postgresql_using="gin"),
-            Index("by_lower", func.lower("name")),
-            {"schema": "app"},
-        )
-        id: Mapped[int] = mapped_column(primary_key=True)
-        email: Mapped[str] = mapped_column("mail", String(255), unique=True)
-        name: Mapped[str | None]
-        role: Mapped[str] = mapped_column(Enum("admin", "member", name="roles"))
-        embedding = Column(Vector(384))
-        extra = Column("metadata", JSONB, nullable=False)
-        posts: Mapped[list["Post"]] = relationship(back_populates="author")
-
-    class Post(Base):
-        __tablename__ = "posts"
-        id = Column(Integer, primary_key=True)
-        author_id = Column(ForeignKey("app.users.id"), nullable=False)
-        title = Column(Text)
-        author = relationship("User")
-
-    tags = Table("tags", metadata, Column("id", Integer, primary_key=True), Column("post_id", ForeignKey("posts.id")))
-"""
-
-
-def models() -> dict[str, Model]:
-    found, _ = read({"app/models.py": MODELS})
-    return {model.name: model for model in found}
+from tests.checks.evidence.repository.orm.sqlalchemy_code import MODELS
 
 
 @pytest.mark.parametrize(
@@ -118,96 +72,6 @@ def test_statements_are_followed_through_variables(code: str, expected: str) -> 
     everything = "columns,expressions,joins,limit,order,where"
     found = [f"{call.text} {','.join(call.partial)}".rstrip().replace(everything, "all") for call in calls]
     assert (found or [""])[-1] == expected
-
-
-def test_users_of_a_library_have_its_table() -> None:
-    found, _ = read(
-        {
-            "app/db.py": """
-        class User(SQLAlchemyBaseUserTableUUID, Base):
-            credit: Mapped[int] = mapped_column()
-    """
-        }
-    )
-    assert [(model.table, [column.name for column in model.columns][:2]) for model in found] == [
-        ("user", ["id", "email"])
-    ]
-
-
-def test_models_are_read_with_what_they_inherit() -> None:
-    user = models()["User"]
-    assert (user.schema, user.table, user.complete) == ("app", "users", True)
-    assert user.location == Location("app/models.py", 17)
-    columns = {column.name: column for column in user.columns}
-    assert set(columns) == {
-        "id", "mail", "name", "role", "embedding", "metadata", "created_at", "updated_at", "tenant_id",
-    }  # fmt: skip
-    assert (columns["mail"].attribute, columns["mail"].length, columns["mail"].unique) == ("email", 255, True)
-    assert columns["mail"].nullable is False
-    assert columns["name"].nullable is True
-    assert columns["role"].values == ("admin", "member")
-    assert columns["embedding"].dimensions == 384
-    assert columns["metadata"].nullable is False
-    assert columns["tenant_id"].references == ("tenants", "id")
-    assert columns["updated_at"].on_update
-    assert columns["id"].primary_key
-    assert user.relations == (ModelRelation("posts", "Post", many=True),)
-    assert ModelIndex(("mail", "tenant_id"), "one_email", unique=True) in user.indexes
-    assert ModelIndex(("name",), "by_name", method="gin") in user.indexes
-    assert ModelIndex((), "by_lower", partial=True) in user.indexes
-
-
-def test_tables_without_a_class_and_sqlmodel_are_models_too() -> None:
-    assert models()["tags"].columns[1].references == ("posts", "id")
-    found, calls = read(
-        {
-            "a.py": """
-            from sqlmodel import Field, SQLModel, select
-
-            class HeroBase(SQLModel):
-                name: str = Field(max_length=40, index=True)
-
-            class Hero(HeroBase, table=True):
-                id: int | None = Field(default=None, primary_key=True)
-                team_id: int | None = Field(default=None, foreign_key="team.id")
-
-            class HeroPublic(HeroBase):
-                id: int
-
-            def by_name(session, name):
-                return session.exec(select(Hero).where(Hero.name == name)).first()
-            """
-        }
-    )
-    hero = next(model for model in found if model.name == "Hero")
-    assert [(column.name, column.length, column.references) for column in hero.columns] == [
-        ("name", 40, ()),
-        ("id", None, ()),
-        ("team_id", None, ("team", "id")),
-    ]
-    assert (hero.table, hero.indexes) == ("hero", (ModelIndex(("name",)),))
-    assert [model.name for model in found] == ["Hero"]
-    assert tail(only(calls)) == 'FROM "hero" WHERE "hero"."name" = $1'
-
-
-def test_a_base_out_of_sight_and_joined_inheritance_leave_the_model_incomplete() -> None:
-    found, calls = read(
-        {
-            "m.py": """
-            from somewhere import Auditable
-            class A(Auditable, Base):
-                __tablename__ = "a"
-                id = Column(Integer, primary_key=True)
-            class B(A):
-                __tablename__ = "b"
-                id = Column(ForeignKey("a.id"), primary_key=True)
-            def f(session):
-                return session.get(B, 1)
-            """
-        }
-    )
-    assert [model.complete for model in found] == [False, False]
-    assert only(calls).partial == ("columns", "joins")
 
 
 def calls_of(
@@ -420,14 +284,6 @@ def test_tests_and_migrations_are_left_out() -> None:
     assert len(read({"app/models.py": MODELS, "app/a.py": code})[1]) == 1
 
 
-def test_a_name_that_several_tables_have_is_the_nearest_or_none() -> None:
-    model = "class User(Base):\n    __tablename__ = '{}'\n    id = Column(Integer, primary_key=True)\n"
-    code = "from x import User\ndef f(session):\n    return session.get(User, 1)\n"
-    files = {"one/models.py": model.format("a"), "two/models.py": model.format("b")}
-    assert tail(only(read({**files, "two/work.py": code})[1])) == 'FROM "b" WHERE "b"."id" = $1'
-    assert read({**files, "work.py": code})[1] == ()
-
-
 def test_bad_input_is_read_as_far_as_it_goes() -> None:
     deep = "select(User).where(" * 3_000
     for code in (
@@ -480,28 +336,3 @@ def test_a_query_within_one_that_cannot_be_read_is_told_as_a_part() -> None:
     parts = [call for call in calls if call.part]
     assert [(call.function, tail(call)) for call in parts] == [("ranked", f'{POSTS} WHERE "posts"."id" > $1')]
     assert 'INSERT INTO "posts" ("title", "author_id") VALUES ($1, $2)' in [call.text for call in calls]
-
-
-def test_a_class_may_stand_for_a_table_that_is_declared_apart() -> None:
-    models = """
-        from sqlalchemy import Column, Integer, Table, Text
-        members_table = Table("members", Base.metadata, Column("id", Integer, primary_key=True), Column("name", Text))
-
-        class Member(Base):
-            __table__: Table = members_table
-            name: Mapped[str]
-    """
-    code = """
-        from sqlalchemy import select
-        from app.models import Member
-
-        def work(session, value):
-            stmt = select(Member).where(Member.name == value)
-            for member in session.execute(stmt).scalars().all():
-                session.delete(member)
-    """
-    _, calls = read({"app/models.py": models, "app/work.py": code})
-    assert [call.text for call in calls] == [
-        'SELECT "members"."id", "members"."name" FROM "members" WHERE "members"."name" = $1',
-        'DELETE FROM "members" WHERE "members"."id" = $1',
-    ]

@@ -273,53 +273,6 @@ def test_repositories_of_the_same_name_are_those_of_the_module() -> None:
     assert [tail(call) for call in calls] == ['FROM "users"', 'FROM "posts"']
 
 
-def test_a_base_class_names_the_tables() -> None:
-    bases = """
-        import re
-
-        def resolve(name):
-            return "_".join(part.lower() for part in re.split("(?=[A-Z])", name) if part)
-
-        class Base:
-            @declared_attr.directive
-            def __tablename__(cls):
-                return resolve(cls.__name__)
-
-        class Lower:
-            @declared_attr
-            def __tablename__(cls) -> str:
-                return f"{cls.__name__.lower()}s"
-
-        class Strange:
-            @declared_attr
-            def __tablename__(cls):
-                return named(cls.__name__)
-    """
-    models = """
-        class CaseType(Base):
-            id = Column(Integer, primary_key=True)
-
-        class HTTPCall(Base):
-            id = Column(Integer, primary_key=True)
-
-        class Dated(Base):
-            __abstract__ = True
-            id = Column(Integer, primary_key=True)
-
-        class Item(Lower):
-            id = Column(Integer, primary_key=True)
-
-        class Other(Strange):
-            id = Column(Integer, primary_key=True)
-
-        class Said(Base):
-            __tablename__ = "says"
-            id = Column(Integer, primary_key=True)
-    """
-    found, _ = read({"app/base.py": bases, "app/models.py": models})
-    assert {model.name: model.table for model in found} == {"CaseType": "case_type", "Item": "items", "Said": "says"}
-
-
 def test_classes_that_inherit_in_circles_end() -> None:
     circular = """
         from sqlalchemy import select
