@@ -145,7 +145,8 @@ def test_every_action_is_reached_with_plain_keys_and_few_are_shown() -> None:
         used: set[str] = set()
         for action in actions:
             keys = action.keys.split()
-            assert any(len(key) == 1 or key in plain for key in keys) or scope == "form", (scope, action)
+            reached = any(len(key) == 1 or key in plain for key in keys)
+            assert reached or scope == "form" or action.run == "suspend", (scope, action)
             assert not used & set(keys), (scope, action)
             used |= set(keys)
 

@@ -8,6 +8,8 @@ from textual import events
 from textual.content import Content
 from textual.widgets import Static
 
+from tui.text import line
+
 _CHOICE = re.compile(r"(\d) [a-z]+(?: (?:[\d,]+|\.\.\.)(?! [a-z]))?")
 
 
@@ -23,7 +25,7 @@ class ChoiceBar(Static):
 
     def show(self, content: Content) -> None:
         self._shown = content.plain
-        self.update(content, layout=False)
+        self.update(line(content), layout=False)
 
     async def on_click(self, event: events.Click) -> None:
         for choice in _CHOICE.finditer(self._shown):
