@@ -201,7 +201,7 @@ class _Reader:
                 if name in _DELETES
                 else verb
             )
-            if verb != "select" or name in SENDS:
+            if verb != "select" or name in SENDS or name.startswith("find_by_"):
                 break
         query = Query(verb, entry.model)
         query.columns = [f"{quoted(query.alias)}.*"]

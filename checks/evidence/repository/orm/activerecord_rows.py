@@ -214,7 +214,7 @@ class Rows:
         entry, keys, _ = begun
         if last in _PERHAPS:
             return Row(entry, None)
-        if not (last in _FINDS or last in _MAKES or last.startswith(("find_by_", "find_signed"))):
+        if not (_finds(last) or last in _MAKES):
             return None
         return Row(entry, last in _MAKES, call if last in _MAKES else None, keys)
 
@@ -224,7 +224,15 @@ class Rows:
         """The model whose rows a chain is about, the columns that lead there, and the steps that are left."""
         if start.type in ("constant", "scope_resolution") and text(start) != "Current":
             entry = self.classes.find(text(start), scope)
-            return (entry, (), steps) if entry is not None else None
+            found = next((number for number, (name, _) in enumerate(steps[:-1]) if _finds(name)), None)
+            if entry is None or found is None:
+                return (entry, (), steps) if entry is not None else None
+            # `User.find(id).posts.create`
+            link = next(
+                (link for link in entry.model.relations if link.attribute == steps[found + 1][0] and link.many), None
+            )
+            target = self.classes.find(link.target, entry.declaration.name) if link is not None else None
+            return (target, link.references, steps[found + 2 :]) if target is not None and link is not None else None
         # `current_user.posts.build`, or `posts.build` in a method of the class that has many posts.
         name = text(start)
         if name == "Current" and len(steps) > 2:
@@ -321,6 +329,10 @@ def _are_of(entry: Entry, steps: list[tuple[str, Node]]) -> bool:
 
 def _one(entry: Entry, attribute: str) -> ModelRelation | None:
     return next((link for link in entry.model.relations if link.attribute == attribute and not link.many), None)
+
+
+def _finds(method: str) -> bool:
+    return method in _FINDS or method.startswith(("find_by_", "find_signed"))
 
 
 def _within(entry: Entry, scope: str) -> bool:

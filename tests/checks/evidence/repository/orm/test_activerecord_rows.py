@@ -298,3 +298,20 @@ def test_a_method_of_a_class_gives_a_row_to_a_variable_that_is_called_like_it() 
     """
     _, calls = read(of("") | {"app/models/person.rb": person, "app/x.rb": code})
     assert [call.location.line for call in calls if call.text.startswith("UPDATE")] == [4]
+
+
+def test_rows_of_a_row_that_was_found_are_its_own() -> None:
+    code = """
+        def work(key)
+          post = Person.find_by_email(key).posts.create(title: "x")
+          post.update!(title: "y")
+          name = Person.find_by(email: key).name.first
+          name.destroy
+        end
+    """
+    _, calls = read(of("") | {"app/x.rb": code})
+    assert [(call.location.line, tail(call)) for call in calls if call.location.path == "app/x.rb"] == [
+        (3, 'FROM "people" WHERE "people"."email" = $1 LIMIT $2'),
+        (4, 'UPDATE "blog_posts" SET "title" = $1 WHERE "blog_posts"."id" = $2'),
+        (5, 'FROM "people" WHERE "people"."email" = $1 LIMIT $2'),
+    ]
