@@ -178,4 +178,5 @@ def _table(declaration: Declaration, known: dict[str, Table], prefixes: dict[str
     prefixed = prefixes[module] + plain if module else f"{underscored(scope)}_{plain}" if scope else plain
     if not known:
         return Table(prefixed if module else plain, None, ())
-    return known.get(prefixed) or known.get(plain)
+    whole = "_".join([*(underscored(part) for part in scope.split("::") if part), plain])
+    return (known.get(whole) if not module else None) or known.get(prefixed) or known.get(plain)

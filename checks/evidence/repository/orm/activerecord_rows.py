@@ -166,7 +166,11 @@ class Rows:
                 return value, True
             parameters = field(current, "parameters") if current.type in ("block", "do_block") else None
             if parameters is not None and re.search(rf"\b{re.escape(name)}\b", text(parameters)):
-                taken = current.parent if text(parameters).strip("| ") == name else None
+                first, _, others = text(parameters).strip("| ").partition(",")
+                counted = (
+                    method_of(current.parent) in ("each_with_index", "each_with_object") if current.parent else False
+                )
+                taken = current.parent if first.strip() == name and (not others or counted) else None
                 # A call that is asked for its elements stands for one of them.
                 return (taken if taken is not None and method_of(taken) in _GOES_THROUGH else None), True
             if current.type in ("method", "singleton_method"):

@@ -19,7 +19,16 @@ from checks.evidence.repository.orm.python_chains import (
     query_context,
 )
 from checks.evidence.repository.orm.python_syntax import arguments_of, call_name, string_of, walk
-from checks.evidence.repository.orm.query import COLUMNS, EXPRESSIONS, NUMBERED, VALUE, Query, quoted, relation
+from checks.evidence.repository.orm.query import (
+    COLUMNS,
+    EVERYTHING,
+    EXPRESSIONS,
+    NUMBERED,
+    VALUE,
+    Query,
+    quoted,
+    relation,
+)
 from checks.evidence.repository.orm.sqlalchemy_holders import Holders
 from checks.evidence.repository.orm.sqlalchemy_methods import Held, Methods, Reads
 from checks.evidence.repository.orm.sqlalchemy_rows import IDENTIFIER, Rows
@@ -33,6 +42,8 @@ CANDIDATE = re.compile(
 _STARTS = frozenset(["select", "insert", "update", "delete"])
 # A helper of the application's own around an insert: `insert_on_conflict(row, table=User)`.
 _INSERTS = re.compile(r"(?:bulk_)?(?:insert|upsert)\w+|upsert")
+# What has a query within it, or stands for one.
+_WITHIN = re.compile(r"\b(?:exists|select)\s*\(")
 _ENDS = frozenset(
     "subquery cte alias exists scalar_subquery label lateral union union_all except_ intersect as_scalar".split()
 )
@@ -260,7 +271,8 @@ class _Reader(Rows):
             elif (expression := self.expressions.scalar(argument)) is not None:
                 query.columns.append(expression)
             else:
-                query.partial |= {COLUMNS, EXPRESSIONS}
+                within = _WITHIN.search(text(argument))
+                query.partial |= EVERYTHING if within else {COLUMNS, EXPRESSIONS}
         for alias, found in named_models.items():
             if alias != first[1] and alias not in joined:
                 query.joins.append(f"CROSS JOIN {relation(found[0])} AS {quoted(alias)}")

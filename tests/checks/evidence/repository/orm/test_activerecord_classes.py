@@ -290,3 +290,12 @@ def test_a_row_may_be_asked_for_by_its_slug() -> None:
     _, calls = read(of("Person.friendly.find(params[:id])"))
     (asked,) = (call for call in calls if call.location.path == "app/x.rb")
     assert (tail(asked), asked.partial) == ('FROM "people" LIMIT $1', ("where",))
+
+
+def test_a_class_within_a_class_has_the_table_of_both_names() -> None:
+    schema = "".join(
+        f'create_table "{name}" do |t|\n  t.string "name"\nend\n' for name in ("tasks", "admin_audit_tasks")
+    )
+    task = "class Admin::Audit::Task < ApplicationRecord\nend\n"
+    models, _ = read({"db/schema.rb": schema, "app/models/admin/audit/task.rb": task})
+    assert [model.table for model in models] == ["admin_audit_tasks"]

@@ -259,12 +259,15 @@ def test_rows_that_a_relation_is_gone_through_for() -> None:
           names.each { |person| person.destroy }
           Person.pluck(:name).each { |person| person.destroy }
           late.group_by(&:title).each { |post| post.destroy }
+          late.each_with_index { |one, place| one.update!(title: place) }
+          late.group_by(&:title).map { |post, others| post.destroy }
         end
     """
     _, calls = read(of("") | {"app/x.rb": code})
     assert [(call.location.line, call.text) for call in calls if call.text.startswith(("UPDATE", "DELETE"))] == [
         (4, 'UPDATE "people" SET "name" = $1 WHERE "people"."id" = $2'),
         (7, 'DELETE FROM "blog_posts" WHERE "blog_posts"."id" = $1'),
+        (11, 'UPDATE "blog_posts" SET "title" = $1 WHERE "blog_posts"."id" = $2'),
     ]
 
 

@@ -234,6 +234,10 @@ def test_calls_become_sql(code: str, expected: str) -> None:
         ),
         ("q = session.query(Post)\nif value:\n    q = q.filter(Post.id == value)\nq.all()", f"{POSTS} where"),
         ("session.execute(select(case((Post.id == 1, 1))).select_from(Post))", f"{POSTS} columns,expressions"),
+        (
+            "session.execute(select(select(Post.id).where(strange(Post)).exists()))",
+            f"{POSTS} columns,expressions,joins,limit,order,where",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_said(code: str, expected: str) -> None:
