@@ -38,9 +38,11 @@ class Breaking(msgspec.Struct, frozen=True):
 class GrownStatement(msgspec.Struct, frozen=True):
     """`statement` is its query id, or `file:line` where it stands in code and never ran: then it has no mean and never breaks.
     `costs` are in planner units, one a factor; None where a factor was not planned. `exponent` is the slope of a line through
-    log cost over log factor: 0 stays as it is, 1 grows as the tables do. `changes_at` are the factors at which the plan has
-    another shape than at the one before; then the plans at the first and the last factor are there, a line each node. `tables`
-    are those read, as schema.name, the largest first. `mean_ms` is measured, at factor 1."""
+    log cost over log factor: 0 stays as it is, 1 grows as the tables do. It and `breaks_at` go by what a plan costs with as many
+    distinct values as there are: of a large table in their order ANALYZE tells the planner of fewer, which `costs` show.
+    `changes_at` are the factors at which the plan has another shape than at the one before; then the plans at the first and the
+    last factor are there, a line each node. `tables` are those read, as schema.name, the largest first. `mean_ms` is measured, at
+    factor 1."""
 
     statement: str
     costs: tuple[float | None, ...]

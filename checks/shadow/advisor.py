@@ -23,10 +23,10 @@ from checks.model import qualified_name, quote_identifier
 from checks.relations import leaves, root_of
 from checks.shadow.advice_pool import Proposed, pool
 from checks.shadow.clone import Shadow
-from checks.shadow.growth import with_limits
 from checks.shadow.in_memory import InMemory, proven
 from checks.shadow.index_trees import index_trees
 from checks.shadow.sizing import predicted_sizes
+from checks.shadow.workload import with_limits
 
 STATEMENTS = 100
 CANDIDATES = 400

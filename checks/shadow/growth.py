@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 import psycopg
 
 from checks.errors import UsageError
-from checks.evidence.database.facts import Catalog, PlanNode, Statement, Statements, Table
+from checks.evidence.database.facts import Catalog, PlanNode, Statement, Table
 from checks.evidence.evidence import Evidence
-from checks.evidence.repository.facts import Repository
-from checks.evidence.tokens import Kind, tokens
 from checks.growth import Breaking, GrownStatement, GrownTable, Growth
 from checks.shadow.blueprint import RelationSize
 from checks.shadow.btree import BLOCK_BYTES
 from checks.shadow.clone import Shadow
+from checks.shadow.curves import breaking_factor, exponent_of, rounded
 from checks.shadow.paces import Pace, as_asked, paces
 from checks.shadow.planning import NotPlanned
 from checks.shadow.scaling import (
@@ -32,17 +31,17 @@ from checks.shadow.scaling import (
     table_factors,
     write_distinct,
 )
+from checks.shadow.workload import STATEMENTS, costliest, of_code, with_limits
 
 FACTORS = (1.0, 10.0, 100.0, 1000.0)
 BUDGET_MS = 100.0
-STATEMENTS = 200
-CODE_STATEMENTS = 100
-# What a LIMIT is taken for whose number is not in the code.
-PAGE_ROWS = 20
 CALLS_MIN = 3
+# A unit is a hundred rows of a sequential scan; of those, a nanosecond each is less than any machine takes, even in parallel.
+LEAST_MS_PER_COST = 1e-4
+# So many times as many distinct values as ANALYZE tells: below, plans hardly differ.
+MISJUDGED = 1.2
 MOST_SEGMENTS = 20_000
 LONGEST_DAYS = 3650
-_VERBS = ("select", "insert", "update", "delete", "merge", "with")
 
 Progress = Callable[[str], None]
 
@@ -52,11 +51,13 @@ def _silent(_: str) -> None:
 
 
 class Planned(NamedTuple):
-    """A plan in short: what it costs, its nodes a line each, the relations it reads."""
+    """A plan in short: what it costs, its nodes a line each, the relations it reads. `really` is what it costs with as many
+    distinct values as there are, not as ANALYZE will tell."""
 
     cost: float
     shape: tuple[str, ...]
     relations: tuple[tuple[str, str], ...]
+    really: float
 
 
 def grow(
@@ -82,13 +83,14 @@ def grow(
     wanted = _asked(catalog, asked)
     known = as_asked(catalog, wanted, axis[-1]) if asked else paces(evidence)
     exponents = {oid: pace.exponent for oid, pace in known.items()}
-    statements = [*_statements(evidence), *_of_code(evidence)][:statements_at_most]
+    statements = [*costliest(evidence), *of_code(evidence)][:statements_at_most]
     end = time.monotonic() + within_s
     plans: list[dict[str, Planned]] = []
     tried: list[float] = []
     skipped: list[float] = []
     unplanned: set[str] = set()
     original = dict(shadow.sizes)
+    changed = False
     try:
         for factor in axis:
             if cancelled is not None and cancelled.is_set():
@@ -101,6 +103,7 @@ def grow(
                 continue
             if factor != 1.0:
                 _apply(shadow, catalog, scales, sizes)
+                changed = True
             at_factor: dict[str, Planned] = {}
             for entry in statements:
                 if time.monotonic() > end:
@@ -112,10 +115,14 @@ def grow(
                     unplanned.add(entry.query_id)
             if time.monotonic() > end:
                 break
+            misjudged = _misjudged(shadow, catalog, scales, sizes)
+            if misjudged:
+                changed = True
+                _correct(shadow, misjudged, statements, at_factor)
             plans.append(at_factor)
             tried.append(factor)
     finally:
-        if len(tried) > 1:
+        if changed:
             _restore(shadow, original)
     day = evidence.observed_at.date()
     tables = _tables(catalog, known, shadow.sizes, axis[-1], day)
@@ -149,6 +156,43 @@ def _apply(
         _forget(superuser, shadow)
         write_distinct(superuser, distinct)
     shadow.resize(entry for entry in sizes if entry != shadow.sizes.get(entry.path))
+
+
+def _misjudged(
+    shadow: Shadow, catalog: Catalog, scales: Mapping[tuple[str, str], float], sizes: Sequence[RelationSize]
+) -> list[Distinct]:
+    """The columns of which ANALYZE will tell far fewer distinct values than there are, with as many as there are."""
+    grown = {entry.path: entry for entry in sizes}
+    told = (
+        {entry[:4]: entry.value for entry in scaled_distinct(shadow.blueprint, catalog, scales, grown)}
+        if any(scale != 1.0 for scale in scales.values())
+        else {}
+    )
+    now = {
+        (entry.schema, entry.relation, entry.column, entry.inherited): entry.n_distinct
+        for entry in shadow.blueprint.columns
+    }
+    return [
+        entry
+        for entry in scaled_distinct(shadow.blueprint, catalog, scales, grown, analyzed=False)
+        if entry.value > MISJUDGED * told.get(entry[:4], now[entry[:4]]) > 0
+    ]
+
+
+def _correct(
+    shadow: Shadow, misjudged: Sequence[Distinct], statements: Sequence[Statement], plans: dict[str, Planned]
+) -> None:
+    """What the plans really cost, where they stay the same with as many distinct values as there are. The planner does not know
+    that, and a plan that it would not choose then is left with its cost."""
+    tables = {(entry.schema, entry.relation) for entry in misjudged}
+    with shadow.superuser() as superuser:
+        write_distinct(superuser, misjudged)
+    for entry in statements:
+        before = plans.get(entry.query_id)
+        if before is not None and tables.intersection(before.relations):
+            after = _plan(shadow, entry)
+            if after is not None and after.shape == before.shape:
+                plans[entry.query_id] = before._replace(really=after.cost)
 
 
 def _forget(superuser: psycopg.Connection[Any], shadow: Shadow) -> None:
@@ -185,27 +229,6 @@ def _asked(catalog: Catalog, asked: Mapping[str, float]) -> dict[int, float]:
     return found
 
 
-def _statements(evidence: Evidence) -> list[Statement]:
-    """Those with the most execution time, one for each query id."""
-    known = evidence.find(Statements)
-    if known is None:
-        return []
-    found: dict[str, Statement] = {}
-    for entry in sorted(known.entries, key=lambda entry: (-entry.total_ms, entry.query_id)):
-        if entry.toplevel and _verb(entry.text) in _VERBS:
-            found.setdefault(entry.query_id, entry)
-    return list(found.values())[:STATEMENTS]
-
-
-def _of_code(evidence: Evidence) -> list[Statement]:
-    """What stands in code and never ran."""
-    return [Statement(place, text, 0, 0.0, 0.0, 0) for place, text in never_ran(evidence) if _verb(text) in _VERBS]
-
-
-def _verb(text: str) -> str:
-    return next((token.text.lower() for token in tokens(text) if token.kind is Kind.WORD), "")
-
-
 def _plan(shadow: Shadow, entry: Statement) -> Planned | None:
     """None for what cannot be planned, and for what reads no relation of the target's."""
     root = shadow.explain(with_limits(entry.text, entry.rows, entry.calls), entry.users[0] if entry.users else "")
@@ -219,7 +242,7 @@ def _plan(shadow: Shadow, entry: Statement) -> Planned | None:
     )
     if not relations:
         return None
-    return Planned(root.total_cost, tuple(shape_lines(root)), tuple(relations))
+    return Planned(root.total_cost, tuple(shape_lines(root)), tuple(relations), root.total_cost)
 
 
 def shape_lines(root: PlanNode) -> list[str]:
@@ -233,73 +256,6 @@ def shape_lines(root: PlanNode) -> list[str]:
         lines.append(f"{'  ' * min(depth, 40)}{node.node_type}{using}{on}")
         waiting += [(child, depth + 1) for child in reversed(node.children)]
     return lines
-
-
-def never_ran(evidence: Evidence) -> list[tuple[str, str]]:
-    """The first hundred whole statements of code that match none that ran: their places, `file:line`, and texts."""
-    repository = evidence.find(Repository)
-    if repository is None:
-        return []
-    ran = {match.location for match in repository.matches}
-    return [
-        (f"{entry.location.path}:{entry.location.line}", with_limits(entry.text, entry.limit or PAGE_ROWS, 1))
-        for entry in repository.statements
-        if entry.parsed and not entry.holes and entry.location not in ran
-    ][:CODE_STATEMENTS]
-
-
-def with_limits(text: str, rows: int, calls: int) -> str:
-    """The statement with the number of rows that it returned on average in place of an outermost `LIMIT $n`, which would else be
-    planned as a tenth of all rows there are, and with `OFFSET 0` for an outermost `OFFSET $n`."""
-    pieces: list[str] = []
-    depth, before = 0, ""
-    limit = max(1, math.ceil(rows / calls)) if calls else 1
-    for token in tokens(text):
-        piece = token.text
-        if token.kind in (Kind.SPACE, Kind.COMMENT):
-            pieces.append(piece)
-            continue
-        if piece in ("(", ")"):
-            depth += 1 if piece == "(" else -1
-        if depth == 0 and token.kind is Kind.PARAMETER and before in ("limit", "offset"):
-            piece = str(limit) if before == "limit" else "0"
-        before = token.text.lower() if token.kind is Kind.WORD else ""
-        pieces.append(piece)
-    return "".join(pieces)
-
-
-def exponent_of(factors: Sequence[float], costs: Sequence[float | None]) -> float | None:
-    """The slope of the least-squares line through log cost over log factor; None for fewer than two points."""
-    points = [(math.log(factor), math.log(cost)) for factor, cost in zip(factors, costs, strict=True) if cost]
-    if len(points) < 2:
-        return None
-    mean_x = sum(x for x, _ in points) / len(points)
-    mean_y = sum(y for _, y in points) / len(points)
-    spread = sum((x - mean_x) ** 2 for x, _ in points)
-    return round(sum((x - mean_x) * (y - mean_y) for x, y in points) / spread, 2) if spread else None
-
-
-def breaking_factor(
-    factors: Sequence[float], costs: Sequence[float | None], mean_ms: float, budget_ms: float
-) -> float | None:
-    """Where the mean passes the budget if it grows as the cost does, between two factors along a power law; None if nowhere."""
-    points = [(factor, cost) for factor, cost in zip(factors, costs, strict=True) if cost]
-    if not points or mean_ms <= 0:
-        return None
-    means = [(factor, mean_ms * cost / points[0][1]) for factor, cost in points]
-    if means[0][1] > budget_ms:
-        return means[0][0]
-    for (low, low_ms), (high, high_ms) in itertools.pairwise(means):
-        if high_ms > budget_ms:
-            part = math.log(budget_ms / low_ms) / math.log(high_ms / low_ms)
-            return _rounded(math.exp(math.log(low) + part * math.log(high / low)))
-    return None
-
-
-def _rounded(value: float) -> float:
-    """To two digits: what is behind them is not known."""
-    digits = 1 - math.floor(math.log10(value))
-    return round(value, digits) if digits > 0 else float(round(value, digits))
 
 
 def _statement(
@@ -318,10 +274,12 @@ def _statement(
     costs = tuple(round(one.cost, 2) if one else None for one in planned)
     shapes = [(factor, one.shape) for factor, one in zip(factors, planned, strict=True) if one]
     changes = tuple(factor for (_, before), (factor, after) in itertools.pairwise(shapes) if before != after)
+    really = [one.really if one else None for one in planned]
     tables = _read(catalog, there)
     breaks: Breaking | None = None
-    if entry.calls >= CALLS_MIN:
-        factor = breaking_factor(factors, costs, entry.mean_ms, budget_ms)
+    # What takes less time than any machine needs for such a plan ran by another, for constants that are not known.
+    if entry.calls >= CALLS_MIN and entry.mean_ms >= LEAST_MS_PER_COST * planned[0].really:
+        factor = breaking_factor(factors, really, entry.mean_ms, budget_ms)
         if factor is not None:
             words = f"mean above {budget_ms:g} ms" + (" already" if factor == 1.0 else "")
             breaks = Breaking(factor, words, _day(tables, known, factor, day))
@@ -329,7 +287,7 @@ def _statement(
     return GrownStatement(
         entry.query_id,
         costs,
-        exponent_of(factors, costs),
+        exponent_of(factors, really),
         changes,
         breaks,
         round(entry.mean_ms, 3) if entry.calls else None,
@@ -383,7 +341,7 @@ def _tables(
         held = [sizes[part.schema, part.name] for part in parts if (part.schema, part.name) in sizes]
         limit = min((largest_factor(size) for size in held if size.kind in ("r", "m")), default=math.inf)
         full_at = (
-            _rounded(limit ** (1 / pace.exponent)) if pace.exponent > 0 and limit < highest**pace.exponent else None
+            rounded(limit ** (1 / pace.exponent)) if pace.exponent > 0 and limit < highest**pace.exponent else None
         )
         found.append(
             GrownTable(

@@ -14,11 +14,11 @@ from checks.evidence.evidence import Evidence
 from checks.model import Finding, qualified_name
 from checks.proofs import Lacking, Proof, Proofs, ProvenStatement, Verdict
 from checks.shadow.clone import Shadow
-from checks.shadow.growth import never_ran, with_limits
 from checks.shadow.in_memory import InMemory, proven
 from checks.shadow.index_trees import index_trees
 from checks.shadow.sizing import predicted_sizes
 from checks.shadow.trials import PREFIX, Trial, trials
+from checks.shadow.workload import never_ran, with_limits
 
 STATEMENTS = 200
 TRIALS = 200

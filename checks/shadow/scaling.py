@@ -75,12 +75,17 @@ def segments(sizes: Iterable[RelationSize]) -> int:
 
 
 def scaled_distinct(
-    blueprint: Blueprint, catalog: Catalog, factors: Mapping[Path, float], grown: Mapping[Path, RelationSize]
+    blueprint: Blueprint,
+    catalog: Catalog,
+    factors: Mapping[Path, float],
+    grown: Mapping[Path, RelationSize],
+    *,
+    analyzed: bool = True,
 ) -> list[Distinct]:
     """The numbers of distinct values that change: a foreign key's grow with what it points to, not with its own table.
 
     A clustered column is taken as ANALYZE will see it. Of a large table that reads some blocks only, and meets the equal
-    values that lie beside each other too often: it says too few.
+    values that lie beside each other too often: it says too few. Without `analyzed` they are as many as there really are.
     """
     sizes = {entry.path: entry for entry in blueprint.relations}
     parents = _Parents(catalog)
@@ -92,7 +97,7 @@ def scaled_distinct(
         table = catalog.table_by_name.get(path)
         if size is None or then is None or table is None or size.reltuples <= 0:
             continue
-        value = _distinct(column, size, then, _growth_of(parents, table, column.column, factors), target)
+        value = _distinct(column, size, then, _growth_of(parents, table, column.column, factors), target, analyzed)
         if value is not None and value != column.n_distinct:
             found.append(Distinct(column.schema, column.relation, column.column, column.inherited, value))
     return found
@@ -132,7 +137,12 @@ def write_distinct(superuser: psycopg.Connection[Any], entries: Iterable[Distinc
 
 
 def _distinct(
-    column: ColumnValues, size: RelationSize, then: RelationSize, parent: float | None, target: float
+    column: ColumnValues,
+    size: RelationSize,
+    then: RelationSize,
+    parent: float | None,
+    target: float,
+    analyzed: bool,
 ) -> float | None:
     """None where it stays as it is."""
     if column.n_distinct == 0:
@@ -146,8 +156,9 @@ def _distinct(
     if abs(column.correlation or 0.0) > _CLUSTERED and 1.0 < now < 0.9 * size.reltuples:
         sample = _BLOCKS_PER_TARGET * target
         if then.pages > sample:
-            really = _really(now, size, sample)
-            return max(1.0, min(_analyzed(really * factor, then.reltuples, then.pages, sample), most))
+            really = _really(now, size, sample) * factor
+            seen = _analyzed(really, then.reltuples, then.pages, sample) if analyzed else really
+            return max(1.0, min(seen, most))
     if factor == own and column.n_distinct < 0:
         return None
     return max(1.0, min(now * factor, most))

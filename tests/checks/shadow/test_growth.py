@@ -14,8 +14,10 @@ from checks.evidence.repository.facts import CodeStatement, Match, Repository
 from checks.growth import Growth
 from checks.model import Location
 from checks.shadow.clone import Shadow
-from checks.shadow.growth import breaking_factor, exponent_of, grow, with_limits
+from checks.shadow.curves import breaking_factor, exponent_of
+from checks.shadow.growth import grow
 from checks.shadow.paces import paces
+from checks.shadow.workload import with_limits
 from tests.checks.survey import conclude, names, survey
 from tests.servers import Database, cache_folder
 
@@ -181,6 +183,15 @@ def test_limits_are_those_that_were_sent() -> None:
     )
     inner = "SELECT * FROM (SELECT a FROM t LIMIT $1) AS s LIMIT 5"
     assert with_limits(inner, 10, 10) == inner
+    # A batch: as many as it changed.
+    batch = "DELETE FROM t WHERE id IN (SELECT id FROM t WHERE a = $1 ORDER BY id LIMIT $2)"
+    assert with_limits(batch, 900, 3) == batch.replace("LIMIT $2", "LIMIT 300")
+    assert (
+        with_limits("DELETE FROM t WHERE id IN (SELECT id FROM t WHERE a = $2 LIMIT $1)", 900, 3)
+        == "DELETE FROM t WHERE id IN (SELECT id FROM t WHERE a = $1 LIMIT 300)"
+    )
+    chosen = "SELECT * FROM u WHERE id IN (SELECT id FROM t LIMIT $2)"
+    assert with_limits(chosen, 900, 3) == chosen
     assert (
         with_limits("SELECT 'LIMIT $1', \"limit\" FROM t LIMIT $1", 0, 3)
         == "SELECT 'LIMIT $1', \"limit\" FROM t LIMIT 1"
