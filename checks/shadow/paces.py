@@ -9,6 +9,7 @@ from typing import NamedTuple
 from checks.evidence.database.facts import Catalog, Server, Statements, Table, Usage
 from checks.evidence.evidence import Evidence
 from checks.evidence.patterns import workload
+from checks.relations import MIGRATION_TABLES
 
 LOOKUP_ROWS = 500
 LOOKUP_RATIO = 100
@@ -31,6 +32,9 @@ class Pace(NamedTuple):
     rows_per_day: float | None = None
 
 
+TOOLS = Pace(0.0, "a migration tool's own")
+
+
 def paces(evidence: Evidence) -> dict[int, Pace]:
     """For each table that is no partition, and each materialized view, by oid. A partitioned table stands for its tree."""
     catalog = evidence.get(Catalog)
@@ -39,7 +43,7 @@ def paces(evidence: Evidence) -> dict[int, Pace]:
     found: dict[int, Pace] = {}
     open_: list[Table] = []
     for table in roots:
-        pace = counted.pace(table)
+        pace = TOOLS if table.name.lower() in MIGRATION_TABLES else counted.pace(table)
         if pace is None:
             open_.append(table)
         else:
@@ -52,7 +56,7 @@ def paces(evidence: Evidence) -> dict[int, Pace]:
                 0.0, f"a lookup table by its looks: {table.rows or 0:,.0f} rows, referenced, not written by code"
             )
         else:
-            found[table.oid] = Pace(1.0, "taken to grow: its inserts tell nothing else", rate)
+            found[table.oid] = Pace(1.0, counted.why_open(table), rate)
     for table in catalog.tables:
         if table.kind == "materialized_view":
             below = [found[oid].exponent for oid in _sources(catalog, table.oid) if oid in found]
@@ -87,6 +91,14 @@ class _Counted:
             return None
         net = self._inserted[table.oid] - self._deleted[table.oid]
         return net / self._days if net > 0 else None
+
+    def why_open(self, table: Table) -> str:
+        """Why `pace` does not tell."""
+        if self._days is None:
+            return "taken to grow: the server's counters are too young to tell"
+        if table.oid not in self._inserted:
+            return "taken to grow: nothing is counted of it"
+        return "taken to grow: what was inserted is about all that it holds, as after a load"
 
     def pace(self, table: Table) -> Pace | None:
         """None where the counters do not tell: they are too young, or hold the load of the whole table."""

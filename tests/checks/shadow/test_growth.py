@@ -206,3 +206,38 @@ def test_fits() -> None:
     assert breaking_factor((1, 10, 100), (1.0, 10.0, 100.0), 200.0, 100.0) == 1
     assert breaking_factor((1, 10, 100), (1.0, 1.0, 1.0), 5.0, 100.0) is None
     assert breaking_factor((1, 10), (1.0, None), 5.0, 100.0) is None
+
+
+def test_what_is_claimed_is_what_the_rows_will_do(database: Database, programs: Path | None) -> None:
+    """Four rows a parent, side by side: of a large table ANALYZE tells of fewer parents, and the planner expects more rows."""
+    database.execute(
+        "CREATE TABLE parents (id int PRIMARY KEY)",
+        "CREATE TABLE children (id int PRIMARY KEY, parent_id int REFERENCES parents, body text)",
+        "CREATE TABLE alembic_version (version_num text)",
+        "INSERT INTO parents SELECT generate_series(1, 5000)",
+        "INSERT INTO children SELECT 4 * n + i, 1 + CASE WHEN n % 40 = 0 THEN 4999 - n ELSE n END, repeat('x', 200) || n || i "
+        "FROM generate_series(0, 4999) AS n, generate_series(1, 4) AS i ORDER BY 1",
+        "INSERT INTO alembic_version VALUES ('1')",
+        "CREATE INDEX ON children (parent_id)",
+        "VACUUM ANALYZE",
+    )
+    of_parent, by_body = "SELECT * FROM children WHERE parent_id = $1", "SELECT id FROM children WHERE body = $1"
+    evidence = ran(survey(database), a=(of_parent, 30.0), b=(by_body, 8.0), c=(by_body + " AND id > $2", 0.001))
+
+    with Shadow.of_target(database.dsn, evidence, programs=programs) as shadow:
+        before = shadow.explain(of_parent)
+        growth = grow(shadow, evidence, factors=(100, 1000))
+        assert shadow.explain(of_parent) == before
+
+    of_parent_grown, scan, impossible = (growth.by_statement[id] for id in ("1", "2", "3"))
+    first, *_, last = of_parent_grown.costs
+    assert first is not None
+    assert last is not None
+    assert last > 3 * first
+    assert of_parent_grown.exponent is not None
+    assert of_parent_grown.exponent < 0.1
+    assert of_parent_grown.breaks_at is None
+    assert scan.breaks_at is not None
+    # No machine reads twenty thousand rows in a microsecond: another plan ran, for constants that are not known.
+    assert impossible.breaks_at is None
+    assert {table.name: table.exponent for table in growth.tables}["alembic_version"] == 0.0
