@@ -93,5 +93,5 @@ def basis_words(advice: AdviceEntry) -> str:
     return (
         f"{words}. A statement is known without its constants, so that none of these is for a certain value. It is proven to be "
         f"faster where its cost falls as the planner counts and {IN_MEMORY} too: there, a row that an index finds at a random "
-        "place counts as much as many that lie side by side."
+        "place counts as much as many that lie side by side (limit visited_rows, measured on one machine: set yours)."
     )
