@@ -21,6 +21,9 @@ _CLOCKS = frozenset(
     {"now", "current_timestamp", "clock_timestamp", "transaction_timestamp", "statement_timestamp", "localtimestamp"}
 )
 
+# In the name of a column that notes when a row was changed, not when it came.
+_CHANGED = ("update", "modif", "change")
+
 ASKED = "as asked for"
 
 
@@ -148,7 +151,9 @@ def _lookups(
 
 def _notes_time(catalog: Catalog, table: Table) -> bool:
     return any(
-        column.default_function in _CLOCKS and column.base_type.startswith(("timestamp", "date"))
+        column.default_function in _CLOCKS
+        and column.base_type.startswith(("timestamp", "date"))
+        and not any(word in column.name.lower() for word in _CHANGED)
         for column in catalog.columns_of(table.oid).values()
     )
 

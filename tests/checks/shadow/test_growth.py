@@ -22,10 +22,10 @@ from tests.checks.survey import conclude, names, survey
 from tests.servers import Database, cache_folder
 
 SCHEMA = (
-    "CREATE TABLE plans (id int PRIMARY KEY, name text)",
+    "CREATE TABLE plans (id int PRIMARY KEY, name text, last_update timestamptz DEFAULT now())",
     "CREATE TABLE users (id int PRIMARY KEY, plan_id int REFERENCES plans, email text, created_at timestamptz DEFAULT now())",
     "CREATE TABLE messages (id int, user_id int REFERENCES users, body text, PRIMARY KEY (id)) WITH (fillfactor = 90)",
-    "INSERT INTO plans SELECT i, 'p' FROM generate_series(1, 4) AS i",
+    "INSERT INTO plans (id, name) SELECT i, 'p' FROM generate_series(1, 4) AS i",
     "INSERT INTO users SELECT i, 1 + i % 4, 'u' || i FROM generate_series(1, 2000) AS i",
     "INSERT INTO messages SELECT i, 1 + i % 2000, repeat('x', 80) || i FROM generate_series(1, 40000) AS i",
     "CREATE INDEX ON messages (user_id)",
