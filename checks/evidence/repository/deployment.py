@@ -193,8 +193,8 @@ def _facts(file: SourceFile) -> Iterator[tuple[str, str, int]]:
     elif is_infrastructure_code(file):
         yield from infrastructure_of(file)
         yield from alerts_of(file)
-    elif file.extension in _CODE and not is_test(file.path) and _connects(file.text):
-        yield from _in_code(file)
+    elif file.extension in _CODE and not is_test(file.path):
+        yield from _in_code(file) if _connects(file.text) else _given_to_sessions(file)
     elif file.extension == "prisma":
         yield "orm", "Prisma", 1
     elif is_test(file.path):
@@ -274,6 +274,13 @@ def _shown_setting(name: str, value: str) -> str:
     return value if name == "shared_preload_libraries" or _SETTING_VALUE.fullmatch(value) else "set"
 
 
+def _given_to_sessions(file: SourceFile) -> Iterator[tuple[str, str, int]]:
+    """Timeouts by their name and value, which code may hand to whoever connects."""
+    for match in _TIMEOUT_IN_PAIR.finditer(file.text) if "_timeout" in file.text else ():
+        number = file.text.count("\n", 0, match.start()) + 1
+        yield "setting", f"{match.group(1)} = {match.group(2) or '(set at run time)'}", number
+
+
 def _in_code(file: SourceFile) -> Iterator[tuple[str, str, int]]:
     text = file.text
 
@@ -282,8 +289,9 @@ def _in_code(file: SourceFile) -> Iterator[tuple[str, str, int]]:
 
     for match in (*_POOL_IN_CODE.finditer(text), *_POOL_OF_PSYCOPG.finditer(text)):
         yield "pool_size", f"{match.group(2)} ({match.group(1)})", line(match.start())
-    for match in (*_TIMEOUT_IN_CODE.finditer(text), *_TIMEOUT_IN_PAIR.finditer(text)):
+    for match in _TIMEOUT_IN_CODE.finditer(text):
         yield "setting", f"{match.group(1).lower()} = {match.group(2) or '(set at run time)'}", line(match.start())
+    yield from _given_to_sessions(file)
     for match in _APPLICATION_NAME.finditer(text):
         yield "application_name", match.group(1) or "set at run time", line(match.start())
     for match in _COMMENTER.finditer(text):

@@ -142,6 +142,8 @@ shown = ["statement_timeout", "lock_timeout", "transaction_timeout"]
         ("setting", "lock_timeout = 5s", 2),
         ("setting", "idle_in_transaction_session_timeout = 60000", 3),
     ]
+    handed_on = 'settings.append(("statement_timeout", f"{limit}s"))\nshown = {"lock_timeout": 5}\n'
+    assert facts("app/engine.py", handed_on) == [("setting", "statement_timeout = (set at run time)", 1)]
 
 
 def test_a_dump_in_continuous_integration_is_no_backup() -> None:
