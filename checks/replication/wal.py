@@ -25,6 +25,8 @@ PAGE_BYTES = 8192
 IMAGES_SHARE = 0.3
 # The server asks for a checkpoint when it has written a half to a third of max_wal_size.
 VOLUME_SHARE = 0.25
+# A base backup or a load asks for one or two.
+FEWEST_FORCED = 10
 
 
 def _days(evidence: Evidence, usage: WalUsage | CheckpointUsage) -> float:
@@ -109,7 +111,7 @@ def forced_checkpoints(evidence: Evidence) -> Iterator[Finding | Examined]:
     by_volume = size is not None and written >= VOLUME_SHARE * size
     if share <= evidence.limit("forced_checkpoint_share") or per_hour < evidence.limit("forced_checkpoints_per_hour"):
         return
-    if not by_volume:
+    if not by_volume or counted.requested < FEWEST_FORCED:
         return
     larger = bytes_in_words(4 * (size or 1024**3)).replace(" ", "").replace(".0", "")
     yield Finding(

@@ -58,6 +58,15 @@ def test_checkpoints_that_wal_forces(database: Database) -> None:
     assert conclude(young, "replication.forced-checkpoints").reason is Reason.WINDOW_TOO_SHORT
 
 
+def test_two_checkpoints_of_a_fresh_server_are_no_rate(database: Database) -> None:
+    evidence = with_setting(survey(database, limits={"window_days": 0}), "max_wal_size", "1024")
+
+    forced = [conclude(counted(evidence, timed=0, requested=requested, wal=requested * 500 * 1024**2),
+                       "replication.forced-checkpoints").findings for requested in (2, 200)]  # fmt: skip
+
+    assert [len(findings) for findings in forced] == [0, 1]
+
+
 def test_the_volume_of_wal(database: Database) -> None:
     evidence = aged(survey(database), 10)
     terabytes, little = 4 * 1024**4, 1024**3
